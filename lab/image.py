@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The box's disk: Debian 13 with libvirt, QEMU and the tools of the trade, built without mounting anything.
+
+Two artifacts, so that a change of a file of ours does not fetch Debian again: `base`, the packages as a folder, and
+`image`, a copy of it with our files, made into an ext4 file system. QEMU itself also runs out of `base`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cache import Cache, hash_tree, recipe_key
+from lab.errors import LabError
+from lab.guest_image import build_guest_initrd
+
+FILES = Path(__file__).parent / "files"
+PROJECT = Path(__file__).parent.parent
+DISK_SIZE = "4G"
+SUITE = "trixie"
+PYTHON = "3.13"  # of that suite
+PACKAGES = (
+    *("linux-image-amd64", "systemd-sysv", "udev", "dbus", "libpam-systemd", "kmod", "procps", "zstd"),
+    *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu"),
+    *("python3", "python3-libvirt", "python3-venv", "pipx", "qemu-guest-agent", "openssh-server"),
+    *("iproute2", "iputils-ping", "ethtool", "pciutils", "pci.ids", "driverctl", "dpdk", "busybox-static"),
+)
+EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
+DOMAINS = {  # name: (UUID, the box's serial port that is the guest's console)
+    "web01": ("6e696370-6173-4000-8000-00000000eb01", "/dev/ttyS1"),
+    "db01": ("6e696370-6173-4000-8000-00000000db01", "/dev/ttyS2"),
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a host is started from. `key` stands for the recipe of all of it."""
+
+    key: str
+    disk: Path
+    kernel: Path
+    initrd: Path
+    ssh_key: Path
+    base: Path
+
+
+def get_image(cache: Cache) -> Image:
+    """The image, built now if its recipe has changed or was never followed."""
+    base = cache.artifact(f"base-{_base_key()}", _build_base)
+    key = recipe_key([_base_key(), _sources(), hash_tree(FILES), _dependencies(), DISK_SIZE, DOMAINS])
+    folder = cache.artifact(f"image-{key}", lambda out: _build_image(base / "root", out))
+    return Image(key, folder / "disk.img", folder / "vmlinuz", folder / "initrd.img", folder / "ssh_key", base / "root")
+
+
+def _base_key() -> str:
+    setup = hash_tree(FILES / "image/etc/initramfs-tools")
+    return recipe_key([SUITE, PACKAGES, EXCLUDED, setup])
+
+
+def _sources() -> list[str]:
+    return [Path(__file__).with_name(name).read_text() for name in ("image.py", "guest_image.py")]
+
+
+def _dependencies() -> list[str]:
+    """What nicpass needs from PyPI, as its pyproject.toml says."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    return [str(item) for item in project["dependencies"]]
+
+
+def _build_base(out: Path) -> None:
+    # The initramfs settings go in first: the kernel package makes its initrd when it is installed.
+    _run(
+        "mmdebstrap",
+        *("--mode=root", "--format=directory", "--variant=apt", f"--include={','.join(PACKAGES)}"),
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
+        f"--essential-hook=mkdir -p \"$1/etc\"; cp -r '{FILES}/image/etc/initramfs-tools' \"$1/etc/\"",
+        "--dpkgopt=force-confold",
+        *(SUITE, str(out / "root")),
+    )
+
+
+def _build_image(base: Path, out: Path) -> None:
+    root = out / "root"
+    _run("cp", "-a", "--reflink=auto", str(base), str(root))
+    kernel = next((root / "usr/lib/modules").iterdir()).name
+    shutil.copy(root / f"boot/vmlinuz-{kernel}", out / "vmlinuz")
+    shutil.copy(root / f"boot/initrd.img-{kernel}", out / "initrd.img")
+    _add_files(root, kernel)
+    _run("chroot", str(root), "/customise.sh")
+    (root / "customise.sh").unlink()
+    (root / "root/.ssh/lab_key").rename(out / "ssh_key")
+    _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(out / "disk.img"), DISK_SIZE)
+    shutil.rmtree(root)
+
+
+def _add_files(root: Path, kernel: str) -> None:
+    _run("cp", "-r", f"{FILES}/image/.", str(root))
+    shutil.copy(FILES / "customise.sh", root / "customise.sh")
+    lab = root / "var/lib/lab"
+    lab.mkdir()
+    shutil.copy(root / f"boot/vmlinuz-{kernel}", lab / "guest-vmlinuz")
+    (lab / "guest-initrd.img").write_bytes(build_guest_initrd(root, kernel))
+    template = (FILES / "domains/domain.xml").read_text()
+    for name, (uuid, tty) in DOMAINS.items():
+        text = template.replace("NAME", name).replace("UUID", uuid).replace("TTY", tty)
+        (lab / f"{name}.xml").write_text(text)
+    _download_wheels(root / "opt/wheelhouse")
+
+
+def _download_wheels(folder: Path) -> None:
+    _run(
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"),
+        *("--python-version", PYTHON, "--implementation", "cp", "--platform", "manylinux2014_x86_64"),
+        *("--dest", str(folder), *_dependencies()),
+    )
+
+
+def _run(*command: str) -> None:
+    """Run a builder to its end; its output is only shown if it fails."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        output = _last_lines(done.stdout + done.stderr)
+        raise LabError("building the image failed", command=" ".join(command), exit_code=done.returncode, output=output)
+
+
+def _last_lines(text: str, count: int = 40) -> str:
+    return "\n".join(text.splitlines()[-count:])
+
+
+def missing_tools(names: Sequence[str] = ("mmdebstrap", "mke2fs", "ssh", "setpriv")) -> list[str]:
+    """The programs that the lab needs from the machine and does not find."""
+    return [name for name in names if shutil.which(name) is None]

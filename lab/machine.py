@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running host, as a test holds it in its hands. The verbs are those of the NixOS test driver."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.agent import Agent, Result
+from lab.console import Console, GuestConsole
+from lab.errors import LabError, LabTimeoutError
+from lab.monitor import Monitor
+from lab.shape import Shape
+from lab.state import HostState, read_state
+
+Command = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a running QEMU is held by."""
+
+    process: subprocess.Popen[bytes]
+    agent: Agent
+    monitor: Monitor
+    console: Console
+    guests: dict[str, GuestConsole]
+
+
+class Machine:
+    """A host that is up. It is made, and ended, by the context managers in `stages.py`.
+
+    A command is either an argument list, run as it is, or a string, run by `bash -eo pipefail`. It runs as root and
+    comes by the guest agent: no change to the host's network can cut it off. Times are in seconds.
+    """
+
+    def __init__(self, shape: Shape, folder: Path, parts: Parts, ssh: Sequence[str]) -> None:
+        self.shape = shape
+        self.folder = folder
+        self.ssh = tuple(ssh)
+        self._parts = parts
+
+    @property
+    def monitor(self) -> Monitor:
+        """QMP, for what only hardware does: pull a NIC out, cut a link (`set_link`)."""
+        return self._parts.monitor
+
+    @property
+    def console(self) -> Console:
+        """The host's own console: its kernel's messages."""
+        return self._parts.console
+
+    @property
+    def pid(self) -> int:
+        return self._parts.process.pid
+
+    def guest(self, name: str) -> GuestConsole:
+        """The console of a nested guest, `web01` or `db01`."""
+        return self._parts.guests[name]
+
+    def execute(self, command: Command, timeout: float = 60, *, stdin: bytes = b"") -> Result:
+        """Run a command to its end, however that is."""
+        try:
+            return self._parts.agent.execute(_argv(command), stdin=stdin, timeout=timeout)
+        except LabError as error:
+            error.consoles.update(self.console_tails())
+            raise
+
+    def succeed(self, command: Command, timeout: float = 60) -> str:
+        """The standard output of a command that must exit with 0."""
+        result = self.execute(command, timeout)
+        if result.exit_code != 0:
+            raise self._failure("a command failed", command, result)
+        return result.stdout
+
+    def fail(self, command: Command, exit_code: int | None = None, timeout: float = 60) -> Result:
+        """Run a command that must not exit with 0, and if `exit_code` is given, with just that."""
+        result = self.execute(command, timeout)
+        if result.exit_code == 0:
+            raise self._failure("a command succeeded that should have failed", command, result)
+        if exit_code not in (None, result.exit_code):
+            raise self._failure(f"a command should have exited with {exit_code}", command, result)
+        return result
+
+    def wait_until_succeeds(self, command: Command, timeout: float = 60) -> str:
+        """The standard output of the first try that exits with 0."""
+        return self._wait_for_exit(command, timeout, success=True).stdout
+
+    def wait_until_fails(self, command: Command, timeout: float = 60) -> Result:
+        """The first try that does not exit with 0."""
+        return self._wait_for_exit(command, timeout, success=False)
+
+    def _wait_for_exit(self, command: Command, timeout: float, *, success: bool) -> Result:
+        deadline = time.monotonic() + timeout
+        while True:
+            result = self.execute(command, max(deadline - time.monotonic(), 1))
+            if (result.exit_code == 0) is success:
+                return result
+            if time.monotonic() > deadline:
+                wanted = "succeed" if success else "fail"
+                raise self._failure(f"a command did not {wanted} within {timeout:.0f} s", command, result)
+            time.sleep(0.25)
+
+    def put_file(self, path: str, content: bytes | str) -> None:
+        """Make or replace a file on the host; its folder is made if need be."""
+        self.succeed(["mkdir", "-p", str(Path(path).parent)])
+        self._parts.agent.write_file(path, content.encode() if isinstance(content, str) else content)
+
+    def get_file(self, path: str) -> bytes:
+        """The content of a file on the host."""
+        return self._parts.agent.read_file(path)
+
+    def read_state(self) -> HostState:
+        """Everything about the host that a test may want to see unchanged, read without nicpass."""
+        return read_state(self.execute)
+
+    def reboot(self, timeout: float = 240) -> None:
+        """Restart the host in order, and wait until it is up again."""
+        boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
+        self.monitor.command("set-action", {"reboot": "reset"})
+        self.execute("systemctl reboot")
+        self._wait_for_boot(boot, time.monotonic() + timeout)
+        self.monitor.command("set-action", {"reboot": "shutdown"})
+
+    def reset(self, timeout: float = 240) -> None:
+        """Restart the host as a power cut does: nothing is written that was not yet, nothing is told."""
+        boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
+        self.monitor.command("set-action", {"reboot": "reset"})
+        self.monitor.command("system_reset")
+        self._wait_for_boot(boot, time.monotonic() + timeout)
+        self.monitor.command("set-action", {"reboot": "shutdown"})
+
+    def _wait_for_boot(self, old_boot: str, deadline: float) -> None:
+        while time.monotonic() < deadline:
+            try:
+                self._parts.agent.sync(5)
+                found = self._parts.agent.execute(["cat", "/proc/sys/kernel/random/boot_id"], timeout=10)
+                if found.stdout not in ("", old_boot):
+                    return self.wait_booted(deadline - time.monotonic())
+            except LabError:
+                continue
+        raise LabTimeoutError("the host did not come back", consoles=self.console_tails())
+
+    def wait_booted(self, timeout: float = 240) -> None:
+        """Wait until the host answers and all that it starts at boot is up, libvirt too."""
+        try:
+            self._parts.agent.sync(timeout)
+        except LabError as error:
+            error.consoles.update(self.console_tails())
+            raise
+        self.succeed("systemctl is-system-running --wait || systemctl --failed --no-legend", timeout)
+        self.succeed("virsh list --all && udevadm settle", timeout)
+
+    def shutdown(self, timeout: float = 120) -> None:
+        """Power the host off in order and wait for it to be off."""
+        self.monitor.command("system_powerdown")
+        try:
+            self._parts.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise LabTimeoutError("the host did not power off", consoles=self.console_tails()) from error
+
+    def crash(self) -> None:
+        """Pull the plug."""
+        self._parts.process.kill()
+        self._parts.process.wait()
+
+    def quit(self) -> None:
+        """End QEMU, which writes out what it holds of its disk first. The host notices nothing."""
+        self.monitor.command("quit")
+        self._parts.process.wait(60)
+
+    def console_tails(self) -> dict[str, str]:
+        """The ends of all consoles, by name."""
+        consoles = (self.console, *self._parts.guests.values())
+        return {f"console {console.name}": console.tail() for console in consoles}
+
+    def _failure(self, message: str, command: Command, result: Result) -> LabError:
+        return LabError(
+            message,
+            command=command if isinstance(command, str) else shlex.join(command),
+            exit_code=result.exit_code,
+            output=result.stdout + result.stderr,
+            consoles=self.console_tails(),
+        )
+
+
+def _argv(command: Command) -> list[str]:
+    return ["bash", "-eo", "pipefail", "-c", command] if isinstance(command, str) else list(command)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a shape to QEMU's arguments, a pure function; and the process, which never outlives this one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from pathlib import Path
+
+from lab.image import DOMAINS, Image
+from lab.shape import MANAGEMENT_MAC, Iommu, Nic, Place, Shape
+
+# Files in the run folder, which is QEMU's working folder: a relative path never exceeds a socket's 108 bytes.
+OVERLAY = "overlay.qcow2"
+AGENT_SOCKET = "agent.sock"
+MONITOR_SOCKET = "monitor.sock"
+BOX_CONSOLE = "box.console"
+QEMU_LOG = "qemu.log"
+
+
+def console_file(guest: str) -> str:
+    """Where the console output of a nested guest goes."""
+    return f"{guest}.console"
+
+
+def console_input(guest: str) -> str:
+    """The FIFO whose content a nested guest reads from its console."""
+    return f"{guest}.input"
+
+
+class Accelerator(StrEnum):
+    """Hardware where it is really there, emulation where not."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+def choose_accelerator(proc: Path = Path("/proc"), sys: Path = Path("/sys"), dev: Path = Path("/dev")) -> Accelerator:
+    """KVM if the CPU has it, the device opens, and guests may have guests of their own.
+
+    The CPU's flag comes first: /dev/kvm may open on machines where no guest ever runs.
+    """
+    flags = (proc / "cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split()
+    module = "kvm_intel" if "vmx" in flags else "kvm_amd" if "svm" in flags else None
+    if module is None:
+        return Accelerator.TCG
+    try:
+        nested = (sys / f"module/{module}/parameters/nested").read_text().strip()
+        with (dev / "kvm").open("r+b", buffering=0):
+            return Accelerator.KVM if nested in {"1", "Y"} else Accelerator.TCG
+    except OSError:
+        return Accelerator.TCG
+
+
+@dataclass(frozen=True)
+class Start:
+    """What differs from one start of a shape to the next."""
+
+    accelerator: Accelerator
+    ssh_port: int | None = None  # on 127.0.0.1; no ssh if None
+    snapshot: str | None = None  # resumed instead of booted
+
+
+def qemu_arguments(shape: Shape, image: Image, start: Start) -> list[str]:
+    """The arguments of QEMU, without the program itself. Paths of the run folder are relative to it."""
+    groups = (
+        _machine(shape, start.accelerator),
+        _iommu(shape.iommu),
+        _boot(shape, image),
+        _channels(),
+        _management_nic(start.ssh_port),
+        _test_nics(shape.nics),
+        ["-loadvm", start.snapshot] if start.snapshot else [],
+    )
+    return [argument for group in groups for argument in group]
+
+
+def _machine(shape: Shape, accelerator: Accelerator) -> list[str]:
+    emulated = accelerator is Accelerator.TCG
+    # TCG emulates AMD's virtualization, not Intel's, so an emulated host that runs guests is an AMD one.
+    cpu, accel = ("EPYC-v4,+svm", "tcg,thread=multi") if emulated else ("host", "kvm")
+    return [
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-machine", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", cpu),
+        *("-smp", str(shape.processors), "-m", f"{shape.memory_mib}M", "-rtc", "base=utc"),
+    ]
+
+
+def _iommu(iommu: Iommu) -> list[str]:
+    # QEMU wants an IOMMU before the devices behind it.
+    device = {
+        Iommu.INTEL: "intel-iommu,intremap=on,caching-mode=on",
+        Iommu.AMD: "amd-iommu,intremap=on,pt=off",
+        Iommu.VIRTIO: "virtio-iommu-pci,bus=pcie.0,addr=0x2",
+        Iommu.NONE: None,
+    }[iommu]
+    return ["-device", device] if device else []
+
+
+def kernel_command_line(shape: Shape) -> str:
+    """The box's kernel arguments. No AppArmor: loading its profiles takes seconds, and nothing here tests it."""
+    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1", "apparmor=0", "selinux=0")
+    return " ".join((*own, *shape.kernel_arguments))
+
+
+def _boot(shape: Shape, image: Image) -> list[str]:
+    return [
+        *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape)),
+        *("-drive", f"file={OVERLAY},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap"),
+        *("-device", "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"),
+    ]
+
+
+def _channels() -> list[str]:
+    """The ways in that no change to the box's network can cut: QMP, the guest agent, and the consoles."""
+    arguments = [
+        *("-chardev", f"socket,id=qmp,path={MONITOR_SOCKET},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
+        *("-device", "virtio-serial-pci,bus=pcie.0,addr=0x4", "-device", "virtio-rng-pci,bus=pcie.0,addr=0x5"),
+        *("-chardev", f"socket,id=agent,path={AGENT_SOCKET},server=on,wait=off"),
+        *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+        *("-chardev", f"file,id=box,path={BOX_CONSOLE}", "-serial", "chardev:box"),
+    ]
+    for guest in DOMAINS:
+        files = f"path={console_file(guest)},input-path={console_input(guest)}"
+        arguments += ["-chardev", f"file,id={guest},{files}", "-serial", f"chardev:{guest}"]
+    return arguments
+
+
+def _management_nic(ssh_port: int | None) -> list[str]:
+    forward = f",hostfwd=tcp:127.0.0.1:{ssh_port}-10.9.0.15:22" if ssh_port else ""
+    return [
+        *("-netdev", f"user,id=management,net=10.9.0.0/24,host=10.9.0.2,dns=10.9.0.3,restrict=on{forward}"),
+        *("-device", f"virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},bus=pcie.0,addr=0x6,romfile="),
+    ]
+
+
+def _test_nics(nics: tuple[Nic, ...]) -> Iterator[str]:
+    slots = count(0x10)
+    if any(nic.place is Place.BRIDGE for nic in nics):
+        yield from _root_port("bridge", 0x1E)  # a late slot: the firmware numbers buses in the order of slots
+        yield from ("-device", "pcie-pci-bridge,id=bridge,bus=bridge-port,addr=0x0")
+    for number, nic in enumerate(nics):
+        yield from ("-netdev", f"user,id=net{number},restrict=on")
+        device = f"{nic.model},id=nic{number},netdev=net{number},mac={nic.mac},romfile="
+        if nic.place is Place.BRIDGE:
+            yield from ("-device", f"{device},bus=bridge,addr={number + 1:#x}")
+            continue
+        slot = next(slots)
+        if nic.place is Place.ROOT_PORT:
+            yield from _root_port(f"nic{number}", slot)
+        bus = f"bus=nic{number}-port,addr=0x0" if nic.place is Place.ROOT_PORT else f"bus=pcie.0,addr={slot:#x}"
+        yield from ("-device", f"{device},{bus}")
+
+
+def _root_port(name: str, slot: int) -> tuple[str, str]:
+    return "-device", f"pcie-root-port,id={name}-port,bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}"
+
+
+def qemu_program(base: Path, name: str = "qemu-system-x86_64") -> list[str]:
+    """How to run a program of the Debian tree `base` on an older machine: through the tree's own loader."""
+    libraries = base / "usr/lib/x86_64-linux-gnu"
+    return [str(base / "lib64/ld-linux-x86-64.so.2"), "--library-path", str(libraries), str(base / "usr/bin" / name)]
+
+
+def start_qemu(shape: Shape, image: Image, start: Start, folder: Path) -> subprocess.Popen[bytes]:
+    """Start QEMU in `folder`. The kernel kills it when this process is gone, for whatever reason."""
+    shares = [share for path in ("qemu", "seabios") for share in ("-L", str(image.base / "usr/share" / path))]
+    command = [*qemu_program(image.base), *shares, *qemu_arguments(shape, image, start)]
+    with (folder / QEMU_LOG).open("wb") as log:
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": "/usr/bin:/bin", "QEMU_MODULE_DIR": str(image.base / "usr/lib/x86_64-linux-gnu/qemu")},
+            # A Ctrl-C at the terminal is for the driver, which then stops QEMU in order.
+            start_new_session=True,
+        )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host looks like: its IOMMU, its kernel arguments, its NICs and where they sit on the PCI bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MANAGEMENT_MAC = "52:54:00:ff:00:01"
+
+
+class Iommu(StrEnum):
+    """The IOMMUs that QEMU can give a host."""
+
+    INTEL = "intel"
+    AMD = "amd"
+    VIRTIO = "virtio"
+    NONE = "none"
+
+
+class NicModel(StrEnum):
+    """NICs by QEMU's names. `igb` is an Intel 82576 with SR-IOV; `e1000` is conventional PCI, not PCIe."""
+
+    IGB = "igb"
+    E1000E = "e1000e"
+    E1000 = "e1000"
+
+
+class Place(StrEnum):
+    """Where a NIC sits, which decides its IOMMU group."""
+
+    ROOT_PORT = "root port"  # a port of its own, so a group of its own
+    ROOT_BUS = "root bus"
+    BRIDGE = "bridge"  # all behind the one PCIe-to-PCI bridge, so all in one group
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A NIC that tests may take from the host. Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2."""
+
+    model: NicModel
+    mac: str
+    place: Place = Place.ROOT_PORT
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A kind of host. `migratable` says that QEMU can save and resume it."""
+
+    name: str
+    iommu: Iommu
+    nics: tuple[Nic, ...]
+    kernel_arguments: tuple[str, ...] = ()
+    processors: int = 2
+    memory_mib: int = 4096
+    migratable: bool = field(default=True)
+
+
+IGB0 = "52:54:00:aa:00:01"
+IGB1 = "52:54:00:aa:00:02"
+_UNSAFE_INTERRUPTS = "vfio_iommu_type1.allow_unsafe_interrupts=1"
+
+_NICS = (
+    Nic(NicModel.IGB, IGB0),
+    Nic(NicModel.IGB, IGB1),
+    Nic(NicModel.E1000E, "52:54:00:aa:00:03"),
+    Nic(NicModel.E1000, "52:54:00:aa:00:04", Place.BRIDGE),
+    Nic(NicModel.E1000, "52:54:00:aa:00:05", Place.BRIDGE),
+)
+# Behind a root port, the DMA of a NIC reaches QEMU's AMD IOMMU with the port's requester id instead of its own.
+_NICS_ON_ROOT_BUS = tuple(Nic(nic.model, nic.mac, Place.ROOT_BUS) for nic in _NICS[:3])
+
+INTEL = Shape("intel", Iommu.INTEL, _NICS, ("intel_iommu=on",))
+AMD = Shape("amd", Iommu.AMD, _NICS_ON_ROOT_BUS, migratable=False)  # QEMU's amd-iommu is marked unmigratable
+VIRTIO = Shape("virtio", Iommu.VIRTIO, _NICS, (_UNSAFE_INTERRUPTS,))  # it has no interrupt remapping
+NONE = Shape("none", Iommu.NONE, _NICS)
+SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE)}

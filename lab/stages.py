@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a host is had: booted cold, or resumed in seconds from a stage that the cache keeps.
+
+A stage is a qcow2 overlay with the saved state of a running host in it. A run copies the overlay and resumes the
+copy, so every run starts from the very same host.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lab import qemu
+from lab.agent import Agent, connect_in_folder
+from lab.cache import Cache, recipe_key
+from lab.console import Console, GuestConsole
+from lab.errors import LabError
+from lab.image import DOMAINS, Image, get_image
+from lab.machine import Machine, Parts
+from lab.monitor import Monitor
+from lab.shape import Shape
+
+SNAPSHOT = "stage"
+Prepare = Callable[[Machine], None]
+
+
+@contextmanager
+def cold_host(cache: Cache, shape: Shape, prepare: Prepare | None = None) -> Iterator[Machine]:
+    """A host that is booted now, with the domains defined."""
+    image = get_image(cache)
+    with cache.run_folder(shape.name) as folder:
+        _make_overlay(image, folder)
+        with _running(image, shape, folder, None) as machine:
+            machine.wait_booted()
+            _define_domains(machine)
+            if prepare is not None:
+                prepare(machine)
+            yield machine
+
+
+@contextmanager
+def fresh_host(cache: Cache, shape: Shape, wheel: Path | None = None) -> Iterator[Machine]:
+    """A host of its own, with nicpass from `wheel` if given; resumed if QEMU can do that with its shape."""
+    prepare = _installer(wheel) if wheel is not None else None
+    if not shape.migratable:
+        with cold_host(cache, shape, prepare) as machine:
+            yield machine
+        return
+    image = get_image(cache)
+    stage = _booted_stage(cache, image, shape)
+    if wheel is not None and prepare is not None:
+        stage = _stage(cache, image, shape, f"installed-{_hash_wheel(wheel)}", stage, prepare)
+    with _resumed(cache, image, shape, stage) as machine:
+        yield machine
+
+
+def install_wheel(machine: Machine, wheel: Path) -> None:
+    """Install nicpass as an administrator would, from the image's own wheelhouse: the host is offline."""
+    target = f"/root/{wheel.name}"
+    machine.put_file(target, wheel.read_bytes())
+    pip_arguments = "--pip-args=--no-index --find-links /opt/wheelhouse"
+    machine.succeed(["pipx", "install", "--system-site-packages", pip_arguments, target], 300)
+
+
+def _installer(wheel: Path) -> Prepare:
+    return lambda machine: install_wheel(machine, wheel)
+
+
+def _hash_wheel(wheel: Path) -> str:
+    return recipe_key([wheel.name, wheel.read_bytes().hex()])
+
+
+def _booted_stage(cache: Cache, image: Image, shape: Shape) -> Path:
+    def build(out: Path) -> None:
+        with cold_host(cache, shape) as machine:
+            _save(machine, out)
+
+    return cache.artifact(_stage_name(image, shape, "booted"), build) / qemu.OVERLAY
+
+
+def _stage(cache: Cache, image: Image, shape: Shape, name: str, parent: Path, prepare: Prepare) -> Path:
+    def build(out: Path) -> None:
+        with _resumed(cache, image, shape, parent) as machine:
+            prepare(machine)
+            _save(machine, out)
+
+    return cache.artifact(_stage_name(image, shape, name), build) / qemu.OVERLAY
+
+
+def _stage_name(image: Image, shape: Shape, stage: str) -> str:
+    """The arguments stand for the shape, QEMU and all else that a saved state depends on."""
+    start = qemu.Start(qemu.choose_accelerator())
+    sources = [Path(__file__).with_name(name).read_text() for name in ("qemu.py", "stages.py")]
+    return f"stage-{recipe_key([image.key, qemu.qemu_arguments(shape, image, start), sources, stage])}"
+
+
+def _save(machine: Machine, out: Path) -> None:
+    """Save the running host into its overlay, and keep that. The host is over then."""
+    machine.succeed(["sync"])
+    machine.monitor.command("stop")
+    machine.monitor.human(f"savevm {SNAPSHOT}")
+    machine.quit()
+    (machine.folder / qemu.OVERLAY).rename(out / qemu.OVERLAY)
+
+
+@contextmanager
+def _resumed(cache: Cache, image: Image, shape: Shape, stage: Path) -> Iterator[Machine]:
+    with cache.run_folder(shape.name) as folder:
+        _run(["cp", "--reflink=auto", "--sparse=always", str(stage), str(folder / qemu.OVERLAY)])
+        with _running(image, shape, folder, SNAPSHOT) as machine:
+            yield machine
+
+
+@contextmanager
+def _running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> Iterator[Machine]:
+    """QEMU in `folder`, and all that holds it; gone at the end of the block."""
+    start = qemu.Start(qemu.choose_accelerator(), _free_port(), snapshot)
+    with ExitStack() as stack:
+        guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
+        process = qemu.start_qemu(shape, image, start, folder)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        try:
+            agent = Agent(connect_in_folder(folder, qemu.AGENT_SOCKET, 30))
+            stack.callback(agent.close)
+            monitor = Monitor(connect_in_folder(folder, qemu.MONITOR_SOCKET, 30))
+            stack.callback(monitor.close)
+            console = Console("box", folder / qemu.BOX_CONSOLE)
+            machine = Machine(shape, folder, Parts(process, agent, monitor, console, guests), _ssh(image, start))
+            if snapshot is not None:
+                agent.sync(60)
+                machine.succeed(["date", "--set", f"@{time.time():.0f}"])
+        except LabError as error:
+            error.output += (folder / qemu.QEMU_LOG).read_text()
+            raise
+        yield machine
+
+
+def _open_guest_console(folder: Path, name: str, stack: ExitStack) -> GuestConsole:
+    fifo = folder / qemu.console_input(name)
+    os.mkfifo(fifo)
+    console = GuestConsole(name, folder / qemu.console_file(name), fifo)
+    stack.callback(console.close)
+    return console
+
+
+def _ssh(image: Image, start: qemu.Start) -> list[str]:
+    """The command that opens a session in the host; to be followed by a command, or not."""
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes")
+    flags = [word for option in options for word in ("-o", option)]
+    return ["ssh", "-i", str(image.ssh_key), "-p", str(start.ssh_port), *flags, "root@127.0.0.1"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _make_overlay(image: Image, folder: Path) -> None:
+    backing = ["-b", str(image.disk), "-F", "raw"]
+    overlay = str(folder / qemu.OVERLAY)
+    _run([*qemu.qemu_program(image.base, "qemu-img"), "create", "-q", "-f", "qcow2", *backing, overlay])
+
+
+def _define_domains(machine: Machine) -> None:
+    for name in DOMAINS:
+        machine.succeed(["virsh", "define", f"/var/lib/lab/{name}.xml"])
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(
+            "a tool failed", command=" ".join(command), exit_code=done.returncode, output=done.stdout + done.stderr
+        )

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's arguments, read as the kernel reads them."""
+
+from __future__ import annotations
+
+import re
+
+# `next_arg()` in lib/cmdline.c: white space parts arguments, except between double quotes.
+_ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
+
+
+def parse_cmdline(text: str) -> dict[str, str]:
+    """Name to value; of an argument that stands twice the last one wins, and a bare word has the value "".
+
+    Dashes in names count as underscores (`parameq()` in kernel/params.c), and what follows `--` is for init.
+    """
+    arguments: dict[str, str] = {}
+    for argument in _ARGUMENT.findall(text):
+        if argument == "--":
+            break
+        name, _, value = argument.strip('"').partition("=")
+        arguments[name.replace("-", "_")] = value.strip('"')
+    return arguments

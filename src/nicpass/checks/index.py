@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host turned over once, so that every question about one NIC is a look-up and a thousand NICs stay linear."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from nicpass.model.fact import known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nicpass.model.address import Address
+    from nicpass.model.host import Domain, Host, IpAddress, Link, PciFunction, Route
+
+
+class HostIndex:
+    """Look-ups into one frozen host; each is built when it is first asked for."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @cached_property
+    def functions(self) -> dict[Address, PciFunction]:
+        return {function.address: function for function in self.host.pci}
+
+    @cached_property
+    def groups(self) -> dict[int, list[PciFunction]]:
+        grouped: dict[int, list[PciFunction]] = defaultdict(list)
+        for function in self.host.pci:
+            if known(function.iommu_group):
+                grouped[function.iommu_group].append(function)
+        return grouped
+
+    @cached_property
+    def vf_indices(self) -> dict[Address, tuple[Address, int]]:
+        """VF to (its PF, its index), from the PF's own numbered links."""
+        return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
+
+    @cached_property
+    def links(self) -> dict[str, Link]:
+        return {link.name: link for link in self.host.network.links}
+
+    @cached_property
+    def uppers(self) -> dict[str, list[Link]]:
+        """Interface to those that stand on it: its master, and the VLANs and macvlans that name it as lower."""
+        standing: dict[str, list[Link]] = defaultdict(list)
+        for link in self.host.network.links:
+            if link.lower is not None:
+                standing[link.lower].append(link)
+            if link.master is not None and link.master in self.links:
+                standing[link.name].append(self.links[link.master])
+        return standing
+
+    @cached_property
+    def addresses(self) -> dict[str, list[IpAddress]]:
+        found = self.host.network.addresses
+        return _by_netdev(found if known(found) else ())
+
+    @cached_property
+    def routes(self) -> dict[str, list[Route]]:
+        found = self.host.network.routes
+        return _by_netdev(found if known(found) else ())
+
+    @cached_property
+    def owners(self) -> dict[Address, list[Domain]]:
+        """NIC to the VMs in whose live or lasting definition it stands; usually one."""
+        owning: dict[Address, list[Domain]] = defaultdict(list)
+        domains = self.host.domains
+        for domain in domains if known(domains) else ():
+            for address in {device.address for device in (*domain.config_devices, *domain.live_devices)}:
+                owning[address].append(domain)
+        return owning
+
+    def netdevs(self, function: PciFunction) -> list[Link]:
+        """The function's interfaces that the host's own namespace shows."""
+        names = function.netdevs
+        return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
+
+
+NetdevItem = TypeVar("NetdevItem", "IpAddress", "Route")
+
+
+def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:
+    grouped: dict[str, list[NetdevItem]] = defaultdict(list)
+    for item in items:
+        grouped[item.netdev].append(item)
+    return grouped

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How results and errors reach the user: tables and sentences for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.model.fact import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nicpass.model.errors import NicpassError
+
+
+_PIPE_WIDTH = 500
+
+
+def say(text: str = "") -> None:
+    """One line for the user."""
+    sys.stdout.write(f"{text}\n")
+
+
+def say_json(value: object) -> None:
+    """One JSON document."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    sys.stdout.write("\n")
+
+
+def say_error(error: NicpassError, *, as_json: bool) -> None:
+    """The sentence and the hint to stderr; with --json the whole error to stdout, where the result would be."""
+    if as_json:
+        fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": error.sentence}
+        say_json({"error": fields | {"hint": error.hint, "findings": error.findings}})
+        return
+    sys.stderr.write(f"nicpass: {error.sentence}\n")
+    for finding in error.findings:
+        if finding.sentence not in error.sentence:
+            sys.stderr.write(f"  also: {finding.sentence}\n")
+    if error.hint:
+        sys.stderr.write(f"  hint: {error.hint}\n")
+
+
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        say(line.rstrip())
+
+
+def show(fact: object) -> str:
+    """A fact in a table: `-` for none, `?` for unknown."""
+    if isinstance(fact, Unknown):
+        return "?"
+    return "-" if fact is None or fact in ("", ()) else str(fact)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan for people: each step in a sentence, or as the shell lines that an expert would type."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from nicpass.checks.usage import describe_route
+from nicpass.host.pci import DEVICES
+from nicpass.hypervisor.domain_xml import build_device
+from nicpass.model.plan import (
+    DefineDevice,
+    GiveBackNic,
+    NicState,
+    SetNumvfs,
+    StartDomain,
+    Step,
+    StopDomain,
+    TakeNic,
+    UndefineDevice,
+)
+
+if TYPE_CHECKING:
+    from nicpass.model.host import Link
+    from nicpass.model.plan import DeviceSpec
+
+
+def describe_step(step: Step) -> str:
+    """What the step does, in one line."""
+    match step:
+        case TakeNic():
+            return f"keep on disk what {step.address} is to the host ({_describe_state(step.state)})"
+        case GiveBackNic():
+            return f"give {step.address} back to the host as it was ({_describe_state(step.state)})"
+        case DefineDevice():
+            return f"write {step.address} into the definition of {step.domain}{_describe_device(step.device)}"
+        case UndefineDevice():
+            return f"take {step.address} out of the definition of {step.domain}"
+        case StartDomain():
+            return f"start {step.domain}; libvirt binds {step.address} to vfio-pci"
+        case StopDomain():
+            return f"stop {step.domain}"
+        case SetNumvfs():
+            return f"set the number of VFs of {step.address} from {step.before} to {step.after}"
+
+
+def render_shell(step: Step) -> list[str]:
+    """The same by hand, with the tools of every host."""
+    match step:
+        case TakeNic():
+            return ["# note what the NIC is to the host; it is lost when the driver lets go", *_shell_notes(step.state)]
+        case GiveBackNic():
+            return _shell_give_back(step.state)
+        case DefineDevice():
+            return _shell_device("attach-device", step.domain, step.device)
+        case UndefineDevice():
+            return _shell_device("detach-device", step.domain, step.device)
+        case StartDomain():
+            return [f"virsh start {shlex.quote(step.domain)}", f"readlink {DEVICES}/{step.address}/driver  # vfio-pci"]
+        case StopDomain():
+            return [f"virsh destroy {shlex.quote(step.domain)}"]
+        case SetNumvfs():
+            path = f"{DEVICES}/{step.address}/sriov_numvfs"
+            counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
+            return [f"echo {count} > {path}" for count in counts]
+
+
+def _describe_state(state: NicState) -> str:
+    links = [f"{link.name}, MTU {link.mtu}, {'up' if link.up else 'down'}" for link in state.links]
+    addresses = [address.text for address in state.addresses if address.scope != "link"]
+    return ", ".join([f"driver {state.driver or 'none'}", *links, *addresses])
+
+
+def _describe_device(device: DeviceSpec) -> str:
+    words = [f"MAC {device.mac}"] if device.mac else []
+    words += [f"VLAN {device.vlan}"] if device.vlan is not None else []
+    return f", {', '.join(words)}" if words else ""
+
+
+def _shell_notes(state: NicState) -> list[str]:
+    names = [shlex.quote(link.name) for link in state.links]
+    return [f"ip -d address show dev {name}; ip route show table all dev {name}" for name in names]
+
+
+def _shell_give_back(state: NicState) -> list[str]:
+    lines = [f"readlink {DEVICES}/{state.address}/driver  # {state.driver or 'none'}; if it is not:"]
+    lines += [f"echo > {DEVICES}/{state.address}/driver_override"]
+    lines += [f"echo {state.address} > {DEVICES}/{state.address}/driver/unbind"]
+    lines += [f"echo {state.address} > /sys/bus/pci/drivers_probe"]
+    for link in state.links:
+        lines += _shell_link(link, state)
+    return lines
+
+
+def _shell_link(link: Link, state: NicState) -> list[str]:
+    name = shlex.quote(link.name)
+    lines = [f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}"]
+    lines += [
+        f"ip address replace {address.text} dev {name}"
+        for address in state.addresses
+        if address.netdev == link.name and address.scope != "link"
+    ]
+    lines += [
+        f"ip route replace {describe_route(route)}"
+        for route in state.routes
+        if route.netdev == link.name and route.protocol != "kernel"
+    ]
+    return lines
+
+
+def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:
+    return [
+        f"virsh {verb} {shlex.quote(domain)} --config /dev/stdin <<'XML'",
+        *build_device(device).splitlines(),
+        "XML",
+    ]

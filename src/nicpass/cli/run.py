@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one parsed command; every error ends here, as a sentence, a hint and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from nicpass.cli.output import say_error
+from nicpass.cli.parser import build_parser
+from nicpass.model.errors import ExitCode, NicpassError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(argv: list[str]) -> int:
+    """Parse, dispatch, and answer with the exit code."""
+    try:
+        arguments = build_parser().parse_args(argv)
+        return dispatch(arguments)
+    except NicpassError as error:
+        say_error(error, as_json="--json" in argv)
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("nicpass: Interrupted; nothing was changed.\n")
+        return ExitCode.ROLLED_BACK
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); without this, Python complains once more at its exit.
+        sys.stdout = None
+        return ExitCode.DONE
+
+
+def dispatch(arguments: argparse.Namespace) -> int:
+    """Call the command's module; each is loaded only when it is asked for."""
+    match arguments.command:
+        case "list":
+            from nicpass.cli.listing import list_nics_command
+
+            return list_nics_command(arguments)
+        case "check":
+            from nicpass.cli.checking import check_command
+
+            return check_command(arguments)
+        case "explain":
+            from nicpass.cli.checking import explain_command
+
+            return explain_command(arguments)
+        case "snapshot":
+            from nicpass.cli.listing import snapshot_command
+
+            return snapshot_command(arguments)
+        case _:
+            from nicpass.cli.changing import change_command
+
+            return change_command(arguments)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a command's host comes from: this machine, a tree, or a snapshot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nicpass.host.files import Files
+from nicpass.host.read import load_snapshot, read_host
+from nicpass.hypervisor.libvirt import read_domains
+from nicpass.model.errors import BadInputError, NotPermittedError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nicpass.model.host import Host
+
+
+class Source(NamedTuple):
+    """A host, and the door to the files that it was read from."""
+
+    files: Files
+    host: Host
+    is_live: bool
+
+
+def read_source(arguments: argparse.Namespace) -> Source:
+    """The host that the command line names.
+
+    Raises:
+        BadInputError: the snapshot or the tree cannot be read.
+    """
+    if arguments.snapshot is not None:
+        path = Path(arguments.snapshot).absolute()
+        host = load_snapshot(arguments.snapshot, Files().read_bytes(str(path)))
+        return Source(Files(), host, is_live=False)
+    if arguments.root is not None and not Path(arguments.root).is_dir():
+        raise BadInputError(f"There is no folder {arguments.root}.", "--root wants one that holds sys, proc and etc.")
+    files = Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
+    return Source(files, read_host(files, read_domains(files)), is_live=files.is_live)
+
+
+def require_live_root(arguments: argparse.Namespace) -> None:
+    """Pass if this run may change the host that the command line names.
+
+    Raises:
+        BadInputError: the host is a snapshot or a tree.
+        NotPermittedError: not root.
+    """
+    if arguments.snapshot is not None or arguments.root is not None:
+        raise BadInputError("A snapshot or a tree cannot be changed.", "Plan for it with --dry-run.")
+    if os.geteuid() != 0:
+        raise NotPermittedError("Only root may change the host.", "sudo nicpass ...; --dry-run needs no rights.")

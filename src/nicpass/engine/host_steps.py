@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps that change the host itself: a NIC leaves, a NIC comes back, VFs are made and removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.checks.index import HostIndex
+from nicpass.engine.handler import Handler, Handlers, wait_until
+from nicpass.engine.interface import Interface
+from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.host.network import read_network
+from nicpass.host.pci import DEVICES, read_function
+from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
+from nicpass.model.fact import known
+from nicpass.model.host import Host
+from nicpass.model.plan import GiveBackNic, SetNumvfs, TakeNic
+from nicpass.planner.observe import differences, observe_state
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
+    from nicpass.model.address import Address
+    from nicpass.model.host import IpAddress
+    from nicpass.model.plan import NicState
+
+_BIND_SECONDS = 20.0
+"""How long a probe may take; drivers that load firmware need several seconds."""
+_NETDEV_SECONDS = 20.0
+_SETTLE_SECONDS = 20.0
+"""For carrier, duplicate address detection (RFC 4862: 1 s) and what a manager puts back by itself."""
+_NUMVFS_SECONDS = 120.0
+"""Drivers take up to half a second a VF."""
+
+
+def host_handlers(files: Files, processes: Processes) -> Handlers:
+    """The handlers of this file's steps."""
+    steps = HostSteps(files, processes)
+    return {
+        TakeNic: Handler(steps.apply_take, steps.verify_take),
+        GiveBackNic: Handler(steps.apply_give_back, steps.verify_give_back),
+        SetNumvfs: Handler(steps.apply_numvfs, steps.verify_numvfs),
+    }
+
+
+def read_state(files: Files, address: Address) -> NicState:
+    """What one NIC is to the host at this moment, read anew."""
+    host = Host(pci=(read_function(files, address),), network=read_network(files))
+    return observe_state(host.pci[0], HostIndex(host))
+
+
+class HostSteps:
+    """Handlers that share the two doors."""
+
+    def __init__(self, files: Files, processes: Processes) -> None:
+        self.files = files
+        self.processes = processes
+
+    def apply_take(self, step: TakeNic) -> None:
+        keep_nic_state(self.files, step.state)
+
+    def verify_take(self, step: TakeNic) -> None:
+        if read_nic_state(self.files, step.address) != step.state:
+            raise StepError(f"What {step.address} is to the host was not kept on disk as it was written.")
+
+    def apply_give_back(self, step: GiveBackNic) -> None:
+        """Raises NeedsPersonError, with every field that differs, when the NIC is not what it was."""
+        try:
+            self._restore(step.state)
+        except (NicpassError, OSError) as error:
+            reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
+            raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
+        forget_nic_state(self.files, step.address)
+
+    def verify_give_back(self, step: GiveBackNic) -> None:
+        now = read_state(self.files, step.address)
+        if differences(step.state, now):
+            raise _not_as_before(step.state, now, "")
+        if read_nic_state(self.files, step.address) is not None:
+            raise StepError(f"The record of what {step.address} was is still there.")
+
+    def _restore(self, state: NicState) -> None:
+        if not self._wait_for_driver(state, seconds=0):
+            self._bind(state.address, state.driver)
+        if not self._wait_for_driver(state, seconds=_BIND_SECONDS):
+            raise StepError(f"{state.address} did not come back on {state.driver or 'no driver'}.")
+        if state.links:
+            self._restore_links(state)
+        wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3)
+
+    def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
+        return wait_until(lambda: read_function(self.files, state.address).driver == state.driver, seconds)
+
+    def _bind(self, address: Address, driver: str | None) -> None:
+        """Law 1: this device alone, by its address. Source: sysfs-bus-pci, `driver_override`, `drivers_probe`."""
+        function = read_function(self.files, address)
+        folder = f"{DEVICES}/{address}"
+        if known(function.driver_override) and function.driver_override != driver:
+            self.files.write_kernel(f"{folder}/driver_override", "\n")
+        if known(function.driver):
+            self.files.write_kernel(f"{folder}/driver/unbind", address)
+        if driver is not None:
+            if not self.files.exists(f"/sys/bus/pci/drivers/{driver}"):
+                self.processes.run(["modprobe", driver], timeout=_BIND_SECONDS)
+            self.files.write_kernel("/sys/bus/pci/drivers_probe", address)
+
+    def _restore_links(self, state: NicState) -> None:
+        self._settle()
+        for position, link in enumerate(state.links):
+            with Interface(self._wait_for_netdev(state, position)) as interface:
+                interface.restore(link)
+                for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
+                    interface.add_address(address)
+                for route in (r for r in state.routes if r.netdev == link.name and r.protocol not in _SELF_MADE):
+                    interface.add_route(route)
+
+    def _wait_for_netdev(self, state: NicState, position: int) -> str:
+        """The function's first, second ... interface, whatever it is called as yet."""
+        if not wait_until(lambda: len(self._netdevs(state)) > position, _NETDEV_SECONDS):
+            lost = state.links[position].name
+            raise StepError(f"{state.address} is on {state.driver} and made no interface in place of {lost}.")
+        return self._netdevs(state)[position]
+
+    def _netdevs(self, state: NicState) -> tuple[str, ...]:
+        names = read_function(self.files, state.address).netdevs
+        return names if known(names) else ()
+
+    def _settle(self) -> None:
+        """Names are given by udev; before it has, they are not the ones to compare."""
+        self.processes.run(["udevadm", "settle", "--timeout=20"], timeout=30)
+
+    def apply_numvfs(self, step: SetNumvfs) -> None:
+        """By a child: the kernel may hang in this write for as long as a VF is in use."""
+        path = f"{DEVICES}/{step.address}/sriov_numvfs"
+        # The kernel goes from one number to another only through none (pci-iov-howto.rst).
+        for count in dict.fromkeys((0, step.after)):
+            if self.files.read_int(path) != count:
+                done = self.processes.run(["tee", self.files.path(path)], stdin=str(count), timeout=_NUMVFS_SECONDS)
+                if done.exit_code != 0:
+                    raise StepError(f"The kernel did not make {count} VFs of {step.address}: {done.error}.")
+        self._settle()
+
+    def verify_numvfs(self, step: SetNumvfs) -> None:
+        function = read_function(self.files, step.address)
+        count = function.numvfs
+        if count != step.after or len(function.virtfns) != step.after:
+            raise StepError(f"{step.address} has {count} VFs ({len(function.virtfns)} links), not {step.after}.")
+
+
+_SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
+"""Routes that follow an address, a router's word or a lease; written by hand they would outlive it."""
+
+
+def _comes_by_itself(address: IpAddress) -> bool:
+    return address.dynamic or address.scope == "link"
+
+
+def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonError:
+    fields = differences(before, now)
+    listing = "; ".join(f"{field.field} was {field.before}, is {field.after}" for field in fields) or "nothing more"
+    return NeedsPersonError(
+        f"{before.address} is not what it was before: {listing}. {reason}".strip(),
+        f"What it was is kept in /var/lib/nicpass/nics/{before.address}.json; dmesg | grep {before.address}",
+    )

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes one network interface's name, link settings, addresses and routes over rtnetlink(7)."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from nicpass.model.errors import StepError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nicpass.model.host import IpAddress, Link, Route
+
+_SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # linux/rtnetlink.h: enum rt_scope_t
+_PROTOCOLS = {"redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16}
+
+
+class Interface:
+    """One netlink socket, and one interface that it writes to. All methods raise StepError."""
+
+    def __init__(self, name: str) -> None:
+        from pyroute2 import IPRoute
+
+        self.name = name
+        self._kernel = IPRoute()
+
+    def __enter__(self) -> Interface:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kernel.close()
+
+    def restore(self, link: Link) -> None:
+        """Name, MAC, MTU and link state, in the order in which the kernel takes them."""
+        if self.name != link.name:
+            self._set(state="down")  # a name can be changed only while it is down
+            self._set(ifname=link.name)
+            self.name = link.name
+        settings: dict[str, object] = {"mtu": link.mtu} if link.mtu is not None else {}
+        if link.mac is not None:
+            settings["address"] = link.mac
+        self._set(**settings)
+        self._set(state="up" if link.up else "down")
+
+    def add_address(self, address: IpAddress) -> None:
+        """An address that is there already is no error."""
+        self._ask(
+            f"the address {address.text}",
+            "replace",
+            "addr",
+            address=address.address,
+            prefixlen=address.prefix_length,
+            scope=_SCOPES.get(address.scope, 0),
+        )
+
+    def add_route(self, route: Route) -> None:
+        """A route that is there already is no error."""
+        optional = {"gateway": route.gateway, "priority": route.metric, "prefsrc": route.source}
+        self._ask(
+            f"the route {route.destination}",
+            "replace",
+            "route",
+            dst=route.destination,
+            family=socket.AF_INET6 if route.family == "inet6" else socket.AF_INET,
+            oif=self._index(),
+            table=route.table,
+            proto=_PROTOCOLS.get(route.protocol) or int(route.protocol),
+            scope=_SCOPES.get(route.scope, 0),
+            **{key: value for key, value in optional.items() if value is not None},
+        )
+
+    def _set(self, **settings: object) -> None:
+        self._ask(f"{settings}", "set", "link", **settings)
+
+    def _ask(self, what: str, verb: str, kind: str, **arguments: object) -> None:
+        from pyroute2 import NetlinkError
+
+        try:
+            if kind != "route":
+                arguments["index"] = self._index()
+            getattr(self._kernel, kind)(verb, **arguments)
+        except NetlinkError as error:
+            raise StepError(f"The kernel does not take {what} on {self.name}: {error.args[1]}.") from error
+
+    def _index(self) -> int:
+        try:
+            return socket.if_nametoindex(self.name)
+        except OSError as error:
+            raise StepError(f"The interface {self.name} has gone.") from error

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door to files. Its root can be pointed elsewhere: a capture, a generated tree.
+
+Absent, unreadable and present are three answers here already, so no reader has to invent them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nicpass.model.fact import Fact, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# ENODEV, ENXIO: the device went away between open and read; it is absent now.
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
+_CHUNK = 65536
+
+
+class Files:
+    """Reads and writes below one root. Paths are absolute, as on the machine itself: `/sys/...`."""
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = root.rstrip("/")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this is the running machine, whose kernel may be asked too."""
+        return self.root == ""
+
+    def path(self, path: str) -> str:
+        """Where `path` really lies."""
+        return self.root + path
+
+    def read_bytes(self, path: str) -> Fact[bytes]:
+        """The whole content. By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
+        try:
+            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            return _fact_of(error, path)
+        try:
+            content = os.read(descriptor, _CHUNK)
+            # Until the empty read: files of /proc come in pieces of a page, however much was asked for.
+            while more := os.read(descriptor, _CHUNK):
+                content += more
+        except OSError as error:
+            return _fact_of(error, path)
+        finally:
+            os.close(descriptor)
+        return content
+
+    def read_text(self, path: str) -> Fact[str]:
+        """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
+        content = self.read_bytes(path)
+        return content.decode("utf-8", "backslashreplace").strip() if isinstance(content, bytes) else content
+
+    def read_int(self, path: str) -> Fact[int]:
+        """A number, decimal or `0x` hexadecimal; what is neither is unknown, not zero."""
+        text = self.read_text(path)
+        if not isinstance(text, str):
+            return text
+        try:
+            return int(text, 0)
+        except ValueError:
+            return Unknown(f"not a number: {path}: {text[:40]!r}")
+
+    def read_link(self, path: str) -> Fact[str]:
+        """Where a symbolic link points, as it is written."""
+        try:
+            return os.readlink(self.root + path)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return Unknown(f"not a symbolic link: {path}")
+            return _fact_of(error, path)
+
+    def list_directory(self, path: str) -> Fact[tuple[str, ...]]:
+        """The names in a folder, in no order."""
+        try:
+            return tuple(os.listdir(self.root + path))
+        except OSError as error:
+            return _fact_of(error, path)
+
+    def exists(self, path: str) -> bool:
+        """Whether anything is there, also a dangling link."""
+        return os.path.lexists(self.root + path)
+
+    def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
+        """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
+
+        Raises:
+            OSError: the file is as it was before.
+        """
+        target = Path(self.root + path)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+        try:
+            with temporary.open("wb") as stream:
+                os.fchmod(stream.fileno(), mode)
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.rename(target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(target.parent)
+
+    def append_line(self, path: str, line: bytes) -> None:
+        """Add one line to a file and see it on disk before returning.
+
+        Raises:
+            OSError: the line may be there in part; a reader must bear a broken last line.
+        """
+        target = Path(self.root + path)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_new = not target.exists()
+        with target.open("ab") as stream:
+            os.fchmod(stream.fileno(), 0o600)
+            stream.write(line + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        if is_new:
+            sync_directory(target.parent)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; that it was not there is no error."""
+        target = Path(self.root + path)
+        target.unlink(missing_ok=True)
+        if target.parent.is_dir():
+            sync_directory(target.parent)
+
+    def write_kernel(self, path: str, value: str) -> None:
+        """Write one value to an attribute in sysfs, in a single write(2), as the kernel wants it.
+
+        Raises:
+            OSError: with the kernel's own errno, which is its answer.
+        """
+        descriptor = os.open(self.root + path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def open_for_lock(self, path: str) -> Iterator[int]:
+        """A descriptor of a file made for locking; closed, and so unlocked, at the end."""
+        target = Path(self.root + path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename or a new name in `directory` last through a power cut (fsync(2), NOTES)."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fact_of(error: OSError, path: str) -> Unknown | None:
+    if error.errno in _ABSENT:
+        return None
+    return Unknown(f"{(error.strerror or str(error)).lower()}: {path}")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads and writes the parts of libvirt's domain XML that concern PCI devices.
+
+Source: https://libvirt.org/formatdomain.html, "Host device assignment" and "PCI passthrough of a VF";
+the schema is /usr/share/libvirt/schemas/domaincommon.rng.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+from nicpass.model.address import Address, parse_address, split_address
+from nicpass.model.errors import NicpassError
+from nicpass.model.host import Domain, DomainDevice
+
+if TYPE_CHECKING:
+    from nicpass.model.plan import DeviceSpec
+
+
+def build_device(spec: DeviceSpec) -> str:
+    """The element for one NIC: `<hostdev>` for a whole one, `<interface type='hostdev'>` for a VF.
+
+    Only the second lets libvirt set MAC and VLAN through the PF before the guest sees the VF.
+    """
+    managed = "yes" if spec.managed else "no"
+    if spec.element == "hostdev":
+        device = ET.Element("hostdev", mode="subsystem", type="pci", managed=managed)
+    else:
+        device = ET.Element("interface", type="hostdev", managed=managed)
+    source = ET.SubElement(device, "source")
+    ET.SubElement(source, "address", _address_attributes(spec.address, with_type=spec.element == "interface"))
+    if spec.element == "interface" and spec.mac is not None:
+        ET.SubElement(device, "mac", address=spec.mac)
+    if spec.element == "interface" and spec.vlan is not None:
+        ET.SubElement(ET.SubElement(device, "vlan"), "tag", id=str(spec.vlan))
+    ET.indent(device)
+    return ET.tostring(device, encoding="unicode")
+
+
+def parse_devices(domain_xml: str) -> tuple[DomainDevice, ...]:
+    """The host's PCI functions in a domain's XML, live or inactive.
+
+    Raises:
+        NicpassError: it is not XML; which VM has which NIC is then unknown.
+    """
+    return tuple(device for element in _devices_of(_parse(domain_xml)) if (device := _device_of(element)))
+
+
+def parse_domain(xml: str) -> Domain:
+    """A VM from its file in /etc/libvirt/qemu; whether it runs is not in there.
+
+    Raises:
+        NicpassError: the file is damaged.
+    """
+    root = _parse(xml)
+    name, uuid = root.findtext("name"), root.findtext("uuid")
+    if name is None or uuid is None:
+        raise NicpassError("A domain's XML lacks its name or UUID.")
+    devices = tuple(device for element in _devices_of(root) if (device := _device_of(element)))
+    return Domain(name=name, uuid=uuid, config_devices=devices)
+
+
+def find_device(domain_xml: str, address: Address) -> str | None:
+    """The whole element of one NIC, as it stands in the domain's XML; None if it does not."""
+    for element in _devices_of(_parse(domain_xml)):
+        device = _device_of(element)
+        if device is not None and device.address == address:
+            return ET.tostring(element, encoding="unicode").strip()
+    return None
+
+
+def _parse(xml: str) -> ET.Element:
+    try:
+        # libvirt's own output and root's own files: entity expansion is not an attack from outside here.
+        return ET.fromstring(xml)  # noqa: S314
+    except ET.ParseError as error:
+        raise NicpassError(f"A domain's XML cannot be read: {error}.") from None
+
+
+def _devices_of(domain: ET.Element) -> list[ET.Element]:
+    return domain.findall("./devices/hostdev[@type='pci']") + domain.findall("./devices/interface[@type='hostdev']")
+
+
+def _device_of(element: ET.Element) -> DomainDevice | None:
+    source = element.find("./source/address")
+    address = _parse_source(source) if source is not None else None
+    if address is None:
+        return None
+    mac = element.find("mac")
+    return DomainDevice(
+        address=address,
+        element="hostdev" if element.tag == "hostdev" else "interface",
+        managed=element.get("managed") == "yes",
+        mac=mac.get("address") if mac is not None else None,
+    )
+
+
+def _parse_source(source: ET.Element) -> Address | None:
+    try:
+        domain, bus, slot, function = (int(source.get(key, "0x0"), 0) for key in ("domain", "bus", "slot", "function"))
+    except ValueError:
+        return None
+    return parse_address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
+
+
+def _address_attributes(address: Address, *, with_type: bool) -> dict[str, str]:
+    domain, bus, slot, function = split_address(address)
+    attributes = {"type": "pci"} if with_type else {}
+    attributes |= {
+        "domain": f"0x{domain:04x}",
+        "bus": f"0x{bus:02x}",
+        "slot": f"0x{slot:02x}",
+        "function": f"0x{function:x}",
+    }
+    return attributes

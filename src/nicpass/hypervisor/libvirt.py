@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirt: its VMs, and the steps that change them, through its own library and its system daemon.
+
+With `managed='yes'` libvirt itself takes the NIC from its driver when the VM starts and gives it back when
+the VM stops (law 5: it owns the binding, so we write none).
+Source: https://libvirt.org/html/libvirt-libvirt-domain.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nicpass.checks.nics import on_vfio
+from nicpass.engine.handler import Handler, Handlers, wait_until
+from nicpass.host.pci import read_function
+from nicpass.hypervisor.domain_xml import build_device, find_device, parse_devices, parse_domain
+from nicpass.model.errors import ImpossibleError, NicpassError, StepError
+from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.host import Domain
+from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+
+URI = "qemu:///system"
+DEFINITIONS = "/etc/libvirt/qemu"
+_START_SECONDS = 30.0
+
+Connection = Any
+"""A virConnect; the binding is not typed."""
+
+
+def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
+    """Every VM that libvirt knows; of a capture, those that its folder of definitions names.
+
+    None where there is no libvirt; Unknown, with the reason, where it cannot be asked.
+    """
+    if not files.is_live:
+        return _read_definitions(files)
+    try:
+        connection = connect(writing=False)
+    except ImpossibleError as error:
+        # A host on which libvirt was never installed has no VMs of libvirt: that is known, and no obstacle to list.
+        return Unknown(error.sentence.rstrip(".")) if files.exists("/etc/libvirt") else None
+    try:
+        return tuple(_domain_of(domain) for domain in connection.listAllDomains())
+    except _library().libvirtError as error:
+        return Unknown(f"libvirt: {error.get_error_message()}")
+    finally:
+        connection.close()
+
+
+def connect(*, writing: bool) -> Connection:
+    """A connection to the system daemon.
+
+    Raises:
+        ImpossibleError: the binding is not installed, or the daemon does not answer.
+    """
+    try:
+        libvirt = _library()
+    except ImportError:
+        raise ImpossibleError(
+            "The Python binding of libvirt is not installed.",
+            "apt install python3-libvirt, or dnf; and install nicpass with pipx install --system-site-packages.",
+        ) from None
+    try:
+        return libvirt.open(URI) if writing else libvirt.openReadOnly(URI)
+    except libvirt.libvirtError as error:
+        raise ImpossibleError(
+            f"libvirt does not answer: {error.get_error_message()}.", "systemctl start libvirtd"
+        ) from None
+
+
+def libvirt_handlers(files: Files) -> Handlers:
+    """The handlers of libvirt's steps; each opens its own connection, so a daemon that restarts is borne."""
+    steps = LibvirtSteps(files)
+    return {
+        DefineDevice: Handler(steps.apply_define, steps.verify_define),
+        UndefineDevice: Handler(steps.apply_undefine, steps.verify_undefine),
+        StartDomain: Handler(steps.apply_start, steps.verify_start),
+        StopDomain: Handler(steps.apply_stop, steps.verify_stop),
+    }
+
+
+class LibvirtSteps:
+    """Handlers of the steps that change a VM."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+
+    def apply_define(self, step: DefineDevice) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if find_device(_inactive_xml(domain), step.address) is None:
+                domain.attachDeviceFlags(build_device(step.device), _library().VIR_DOMAIN_AFFECT_CONFIG)
+
+    def verify_define(self, step: DefineDevice) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if find_device(_inactive_xml(domain), step.address) is None:
+                raise StepError(f"{step.address} does not stand in the definition of {step.domain}.")
+
+    def apply_undefine(self, step: UndefineDevice) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            element = find_device(_inactive_xml(domain), step.address)
+            if element is not None:
+                domain.detachDeviceFlags(element, _library().VIR_DOMAIN_AFFECT_CONFIG)
+
+    def verify_undefine(self, step: UndefineDevice) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if find_device(_inactive_xml(domain), step.address) is not None:
+                raise StepError(f"{step.address} still stands in the definition of {step.domain}.")
+
+    def apply_start(self, step: StartDomain) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if not domain.isActive():
+                domain.create()
+
+    def verify_start(self, step: StartDomain) -> None:
+        """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if not wait_until(domain.isActive, _START_SECONDS):
+                raise StepError(f"{step.domain} does not run.")
+        function = read_function(self.files, step.address)
+        if not on_vfio(function):
+            raise StepError(f"{step.domain} runs, but {step.address} is on {function.driver or 'no driver'}.")
+        if known(function.netdevs) and function.netdevs:
+            raise StepError(f"{step.domain} runs, but the host still has {', '.join(function.netdevs)}.")
+
+    def apply_stop(self, step: StopDomain) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if domain.isActive():
+                domain.destroy()
+
+    def verify_stop(self, step: StopDomain) -> None:
+        with _DomainHandle(step.uuid, step.domain) as domain:
+            if not wait_until(lambda: not domain.isActive(), _START_SECONDS):
+                raise StepError(f"{step.domain} still runs.")
+
+
+class _DomainHandle:
+    """One VM on a connection of its own; libvirt's errors leave it as StepErrors."""
+
+    def __init__(self, uuid: str, name: str) -> None:
+        self.uuid, self.name = uuid, name
+        self.connection: Connection = None
+
+    def __enter__(self) -> Connection:
+        self.connection = connect(writing=True)
+        try:
+            return self.connection.lookupByUUIDString(self.uuid)
+        except _library().libvirtError as error:
+            self.connection.close()
+            raise StepError(f"libvirt has no VM {self.name} any more: {error.get_error_message()}.") from error
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.connection.close()
+        if isinstance(error, _library().libvirtError):
+            message = error.get_error_message()
+            raise StepError(f"libvirt, about {self.name}: {message}.", "journalctl -u libvirtd -n 20") from error
+
+
+def _library() -> Any:
+    """The binding, loaded when first needed, with its habit of printing errors by itself taken away."""
+    import libvirt
+
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    return libvirt
+
+
+def _inactive_xml(domain: Any) -> str:
+    return str(domain.XMLDesc(_library().VIR_DOMAIN_XML_INACTIVE))
+
+
+def _domain_of(domain: Any) -> Domain:
+    running = bool(domain.isActive())
+    return Domain(
+        name=domain.name(),
+        uuid=domain.UUIDString(),
+        running=running,
+        persistent=bool(domain.isPersistent()),
+        config_devices=parse_devices(_inactive_xml(domain)),
+        live_devices=parse_devices(domain.XMLDesc()) if running else (),
+    )
+
+
+def _read_definitions(files: Files) -> Fact[tuple[Domain, ...]]:
+    names = files.list_directory(DEFINITIONS)
+    if not isinstance(names, tuple):
+        return names or Unknown(f"not captured: {DEFINITIONS}")
+    domains: list[Domain] = []
+    for name in sorted(name for name in names if name.endswith(".xml")):
+        text = files.read_text(f"{DEFINITIONS}/{name}")
+        if not isinstance(text, str):
+            return text or Unknown(f"gone: {DEFINITIONS}/{name}")
+        try:
+            domains.append(parse_domain(text))
+        except NicpassError as error:
+            return Unknown(f"{DEFINITIONS}/{name}: {error.sentence}")
+    return tuple(domains)

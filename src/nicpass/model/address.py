@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The address of a PCI function and of a network interface, validated once."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+Address = NewType("Address", str)
+"""`domain:bus:slot.function` in lower-case hex, `0000:3b:00.1`: the name of the function in sysfs.
+
+Linux writes at least four digits of the domain; VMD controllers use five (`10000:e1:00.0`).
+Source: `pci_setup_device()` and Documentation/PCI/sysfs-pci.rst of the kernel.
+"""
+
+_ADDRESS = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
+# linux/if.h: IFNAMSIZ is 16 with the closing NUL; dev_valid_name() refuses "/", ":" and white space.
+_NETDEV = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")
+
+
+def parse_address(text: str) -> Address | None:
+    """The address in sysfs's form; `01:00.0` is taken to be in domain 0000. None if it is not one."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[3], 16) > 0x1F:  # a slot has five bits
+        return None
+    domain, bus, slot, function = match.groups(default="0000")
+    return Address(f"{domain}:{bus}:{slot}.{function}".lower())
+
+
+def parse_mac(text: str) -> str | None:
+    """A MAC address in the kernel's form, `52:54:00:aa:00:01`. None if it is not one."""
+    return text.lower().replace("-", ":") if _MAC.fullmatch(text) else None
+
+
+def is_netdev_name(text: str) -> bool:
+    """Whether the kernel would accept `text` as the name of a network interface."""
+    return _NETDEV.fullmatch(text) is not None
+
+
+def split_address(address: Address) -> tuple[int, int, int, int]:
+    """(domain, bus, slot, function) as numbers; sorts as `lspci` does."""
+    domain, bus, rest = address.split(":")
+    slot, function = rest.split(".")
+    return int(domain, 16), int(bus, 16), int(slot, 16), int(function, 16)
+
+
+def derive_vf_mac(pf_mac: str, vf_index: int) -> str:
+    """A stable MAC for a VF that has none: the PF's own, made local, with the VF's index mixed in.
+
+    Bit 1 of the first octet marks a locally administered address, bit 0 a group one (IEEE 802-2014, 8.2).
+    The index goes into the fifth and sixth octet by exclusive or, plus one so that VF 0 differs too.
+    """
+    octets = [int(octet, 16) for octet in pf_mac.split(":")]
+    octets[0] = (octets[0] | 0x02) & 0xFE
+    octets[3] ^= 0x80  # where the PF's own MAC is local already, its neighbours must not collide
+    mixed = ((octets[4] << 8) | octets[5]) ^ (vf_index + 1)
+    octets[4], octets[5] = mixed >> 8, mixed & 0xFF
+    return ":".join(f"{octet:02x}" for octet in octets)

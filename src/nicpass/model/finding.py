@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a check has to say: a stable code, how bad, what it was read from, what it means, what mends it."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from nicpass.model.address import Address
+
+
+class Severity(enum.StrEnum):
+    """How far a finding goes, mildest first. The last three stand in the way, each in its own manner."""
+
+    INFO = "info"
+    WARNING = "warning"
+    REBOOT = "reboot"
+    """Possible after a change that takes a reboot."""
+    UNSAFE = "unsafe"
+    """Possible, and refused: the host would lose something that it uses."""
+    IMPOSSIBLE = "impossible"
+    """Not possible on this host, as it is."""
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+    @property
+    def blocks(self) -> bool:
+        return self.rank >= Severity.REBOOT.rank
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Where a finding was read, and what stood there."""
+
+    source: str
+    value: str
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing worth saying about the host (`subject` None) or about one NIC."""
+
+    code: str
+    severity: Severity
+    subject: Address | None = None
+    sentence: str
+    evidence: tuple[Evidence, ...] = ()
+    meaning: str = ""
+    mend: str = ""
+    """A command to paste, or the words of a firmware menu; empty where there is nothing to mend."""
+
+
+def worst(findings: tuple[Finding, ...]) -> Severity | None:
+    """The gravest severity among `findings`; None if there are none."""
+    return max((f.severity for f in findings), key=lambda severity: severity.rank, default=None)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans giving a NIC to a VM and taking it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.checks.index import HostIndex
+from nicpass.checks.nics import kind_of, label, pf_of
+from nicpass.checks.preflight import check_host, check_nic
+from nicpass.model.address import derive_vf_mac, parse_mac
+from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.plan import (
+    AttachRequest,
+    DefineDevice,
+    DetachRequest,
+    DeviceSpec,
+    GiveBackNic,
+    Plan,
+    StartDomain,
+    Step,
+    TakeNic,
+    UndefineDevice,
+)
+from nicpass.planner.observe import observe_state
+from nicpass.planner.refuse import refuse_unless_clear
+from nicpass.planner.select import select_domain, select_nic
+
+if TYPE_CHECKING:
+    from nicpass.model.finding import Finding
+    from nicpass.model.host import Domain, Host, PciFunction
+    from nicpass.model.plan import NicState
+
+_NO_MAC = "00:00:00:00:00:00"
+_VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
+
+
+def plan_attach(host: Host, request: AttachRequest) -> Plan:
+    """The steps from this host to one in which the VM has the NIC; none if it has it already.
+
+    Raises:
+        BadInputError: no such VM or NIC, or a MAC or VLAN that cannot be.
+        ImpossibleError, RefusedError, RebootNeededError: the findings say why.
+    """
+    index = HostIndex(host)
+    domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
+    spec = _specify_device(function, request, index)
+    owned = domain in index.owners.get(function.address, ())
+    refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
+    _refuse_running(domain, owned=owned, what=label(function))
+    steps: list[Step] = []
+    if not owned:
+        state = observe_state(function, index)
+        steps += [
+            TakeNic(address=function.address, state=state),
+            DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
+        ]
+    if request.start and not domain.running:
+        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
+    summary = f"Give {label(function)} to {domain.name}" if steps else f"{domain.name} has {label(function)} already"
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
+
+
+def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Plan:
+    """The steps from this host to one in which the VM does not have the NIC and the host has it back.
+
+    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back.
+
+    Raises:
+        BadInputError: no such VM or NIC, or the VM does not have it.
+        RefusedError: the VM is running.
+    """
+    index = HostIndex(host)
+    domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
+    device = next((d for d in domain.config_devices if d.address == function.address), None)
+    _refuse_running(domain, owned=False, what=label(function))
+    if device is None:
+        owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
+        hint = f"It belongs to: {owners}." if owners else "It belongs to no VM; see nicpass list."
+        raise BadInputError(f"{domain.name} does not have {label(function)}.", hint)
+    spec = DeviceSpec(address=device.address, element=device.element, managed=device.managed, mac=device.mac)
+    state = kept or observe_state(function, index)
+    notes = (
+        () if kept else ("nicpass did not attach it: what it was before is not known, only its driver is compared.",)
+    )
+    steps: tuple[Step, ...] = (
+        UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
+        GiveBackNic(address=function.address, state=state),
+    )
+    return Plan(summary=f"Take {label(function)} back from {domain.name}", request=request, steps=steps, notes=notes)
+
+
+def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
+    """All that speaks about this NIC; that it is this very VM's is no objection."""
+    owners = [owner for owner in index.owners.get(function.address, ()) if owner != domain]
+    findings = (*check_host(index.host), *check_nic(function, index))
+    return tuple(finding for finding in findings if finding.code != "OWNED_BY_VM" or owners)
+
+
+def _refuse_running(domain: Domain, *, owned: bool, what: str) -> None:
+    if domain.running and not owned:
+        raise RefusedError(
+            f"{domain.name} is running; {what} can be handed over only while it is stopped, until hot attach is there.",
+            f"virsh shutdown {domain.name}, and try again when it is off.",
+        )
+
+
+def _specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:
+    """How it shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither."""
+    if kind_of(function, index) != "vf":
+        if request.mac is not None or request.vlan is not None:
+            raise BadInputError(
+                f"{label(function)} is a whole NIC: its MAC and VLANs are the guest's own affair.",
+                "--mac and --vlan are for VFs, whose PF enforces them.",
+            )
+        return DeviceSpec(address=function.address, element="hostdev")
+    if request.vlan is not None and request.vlan not in _VLAN_IDS:
+        raise BadInputError(f"{request.vlan} is not a VLAN: they go from 1 to 4094.")
+    return DeviceSpec(
+        address=function.address, element="interface", mac=_choose_mac(function, request, index), vlan=request.vlan
+    )
+
+
+def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex) -> str:
+    """The one given; else the one that the PF has for this VF; else one derived from the PF's own."""
+    if request.mac is not None:
+        mac = parse_mac(request.mac)
+        if mac is None or mac == _NO_MAC or int(mac[:2], 16) & 1:
+            raise BadInputError(f"{request.mac!r} is not the MAC of one station.", "Such as 52:54:00:12:34:56.")
+        return mac
+    place = pf_of(function, index)
+    pf_links = index.netdevs(index.functions[place[0]]) if place and place[0] in index.functions else []
+    if place is None or place[1] is None or not pf_links:
+        raise BadInputError(
+            f"The PF of {label(function)} shows no interface, so there is no MAC to derive one from.", "Give one: --mac"
+        )
+    pf_link, vf_index = pf_links[0], place[1]
+    administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), _NO_MAC)
+    own = pf_link.permanent_mac or pf_link.mac or _NO_MAC
+    return administrative if administrative != _NO_MAC else derive_vf_mac(own, vf_index)
+
+
+def _notes(function: PciFunction, index: HostIndex) -> tuple[str, ...]:
+    findings = check_nic(function, index)
+    return tuple(finding.sentence for finding in findings if not finding.severity.blocks)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the one NIC or VM that a user's word means, or says why there is not exactly one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.checks.nics import is_nic, label, list_nics
+from nicpass.model.address import parse_address, parse_mac
+from nicpass.model.errors import BadInputError, ImpossibleError
+from nicpass.model.fact import known, value_or, why_unknown
+
+if TYPE_CHECKING:
+    from nicpass.checks.index import HostIndex
+    from nicpass.model.host import Domain, PciFunction
+
+
+def select_nic(index: HostIndex, name: str) -> PciFunction:
+    """The NIC with this address, netdev name, alternative name or MAC.
+
+    Raises:
+        BadInputError: none or several have it, or the function is no NIC.
+    """
+    address = parse_address(name)
+    if address is not None and address in index.functions:
+        function = index.functions[address]
+        if not is_nic(function):
+            raise BadInputError(f"{address} is not a network controller.", "The NICs of this host: nicpass list")
+        return function
+    found = [function for function in list_nics(index.host) if _answers_to(function, name, index)]
+    if not found:
+        raise BadInputError(f"There is no NIC {name!r} on this host.", "The NICs of this host: nicpass list")
+    if len(found) > 1:
+        candidates = ", ".join(label(function) for function in found)
+        raise BadInputError(f"{name!r} names {len(found)} NICs: {candidates}.", "Name one of them by its address.")
+    return found[0]
+
+
+def select_domain(index: HostIndex, name: str) -> Domain:
+    """The VM with this name or UUID.
+
+    Raises:
+        BadInputError: there is none.
+        ImpossibleError: the hypervisor cannot be asked.
+    """
+    domains = index.host.domains
+    if not known(domains):
+        reason = why_unknown(domains) or "there is no libvirt on this host"
+        raise ImpossibleError(
+            f"libvirt cannot be asked for the VM {name!r}: {reason}.",
+            "systemctl start libvirtd; the Python binding is the package python3-libvirt.",
+        )
+    found = [domain for domain in domains if name in (domain.name, domain.uuid)]
+    if not found:
+        names = ", ".join(sorted(domain.name for domain in domains)) or "none"
+        raise BadInputError(f"There is no VM {name!r} on this host.", f"The VMs that libvirt knows: {names}.")
+    return found[0]
+
+
+def _answers_to(function: PciFunction, name: str, index: HostIndex) -> bool:
+    if name in value_or(function.netdevs, ()):
+        return True
+    mac = parse_mac(name)
+    return any(
+        name in link.altnames or (mac is not None and mac in (link.mac, link.permanent_mac))
+        for link in index.netdevs(function)
+    )

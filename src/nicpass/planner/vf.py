@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans making and removing the VFs of a PF."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.checks.index import HostIndex
+from nicpass.checks.nics import label, on_vfio
+from nicpass.checks.usage import check_usage
+from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
+from nicpass.model.fact import known, why_unknown
+from nicpass.model.finding import Severity
+from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.planner.select import select_nic
+
+if TYPE_CHECKING:
+    from nicpass.model.host import Host, PciFunction
+
+
+def plan_vf(host: Host, request: VfRequest) -> Plan:
+    """The step to `count` VFs; none if there are that many.
+
+    Raises:
+        BadInputError: no such NIC, or more VFs than it has.
+        ImpossibleError: it has no SR-IOV.
+        RefusedError: a VF of it is in use: the kernel would wait for its user, in a way that cannot be killed.
+    """
+    index = HostIndex(host)
+    function = select_nic(index, request.pf)
+    totalvfs, numvfs = _counts_of(function)
+    if not 0 <= request.count <= totalvfs:
+        raise BadInputError(f"{label(function)} can make 0 to {totalvfs} VFs, not {request.count}.")
+    if numvfs == request.count:
+        return Plan(summary=f"{label(function)} has {request.count} VFs already", request=request, steps=())
+    _refuse_used_vfs(function, index)
+    summary = f"Make {request.count} VFs of {label(function)}"
+    if request.count == 0:
+        summary = f"Remove the {numvfs} VFs of {label(function)}"
+    step = SetNumvfs(address=function.address, before=numvfs, after=request.count)
+    return Plan(summary=summary, request=request, steps=(step,))
+
+
+def _counts_of(function: PciFunction) -> tuple[int, int]:
+    """(how many VFs it can make, how many it has)."""
+    totalvfs, numvfs = function.totalvfs, function.numvfs
+    if known(totalvfs) and known(numvfs) and totalvfs > 0:
+        return totalvfs, numvfs
+    reason = why_unknown(totalvfs) or why_unknown(numvfs)
+    if reason is not None:
+        raise RefusedError(f"Whether {label(function)} has SR-IOV could not be learned: {reason}.", "Run it as root.")
+    raise ImpossibleError(
+        f"{label(function)} cannot make VFs: the kernel shows no SR-IOV for it.",
+        "Is it switched off in the card's firmware, or in the machine's? Not every card has it.",
+    )
+
+
+def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
+    """In use is: in a VM's definition, on vfio-pci, or carrying something of the host's."""
+    if function.virtfns and not known(index.host.domains):
+        reason = why_unknown(index.host.domains) or "libvirt is absent"
+        raise RefusedError(
+            f"Whether a VM has one of the VFs of {label(function)} could not be learned: {reason}.",
+            "systemctl start libvirtd; the Python binding is the package python3-libvirt.",
+        )
+    for vf in (index.functions[a] for a in function.virtfns if a in index.functions):
+        owners = [domain.name for domain in index.owners.get(vf.address, ())]
+        unsafe = [finding for finding in check_usage(vf, index) if finding.severity == Severity.UNSAFE]
+        if owners:
+            raise RefusedError(
+                f"VF {label(vf)} belongs to the VM {owners[0]}.", f"nicpass detach {owners[0]} {vf.address}"
+            )
+        if on_vfio(vf):
+            raise RefusedError(
+                f"VF {label(vf)} is on vfio-pci, so a program may be using it.", "Unbind it from vfio-pci first."
+            )
+        if unsafe:
+            raise RefusedError(unsafe[0].sentence, unsafe[0].mend, findings=tuple(unsafe))
