@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.host import PciFunction
 
+_PLACEHOLDER = re.compile(r"{(\w+)}")
+
 _EXIT_CODES = {
     Severity.IMPOSSIBLE: ExitCode.IMPOSSIBLE,
     Severity.UNSAFE: ExitCode.REFUSED,
@@ -74,7 +76,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
         texts = (entry.sentence, entry.meaning, f"Mend: {entry.mend}" if entry.mend else "There is nothing to mend.")
         say(f"{codes[0]} ({entry.severity})")
         for text in texts:
-            say(f"  {re.sub(r'{(\w+)}', lambda field: field[1].upper(), text)}")
+            say(f"  {_PLACEHOLDER.sub(lambda field: field[1].upper(), text)}")
     else:
         say_table(("CODE", "SEVERITY", "MEANING"), ((c, e.severity, e.meaning) for c, e in CATALOGUE.items()))
     return ExitCode.DONE
