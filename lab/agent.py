@@ -47,6 +47,12 @@ class _Answer(msgspec.Struct, frozen=True):
     error: dict[str, str] | None = None
 
 
+class _Synced(msgspec.Struct, frozen=True):
+    """The answer to guest-sync-delimited: the number that was sent."""
+
+    value: int = msgspec.field(name="return")
+
+
 class _Started(msgspec.Struct, frozen=True):
     pid: int
 
@@ -89,7 +95,7 @@ class Agent:
         try:
             while True:
                 line = self._read_line(deadline).rpartition(b"\xff")[2]
-                if line.strip() and bytes(_decode(line).value).strip() == str(number).encode():
+                if _is_answer(line, number):
                     return True
         except LabTimeoutError:
             return False
@@ -175,6 +181,13 @@ class Agent:
         if not data:
             raise LabError("the box is gone: QEMU closed the guest agent's channel")
         self._received += data
+
+
+def _is_answer(line: bytes, number: int) -> bool:
+    try:
+        return msgspec.json.decode(line, type=_Synced).value == number
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def _decode(line: bytes) -> _Answer:

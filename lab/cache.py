@@ -8,6 +8,7 @@ when the next one is made.
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import json
@@ -46,6 +47,11 @@ def hash_tree(folder: Path) -> dict[str, str]:
     }
 
 
+def hash_code(path: Path) -> str:
+    """What a Python file does, without its comments and its layout: to reformat it changes no recipe."""
+    return hashlib.sha256(ast.dump(ast.parse(path.read_text())).encode()).hexdigest()[:16]
+
+
 def _hash_file(path: Path) -> str:
     executable = path.stat().st_mode & 0o111
     return hashlib.sha256(bytes([bool(executable)]) + path.read_bytes()).hexdigest()[:16]
@@ -71,7 +77,7 @@ class Cache:
         final = self.root / name
         if final.exists():
             return final
-        with self._locked(name):
+        with self.locked(name):
             if not final.exists():
                 with self.run_folder("build") as run:
                     work = run / "artifact"
@@ -83,7 +89,7 @@ class Cache:
     @contextmanager
     def run_folder(self, label: str) -> Iterator[Path]:
         """A folder that lives as long as this block, or at the longest as this process."""
-        with self._locked("runs"):
+        with self.locked("runs"):
             self._sweep()
             folder = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=self.runs))
             lock = (folder / "owner.lock").open("w")
@@ -96,7 +102,7 @@ class Cache:
 
     def sweep(self) -> None:
         """Remove the run folders whose owner is gone."""
-        with self._locked("runs"):
+        with self.locked("runs"):
             self._sweep()
 
     def _sweep(self) -> None:
@@ -105,7 +111,8 @@ class Cache:
                 shutil.rmtree(folder)
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the cache's lock of that name; whoever else wants it waits."""
         with (self.locks / name).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

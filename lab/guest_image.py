@@ -13,6 +13,7 @@ from lab.errors import LabError
 
 FILES = Path(__file__).parent / "files" / "guest"
 DRIVERS = ("igb", "igbvf", "e1000", "e1000e", "virtio_net", "button", "evdev")
+_FOLDERS = ("bin", "dev", "etc", "lib", "proc", "sys", "tmp", "var")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ def build_guest_initrd(root: Path, kernel: str) -> bytes:
 
 
 def _entries(module_folder: Path, busybox: Path, modules: list[str]) -> Iterator[Entry]:
-    for folder in ("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "lib/modules", "proc", "sys", "tmp"):
+    # acpid wants a folder for its log and one for its process id.
+    for folder in (*_FOLDERS, "etc/acpi", "etc/acpi/PWRF", "lib/modules", "var/log", "var/run"):
         yield Entry(folder, 0o040755)
     yield Entry("init", 0o100755, (FILES / "init").read_bytes())
     yield Entry("etc/acpi/PWRF/00000080", 0o100755, (FILES / "power-button").read_bytes())

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.cache import Cache, hash_tree, recipe_key
+from lab.cache import Cache, hash_code, hash_tree, recipe_key
 from lab.errors import LabError
 from lab.guest_image import build_guest_initrd
 
@@ -52,7 +52,7 @@ class Image:
 def get_image(cache: Cache) -> Image:
     """The image, built now if its recipe has changed or was never followed."""
     base = cache.artifact(f"base-{_base_key()}", _build_base)
-    key = recipe_key([_base_key(), _sources(), hash_tree(FILES), _dependencies(), DISK_SIZE, DOMAINS])
+    key = recipe_key([_base_key(), _code(), _files(), _dependencies(), DISK_SIZE, DOMAINS])
     folder = cache.artifact(f"image-{key}", lambda out: _build_image(base / "root", out))
     return Image(key, folder / "disk.img", folder / "vmlinuz", folder / "initrd.img", folder / "ssh_key", base / "root")
 
@@ -62,8 +62,13 @@ def _base_key() -> str:
     return recipe_key([SUITE, PACKAGES, EXCLUDED, setup])
 
 
-def _sources() -> list[str]:
-    return [Path(__file__).with_name(name).read_text() for name in ("image.py", "guest_image.py")]
+def _code() -> list[str]:
+    return [hash_code(Path(__file__).with_name(name)) for name in ("image.py", "guest_image.py")]
+
+
+def _files() -> list[dict[str, str]]:
+    """The files that go into the image; `read_state.py` beside them is sent to the host when it runs."""
+    return [hash_tree(FILES / name) for name in ("image", "guest", "domains", "build")]
 
 
 def _dependencies() -> list[str]:
@@ -79,7 +84,7 @@ def _build_base(out: Path) -> None:
         *("--mode=root", "--format=directory", "--variant=apt", f"--include={','.join(PACKAGES)}"),
         '--aptopt=APT::Install-Recommends "false"',
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
-        f"--essential-hook=mkdir -p \"$1/etc\"; cp -r '{FILES}/image/etc/initramfs-tools' \"$1/etc/\"",
+        f'--essential-hook=mkdir -p "$1/etc"; cp -r \'{FILES}/image/etc/initramfs-tools\' "$1/etc/"',
         "--dpkgopt=force-confold",
         *(SUITE, str(out / "root")),
     )
@@ -101,7 +106,7 @@ def _build_image(base: Path, out: Path) -> None:
 
 def _add_files(root: Path, kernel: str) -> None:
     _run("cp", "-r", f"{FILES}/image/.", str(root))
-    shutil.copy(FILES / "customise.sh", root / "customise.sh")
+    shutil.copy(FILES / "build/customise.sh", root / "customise.sh")
     lab = root / "var/lib/lab"
     lab.mkdir()
     shutil.copy(root / f"boot/vmlinuz-{kernel}", lab / "guest-vmlinuz")
@@ -121,9 +126,15 @@ def _download_wheels(folder: Path) -> None:
     )
 
 
+# Builders mount /proc and start helpers: in namespaces of their own, both are gone with them, however they end.
+_CONTAINED = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
 def _run(*command: str) -> None:
     """Run a builder to its end; its output is only shown if it fails."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        (*_CONTAINED, *command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         output = _last_lines(done.stdout + done.stderr)
         raise LabError("building the image failed", command=" ".join(command), exit_code=done.returncode, output=output)

@@ -146,13 +146,13 @@ class Machine:
         raise LabTimeoutError("the host did not come back", consoles=self.console_tails())
 
     def wait_booted(self, timeout: float = 240) -> None:
-        """Wait until the host answers and all that it starts at boot is up, libvirt too."""
+        """Wait until the host answers and all that it starts at boot is up, libvirt too. A failed unit is an error."""
         try:
             self._parts.agent.sync(timeout)
         except LabError as error:
             error.consoles.update(self.console_tails())
             raise
-        self.succeed("systemctl is-system-running --wait || systemctl --failed --no-legend", timeout)
+        self.succeed("systemctl is-system-running --wait || { systemctl --failed --no-legend; exit 1; }", timeout)
         self.succeed("virsh list --all && udevadm settle", timeout)
 
     def shutdown(self, timeout: float = 120) -> None:

@@ -14,6 +14,7 @@ from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 from lab.errors import LabError, LabTimeoutError
 
 T = TypeVar("T")
+_GONE = (QMPError, EOFError, OSError)  # what the library lets through when QEMU has left
 
 
 class Monitor:
@@ -34,7 +35,7 @@ class Monitor:
             return self._run(self._client.execute(name, arguments), timeout, name)
         except ExecuteError as error:
             raise LabError(f"QEMU refused: {error}", command=name) from error
-        except QMPError as error:
+        except _GONE as error:
             raise LabError(f"QEMU is gone: {error}", command=name) from error
 
     def human(self, line: str, timeout: float = 120) -> None:
@@ -44,7 +45,7 @@ class Monitor:
             raise LabError("QEMU's monitor complained", command=line, output=str(answer))
 
     def close(self) -> None:
-        with contextlib.suppress(QMPError, LabTimeoutError, OSError):
+        with contextlib.suppress(*_GONE, LabTimeoutError):
             self._run(self._client.disconnect(), 10, "disconnect")
         self._loop.close()
 

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import count
 from pathlib import Path
 
 from lab.image import DOMAINS, Image
@@ -101,9 +100,12 @@ def _iommu(iommu: Iommu) -> list[str]:
 
 
 def kernel_command_line(shape: Shape) -> str:
-    """The box's kernel arguments. No AppArmor: loading its profiles takes seconds, and nothing here tests it."""
-    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1", "apparmor=0", "selinux=0")
-    return " ".join((*own, *shape.kernel_arguments))
+    """The box's kernel arguments.
+
+    No AppArmor or SELinux: loading profiles takes seconds under emulation, and nothing here tests them.
+    """
+    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1")
+    return " ".join((*own, "lsm=landlock,lockdown,yama,bpf", *shape.kernel_arguments))
 
 
 def _boot(shape: Shape, image: Image) -> list[str]:
@@ -138,21 +140,24 @@ def _management_nic(ssh_port: int | None) -> list[str]:
 
 
 def _test_nics(nics: tuple[Nic, ...]) -> Iterator[str]:
-    slots = count(0x10)
     if any(nic.place is Place.BRIDGE for nic in nics):
         yield from _root_port("bridge", 0x1E)  # a late slot: the firmware numbers buses in the order of slots
         yield from ("-device", "pcie-pci-bridge,id=bridge,bus=bridge-port,addr=0x0")
     for number, nic in enumerate(nics):
+        if nic.place is Place.ROOT_PORT:
+            yield from _root_port(f"nic{number}", 0x10 + number)
         yield from ("-netdev", f"user,id=net{number},restrict=on")
         device = f"{nic.model},id=nic{number},netdev=net{number},mac={nic.mac},romfile="
-        if nic.place is Place.BRIDGE:
-            yield from ("-device", f"{device},bus=bridge,addr={number + 1:#x}")
-            continue
-        slot = next(slots)
-        if nic.place is Place.ROOT_PORT:
-            yield from _root_port(f"nic{number}", slot)
-        bus = f"bus=nic{number}-port,addr=0x0" if nic.place is Place.ROOT_PORT else f"bus=pcie.0,addr={slot:#x}"
-        yield from ("-device", f"{device},{bus}")
+        yield from ("-device", f"{device},{_bus(nic.place, number)}")
+
+
+def _bus(place: Place, number: int) -> str:
+    if place is Place.ROOT_PORT:
+        return f"bus=nic{number}-port,addr=0x0"
+    if place is Place.BRIDGE:
+        return f"bus=bridge,addr={number + 1:#x}"
+    # An igb's eight VFs take two slots on the same bus, 16 slots above its own.
+    return f"bus=pcie.0,addr={7 + 2 * number:#x}"
 
 
 def _root_port(name: str, slot: int) -> tuple[str, str]:
@@ -166,7 +171,7 @@ def qemu_program(base: Path, name: str = "qemu-system-x86_64") -> list[str]:
 
 
 def start_qemu(shape: Shape, image: Image, start: Start, folder: Path) -> subprocess.Popen[bytes]:
-    """Start QEMU in `folder`. The kernel kills it when this process is gone, for whatever reason."""
+    """Start QEMU in `folder`. The kernel kills it when the thread that calls this is gone, for whatever reason."""
     shares = [share for path in ("qemu", "seabios") for share in ("-L", str(image.base / "usr/share" / path))]
     command = [*qemu_program(image.base), *shares, *qemu_arguments(shape, image, start)]
     with (folder / QEMU_LOG).open("wb") as log:

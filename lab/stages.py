@@ -17,14 +17,16 @@ from pathlib import Path
 
 from lab import qemu
 from lab.agent import Agent, connect_in_folder
-from lab.cache import Cache, recipe_key
+from lab.cache import Cache, hash_code, recipe_key
 from lab.console import Console, GuestConsole
 from lab.errors import LabError
 from lab.image import DOMAINS, Image, get_image
 from lab.machine import Machine, Parts
 from lab.monitor import Monitor
+from lab.prepare import define_domains, install_wheel
 from lab.shape import Shape
 
+__all__ = ["build_stage", "cold_host", "fresh_host", "install_wheel"]
 SNAPSHOT = "stage"
 Prepare = Callable[[Machine], None]
 
@@ -37,7 +39,7 @@ def cold_host(cache: Cache, shape: Shape, prepare: Prepare | None = None) -> Ite
         _make_overlay(image, folder)
         with _running(image, shape, folder, None) as machine:
             machine.wait_booted()
-            _define_domains(machine)
+            define_domains(machine)
             if prepare is not None:
                 prepare(machine)
             yield machine
@@ -59,12 +61,11 @@ def fresh_host(cache: Cache, shape: Shape, wheel: Path | None = None) -> Iterato
         yield machine
 
 
-def install_wheel(machine: Machine, wheel: Path) -> None:
-    """Install nicpass as an administrator would, from the image's own wheelhouse: the host is offline."""
-    target = f"/root/{wheel.name}"
-    machine.put_file(target, wheel.read_bytes())
-    pip_arguments = "--pip-args=--no-index --find-links /opt/wheelhouse"
-    machine.succeed(["pipx", "install", "--system-site-packages", pip_arguments, target], 300)
+def build_stage(cache: Cache, shape: Shape) -> None:
+    """See to it that the next `fresh_host` of a shape resumes, if QEMU can do that with it."""
+    image = get_image(cache)
+    if shape.migratable:
+        _booted_stage(cache, image, shape)
 
 
 def _installer(wheel: Path) -> Prepare:
@@ -95,8 +96,8 @@ def _stage(cache: Cache, image: Image, shape: Shape, name: str, parent: Path, pr
 def _stage_name(image: Image, shape: Shape, stage: str) -> str:
     """The arguments stand for the shape, QEMU and all else that a saved state depends on."""
     start = qemu.Start(qemu.choose_accelerator())
-    sources = [Path(__file__).with_name(name).read_text() for name in ("qemu.py", "stages.py")]
-    return f"stage-{recipe_key([image.key, qemu.qemu_arguments(shape, image, start), sources, stage])}"
+    code = hash_code(Path(__file__).with_name("prepare.py"))
+    return f"stage-{recipe_key([image.key, qemu.qemu_arguments(shape, image, start), code, stage])}"
 
 
 def _save(machine: Machine, out: Path) -> None:
@@ -166,11 +167,6 @@ def _make_overlay(image: Image, folder: Path) -> None:
     backing = ["-b", str(image.disk), "-F", "raw"]
     overlay = str(folder / qemu.OVERLAY)
     _run([*qemu.qemu_program(image.base, "qemu-img"), "create", "-q", "-f", "qcow2", *backing, overlay])
-
-
-def _define_domains(machine: Machine) -> None:
-    for name in DOMAINS:
-        machine.succeed(["virsh", "define", f"/var/lib/lab/{name}.xml"])
 
 
 def _run(command: list[str]) -> None:

@@ -70,6 +70,12 @@ def state_difference(before: HostState, after: HostState) -> list[Difference]:
     return list(_walk((), before.to_tree(), after.to_tree()))
 
 
+def without_files(state: HostState, folder: str) -> HostState:
+    """The state as it would be if nothing stood in `folder`."""
+    kept = {path: value for path, value in state.files.items() if not path.startswith(f"{folder}/")}
+    return msgspec.structs.replace(state, files=kept)
+
+
 def _walk(path: tuple[str, ...], before: object, after: object) -> Iterator[Difference]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted(before.keys() | after.keys()):

@@ -130,6 +130,12 @@ CATALOGUE: dict[str, Entry] = {
         meaning="A PF is not given away while it has VFs: somebody may be using them.",
         mend="Give away one of its VFs instead, or remove them: nicpass vf remove {address}",
     ),
+    "VFS_NEARBY": Entry(
+        severity=Severity.WARNING,
+        sentence="{nic} may be the PF of VFs beside it that show no PF: {vfs}.",
+        meaning="They are bound to a driver of VFs. If they are its own, they vanish with it.",
+        mend="ls -l /sys/bus/pci/devices/{address}/virtfn*",
+    ),
     "OWNED_BY_VM": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} belongs to the VM {owners} already.",

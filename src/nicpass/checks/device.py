@@ -49,10 +49,11 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     evidence = f"/sys/bus/pci/devices/{address}/driver"
     if function.driver is None:
         yield make_finding("DRIVER_ABSENT", address, ((evidence, "absent"),), nic=nic)
-    if on_vfio(function) and address not in index.owners:
-        yield make_finding(
-            "ON_VFIO", address, ((evidence, function.driver),), nic=nic, driver=function.driver, address=address
-        )
+    if on_vfio(function):
+        if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
+            yield make_finding(
+                "ON_VFIO", address, ((evidence, function.driver),), nic=nic, driver=function.driver, address=address
+            )
     elif known(function.driver_override):
         override = function.driver_override
         source = f"{evidence}_override"

@@ -7,13 +7,16 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.checks.nics import VF_DRIVERS
 from nicpass.model.fact import known
+from nicpass.model.host import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.address import Address
-    from nicpass.model.host import Domain, Host, IpAddress, Link, PciFunction, Route
+    from nicpass.model.fact import Fact
+    from nicpass.model.host import Domain, Host, IpAddress, PciFunction, Route
 
 
 class HostIndex:
@@ -40,6 +43,15 @@ class HostIndex:
         return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
 
     @cached_property
+    def stray_vfs(self) -> dict[tuple[Address | None, Fact[int]], list[Address]]:
+        """(Bridge above, vendor) to the VFs there whose PF no link tells; only captures have such."""
+        stray: dict[tuple[Address | None, Fact[int]], list[Address]] = defaultdict(list)
+        for function in self.host.pci:
+            if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
+                stray[function.bridge, function.vendor_id].append(function.address)
+        return stray
+
+    @cached_property
     def links(self) -> dict[str, Link]:
         return {link.name: link for link in self.host.network.links}
 
@@ -50,8 +62,9 @@ class HostIndex:
         for link in self.host.network.links:
             if link.lower is not None:
                 standing[link.lower].append(link)
-            if link.master is not None and link.master in self.links:
-                standing[link.name].append(self.links[link.master])
+            if link.master is not None:
+                # One that is not shown may just have gone, or the capture lacks it: its port is in use all the same.
+                standing[link.name].append(self.links.get(link.master) or Link(name=link.master))
         return standing
 
     @cached_property

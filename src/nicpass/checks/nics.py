@@ -17,7 +17,7 @@ Kind = Literal["nic", "pf", "vf"]
 _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specification, 1.3
 _BRIDGE = 0x06
 # Drivers in the kernel's tree that bind VFs only: they tell a VF where a capture lacks `physfn`.
-_VF_DRIVERS = frozenset(
+VF_DRIVERS = frozenset(
     {"bnxtvf", "cxgb4vf", "enic_vf", "fm10kvf", "hinic_vf", "iavf", "i40evf", "igbvf", "ixgbevf", "nfp_netvf"}
 )
 VFIO_DRIVERS = frozenset({"vfio-pci"})
@@ -40,7 +40,7 @@ def list_nics(host: Host) -> list[PciFunction]:
 
 def kind_of(function: PciFunction, index: HostIndex) -> Kind:
     """`vf` by its link to a PF, by its PF's link to it, or by a driver that binds nothing else."""
-    if known(function.physfn) or function.address in index.vf_indices or function.driver in _VF_DRIVERS:
+    if known(function.physfn) or function.address in index.vf_indices or function.driver in VF_DRIVERS:
         return "vf"
     return "pf" if known(function.totalvfs) and function.totalvfs > 0 else "nic"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.boot.cmdline import parse_cmdline
 from nicpass.checks.catalogue import make_finding
-from nicpass.model.fact import known, why_unknown
+from nicpass.model.fact import known, value_or, why_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,8 @@ def check_iommu(host: Host) -> Iterator[Finding]:
     """On, off with the reason, or not there. The table tells Intel from AMD, not the processor's brand."""
     platform = host.platform
     tables, groups = platform.iommu_tables, platform.iommu_groups
-    grouped = groups or len({f.iommu_group for f in host.pci if known(f.iommu_group)})
-    if isinstance(grouped, int) and grouped > 0:
+    grouped = value_or(groups, 0) or len({f.iommu_group for f in host.pci if known(f.iommu_group)})
+    if grouped > 0:
         units = platform.iommu_units
         names = ", ".join(units) if known(units) and units else "no unit shown"
         shown = ((_UNITS, names), (_GROUPS, grouped))
@@ -51,11 +51,15 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
     Source: Documentation/admin-guide/kernel-parameters.txt, `iommu=`, `intel_iommu=`, `amd_iommu=`.
     """
     tables = platform.iommu_tables if known(platform.iommu_tables) else ()
-    if isinstance(platform.cmdline, str):
-        arguments = parse_cmdline(platform.cmdline)
-        for name in ("iommu", "intel_iommu", "amd_iommu"):
-            if "off" in arguments.get(name, "").split(","):
-                return f"the kernel argument {name}=off", f"Take {name}=off out of the kernel's arguments and reboot."
+    arguments = parse_cmdline(platform.cmdline) if isinstance(platform.cmdline, str) else {}
+    for name in ("iommu", "intel_iommu", "amd_iommu"):
+        if "off" in arguments.get(name, "").split(","):
+            return f"the kernel argument {name}=off", f"Take {name}=off out of the kernel's arguments and reboot."
+    if "DMAR" in tables and "on" in arguments.get("intel_iommu", "").split(","):
+        return (
+            "the firmware has VT-d and intel_iommu=on is given, yet there are no groups",
+            "Look for the reason: dmesg | grep -i -e iommu -e DMAR",
+        )
     if "DMAR" in tables:
         return (
             "the firmware has VT-d, and this kernel leaves it off unless told",

@@ -34,11 +34,16 @@ def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def walk_uppers(link: Link, index: HostIndex) -> list[list[Link]]:
-    """Every chain that begins at `link`: itself first, then each way up; an interface once in a chain."""
-    chains = [[link]]
+    """The shortest chain from `link` to itself and to every interface that stands on it, however high.
+
+    One chain an interface, not one a way: where VLANs of a bridge are ports of the next, the ways multiply.
+    """
+    chains, reached = [[link]], {link.name}
     for chain in chains:  # grows while it is walked
-        standing = index.uppers.get(chain[-1].name, ())
-        chains += [[*chain, upper] for upper in standing if upper not in chain]
+        for upper in index.uppers.get(chain[-1].name, ()):
+            if upper.name not in reached:
+                reached.add(upper.name)
+                chains.append([*chain, upper])
     return chains
 
 
@@ -120,6 +125,9 @@ def _check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         address = function.address
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_numvfs", count),)
         yield make_finding("PF_HAS_VFS", address, evidence, nic=label(function), count=count, address=address)
+    elif kind_of(function, index) != "vf" and (stray := index.stray_vfs.get((function.bridge, function.vendor_id))):
+        address, vfs = function.address, ", ".join(stray)
+        yield make_finding("VFS_NEARBY", address, (("drivers", vfs),), nic=label(function), vfs=vfs, address=address)
 
 
 def _matters(route: Route) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
@@ -36,6 +37,7 @@ def change_command(arguments: argparse.Namespace) -> int:
     if arguments.dry_run is not None:
         return _show_plan(_plan(request, read_source(arguments)), arguments)
     require_live_root(arguments)
+    _outlive_session()
     # Read under the lock: a plan made before another run's change is one for a host that is gone.
     with hold_lock(Files(), f"nicpass {' '.join(_words(request))}"):
         source = read_source(arguments)
@@ -46,6 +48,12 @@ def change_command(arguments: argparse.Namespace) -> int:
         run_plan(plan, handlers, source.files, _watch_silently if arguments.json else _say_phase)
         _say_outcome(plan, source, as_json=arguments.json)
     return ExitCode.DONE
+
+
+def _outlive_session() -> None:
+    """A change goes on when the ssh session that began it breaks; being asked to end takes it back in order."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _request_of(arguments: argparse.Namespace) -> Request:

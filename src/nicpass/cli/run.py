@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,15 @@ def run(argv: list[str]) -> int:
         # The reader of our output has gone (`| head`); without this, Python complains once more at its exit.
         sys.stdout = None
         return ExitCode.DONE
+    except Exception as error:
+        if "NICPASS_DEBUG" in os.environ:
+            raise
+        mistake = NicpassError(
+            f"A mistake of nicpass itself: {type(error).__name__}: {error}.",
+            "Please report it, with what NICPASS_DEBUG=1 nicpass ... prints.",
+        )
+        say_error(mistake, as_json="--json" in argv)
+        return mistake.exit_code
 
 
 def dispatch(arguments: argparse.Namespace) -> int:

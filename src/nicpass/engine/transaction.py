@@ -45,7 +45,7 @@ def run_plan(
         # What was promised is done as far as it can be; taking it back would only move further from it.
         run.journal.close(ExitCode.NEEDS_PERSON, error.sentence)
         raise
-    except (NicpassError, OSError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # also a bug of ours must not leave a host half changed
         raise run.take_back(begun, _describe(error)) from error
     run.journal.close(ExitCode.DONE)
 
@@ -71,7 +71,7 @@ class _Run:
             self._try_record(number, Phase.UNDOING, step)
             try:
                 self._act(invert_step(step))
-            except (NicpassError, OSError) as error:
+            except Exception as error:
                 failures.append(_describe(error).sentence)
                 phase = Phase.UNDO_FAILED
             self._try_record(number, phase, step)
@@ -87,13 +87,18 @@ class _Run:
 
     def _enter(self, number: int, phase: Phase, step: Step) -> None:
         self.journal.record(number, phase, step)
-        self.watch(number, phase, step)
+        self._tell(number, phase, step)
 
     def _try_record(self, number: int, phase: Phase, step: Step) -> None:
         """On the way back a full disk must not keep us from restoring the host."""
         with contextlib.suppress(OSError):
             self.journal.record(number, phase, step)
-        self.watch(number, phase, step)
+        self._tell(number, phase, step)
+
+    def _tell(self, number: int, phase: Phase, step: Step) -> None:
+        """A terminal that has gone away is no reason to stop."""
+        with contextlib.suppress(OSError):
+            self.watch(number, phase, step)
 
 
 def _conclude(first: NicpassError, failures: list[str], journal: str) -> NicpassError:
@@ -113,4 +118,6 @@ def _describe(error: BaseException) -> NicpassError:
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return StepError(f"The kernel refused: {error.strerror or error}{where}.")
-    return StepError("Interrupted.")
+    if isinstance(error, KeyboardInterrupt):
+        return StepError("Interrupted.")
+    return StepError(f"A mistake of nicpass itself: {type(error).__name__}: {error}.", "Please report it.")

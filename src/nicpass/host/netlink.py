@@ -77,20 +77,20 @@ def _vfs_of(message: Message) -> Iterable[VfSettings]:
     for info in listing.get_attrs("IFLA_VF_INFO") if listing is not None else ():
         mac = info.get_attr("IFLA_VF_MAC")
         vlan = info.get_attr("IFLA_VF_VLAN")
-        spoofchk = info.get_attr("IFLA_VF_SPOOFCHK")
-        trust = info.get_attr("IFLA_VF_TRUST")
         yield VfSettings(
             vf_index=mac["vf"],
             mac=mac["mac"],
             vlan=vlan["vlan"] if vlan is not None else 0,
-            spoofchk=_switch_of(spoofchk),
-            trust=_switch_of(trust),
+            spoofchk=_switch_of(info, "spoofchk"),
+            trust=_switch_of(info, "trust"),
         )
 
 
-def _switch_of(setting: Message) -> bool | None:
+def _switch_of(info: Message, name: str) -> bool | None:
     """A VF's switch; a driver that does not know it says 0xffffffff (net/core/rtnetlink.c)."""
-    return bool(setting["setting"]) if setting is not None and setting["setting"] in (0, 1) else None
+    attribute = info.get_attr(f"IFLA_VF_{name.upper()}")
+    value = attribute[name] if attribute is not None else None
+    return bool(value) if value in (0, 1) else None
 
 
 def _address_of(message: Message, names: dict[int, str]) -> IpAddress:

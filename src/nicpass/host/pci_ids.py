@@ -27,7 +27,8 @@ class PciIds:
 
     def __init__(self, files: Files) -> None:
         contents = (files.read_bytes(place) for place in PLACES)
-        self._text = b"\n" + next((content for content in contents if isinstance(content, bytes)), b"")
+        # A line is searched for with the line breaks around it, so the first and the last need theirs too.
+        self._text = b"\n" + next((content for content in contents if isinstance(content, bytes)), b"") + b"\n"
 
     @lru_cache(maxsize=1024)  # noqa: B019 -- one object a run, and it ends with the run
     def names(self, vendor_id: int, device_id: int) -> Names:

@@ -49,11 +49,11 @@ def derive_vf_mac(pf_mac: str, vf_index: int) -> str:
     """A stable MAC for a VF that has none: the PF's own, made local, with the VF's index mixed in.
 
     Bit 1 of the first octet marks a locally administered address, bit 0 a group one (IEEE 802-2014, 8.2).
-    The index goes into the fifth and sixth octet by exclusive or, plus one so that VF 0 differs too.
+    The index, plus one so that VF 0 differs too, goes by exclusive or into the second and third octet. The last
+    three stay the PF's: the ports of one card have consecutive MACs, and their VFs must not collide.
     """
     octets = [int(octet, 16) for octet in pf_mac.split(":")]
     octets[0] = (octets[0] | 0x02) & 0xFE
-    octets[3] ^= 0x80  # where the PF's own MAC is local already, its neighbours must not collide
-    mixed = ((octets[4] << 8) | octets[5]) ^ (vf_index + 1)
-    octets[4], octets[5] = mixed >> 8, mixed & 0xFF
+    mixed = ((octets[1] << 8) | octets[2]) ^ (vf_index + 1)
+    octets[1], octets[2] = mixed >> 8, mixed & 0xFF
     return ":".join(f"{octet:02x}" for octet in octets)

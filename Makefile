@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` shows nicpass at work on an emulated host; `make test` checks everything. Both set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.ready
+RUN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast test-full lab-shell bench format setup lab-packages clean
+
+help:
+	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
+	@echo 'make test       formatting, lint, types, unit tests, lab tests (about half an hour without KVM)'
+	@echo 'make test-fast  all of that but the lab (under a minute)'
+	@echo 'make test-full  make test, and the long lab tests'
+	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
+	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
+	@echo 'make format     format the code'
+
+demo: $(STAMP) lab-packages
+	$(RUN)/python -m lab.demo $(DEMO_ARGS)
+
+test: test-fast lab-packages
+	$(RUN)/pytest tests/lab -m 'lab and not slow' $(PYTEST_ARGS)
+
+test-fast: $(STAMP)
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/pytest tests/unit -n auto -q $(PYTEST_ARGS)
+
+test-full: test
+	$(RUN)/pytest tests/lab -m slow $(PYTEST_ARGS)
+
+lab-shell: $(STAMP) lab-packages
+	$(RUN)/python -m lab shell
+
+bench: $(STAMP)
+	@command -v lspci >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends pciutils; }
+	$(RUN)/python -m bench
+
+format: $(STAMP)
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+setup: $(STAMP)
+
+# A Python that cannot make an environment (Debian without python3-venv) gets what it lacks.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; }
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(RUN)/python -m pip install -q --disable-pip-version-check --editable . --group dev --group lab
+	touch $@
+
+# Only what is missing is installed, from the machine's own sources.
+lab-packages:
+	@missing=$$(for package in $$(cat lab/packages.txt); do \
+		dpkg-query -W -f='$${Status}\n' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+	test -z "$$missing" || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

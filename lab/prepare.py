@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done on a host once, before a stage of it is kept. This file's code is part of every stage's recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.image import DOMAINS
+from lab.machine import Machine
+
+
+def define_domains(machine: Machine) -> None:
+    """Define the domains, stopped, and let libvirt ask QEMU what it can do, which it remembers."""
+    for name in DOMAINS:
+        machine.succeed(["virsh", "define", f"/var/lib/lab/{name}.xml"])
+    machine.succeed(["virsh", "domcapabilities"], 120)
+
+
+def install_wheel(machine: Machine, wheel: Path) -> None:
+    """Install nicpass as an administrator would, from the image's own wheelhouse: the host is offline."""
+    target = f"/root/{wheel.name}"
+    machine.put_file(target, wheel.read_bytes())
+    pip_arguments = "--pip-args=--no-index --find-links /opt/wheelhouse"
+    machine.succeed(["pipx", "install", "--system-site-packages", pip_arguments, target], 300)

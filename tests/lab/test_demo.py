@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole way, on every kind of host; and that the demo is no show: it fails where a step is broken."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.demo import main
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.mark.parametrize("shape", ["intel", "virtio", "amd"])
+def test_a_nic_and_a_vf_go_and_come_back(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code = main(["--shape", shape, "--resume"])
+    said = capsys.readouterr().out
+    assert exit_code == 0, said
+    assert "every row was observed" in said
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "failing"),
+    [
+        ("bind", "attach the whole NIC"),
+        ("driver", "the guest with it"),
+        ("give-back", "detach the whole NIC"),
+    ],
+)
+def test_the_demo_fails_where_a_step_is_broken(sabotage: str, failing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code = main(["--resume", "--sabotage", sabotage])
+    said = capsys.readouterr().out
+    assert exit_code == 1, said
+    assert f"✗ {failing}" in said
+    assert "NOT every row was observed" in said

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hypothesis strategies for every type of `model`, made from the types themselves: a new field is tested at once."""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from hypothesis import strategies as st
+
+from nicpass.model.address import Address
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+T = TypeVar("T")
+
+ADDRESSES: SearchStrategy[Address] = st.builds(
+    lambda domain, bus, slot, function: Address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function}"),
+    st.integers(0, 0x1FFFF),
+    st.integers(0, 255),
+    st.integers(0, 31),
+    st.integers(0, 7),
+)
+MACS: SearchStrategy[str] = st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":"))
+# A station's own: neither a group address nor none at all.
+STATION_MACS = MACS.filter(lambda mac: not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00")
+_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+
+
+def values_of(kind: type[T]) -> SearchStrategy[T]:
+    """Any value of `kind`, which is a msgspec struct or what stands in one."""
+    return _values_of(kind)
+
+
+@functools.cache
+def _values_of(kind: Any) -> SearchStrategy[Any]:
+    if kind is Address:
+        return ADDRESSES
+    plain: dict[Any, SearchStrategy[Any]] = {
+        str: _TEXT,
+        int: st.integers(-(2**31), 2**31),
+        bool: st.booleans(),
+        type(None): st.none(),
+    }
+    if kind in plain:
+        return plain[kind]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        hints = typing.get_type_hints(kind)
+        return st.builds(kind, **{name: _values_of(hints[name]) for name in kind.__struct_fields__})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return st.sampled_from(arguments)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of([_values_of(argument) for argument in arguments])
+    if origin is frozenset:
+        return st.frozensets(_values_of(arguments[0]), max_size=2)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return st.lists(_values_of(arguments[0]), max_size=2).map(tuple)
+    if origin is tuple:
+        return st.tuples(*(_values_of(argument) for argument in arguments))
+    raise TypeError(f"no strategy for {kind}")

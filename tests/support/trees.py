@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds fake hosts on disk: a `Tree` says in a few lines what host a test wants, `write` makes its files.
+
+The files are those of a real kernel, named and linked as it does it (Documentation/ABI/testing/sysfs-bus-pci,
+sysfs-class-net, sysfs-kernel-iommu_groups), so `lspci -O sysfs.path=TREE/sys/bus/pci` reads them too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import posixpath
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from nicpass.host.files import Files
+from nicpass.host.read import read_host
+from nicpass.hypervisor.libvirt import read_domains
+from nicpass.model.host import Host, Link, Network
+from tests.support.config_space import Identity, Sriov, build_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ETHERNET, BRIDGE, NVME, BLOCK = 0x020000, 0x060400, 0x010802, 0x018000
+CPUS = {
+    "intel": "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme msr pae vmx sse2",
+    "amd": "vendor_id\t: AuthenticAMD\nflags\t\t: fpu vme msr pae svm sse2",
+    "bare": "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme msr pae sse2",
+    "arm": "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm",
+}
+UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Function:
+    """One PCI function; what is None or empty has no file."""
+
+    address: str
+    class_code: int = ETHERNET
+    vendor_id: int = 0x8086
+    device_id: int = 0x10FB
+    subsystem: tuple[int, int] = (0x8086, 0x0003)
+    driver: str | None = "ixgbe"
+    driver_override: str | None = None
+    under: str | None = None
+    """The bridge above; None puts it on its root bus."""
+    group: int | None = None
+    numa_node: int = -1
+    reset_methods: tuple[str, ...] = ("flr", "bus")
+    totalvfs: int | None = None
+    vfs: tuple[str, ...] = ()
+    pf: str | None = None
+    vf_index: int = 0
+    netdevs: tuple[str, ...] = ()
+    virtio: int | None = None
+    """The number of its virtio device, under which its netdevs and disks then lie."""
+    disks: tuple[str, ...] = ()
+    config_size: int = 4096
+    serial: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vm:
+    """A VM's definition; its devices are XML, as libvirt writes it."""
+
+    name: str
+    uuid: str = UUID.format(1)
+    devices: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tree:
+    """A host: ready for passthrough unless it says otherwise."""
+
+    functions: tuple[Function, ...] = ()
+    network: Network | None = None
+    """What rtnetlink would say; None leaves `/netlink.json` out, so addresses and routes are unknown."""
+    vms: tuple[Vm, ...] | None = ()
+    cpu: str = "intel"
+    cmdline: str = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro intel_iommu=on quiet"
+    tables: tuple[str, ...] = ("APIC", "DMAR", "FACP")
+    iommu_units: tuple[str, ...] = ("dmar0",)
+    kvm: bool = True
+    loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
+    available: tuple[str, ...] | None = ("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel", "kvm_amd")
+    kernel: str = "6.1.0-28-amd64"
+
+    def but(self, **changes: object) -> Self:
+        """The same host with these fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    def write(self, root: Path) -> Path:
+        """Make all its files below `root`."""
+        writer = _Writer(str(root))
+        writer.write_platform(self)
+        paths = {function.address: self._path(function) for function in self.functions}
+        writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
+        for number, function in enumerate(self.functions):
+            writer.write_function(function, paths, number)
+        self._write_network(writer, paths)
+        for vm in self.vms or ():
+            writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
+        if self.vms is not None:
+            writer.folder("/etc/libvirt/qemu")
+        return root
+
+    def read(self, root: Path) -> Host:
+        """Write it, and read it as nicpass does."""
+        files = Files(str(self.write(root)))
+        return read_host(files, read_domains(files))
+
+    def _path(self, function: Function) -> str:
+        above = {f.address: f.under for f in self.functions} if function.under else {}
+        chain, bridge = [function.address], function.under
+        while bridge is not None:
+            chain.append(bridge)
+            bridge = above[bridge]
+        root_bus = ":".join(chain[-1].split(":")[:2])
+        return "/".join(["/sys/devices", f"pci{root_bus}", *reversed(chain)])
+
+    def _write_network(self, writer: _Writer, paths: dict[str, str]) -> None:
+        links = {link.name: link for link in self.network.links} if self.network else {}
+        homes = {name: _netdev_folder(f, paths[f.address], name) for f in self.functions for name in f.netdevs}
+        if self.network is not None:
+            writer.file("/netlink.json", msgspec.json.encode(self.network))
+        for number, name in enumerate([*homes, *(name for name in links if name not in homes)], 2):
+            home = homes.get(name, f"/sys/devices/virtual/net/{name}")
+            writer.write_netdev(links.get(name, Link(name=name, mac=mac_of(number), mtu=1500)), home, number)
+
+
+def mac_of(number: int) -> str:
+    """A universally administered MAC of Intel's for the interface with this number."""
+    return f"00:1b:21:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+
+
+def domain_xml(vm: Vm) -> str:
+    """A definition as it lies in /etc/libvirt/qemu, its warning included."""
+    return f"""<!--
+WARNING: THIS IS AN AUTO-GENERATED FILE. CHANGES TO IT ARE LIKELY TO BE
+OVERWRITTEN AND LOST. Changes to this xml configuration should be made using:
+  virsh edit {vm.name}
+or other application using the libvirt API.
+-->
+
+<domain type='kvm'>
+  <name>{vm.name}</name>
+  <uuid>{vm.uuid}</uuid>
+  <memory unit='KiB'>1048576</memory>
+  <vcpu placement='static'>2</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+  </os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='network'>
+      <mac address='52:54:00:11:22:33'/>
+      <source network='default'/>
+    </interface>
+{vm.devices}  </devices>
+</domain>
+"""
+
+
+def hostdev_xml(address: str, *, managed: str = "yes") -> str:
+    """A whole NIC in a definition, as libvirt writes it."""
+    domain, bus, slot, function = (int(part, 16) for part in address.replace(".", ":").split(":"))
+    return f"""    <hostdev mode='subsystem' type='pci' managed='{managed}'>
+      <source>
+        <address domain='0x{domain:04x}' bus='0x{bus:02x}' slot='0x{slot:02x}' function='0x{function:x}'/>
+      </source>
+      <address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x0'/>
+    </hostdev>
+"""
+
+
+def vf_interface_xml(address: str, mac: str, vlan: int | None = None) -> str:
+    """A VF in a definition, as libvirt writes it."""
+    domain, bus, slot, function = (int(part, 16) for part in address.replace(".", ":").split(":"))
+    tag = f"      <vlan>\n        <tag id='{vlan}'/>\n      </vlan>\n" if vlan is not None else ""
+    return f"""    <interface type='hostdev' managed='yes'>
+      <mac address='{mac}'/>
+      <driver name='vfio'/>
+      <source>
+        <address type='pci' domain='0x{domain:04x}' bus='0x{bus:02x}' slot='0x{slot:02x}' function='0x{function:x}'/>
+      </source>
+{tag}      <address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x0'/>
+    </interface>
+"""
+
+
+def _netdev_folder(function: Function, path: str, name: str) -> str:
+    below = f"/virtio{function.virtio}" if function.virtio is not None else ""
+    return f"{path}{below}/net/{name}"
+
+
+class _Writer:
+    """Makes files and links below one root; thousands of them, so by os calls."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.made: set[str] = set()
+        self.buses: dict[str, int] = {}
+        """Bridge to the bus below it."""
+
+    def folder(self, path: str) -> None:
+        if path not in self.made:
+            os.makedirs(self.root + path, exist_ok=True)  # noqa: PTH103
+            self.made.add(path)
+
+    def file(self, path: str, content: str | bytes) -> None:
+        self.folder(posixpath.dirname(path))
+        descriptor = os.open(self.root + path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(descriptor, content if isinstance(content, bytes) else content.encode())
+        os.close(descriptor)
+
+    def link(self, path: str, target: str) -> None:
+        """A relative link, as sysfs makes them all."""
+        folder = posixpath.dirname(path)
+        self.folder(folder)
+        os.symlink(posixpath.relpath(target, folder), self.root + path)  # noqa: PTH211
+
+    def write_platform(self, tree: Tree) -> None:
+        self.file("/proc/cpuinfo", f"processor\t: 0\n{CPUS[tree.cpu]}\n\nprocessor\t: 1\n{CPUS[tree.cpu]}\n\n")
+        self.file("/proc/cmdline", f"{tree.cmdline}\n")
+        self.file("/proc/sys/kernel/osrelease", f"{tree.kernel}\n")
+        self.file("/proc/sys/kernel/hostname", "host\n")
+        self.file("/proc/sys/kernel/random/boot_id", "0e5f4e0c-38cf-4b1e-9a6c-3d8b8c1d4a55\n")
+        self.folder("/dev")
+        if tree.kvm:
+            self.file("/dev/kvm", "")
+        for table in tree.tables:
+            self.file(f"/sys/firmware/acpi/tables/{table}", f"{table}\0")
+        for empty in ("/sys/firmware/acpi/tables", "/sys/class/iommu", "/sys/class/net", "/sys/kernel/iommu_groups"):
+            self.folder(empty)
+        for unit in tree.iommu_units:
+            self.folder(f"/sys/devices/virtual/iommu/{unit}")
+            self.link(f"/sys/class/iommu/{unit}", f"/sys/devices/virtual/iommu/{unit}")
+        self.folder("/sys/bus/pci/devices")
+        self.folder("/sys/module")
+        for module in tree.loaded:
+            self.folder(f"/sys/module/{module}")
+        if "vfio_iommu_type1" in tree.loaded:
+            self.file("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N\n")
+        if tree.available is not None:
+            lines = "".join(f"kernel/drivers/{name.replace('_', '-')}.ko.xz:\n" for name in tree.available)
+            self.file(f"/lib/modules/{tree.kernel}/modules.dep", lines)
+            self.file(f"/lib/modules/{tree.kernel}/modules.builtin", "kernel/drivers/pci/pci.ko\n")
+
+    def write_function(self, function: Function, paths: dict[str, str], number: int) -> None:
+        folder = paths[function.address]
+        for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
+            self.file(f"{folder}/{name}", content)
+        for name in ("power/control", "power/runtime_status"):
+            self.file(f"{folder}/{name}", "on\n")
+        self.link(f"/sys/bus/pci/devices/{function.address}", folder)
+        self.link(f"{folder}/subsystem", "/sys/bus/pci")
+        if function.driver is not None:
+            driver = f"/sys/bus/pci/drivers/{function.driver}"
+            self.link(f"{folder}/driver", driver)
+            self.link(f"{driver}/{function.address}", folder)
+            for name in ("bind", "unbind", "new_id"):
+                self.file(f"{driver}/{name}", "")
+        if function.group is not None:
+            group = f"/sys/kernel/iommu_groups/{function.group}"
+            self.folder(f"{group}/devices")
+            self.link(f"{folder}/iommu_group", group)
+            self.link(f"{group}/devices/{function.address}", folder)
+        for index, vf in enumerate(function.vfs):
+            self.link(f"{folder}/virtfn{index}", paths[vf])
+        if function.pf is not None:
+            self.link(f"{folder}/physfn", paths[function.pf])
+        self._write_disks(function, folder)
+
+    def _write_disks(self, function: Function, folder: str) -> None:
+        for disk in function.disks:
+            if function.virtio is not None:
+                self.file(f"{folder}/virtio{function.virtio}/block/{disk}/size", "1024\n")
+            else:
+                controller = disk.rsplit("n", 1)[0]
+                self.file(f"{folder}/nvme/{controller}/{disk}/size", "1024\n")
+                self.file(f"{folder}/nvme/{controller}/address", f"{function.address}\n")
+        if function.virtio is not None:
+            self.file(f"{folder}/virtio{function.virtio}/device", "0x0001\n")
+
+    def write_netdev(self, link: Link, home: str, number: int) -> None:
+        attributes = {
+            "address": link.mac or "",
+            "mtu": str(link.mtu or 1500),
+            "flags": "0x1003" if link.up else "0x1002",
+            "operstate": link.operstate or ("up" if link.up else "down"),
+            # The kernel answers EINVAL while the interface is down; a file can only be empty.
+            "carrier": str(int(bool(link.carrier))) if link.up else "",
+            "ifindex": str(number),
+            "dev_port": "0",
+            "uevent": f"INTERFACE={link.name}\nIFINDEX={number}",
+        }
+        for name, content in attributes.items():
+            self.file(f"{home}/{name}", f"{content}\n")
+        self.link(f"{home}/subsystem", "/sys/class/net")
+        self.link(f"/sys/class/net/{link.name}", home)
+        if "/virtual/" not in home:
+            self.link(f"{home}/device", home.rsplit("/net/", 1)[0])
+        if link.master is not None:
+            self.link(f"{home}/master", f"/sys/devices/virtual/net/{link.master}")
+
+
+def _attributes(function: Function, number: int, bus_below: int) -> dict[str, str | bytes]:
+    """The plain files of one function's folder."""
+    vendor, device, (sub_vendor, sub_device) = function.vendor_id, function.device_id, function.subsystem
+    class_code = function.class_code
+    modalias = (
+        f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}"
+        f"bc{class_code >> 16:02X}sc{class_code >> 8 & 255:02X}i{class_code & 255:02X}"
+    )
+    driver = f"DRIVER={function.driver}\n" if function.driver else ""
+    bars = "".join(f"0x{0xF0000000 + number * 0x10000 + bar:016x} 0x0 0x0000000000040200\n" for bar in range(13))
+    attributes: dict[str, str | bytes] = {
+        "uevent": f"{driver}PCI_CLASS={class_code:04X}\nPCI_ID={vendor:04X}:{device:04X}\n"
+        f"PCI_SUBSYS_ID={sub_vendor:04X}:{sub_device:04X}\nPCI_SLOT_NAME={function.address}\nMODALIAS={modalias}\n",
+        "class": f"0x{class_code:06x}\n",
+        "vendor": f"0x{vendor:04x}\n",
+        "device": f"0x{device:04x}\n",
+        "subsystem_vendor": f"0x{sub_vendor:04x}\n",
+        "subsystem_device": f"0x{sub_device:04x}\n",
+        "revision": "0x01\n",
+        "irq": f"{16 + number}\n",
+        "modalias": f"{modalias}\n",
+        "resource": bars,
+        "config": _config(function, bus_below),
+        "numa_node": f"{function.numa_node}\n",
+        "driver_override": f"{function.driver_override or '(null)'}\n",
+        "enable": "1\n",
+        "local_cpulist": "0-3\n",
+        "power_state": "D0\n",
+    }
+    if function.reset_methods:  # without one, the kernel hides both files
+        attributes |= {"reset_method": f"{' '.join(function.reset_methods)}\n", "reset": ""}
+    if function.totalvfs is not None:
+        attributes |= {
+            "sriov_totalvfs": f"{function.totalvfs}\n",
+            "sriov_numvfs": f"{len(function.vfs)}\n",
+            "sriov_drivers_autoprobe": "1\n",
+        }
+    return attributes
+
+
+def _config(function: Function, bus_below: int) -> bytes:
+    identity = Identity(function.vendor_id, function.device_id, *function.subsystem, function.class_code)
+    sriov = None
+    if function.totalvfs is not None:
+        sriov = Sriov(function.totalvfs, len(function.vfs), 16, 1, function.device_id + 1)
+    return build_config(
+        identity,
+        function.config_size,
+        secondary_bus=bus_below if function.class_code == BRIDGE else None,
+        is_vf=function.pf is not None,
+        sriov=sriov,
+        serial=function.serial,
+    )
