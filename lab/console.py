@@ -123,10 +123,15 @@ def is_ready(text: str) -> bool:
 
 
 def command_line(command: str, token: str) -> bytes:
-    """What to type so that the answer stands between two marks with `token`, whatever the command holds."""
+    """What to type so that the answer stands between two marks with `token`, whatever the command holds.
+
+    It has no quotes: if a guest starts in the middle of what was typed for its forerunner, the rest must not open a
+    string that swallows the next line. And an echo of it (`${Z}`, which is empty) must not look like its answer.
+    """
     code = base64.b64encode(command.encode()).decode()
-    run = f'sh -c "$(echo {code} | base64 -d)" </dev/null 2>&1; status=$?'
-    line = f'echo; echo "@<"{token}; {run}; echo; echo "@>"{token} $status\n'
+    # Without separators and patterns, the shell leaves the command as it is.
+    run = f"(IFS=; set -f; exec sh -c $(echo {code} | base64 -d)) </dev/null 2>&1"
+    line = f"echo; echo @B${{Z}}{token}; {run}; S=$?; echo; echo @E${{Z}}{token} $S\n"
     if len(line) > _LONGEST_LINE:
         raise LabError("the command is too long for a terminal's line", command=command)
     return line.encode()
@@ -134,5 +139,5 @@ def command_line(command: str, token: str) -> bytes:
 
 def parse_answer(text: str, token: str) -> tuple[int, str] | None:
     """The exit code and the output of the command that was typed with `token`, or None while it runs."""
-    found = re.search(rf"^@<{token}\n(.*?)\n?^@>{token} (\d+)\n", text, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^@B{token}\n(.*?)\n?^@E{token} (\d+)\n", text, re.DOTALL | re.MULTILINE)
     return (int(found[2]), found[1]) if found else None

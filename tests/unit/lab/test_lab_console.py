@@ -27,13 +27,13 @@ def test_a_guest_is_ready_when_its_last_boot_came_to_the_shell() -> None:
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("@<t\n\n@>t 0\n", (0, "")),
-        ("@<t\nbare\n@>t 0\n", (0, "bare")),
-        ("@<t\none\ntwo\n\n@>t 5\n", (5, "one\ntwo\n")),
-        ("@<old\n\n@>old 1\n@<t\nx\n\n@>t 2\n", (2, "x\n")),
-        ("@<t\nstill running", None),
-        ("@<t\nx\n\n@>t 1", None),  # the code may have more digits
-        ('echo "@<"t; sh; echo "@>"t $status\n', None),  # an echo of what was typed
+        ("@Bt\n\n@Et 0\n", (0, "")),
+        ("@Bt\nbare\n@Et 0\n", (0, "bare")),
+        ("@Bt\none\ntwo\n\n@Et 5\n", (5, "one\ntwo\n")),
+        ("@Bold\n\n@Eold 1\n@Bt\nx\n\n@Et 2\n", (2, "x\n")),
+        ("@Bt\nstill running", None),
+        ("@Bt\nx\n\n@Et 1", None),  # the code may have more digits
+        ("echo @B${Z}t; sh; echo @E${Z}t $S\n", None),  # an echo of what was typed
     ],
 )
 def test_an_answer_stands_between_its_marks(text: str, answer: tuple[int, str] | None) -> None:
@@ -41,11 +41,17 @@ def test_an_answer_stands_between_its_marks(text: str, answer: tuple[int, str] |
 
 
 @pytest.mark.spawns
-@pytest.mark.parametrize("command", ["exit 3", "echo 'it'\"'\"'s'\nexit 4", "printf bare", "echo a; echo b >&2; false"])
+@pytest.mark.parametrize(
+    "command", ["exit 3", "echo 'it'\"'\"'s'\nexit 4", "printf bare", "echo a; echo b >&2; false", "echo  '  *  '"]
+)
 def test_what_is_typed_does_what_it_says(command: str) -> None:
     done = subprocess.run(["/bin/sh"], input=command_line(command, "t"), capture_output=True, check=True)
     plain = subprocess.run(["/bin/sh", "-c", f"exec 2>&1\n{command}"], capture_output=True, text=True, check=False)
     assert parse_answer(done.stdout.decode(), "t") == (plain.returncode, plain.stdout)
+
+
+def test_what_is_typed_opens_no_string() -> None:
+    assert not set(command_line("echo 'a' \"b\"", "t").decode()) & set("'\"")
 
 
 def test_a_command_that_no_terminal_takes_is_an_error() -> None:
