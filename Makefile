@@ -36,7 +36,7 @@ test-full: test
 lab-shell: $(STAMP) lab-packages
 	$(RUN)/python -m lab shell
 
-bench: $(STAMP)
+bench: $(STAMP) lab-packages
 	@command -v lspci >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends pciutils; }
 	$(RUN)/python -m bench
 

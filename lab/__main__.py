@@ -16,6 +16,7 @@ from lab.shape import INTEL, SHAPES
 from lab.shell import run_shell
 from lab.signals import end_in_order
 from lab.stages import build_stage
+from lab.wheel import build_wheel
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,7 +40,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _build(cache, arguments.shapes)
     if arguments.verb == "clean":
         return _clean(cache)
-    return run_shell(cache, SHAPES[arguments.shape], arguments.wheel)
+    wheel = None if arguments.bare else arguments.wheel or build_wheel()
+    return run_shell(cache, SHAPES[arguments.shape], wheel)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("shapes", nargs="*", default=[INTEL.name], metavar="SHAPE", help=f"of {', '.join(SHAPES)}")
     shell = verbs.add_parser("shell", help="a prompt on an emulated host")
     shell.add_argument("--shape", choices=SHAPES, default=INTEL.name)
-    shell.add_argument("--wheel", type=Path, help="install nicpass from this wheel first")
+    shell.add_argument("--wheel", type=Path, help="install nicpass from this wheel, not from the checkout")
+    shell.add_argument("--bare", action="store_true", help="do not install nicpass")
     verbs.add_parser("clean", help="remove everything that the lab keeps")
     return parser
 
@@ -65,6 +68,9 @@ def _build(cache: Cache, names: list[str]) -> int:
 
 
 def _clean(cache: Cache) -> int:
+    cache.sweep()
+    if running := list(cache.runs.iterdir()):
+        raise LabError(f"hosts or builds are running: {', '.join(folder.name for folder in running)}")
     shutil.rmtree(cache.root)
     print(f"lab: removed {cache.root}")
     return 0

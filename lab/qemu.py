@@ -146,7 +146,7 @@ def _test_nics(nics: tuple[Nic, ...]) -> Iterator[str]:
     for number, nic in enumerate(nics):
         if nic.place is Place.ROOT_PORT:
             yield from _root_port(f"nic{number}", 0x10 + number)
-        yield from ("-netdev", f"user,id=net{number},restrict=on")
+        yield from ("-netdev", f"user,id=net{number},restrict=on,ipv6=off")
         device = f"{nic.model},id=nic{number},netdev=net{number},mac={nic.mac},romfile="
         yield from ("-device", f"{device},{_bus(nic.place, number)}")
 

@@ -43,8 +43,8 @@ def _banner(machine: Machine, *, installed: bool) -> str:
     return _BANNER.format(
         shape=machine.shape.name,
         nics="\n         ".join(_describe(line) for line in nics.splitlines()),
-        domains=machine.succeed("virsh list --all --name").split(),
-        program=_TRY if installed else "\n  nicpass is not installed: give a wheel with --wheel\n",
+        domains=", ".join(machine.succeed("virsh list --all --name").split()),
+        program=_TRY if installed else "\n  nicpass is not installed here (--bare)\n",
         consoles=machine.folder / "web01.console",
     )
 

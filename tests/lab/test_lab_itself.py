@@ -75,7 +75,7 @@ def test_a_guest_boots_obeys_and_powers_off(fresh_host: Machine) -> None:
     guest = fresh_host.guest("db01")
     fresh_host.succeed("virsh start db01", 120)
     guest.wait_ready()
-    assert guest.execute("echo one; echo two >&2; exit 5").stdout == "one\ntwo"
+    assert guest.execute("echo one; echo two >&2; exit 5").stdout == "one\ntwo\n"
     assert guest.execute("exit 5").exit_code == 5
     fresh_host.succeed("virsh shutdown db01")
     fresh_host.wait_until_succeeds("virsh domstate db01 | grep 'shut off'", timeout=60)

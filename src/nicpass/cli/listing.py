@@ -52,7 +52,7 @@ def _row(nic: NicView) -> tuple[str, ...]:
         show(nic.numa_node),
         "; ".join(netdev.link for netdev in nic.netdevs) or "-",
         show(nic.used_for),
-        ", ".join(nic.vms) or "-",
+        _describe_vms(nic),
         "yes" if nic.may_go else f"no: {', '.join(nic.why_not)}",
     )
 
@@ -76,9 +76,13 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
     return [
         *rows,
         ("used for", show(nic.used_for)),
-        ("VM", ", ".join(nic.vms) or "-"),
+        ("VM", _describe_vms(nic)),
         ("may go", "yes" if nic.may_go else f"no: {', '.join(nic.why_not)}; see nicpass check {nic.address}"),
     ]
+
+
+def _describe_vms(nic: NicView) -> str:
+    return ", ".join(nic.vms) or "-" if isinstance(nic.vms, tuple) else show(nic.vms)
 
 
 def _describe_kind(nic: NicView) -> str:

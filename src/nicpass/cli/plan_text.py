@@ -84,10 +84,15 @@ def _shell_notes(state: NicState) -> list[str]:
 
 
 def _shell_give_back(state: NicState) -> list[str]:
-    lines = [f"readlink {DEVICES}/{state.address}/driver  # {state.driver or 'none'}; if it is not:"]
-    lines += [f"echo > {DEVICES}/{state.address}/driver_override"]
-    lines += [f"echo {state.address} > {DEVICES}/{state.address}/driver/unbind"]
-    lines += [f"echo {state.address} > /sys/bus/pci/drivers_probe"]
+    folder = f"{DEVICES}/{state.address}"
+    lines = [
+        f'if [ "$(basename "$(readlink {folder}/driver)")" != {shlex.quote(state.driver or "")} ]; then',
+        f"  echo > {folder}/driver_override",
+        f"  echo {state.address} > {folder}/driver/unbind",
+        *([f"  echo {state.address} > /sys/bus/pci/drivers_probe"] if state.driver else []),
+        "fi",
+        "udevadm settle",
+    ]
     for link in state.links:
         lines += _shell_link(link, state)
     return lines
@@ -111,7 +116,7 @@ def _shell_link(link: Link, state: NicState) -> list[str]:
 
 def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:
     return [
-        f"virsh {verb} {shlex.quote(domain)} --config /dev/stdin <<'XML'",
+        f"virsh {verb} {shlex.quote(domain)} /dev/stdin --config <<'XML'",
         *build_device(device).splitlines(),
         "XML",
     ]

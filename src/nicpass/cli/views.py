@@ -11,7 +11,7 @@ from nicpass.checks.nics import group_companions, kind_of, pf_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.usage import summarize_usage
 from nicpass.model.address import Address
-from nicpass.model.fact import Fact, known, value_or
+from nicpass.model.fact import Fact, Unknown, known, value_or
 from nicpass.planner.observe import describe_link_state
 from nicpass.planner.refuse import blocking
 
@@ -54,8 +54,8 @@ class NicView(msgspec.Struct, frozen=True, kw_only=True):
     iommu_group: Fact[int]
     group_members: tuple[Address, ...]
     numa_node: Fact[int]
-    used_for: str
-    vms: tuple[str, ...]
+    used_for: Fact[str]
+    vms: Fact[tuple[str, ...]]
     may_go: bool
     why_not: tuple[str, ...]
     """Codes of the findings that stand in the way; `nicpass check NIC` has their sentences."""
@@ -96,11 +96,25 @@ def _view_nic(function: PciFunction, index: HostIndex, names: PciIds, common: tu
         iommu_group=function.iommu_group,
         group_members=tuple(member.address for member in group_companions(function, index)),
         numa_node=function.numa_node,
-        used_for=summarize_usage(function, index),
-        vms=tuple(domain.name for domain in index.owners.get(function.address, ())),
+        used_for=_view_usage(function, index),
+        vms=_view_owners(function, index),
         may_go=not standing,
         why_not=tuple(dict.fromkeys(finding.code for finding in standing)),
     )
+
+
+def _view_usage(function: PciFunction, index: HostIndex) -> Fact[str]:
+    """None for a NIC that the host does not use; what cannot be known is not nothing."""
+    network = index.host.network
+    unknown = next((fact for fact in (network.addresses, network.routes) if isinstance(fact, Unknown)), None)
+    return summarize_usage(function, index) or unknown
+
+
+def _view_owners(function: PciFunction, index: HostIndex) -> Fact[tuple[str, ...]]:
+    domains = index.host.domains
+    if isinstance(domains, Unknown):
+        return domains
+    return tuple(domain.name for domain in index.owners.get(function.address, ()))
 
 
 def _view_netdevs(function: PciFunction, index: HostIndex) -> tuple[NetdevView, ...]:

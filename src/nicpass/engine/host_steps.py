@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nicpass.host.files import Files
     from nicpass.host.processes import Processes
     from nicpass.model.address import Address
-    from nicpass.model.host import IpAddress
+    from nicpass.model.host import IpAddress, Link, Route
     from nicpass.model.plan import NicState
 
 _BIND_SECONDS = 20.0
@@ -86,7 +86,8 @@ class HostSteps:
             raise StepError(f"{state.address} did not come back on {state.driver or 'no driver'}.")
         if state.links:
             self._restore_links(state)
-        wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3)
+        if not wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3):
+            raise StepError(f"It did not settle within {_SETTLE_SECONDS:g} s.")
 
     def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
         return wait_until(lambda: read_function(self.files, state.address).driver == state.driver, seconds)
@@ -107,23 +108,24 @@ class HostSteps:
     def _restore_links(self, state: NicState) -> None:
         self._settle()
         for position, link in enumerate(state.links):
-            with Interface(self._wait_for_netdev(state, position)) as interface:
-                interface.restore(link)
+            now = self._wait_for_netdev(state, position)
+            with Interface(now.name) as interface:
+                interface.restore(link, now)
                 for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
                     interface.add_address(address)
-                for route in (r for r in state.routes if r.netdev == link.name and r.protocol not in _SELF_MADE):
+                for route in (r for r in state.routes if r.netdev == link.name and not _follows(r)):
                     interface.add_route(route)
 
-    def _wait_for_netdev(self, state: NicState, position: int) -> str:
-        """The function's first, second ... interface, whatever it is called as yet."""
-        if not wait_until(lambda: len(self._netdevs(state)) > position, _NETDEV_SECONDS):
+    def _wait_for_netdev(self, state: NicState, position: int) -> Link:
+        """The function's first, second ... interface as it is now, whatever it is called as yet."""
+
+        def is_there() -> bool:
+            return len(read_state(self.files, state.address).links) > position
+
+        if not wait_until(is_there, _NETDEV_SECONDS):
             lost = state.links[position].name
             raise StepError(f"{state.address} is on {state.driver} and made no interface in place of {lost}.")
-        return self._netdevs(state)[position]
-
-    def _netdevs(self, state: NicState) -> tuple[str, ...]:
-        names = read_function(self.files, state.address).netdevs
-        return names if known(names) else ()
+        return read_state(self.files, state.address).links[position]
 
     def _settle(self) -> None:
         """Names are given by udev; before it has, they are not the ones to compare."""
@@ -132,6 +134,8 @@ class HostSteps:
     def apply_numvfs(self, step: SetNumvfs) -> None:
         """By a child: the kernel may hang in this write for as long as a VF is in use."""
         path = f"{DEVICES}/{step.address}/sriov_numvfs"
+        if self.files.read_int(path) == step.after:
+            return
         # The kernel goes from one number to another only through none (pci-iov-howto.rst).
         for count in dict.fromkeys((0, step.after)):
             if self.files.read_int(path) != count:
@@ -149,6 +153,11 @@ class HostSteps:
 
 _SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
 """Routes that follow an address, a router's word or a lease; written by hand they would outlive it."""
+
+
+def _follows(route: Route) -> bool:
+    """Also a route of several hops: written from one NIC's side it would replace the hops of the others."""
+    return route.protocol in _SELF_MADE or route.multipath
 
 
 def _comes_by_itself(address: IpAddress) -> bool:

@@ -34,27 +34,35 @@ class Interface:
     ) -> None:
         self._kernel.close()
 
-    def restore(self, link: Link) -> None:
-        """Name, MAC, MTU and link state, in the order in which the kernel takes them."""
-        if self.name != link.name:
-            self._set(state="down")  # a name can be changed only while it is down
+    def restore(self, link: Link, now: Link) -> None:
+        """Name, MAC, MTU and link state, in the order in which the kernel takes them; only what differs from `now`.
+
+        A VF refuses a MAC from here, even its own, once its PF has set one.
+        """
+        if now.name != link.name:
+            self._set(state="down")  # older kernels rename only what is down
             self._set(ifname=link.name)
             self.name = link.name
-        settings: dict[str, object] = {"mtu": link.mtu} if link.mtu is not None else {}
-        if link.mac is not None:
-            settings["address"] = link.mac
-        self._set(**settings)
+        if link.mtu not in (None, now.mtu):
+            self._set(mtu=link.mtu)
+        if link.mac not in (None, now.mac):
+            self._set(address=link.mac)
+        # Asked for in any case: renaming may have taken it down.
         self._set(state="up" if link.up else "down")
 
     def add_address(self, address: IpAddress) -> None:
         """An address that is there already is no error."""
+        optional = {"broadcast": address.broadcast, "label": address.label}
+        if address.peer is not None:
+            optional["local"] = address.address
         self._ask(
             f"the address {address.text}",
             "replace",
             "addr",
-            address=address.address,
+            address=address.peer or address.address,
             prefixlen=address.prefix_length,
             scope=_SCOPES.get(address.scope, 0),
+            **{key: value for key, value in optional.items() if value is not None},
         )
 
     def add_route(self, route: Route) -> None:

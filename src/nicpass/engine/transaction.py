@@ -41,13 +41,15 @@ def run_plan(
         for number, step in enumerate(plan.steps):
             begun.append((number, step))
             run.do(number, step)
+        # A journal that cannot be closed looks cut off to whoever reads it later: so this belongs to the change.
+        journal.close(ExitCode.DONE)
     except NeedsPersonError as error:
         # What was promised is done as far as it can be; taking it back would only move further from it.
-        run.journal.close(ExitCode.NEEDS_PERSON, error.sentence)
+        with contextlib.suppress(OSError):
+            journal.close(ExitCode.NEEDS_PERSON, error.sentence)
         raise
     except (Exception, KeyboardInterrupt) as error:  # also a bug of ours must not leave a host half changed
         raise run.take_back(begun, _describe(error)) from error
-    run.journal.close(ExitCode.DONE)
 
 
 class _Run:
@@ -71,7 +73,7 @@ class _Run:
             self._try_record(number, Phase.UNDOING, step)
             try:
                 self._act(invert_step(step))
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest undone
                 failures.append(_describe(error).sentence)
                 phase = Phase.UNDO_FAILED
             self._try_record(number, phase, step)

@@ -115,16 +115,24 @@ class Files:
         """Add one line to a file and see it on disk before returning.
 
         Raises:
-            OSError: the line may be there in part; a reader must bear a broken last line.
+            OSError: the line is not there, unless the power went too; a reader must bear a broken last line.
         """
         target = Path(self.root + path)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         is_new = not target.exists()
-        with target.open("ab") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.write(line + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            end = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, line + b"\n")
+                os.fsync(descriptor)
+            except OSError:
+                # Half a line, as a full disk leaves it, would spoil the next one too.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, end)
+                raise
+        finally:
+            os.close(descriptor)
         if is_new:
             sync_directory(target.parent)
 
@@ -157,6 +165,12 @@ class Files:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    """All of it: one write(2) may take only a part, and says why at the next."""
+    while content:
+        content = content[os.write(descriptor, content) :]
 
 
 def sync_directory(directory: Path) -> None:

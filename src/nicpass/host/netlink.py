@@ -95,10 +95,15 @@ def _switch_of(info: Message, name: str) -> bool | None:
 
 def _address_of(message: Message, names: dict[int, str]) -> IpAddress:
     flags = message.get_attr("IFA_FLAGS") or message["flags"]
+    # On a point-to-point link IFA_ADDRESS is the peer's and IFA_LOCAL ours; else both are ours, or the first alone.
+    far = message.get_attr("IFA_ADDRESS")
+    own = message.get_attr("IFA_LOCAL") or far
     return IpAddress(
         netdev=names.get(message["index"], str(message["index"])),
-        # On a point-to-point link IFA_ADDRESS is the peer's, IFA_LOCAL ours; IPv6 has only the first.
-        address=message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"),
+        address=own,
+        peer=far if far != own else None,
+        broadcast=message.get_attr("IFA_BROADCAST"),
+        label=message.get_attr("IFA_LABEL"),
         prefix_length=message["prefixlen"],
         scope=_SCOPES.get(message["scope"], str(message["scope"])),
         dynamic=not flags & _IFA_F_PERMANENT,

@@ -87,12 +87,13 @@ def _device_of(element: ET.Element) -> DomainDevice | None:
     address = _parse_source(source) if source is not None else None
     if address is None:
         return None
-    mac = element.find("mac")
+    mac, tags = element.find("mac"), element.findall("./vlan/tag")
     return DomainDevice(
         address=address,
         element="hostdev" if element.tag == "hostdev" else "interface",
         managed=element.get("managed") == "yes",
         mac=mac.get("address") if mac is not None else None,
+        vlan=int(tags[0].get("id", "0")) if len(tags) == 1 else None,  # several are a trunk, which we do not make
     )
 
 

@@ -80,6 +80,10 @@ class IpAddress(msgspec.Struct, frozen=True, kw_only=True):
     prefix_length: int
     scope: str = "global"
     """`global`, `site`, `link` or `host` (rtnetlink(7))."""
+    peer: str | None = None
+    """The other end of a point-to-point link."""
+    broadcast: str | None = None
+    label: str | None = None
     dynamic: bool = False
     """It has a lifetime: DHCP or a router advertisement gave it."""
 
@@ -120,6 +124,7 @@ class DomainDevice(msgspec.Struct, frozen=True, kw_only=True):
     element: Literal["hostdev", "interface"]
     managed: bool
     mac: str | None = None
+    vlan: int | None = None
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):

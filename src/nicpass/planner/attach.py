@@ -6,10 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import kind_of, label, pf_of
+from nicpass.checks.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.address import derive_vf_mac, parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.fact import known
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,
@@ -78,7 +79,9 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
         owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
         hint = f"It belongs to: {owners}." if owners else "It belongs to no VM; see nicpass list."
         raise BadInputError(f"{domain.name} does not have {label(function)}.", hint)
-    spec = DeviceSpec(address=device.address, element=device.element, managed=device.managed, mac=device.mac)
+    spec = DeviceSpec(
+        address=device.address, element=device.element, managed=device.managed, mac=device.mac, vlan=device.vlan
+    )
     state = kept or observe_state(function, index)
     notes = (
         () if kept else ("nicpass did not attach it: what it was before is not known, only its driver is compared.",)
@@ -106,18 +109,26 @@ def _refuse_running(domain: Domain, *, owned: bool, what: str) -> None:
 
 
 def _specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:
-    """How it shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither."""
+    """How it shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither.
+
+    What somebody has bound to vfio-pci for good stays so: libvirt is not to take it from there and back (law 5).
+    """
+    managed = not (on_vfio(function) and known(function.driver_override))
     if kind_of(function, index) != "vf":
         if request.mac is not None or request.vlan is not None:
             raise BadInputError(
                 f"{label(function)} is a whole NIC: its MAC and VLANs are the guest's own affair.",
                 "--mac and --vlan are for VFs, whose PF enforces them.",
             )
-        return DeviceSpec(address=function.address, element="hostdev")
+        return DeviceSpec(address=function.address, element="hostdev", managed=managed)
     if request.vlan is not None and request.vlan not in _VLAN_IDS:
         raise BadInputError(f"{request.vlan} is not a VLAN: they go from 1 to 4094.")
     return DeviceSpec(
-        address=function.address, element="interface", mac=_choose_mac(function, request, index), vlan=request.vlan
+        address=function.address,
+        element="interface",
+        managed=managed,
+        mac=_choose_mac(function, request, index),
+        vlan=request.vlan,
     )
 
 
@@ -136,8 +147,12 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
         )
     pf_link, vf_index = pf_links[0], place[1]
     administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), _NO_MAC)
+    if administrative != _NO_MAC:
+        return administrative
     own = pf_link.permanent_mac or pf_link.mac or _NO_MAC
-    return administrative if administrative != _NO_MAC else derive_vf_mac(own, vf_index)
+    if own == _NO_MAC:  # every such host would derive the same
+        raise BadInputError(f"The PF of {label(function)} shows no MAC to derive one from.", "Give one: --mac")
+    return derive_vf_mac(own, vf_index)
 
 
 def _notes(function: PciFunction, index: HostIndex) -> tuple[str, ...]:

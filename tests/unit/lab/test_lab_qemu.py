@@ -55,7 +55,7 @@ def test_each_nic_has_a_root_port_and_a_network_of_its_own() -> None:
     assert "igb,id=nic0,netdev=net0,mac=52:54:00:aa:00:01,romfile=,bus=nic0-port,addr=0x0" in found
     assert "igb,id=nic1,netdev=net1,mac=52:54:00:aa:00:02,romfile=,bus=nic1-port,addr=0x0" in found
     assert "pcie-root-port,id=nic1-port,bus=pcie.0,addr=0x11,chassis=17,slot=17" in found
-    assert "user,id=net1,restrict=on" in arguments(INTEL)
+    assert "user,id=net1,restrict=on,ipv6=off" in arguments(INTEL)
 
 
 def test_conventional_nics_share_one_bridge() -> None:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m bench`: prints ratios against their targets, and exits 1 when one is missed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.emulated import bench_emulated_host
+from bench.measure import MIN_RUNS, Result, compare, cpus
+from tests.support.hosts import generated_host
+
+NICPASS = str(Path(sys.executable).with_name("nicpass"))
+SMALL, BIG = 1024, 8192
+START_TARGET = 2.5
+LIST_TARGET = 3.0
+GROWTH_TARGET = 9.0
+"""Eight times the functions: linear is 8."""
+
+
+def main() -> int:
+    arguments = _parse_arguments()
+    results = [bench_start(arguments.runs)]
+    # In memory, as sysfs is; a disk would be measured otherwise.
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
+        results += bench_list(Path(folder), arguments.runs)
+    if not arguments.no_lab:
+        results += bench_emulated_host(arguments.runs)
+    _print_table(results)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(_record(results), indent=2) + "\n")
+    return 0 if all(result.met for result in results) else 1
+
+
+def bench_start(runs: int) -> Result:
+    """What it costs to start at all, against an interpreter that does nothing."""
+    bare = [sys.executable, "-c", "pass"]
+    return compare("nicpass --version : python -c pass", [NICPASS, "--version"], bare, target=START_TARGET, runs=runs)
+
+
+def bench_list(folder: Path, runs: int) -> list[Result]:
+    """Listing against lspci on the same tree, and how it grows."""
+    trees = {count: str(generated_host(count).write(folder / str(count))) for count in (SMALL, BIG)}
+    subject = {count: [NICPASS, "list", "--json", "--root", tree] for count, tree in trees.items()}
+    growth = compare(
+        f"nicpass list --json, {BIG} : {SMALL} functions", subject[BIG], subject[SMALL], target=GROWTH_TARGET, runs=runs
+    )
+    if shutil.which("lspci") is None:
+        sys.exit("lspci is not installed: apt install pciutils")
+    against_lspci = [
+        compare(
+            f"nicpass list --json : lspci -Dvmmnnk, {count} functions",
+            subject[count],
+            ["lspci", "-O", f"sysfs.path={tree}/sys/bus/pci", "-Dvmmnnk"],
+            target=LIST_TARGET,
+            runs=runs,
+        )
+        for count, tree in trees.items()
+    ]
+    return [*against_lspci, growth]
+
+
+def _print_table(results: list[Result]) -> None:
+    width = max(len(result.name) for result in results)
+    print(f"{'':<{width}}  {'ours':>9}  {'peer':>9}  {'ratio':>6}  {'at most':>7}")
+    for r in results:
+        verdict = "" if r.met else "  MISSED"
+        times = f"{r.subject * 1000:>6.0f} ms  {r.peer * 1000:>6.0f} ms"
+        target = "-" if r.target is None else f"{r.target:.1f}"
+        print(f"{r.name:<{width}}  {times}  {r.ratio:>6.2f}  {target:>7}{verdict}")
+
+
+def _record(results: list[Result]) -> dict[str, object]:
+    host = {"python": platform.python_version(), "kernel": platform.release(), "cpus": cpus()}
+    return {"host": host, "results": [{**result._asdict(), "met": result.met} for result in results]}
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=MIN_RUNS, help="of each command, besides one that warms up")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")
+    parser.add_argument("--no-lab", action="store_true", help="leave out what runs on the emulated host")
+    arguments = parser.parse_args()
+    if arguments.runs < MIN_RUNS:
+        parser.error(f"fewer than {MIN_RUNS} runs say nothing")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The house stands: lower floors import nothing from higher ones, files and functions stay small."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "nicpass"
+FLOORS = {
+    "model": 1,
+    "host": 2,
+    "boot": 2,
+    "planner": 3,
+    "checks": 3,
+    "engine": 4,
+    "hypervisor": 5,
+    "cli": 6,
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+OURS = [path for folder in ("src", "tests", "bench", "lab") for path in sorted((ROOT / folder).rglob("*.py"))]
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 80
+MEDIAN_FUNCTION_LINES = 8
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    """Every module that the file imports, also late ones; those for the type checker alone count too."""
+    tree = ast.parse(path.read_text())
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}:{node.lineno}: relative import"
+            found.append((node.module or "", node.lineno))
+    return found
+
+
+def functions_of(path: Path) -> list[tuple[str, int]]:
+    nodes = (node for node in ast.walk(ast.parse(path.read_text())))
+    return [
+        (node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
+        for node in nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_lower_floors_import_nothing_from_higher_ones(path: Path) -> None:
+    if path.parent == PACKAGE:
+        return
+    floor = FLOORS[path.relative_to(PACKAGE).parts[0]]
+    for module, line in imports_of(path):
+        room = module.split(".")[1] if module.startswith("nicpass.") else None
+        assert room is None or FLOORS[room] <= floor, f"{name_of(path)}:{line} imports {module}"
+        assert not module.startswith(("lab", "tests", "bench")), f"{name_of(path)}:{line} imports {module}"
+
+
+@pytest.mark.parametrize(
+    ("room", "forbidden"),
+    [
+        ("model", {"os", "pathlib", "subprocess", "socket", "time"}),
+        ("checks", {"os", "pathlib", "subprocess", "socket", "time", "datetime", "random"}),
+        ("planner", {"os", "pathlib", "subprocess", "socket", "time", "datetime", "random"}),
+    ],
+)
+def test_deciding_reads_no_file_and_no_clock(room: str, forbidden: set[str]) -> None:
+    for path in sorted((PACKAGE / room).glob("*.py")):
+        for module, line in imports_of(path):
+            assert module.split(".")[0] not in forbidden, f"{name_of(path)}:{line} imports {module}"
+
+
+def test_only_one_door_leads_to_processes() -> None:
+    doors = {name_of(path) for path in FILES if any(module == "subprocess" for module, _ in imports_of(path))}
+    assert doors == {"src/nicpass/host/processes.py"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "cli" not in path.parts], ids=name_of)
+def test_only_the_command_line_prints_or_exits(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"print", "exit", "quit"}, f"{name_of(path)}:{node.lineno}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys":
+            assert node.attr not in {"stdout", "stderr", "exit"}, f"{name_of(path)}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_are_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < MAX_FILE_LINES
+    for name, lines in functions_of(path):
+        assert lines <= MAX_FUNCTION_LINES, f"{name} has {lines} lines"
+
+
+def test_the_median_function_is_short() -> None:
+    lengths = [lines for path in FILES for _, lines in functions_of(path)]
+    assert statistics.median(lengths) <= MEDIAN_FUNCTION_LINES
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_every_file_says_its_licence(path: Path) -> None:
+    assert "SPDX-License-Identifier: Apache-2.0" in path.read_text()[:120]

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps that change the host, on a tree whose kernel is played: unbinding and probing move the links."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nicpass.engine import host_steps
+from nicpass.engine.handler import Handler
+from nicpass.engine.host_steps import host_handlers, read_state
+from nicpass.engine.store import keep_nic_state, read_nic_state
+from nicpass.host.files import Files
+from nicpass.host.processes import Completed, Processes
+from nicpass.model.address import Address
+from nicpass.model.errors import NeedsPersonError, StepError
+from nicpass.model.host import IpAddress, Link, Network, Route
+from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, TakeNic
+from tests.support.hosts import address, link, network, nic, ready_host, route
+
+NIC = Address("0000:01:00.0")
+FOLDER = f"/sys/bus/pci/devices/{NIC}"
+
+
+class FakeKernel(Files):
+    """Answers writes to `unbind`, `drivers_probe` and `driver_override` as the PCI core does."""
+
+    native = "ixgbe"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(str(root))
+        self.folder = (root / FOLDER[1:]).resolve()
+        self.writes: list[tuple[str, str]] = []
+        self.answer: dict[str, OSError] = {}
+        drivers = root / "sys/bus/pci/drivers"
+        for driver in ("vfio-pci", self.native):
+            (drivers / driver).mkdir(parents=True, exist_ok=True)
+
+    def write_kernel(self, path: str, value: str) -> None:
+        name = path.rsplit("/", 1)[-1]
+        self.writes.append((name, value.strip()))
+        if name in self.answer:
+            raise self.answer[name]
+        if name == "driver_override":
+            (self.folder / name).write_text(value.strip() or "(null)")
+        elif name == "unbind":
+            self.bind(None)
+        elif name == "drivers_probe":
+            override = (self.folder / "driver_override").read_text().strip()
+            self.bind(self.native if override == "(null)" else override)
+
+    def bind(self, driver: str | None) -> None:
+        (self.folder / "driver").unlink(missing_ok=True)
+        uevent = self.folder / "uevent"
+        lines = [line for line in uevent.read_text().splitlines() if not line.startswith("DRIVER=")]
+        if driver is not None:
+            (self.folder / "driver").symlink_to(f"../../../bus/pci/drivers/{driver}")
+            lines.insert(0, f"DRIVER={driver}")
+        uevent.write_text("\n".join(lines) + "\n")
+
+
+class FakeProcesses(Processes):
+    """Remembers what was run; `tee` makes VFs as the kernel would, unless it is to fail."""
+
+    def __init__(self, error: str = "") -> None:
+        self.ran: list[tuple[list[str], str]] = []
+        self.error = error
+
+    def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
+        assert timeout > 0
+        self.ran.append((argv, stdin))
+        if argv[0] == "tee" and not self.error:
+            numvfs = Path(argv[1])
+            numvfs.write_text(stdin)
+            for old in numvfs.parent.glob("virtfn*"):
+                old.unlink()
+            for index in range(int(stdin)):
+                (numvfs.parent / f"virtfn{index}").symlink_to(f"../0000:01:10.{index}")
+        return Completed(1 if self.error else 0, "", self.error)
+
+
+class FakeInterface:
+    """The interface's settings go into the tree's netlink.json, as the kernel's would into its tables."""
+
+    root: Path
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = self.root / "netlink.json"
+
+    def __enter__(self) -> FakeInterface:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def _change(self, link: Link | None = None, more: tuple[IpAddress | Route, ...] = ()) -> None:
+        old = msgspec.json.decode(self.path.read_bytes(), type=Network)
+        links = tuple(link if link and each.name == link.name else each for each in old.links)
+        items = (*links, *(old.addresses or ()), *(old.routes or ()), *more)  # type: ignore[misc]
+        self.path.write_bytes(msgspec.json.encode(network(*items)))
+
+    def restore(self, link: Link) -> None:
+        self._change(link)
+
+    def add_address(self, address: IpAddress) -> None:
+        self._change(more=(address,))
+
+    def add_route(self, route: Route) -> None:
+        self._change(more=(route,))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("_BIND_SECONDS", "_NETDEV_SECONDS", "_SETTLE_SECONDS"):
+        monkeypatch.setattr(host_steps, name, 0.001)
+    monkeypatch.setattr(FakeInterface, "root", tmp_path, raising=False)
+    monkeypatch.setattr(host_steps, "Interface", FakeInterface)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    """A NIC without an interface, on its driver."""
+    ready_host(nic(NIC, totalvfs=8)).write(tmp_path)
+    return FakeKernel(tmp_path)
+
+
+def handler_of(kind: type, files: Files, processes: Processes | None = None) -> Handler:
+    return host_handlers(files, processes or FakeProcesses())[kind]
+
+
+def state_of(driver: str | None = "ixgbe") -> NicState:
+    return NicState(address=NIC, driver=driver)
+
+
+class TestTake:
+    """The record that makes giving back possible."""
+
+    def test_the_state_is_kept(self, kernel: FakeKernel) -> None:
+        take = TakeNic(address=NIC, state=read_state(kernel, NIC))
+        apply, verify = handler_of(TakeNic, kernel)
+        apply(take)
+        verify(take)
+        assert read_nic_state(kernel, NIC) == take.state
+        assert kernel.writes == []
+
+    def test_a_record_that_is_not_what_was_written_is_seen(self, kernel: FakeKernel) -> None:
+        keep_nic_state(kernel, state_of("igb"))
+        with pytest.raises(StepError):
+            handler_of(TakeNic, kernel).verify(TakeNic(address=NIC, state=state_of()))
+
+
+class TestGiveBack:
+    """The NIC is what it was, or the record stays and a person is told what differs."""
+
+    @pytest.mark.parametrize("override", ["(null)", "vfio-pci"])
+    def test_from_vfio_it_comes_back_to_its_driver(self, override: str, kernel: FakeKernel) -> None:
+        kernel.bind("vfio-pci")
+        (kernel.folder / "driver_override").write_text(override)
+        keep_nic_state(kernel, state_of())
+        step = GiveBackNic(address=NIC, state=state_of())
+        apply, verify = handler_of(GiveBackNic, kernel)
+        apply(step)
+        verify(step)
+        assert read_state(kernel, NIC).driver == "ixgbe"
+        assert read_nic_state(kernel, NIC) is None
+        names = [name for name, _ in kernel.writes]
+        assert names == (["driver_override"] if override != "(null)" else []) + ["unbind", "drivers_probe"]
+        assert {value for _, value in kernel.writes} <= {NIC, ""}, "law 1: this device alone, by its address"
+
+    def test_a_nic_that_never_left_is_not_touched(self, kernel: FakeKernel) -> None:
+        step = GiveBackNic(address=NIC, state=state_of())
+        apply, verify = handler_of(GiveBackNic, kernel)
+        for _ in range(2):
+            apply(step)
+            verify(step)
+        assert kernel.writes == []
+
+    def test_what_had_no_driver_has_none_again(self, kernel: FakeKernel) -> None:
+        kernel.bind("vfio-pci")
+        handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of(None)))
+        assert read_state(kernel, NIC).driver is None
+
+    @pytest.mark.parametrize("where", ["unbind", "drivers_probe"])
+    def test_when_the_kernel_refuses_the_record_stays(self, where: str, kernel: FakeKernel) -> None:
+        kernel.bind("vfio-pci")
+        keep_nic_state(kernel, state_of())
+        kernel.answer[where] = OSError(errno.EBUSY, "Device or resource busy")
+        with pytest.raises(NeedsPersonError) as caught:
+            handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of()))
+        assert "driver was ixgbe, is" in caught.value.sentence
+        assert "Device or resource busy" in caught.value.sentence
+        assert read_nic_state(kernel, NIC) == state_of()
+
+    def test_when_another_driver_takes_it_the_record_stays(self, kernel: FakeKernel) -> None:
+        kernel.bind("vfio-pci")
+        kernel.native = "igb"
+        keep_nic_state(kernel, state_of())
+        with pytest.raises(NeedsPersonError, match="driver was ixgbe, is igb"):
+            handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of()))
+        assert read_nic_state(kernel, NIC) == state_of()
+
+    def test_a_missing_driver_module_is_loaded(self, kernel: FakeKernel, tmp_path: Path) -> None:
+        kernel.bind("vfio-pci")
+        shutil.rmtree(tmp_path / "sys/bus/pci/drivers/ixgbe")
+        processes = FakeProcesses()
+        handler_of(GiveBackNic, kernel, processes).apply(GiveBackNic(address=NIC, state=state_of()))
+        assert processes.ran[0][0] == ["modprobe", "ixgbe"]
+
+    def test_addresses_and_routes_are_put_back_but_for_those_that_come_by_themselves(self, tmp_path: Path) -> None:
+        items = (
+            address("eth1", "10.0.0.5/24"),
+            address("eth1", "fe80::1/64", scope="link"),
+            route("eth1"),
+            route("eth1", "10.0.0.0/24", None, protocol="kernel"),
+        )
+        before = link("eth1", mtu=9000)
+        ready_host(nic(NIC, "eth1"), net=network(before, *items)).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        step = GiveBackNic(address=NIC, state=read_state(kernel, NIC))
+        by_itself = (items[1], items[3])
+        lost = network(link("eth1", mtu=1500, up=False), *by_itself)
+        (tmp_path / "netlink.json").write_bytes(msgspec.json.encode(lost))
+        apply, verify = handler_of(GiveBackNic, kernel)
+        apply(step)
+        verify(step)
+        assert read_state(kernel, NIC).links == (before,)
+
+    def test_what_stays_different_is_told_and_the_record_kept(self, tmp_path: Path) -> None:
+        """The hint says where the record is, so it has to be there."""
+        ready_host(nic(NIC, "eth1"), net=network(link("eth1"))).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        state = msgspec.structs.replace(
+            read_state(kernel, NIC), addresses=(address("eth1", "10.0.0.9/24", dynamic=True),)
+        )
+        keep_nic_state(kernel, state)
+        step = GiveBackNic(address=NIC, state=state)
+        apply, verify = handler_of(GiveBackNic, kernel)
+        with pytest.raises(NeedsPersonError, match=r"addresses was 10\.0\.0\.9/24, is none"):
+            apply(step)
+            verify(step)
+        assert read_nic_state(kernel, NIC) == state
+
+    def test_an_interface_that_does_not_come_back_is_told(self, tmp_path: Path) -> None:
+        ready_host(nic(NIC, "eth1")).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        state = read_state(kernel, NIC)
+        shutil.rmtree(kernel.folder / "net")
+        with pytest.raises(NeedsPersonError, match="name was eth1, is none"):
+            handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state))
+
+
+class TestNumvfs:
+    """Making and removing VFs, through none."""
+
+    @staticmethod
+    def counts(processes: FakeProcesses) -> list[str]:
+        return [stdin for argv, stdin in processes.ran if argv[0] == "tee"]
+
+    @pytest.mark.parametrize(
+        ("present", "wanted", "written"),
+        [(0, 4, ["4"]), (4, 0, ["0"]), (2, 4, ["0", "4"]), (4, 2, ["0", "2"]), (4, 4, []), (0, 0, [])],
+    )
+    def test_the_kernel_is_written_to_as_it_wants_it(
+        self, present: int, wanted: int, written: list[str], kernel: FakeKernel
+    ) -> None:
+        """That are there already is nothing to do: writing 0 in between would destroy them."""
+        FakeProcesses().run(["tee", kernel.path(f"{FOLDER}/sriov_numvfs")], timeout=1, stdin=str(present))
+        processes = FakeProcesses()
+        step = SetNumvfs(address=NIC, before=present, after=wanted)
+        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        apply(step)
+        verify(step)
+        assert self.counts(processes) == written
+
+    def test_the_kernels_refusal_is_told(self, kernel: FakeKernel) -> None:
+        processes = FakeProcesses(error="tee: write error: Cannot allocate memory")
+        with pytest.raises(StepError, match="Cannot allocate memory"):
+            handler_of(SetNumvfs, kernel, processes).apply(SetNumvfs(address=NIC, before=0, after=4))
+
+    def test_fewer_than_promised_is_seen(self, kernel: FakeKernel) -> None:
+        with pytest.raises(StepError, match="has 0 VFs"):
+            handler_of(SetNumvfs, kernel).verify(SetNumvfs(address=NIC, before=0, after=4))

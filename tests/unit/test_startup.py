@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting is quick because little is loaded: what a command does not need, it does not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.hosts import ready_host
+
+pytestmark = pytest.mark.spawns
+
+_PROBE = """
+import json, sys
+spawned = []
+sys.addaudithook(lambda event, _: event in {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.system", "os.exec"}
+                 and spawned.append(event))
+from nicpass.cli.main import main
+import io
+sys.stdout = io.StringIO()
+code = main(sys.argv[1:])
+sys.stdout = sys.__stdout__
+print(json.dumps({"code": code, "modules": sorted(sys.modules), "spawned": spawned}))
+"""
+
+
+def probe(*argv: str) -> tuple[int, set[str], list[str]]:
+    """(exit code, modules loaded, processes started) of `nicpass ARGV` in an interpreter of its own."""
+    done = subprocess.run([sys.executable, "-c", _PROBE, *argv], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    return told["code"], set(told["modules"]), told["spawned"]
+
+
+def test_the_version_loads_nothing() -> None:
+    code, modules, spawned = probe("--version")
+    assert (code, spawned) == (0, [])
+    assert not modules & {"msgspec", "rich", "argparse", "pyroute2", "subprocess", "nicpass.cli.run", "libvirt"}
+
+
+def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> None:
+    ready_host().write(tmp_path)
+    code, modules, spawned = probe("list", "--json", "--root", str(tmp_path))
+    assert (code, spawned) == (0, [])
+    unneeded = {"pyroute2", "rich", "subprocess", "libvirt", "asyncio", "nicpass.engine.transaction", "nicpass.host.netlink"}
+    assert not modules & unneeded
+
+
+@pytest.mark.parametrize("command", [["check"], ["snapshot"], ["explain"], ["attach", "guest", "eth1", "--dry-run"]])
+def test_no_reading_command_starts_a_process(command: list[str], tmp_path: Path) -> None:
+    ready_host().write(tmp_path)
+    root = [] if command == ["explain"] else ["--root", str(tmp_path)]
+    code, modules, spawned = probe(*command, *root)
+    assert (code, spawned) == (0, [])
+    assert "pyroute2" not in modules
