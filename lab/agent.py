@@ -164,7 +164,10 @@ class Agent:
     def _send(self, command: str, arguments: Mapping[str, object], prefix: bytes = b"") -> None:
         self._socket.settimeout(30)
         request = {"execute": command, "arguments": arguments}
-        self._socket.sendall(prefix + msgspec.json.encode(request) + b"\n")
+        try:
+            self._socket.sendall(prefix + msgspec.json.encode(request) + b"\n")
+        except OSError as error:
+            raise LabError(f"the guest agent's channel takes nothing: {error}", command=command) from error
 
     def _read_line(self, deadline: float) -> bytes:
         while b"\n" not in self._received:
@@ -178,6 +181,8 @@ class Agent:
             data = self._socket.recv(1 << 16)
         except TimeoutError as error:
             raise LabTimeoutError("the guest agent did not answer in time") from error
+        except ConnectionError:
+            data = b""
         if not data:
             raise LabError("the box is gone: QEMU closed the guest agent's channel")
         self._received += data

@@ -57,6 +57,10 @@ def _hash_file(path: Path) -> str:
     return hashlib.sha256(bytes([bool(executable)]) + path.read_bytes()).hexdigest()[:16]
 
 
+_KEPT = {"stage": 10}
+"""How many artifacts of a kind are kept; 400 MB a stage, 1.2 GB a base or an image, of which there are two."""
+
+
 class Cache:
     """The cache folder and its two kinds of content."""
 
@@ -75,8 +79,6 @@ class Cache:
     def artifact(self, name: str, build: Callable[[Path], None]) -> Path:
         """The folder `name`, made by `build(folder)` if it is not there yet. Builders of one name queue up."""
         final = self.root / name
-        if final.exists():
-            return final
         with self.locked(name):
             if not final.exists():
                 with self.run_folder("build") as run:
@@ -84,7 +86,21 @@ class Cache:
                     work.mkdir()
                     build(work)
                     work.rename(final)
+                self._prune(name.split("-", maxsplit=1)[0])
+        os.utime(final)  # the time of its last use
         return final
+
+    def _prune(self, kind: str) -> None:
+        """Keep the artifacts of one kind that were used last; every change of a recipe leaves another one behind.
+
+        What runs from a removed one goes on, for its files are open.
+        """
+        found = sorted(self.root.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for folder in found[_KEPT.get(kind, 2) :]:
+            # Out of the way in one step: a folder that is half removed must not pass for an artifact.
+            doomed = Path(tempfile.mkdtemp(prefix="doomed-", dir=self.runs)) / folder.name
+            folder.rename(doomed)
+            shutil.rmtree(doomed.parent)
 
     @contextmanager
     def run_folder(self, label: str) -> Iterator[Path]:

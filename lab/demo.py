@@ -51,6 +51,7 @@ class Demo:
         self.machine = machine
         self.sabotage = sabotage
         self.before: HostState | None = None
+        self.last: HostState | None = None  # what was read last, until something acts: reading takes seconds
         # Addresses differ from shape to shape; MACs are given.
         self.nic = self.find_nic(IGB0)
         self.second = self.find_nic(IGB1)
@@ -69,8 +70,14 @@ class Demo:
         self.story.quote(result.stdout + result.stderr)
         return result
 
+    def read(self) -> HostState:
+        """The whole state of the host, read without nicpass."""
+        self.last = self.machine.read_state()
+        return self.last
+
     def succeed(self, *arguments: str) -> Result:
         """Run nicpass, which must say that it did it."""
+        self.last = None
         result = self.nicpass(*arguments)
         require(
             result.exit_code == 0, f"nicpass {arguments[0]} exited with {result.exit_code}: {result.stderr.strip()}"
@@ -79,12 +86,12 @@ class Demo:
 
     def refuse(self, reason: str, *arguments: str) -> str:
         """Run nicpass, which must refuse with exit code 4 and this reason, and change nothing."""
-        before = self.machine.read_state()
+        before = self.last or self.read()
         result = self.nicpass(*arguments)
         sentence = result.stderr.splitlines()[0] if result.stderr else "nothing was said"
         require(result.exit_code == 4, f"exit code {result.exit_code}: {sentence}")
         require(re.search(reason, result.stderr), f"refused, but not for this reason: {sentence}")
-        changed = state_difference(before, self.machine.read_state())
+        changed = state_difference(before, self.read())
         require(not changed, f"refused, but the host changed: {render_difference(changed)}")
         return f"exit 4, host unchanged: {sentence.removeprefix('nicpass: ')}"
 
@@ -102,7 +109,7 @@ class Demo:
     def changes(self) -> str:
         """How the host differs from before; the journal of nicpass is meant to stay."""
         assert self.before is not None
-        found = state_difference(self.before, self.machine.read_state())
+        found = state_difference(self.before, self.read())
         return render_difference([d for d in found if not d.path[-1].startswith("/var/lib/nicpass/journal/")])
 
 
@@ -130,12 +137,12 @@ def _set_up(demo: Demo) -> str:
         machine.wait_until_succeeds(f"grep -q 1 /sys/class/net/{netdev}/carrier")
     # The address that IPv6 gives by itself is tentative for a second (RFC 4862).
     machine.wait_until_succeeds("! ip -6 address show tentative | grep -q inet6")
-    demo.before = machine.read_state()
+    demo.before = demo.read()
     return " ".join(machine.succeed(f"ip -brief address show dev {name}; ip route show dev {name} proto boot").split())
 
 
 def _see_list(demo: Demo) -> str:
-    result = demo.succeed("list")
+    result = demo.nicpass("list")
     present = demo.machine.succeed("cd /sys/bus/pci/devices; grep -l ^0x02 */class | cut -d/ -f1").split()
     missing = [address for address in present if address not in result.stdout]
     return require(not missing, f"{len(present) - len(missing)} of {len(present)} NICs listed")
@@ -234,6 +241,7 @@ def _see_pings(demo: Demo) -> str:
 
 
 def _shut_down(demo: Demo) -> str:
+    demo.last = None
     demo.machine.succeed("virsh shutdown web01")
     demo.machine.wait_until_succeeds("virsh domstate web01 | grep -q 'shut off'", 90)
     if demo.sabotage == "give-back":
@@ -253,7 +261,7 @@ def _see_as_before(demo: Demo) -> str:
 
 
 def _make_vfs(demo: Demo) -> str:
-    demo.before = demo.machine.read_state()
+    demo.before = demo.last or demo.read()
     demo.succeed("vf", "create", demo.second, "--count", "2")
     links = demo.machine.succeed(f"cd /sys/bus/pci/devices/{demo.second}; readlink virtfn*/iommu_group virtfn*").split()
     return require(len(links) == len(set(links)) == 4, f"VFs {', '.join(Path(link).name for link in links[2:])}")

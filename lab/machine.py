@@ -127,7 +127,6 @@ class Machine:
         self.monitor.command("set-action", {"reboot": "reset"})
         self.execute("systemctl reboot")
         self._wait_for_boot(boot, time.monotonic() + timeout)
-        self.monitor.command("set-action", {"reboot": "shutdown"})
 
     def reset(self, timeout: float = 240) -> None:
         """Restart the host as a power cut does: nothing is written that was not yet, nothing is told."""
@@ -136,15 +135,20 @@ class Machine:
         self._wait_for_boot(boot, time.monotonic() + timeout)
 
     def _wait_for_boot(self, old_boot: str, deadline: float) -> None:
-        while time.monotonic() < deadline:
-            try:
-                self._parts.agent.sync(5)
-                found = self._parts.agent.execute(["cat", "/proc/sys/kernel/random/boot_id"], timeout=10)
-                if found.stdout not in ("", old_boot):
-                    return self.wait_booted(deadline - time.monotonic())
-            except LabError:
-                continue
-        raise LabTimeoutError("the host did not come back", consoles=self.console_tails())
+        while self._boot_id() in ("", old_boot):
+            if time.monotonic() > deadline:
+                raise LabTimeoutError("the host did not come back", consoles=self.console_tails())
+        self.wait_booted(max(deadline - time.monotonic(), 1))
+
+    def _boot_id(self) -> str:
+        """The boot that answers now, or nothing if none does."""
+        try:
+            self._parts.agent.sync(5)
+            return self._parts.agent.execute(["cat", "/proc/sys/kernel/random/boot_id"], timeout=10).stdout
+        except LabError:
+            if self._parts.process.poll() is not None:
+                raise
+            return ""
 
     def wait_booted(self, timeout: float = 240) -> None:
         """Wait until the host answers and all that it starts at boot is up, libvirt too. A failed unit is an error."""
@@ -154,6 +158,8 @@ class Machine:
             self._reset_hardware()
         else:
             raise LabTimeoutError(f"the host stalled in each of {_BOOTS} boots", consoles=self.console_tails())
+        # Only now: a reset is carried out some time after it was asked for.
+        self.monitor.command("set-action", {"reboot": "shutdown"})
         self.succeed("systemctl is-system-running --wait || { systemctl --failed --no-legend; exit 1; }", timeout)
         self.succeed("virsh list --all && udevadm settle", timeout)
 
@@ -175,7 +181,6 @@ class Machine:
     def _reset_hardware(self) -> None:
         self.monitor.command("set-action", {"reboot": "reset"})
         self.monitor.command("system_reset")
-        self.monitor.command("set-action", {"reboot": "shutdown"})
 
     def shutdown(self, timeout: float = 120) -> None:
         """Power the host off in order and wait for it to be off."""

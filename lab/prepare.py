@@ -25,4 +25,4 @@ def install_wheel(machine: Machine, wheel: Path) -> None:
     machine.succeed(["pipx", "install", "--system-site-packages", pip_arguments, target], 300)
     # A session by ssh that runs one command does not look into ~/.local/bin.
     machine.succeed(["ln", "-sf", "/root/.local/bin/nicpass", "/usr/local/bin/nicpass"])
-    machine.succeed(["nicpass", "--version"])
+    machine.succeed(["nicpass", "list", "--json"], 120)

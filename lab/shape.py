@@ -73,5 +73,6 @@ _NICS_ON_ROOT_BUS = tuple(Nic(nic.model, nic.mac, Place.ROOT_BUS) for nic in _NI
 INTEL = Shape("intel", Iommu.INTEL, _NICS, ("intel_iommu=on",))
 AMD = Shape("amd", Iommu.AMD, _NICS_ON_ROOT_BUS, migratable=False)  # QEMU's amd-iommu is marked unmigratable
 VIRTIO = Shape("virtio", Iommu.VIRTIO, _NICS, (_UNSAFE_INTERRUPTS,))  # it has no interrupt remapping
+# vfio-pci cannot bind here at all: Debian builds its kernel without VFIO_NOIOMMU.
 NONE = Shape("none", Iommu.NONE, _NICS)
 SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE)}

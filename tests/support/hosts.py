@@ -137,7 +137,7 @@ def generate_functions(count: int) -> tuple[Function, ...]:
 
 
 def generated_host(count: int) -> Tree:
-    """A host with so many functions; the first PF carries the default route, and every fourth VF a VM has."""
+    """A host with so many functions, every interface up; the first PF carries the default route."""
     functions = generate_functions(count)
     names = [name for function in functions for name in function.netdevs]
     links = [link(name, mac=mac_of(number)) for number, name in enumerate(names)]

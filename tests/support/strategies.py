@@ -6,7 +6,8 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from hypothesis import strategies as st
@@ -28,12 +29,12 @@ ADDRESSES: SearchStrategy[Address] = st.builds(
 MACS: SearchStrategy[str] = st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":"))
 # A station's own: neither a group address nor none at all.
 STATION_MACS = MACS.filter(lambda mac: not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00")
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 def values_of(kind: type[T]) -> SearchStrategy[T]:
     """Any value of `kind`, which is a msgspec struct or what stands in one."""
-    return _values_of(kind)
+    return cast("SearchStrategy[T]", _values_of(cast("Hashable", kind)))
 
 
 @functools.cache

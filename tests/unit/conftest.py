@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "hosts"
 
-_SPAWNING = frozenset({"subprocess.Popen", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.system", "os.exec"})
+_SPAWNING = frozenset(
+    {"subprocess.Popen", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.system", "os.exec"}
+)
 _READING = frozenset({"open", "os.listdir", "os.scandir"})
 
 settings.register_profile("unit", max_examples=40, deadline=None, derandomize=True, database=None)

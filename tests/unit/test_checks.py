@@ -22,7 +22,6 @@ from tests.support.hosts import (
     VM,
     address,
     bridge,
-    idle_network,
     link,
     network,
     nic,
@@ -36,7 +35,7 @@ from tests.support.trees import Tree, Vm, hostdev_xml
 NIC = "0000:01:00.0"
 PORT = bridge("0000:00:01.0")
 ETH1 = nic(NIC, "eth1", under="0000:00:01.0")
-FAR = (*pf_with_vfs(NIC, "eth1", 2),)
+WITH_VFS = pf_with_vfs(NIC, "eth1", 2)
 
 
 def findings_of(tree: Tree, root: Path, subject: str = NIC) -> dict[str, Finding]:
@@ -52,9 +51,7 @@ def with_eth1(*items: object) -> Network:
 
 HAVING: dict[str, Tree] = {
     "IOMMU_ON": ready_host(),
-    "IOMMU_TABLE_ABSENT": ready_host(PORT, nic(NIC, "eth1", group=None), tables=("FACP",), iommu_units=()).but(
-        functions=(nic(NIC, "eth1", group=None),)
-    ),
+    "IOMMU_TABLE_ABSENT": ready_host(nic(NIC, "eth1", group=None), tables=("FACP",), iommu_units=()),
     "IOMMU_OFF": ready_host(nic(NIC, "eth1", group=None), cmdline="ro quiet", iommu_units=()),
     "CPU_NO_VIRTUALIZATION": ready_host(cpu="bare"),
     "KVM_ABSENT": ready_host(kvm=False),
@@ -62,7 +59,7 @@ HAVING: dict[str, Tree] = {
     "VFIO_NOT_LOADED": ready_host(loaded=("kvm",)),
     "HYPERVISOR_UNKNOWN": ready_host(vms=None),
     "GROUP_ABSENT": ready_host(PORT, nic(NIC, "eth1", group=None)),
-    "GROUP_SHARED": ready_host(ETH1.__class__(**{**vars(ETH1), "under": None}), nvme("0000:02:00.0", "nvme0n1", 10)),
+    "GROUP_SHARED": ready_host(nic(NIC, "eth1"), nvme("0000:02:00.0", "nvme0n1", 10)),
     "GROUP_SHARED_IDLE": ready_host(nic(NIC, "eth1"), nic("0000:02:00.0", driver=None)),
     "CARRIES_DEFAULT_ROUTE": ready_host(net=with_eth1(address("eth1", "10.0.0.5/24"), route("eth1"))),
     "CARRIES_ROUTE": ready_host(net=with_eth1(route("eth1", "192.168.7.0/24"))),
@@ -70,7 +67,7 @@ HAVING: dict[str, Tree] = {
     "HAS_UPPER": ready_host(net=network(link("eth1", master="br0"), link("br0", kind="bridge"))),
     "USE_UNKNOWN": ready_host().but(network=None),
     "NETDEV_ELSEWHERE": ready_host(nic(NIC)),
-    "PF_HAS_VFS": ready_host(*FAR),
+    "PF_HAS_VFS": ready_host(*WITH_VFS),
     "VFS_NEARBY": ready_host(nic(NIC, "eth1"), nic("0000:01:10.0", "eth2", group=11, driver="igbvf")),
     "OWNED_BY_VM": ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),)),
     "ON_VFIO": ready_host(nic(NIC, driver="vfio-pci")),
@@ -154,15 +151,8 @@ class TestIommu:
     def test_with_it_off_no_nic_is_blamed_for_having_no_group(self, tmp_path: Path) -> None:
         assert "GROUP_ABSENT" not in findings_of(HAVING["IOMMU_OFF"], tmp_path)
 
-    def test_an_unknown_table_is_not_an_absent_one(self, tmp_path: Path) -> None:
-        tree = HAVING["IOMMU_OFF"]
-        tree.write(tmp_path)
-        tables = tmp_path / "sys/firmware/acpi/tables"
-        for table in tables.iterdir():
-            table.unlink()
-        tables.rmdir()
-        tables.symlink_to("tables")  # a loop: it may be there, and cannot be read
-        host = Host(pci=(), platform=Platform(iommu_tables=Unknown("too many levels of symbolic links")))
+    def test_an_unknown_table_is_not_an_absent_one(self) -> None:
+        host = Host(pci=(), platform=Platform(iommu_tables=Unknown("permission denied")))
         assert [finding.code for finding in check_iommu(host)] == ["IOMMU_OFF"]
 
 
@@ -243,9 +233,7 @@ class TestUsage:
 
     @pytest.mark.parametrize("missing", ["addresses", "routes"])
     @pytest.mark.parametrize("fact", [None, Unknown("not captured")])
-    def test_unknown_addresses_or_routes_mean_refuse(
-        self, missing: str, fact: Unknown | None, tmp_path: Path
-    ) -> None:
+    def test_unknown_addresses_or_routes_mean_refuse(self, missing: str, fact: Unknown | None, tmp_path: Path) -> None:
         host = ready_host().read(tmp_path)
         net = msgspec.structs.replace(host.network, **{missing: fact})
         index = HostIndex(msgspec.structs.replace(host, network=net))
@@ -328,6 +316,5 @@ class TestDriver:
         assert "a, b" in findings_of(ready_host(vms=vms), tmp_path)["OWNED_BY_VM"].sentence
 
     def test_a_vf_is_not_told_to_prefer_a_vf(self, tmp_path: Path) -> None:
-        tree = ready_host(*FAR)
+        tree = ready_host(*WITH_VFS)
         assert "VF_PREFERRED" not in findings_of(tree, tmp_path, "0000:01:02.0")
-        assert idle_network(FAR).links

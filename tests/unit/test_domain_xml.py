@@ -96,7 +96,9 @@ def test_other_devices_are_none_of_ours(devices: str) -> None:
     assert parse_devices(domain_with(devices)) == ()
 
 
-@pytest.mark.parametrize(("bus", "address"), [("0x3b", "0000:3b:00.0"), ("59", "0000:3b:00.0"), ("0x03b", "0000:3b:00.0")])
+@pytest.mark.parametrize(
+    ("bus", "address"), [("0x3b", "0000:3b:00.0"), ("59", "0000:3b:00.0"), ("0x03b", "0000:3b:00.0")]
+)
 def test_numbers_are_read_in_every_notation_of_the_schema(bus: str, address: str) -> None:
     source = f"<hostdev type='pci'><source><address bus='{bus}' slot='0x00' function='0'/></source></hostdev>"
     assert [device.address for device in parse_devices(domain_with(source))] == [address]

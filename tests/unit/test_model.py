@@ -34,8 +34,7 @@ def test_a_plan_round_trips(plan: Plan) -> None:
 )
 def test_the_three_answers_stay_apart_in_json(fact: Fact[int], text: bytes) -> None:
     assert msgspec.json.encode(fact) == text
-    decoded: Fact[int] = msgspec.json.decode(text, type=Fact[int])
-    assert decoded == fact
+    assert msgspec.json.decode(text, type=int | Unknown | None) == fact
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,9 @@ class DenyingFiles(Files):
     def read_bytes(self, path: str) -> bytes | Unknown | None:
         return self._answer(path) or super().read_bytes(path)
 
+    def read_attribute(self, path: str) -> str | Unknown | None:
+        return self._answer(path) or super().read_attribute(path)
+
     def read_link(self, path: str) -> str | Unknown | None:
         return self._answer(path) or super().read_link(path)
 

@@ -45,7 +45,15 @@ def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> Non
     ready_host().write(tmp_path)
     code, modules, spawned = probe("list", "--json", "--root", str(tmp_path))
     assert (code, spawned) == (0, [])
-    unneeded = {"pyroute2", "rich", "subprocess", "libvirt", "asyncio", "nicpass.engine.transaction", "nicpass.host.netlink"}
+    unneeded = {
+        "pyroute2",
+        "rich",
+        "subprocess",
+        "libvirt",
+        "asyncio",
+        "nicpass.engine.transaction",
+        "nicpass.host.netlink",
+    }
     assert not modules & unneeded
 
 

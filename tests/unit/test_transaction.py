@@ -48,7 +48,7 @@ def plan_of(count: int) -> Plan:
 
 def records_in(root: Path) -> list[Record]:
     (journal,) = (root / "var/lib/nicpass/journal").iterdir()
-    return [msgspec.json.decode(line, type=Record) for line in journal.read_bytes().splitlines()]  # type: ignore[arg-type]
+    return [msgspec.json.decode(line, type=Record) for line in journal.read_bytes().splitlines()]
 
 
 @dataclasses.dataclass
@@ -112,7 +112,7 @@ def test_a_plan_without_steps_leaves_no_trace(tmp_path: Path) -> None:
 FAULTS: list[Callable[[], BaseException]] = [
     lambda: StepError("The NIC did not."),
     lambda: OSError(errno.EBUSY, "Device or resource busy", "/sys/x"),
-    lambda: KeyboardInterrupt(),
+    KeyboardInterrupt,
     lambda: ValueError("a mistake"),
 ]
 
@@ -330,7 +330,11 @@ class TestLock:
 
     def test_the_second_is_told_who_the_first_is(self, tmp_path: Path) -> None:
         files = Files(str(tmp_path))
-        with hold_lock(files, "nicpass attach web eth1"), pytest.raises(BusyError) as caught, hold_lock(files, "second"):
+        with (
+            hold_lock(files, "nicpass attach web eth1"),
+            pytest.raises(BusyError) as caught,
+            hold_lock(files, "second"),
+        ):
             pass
         assert f"process {os.getpid()}, nicpass attach web eth1" in caught.value.sentence
         assert caught.value.exit_code == ExitCode.BUSY

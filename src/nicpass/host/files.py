@@ -59,9 +59,23 @@ class Files:
         content = self.read_bytes(path)
         return content.decode("utf-8", "backslashreplace").strip() if isinstance(content, bytes) else content
 
+    def read_attribute(self, path: str) -> Fact[str]:
+        """The text of an attribute of sysfs, which comes whole in one read(2) (filesystems/sysfs.rst)."""
+        try:
+            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            return _fact_of(error, path)
+        try:
+            content = os.read(descriptor, _CHUNK)
+        except OSError as error:
+            return _fact_of(error, path)
+        finally:
+            os.close(descriptor)
+        return content.decode("utf-8", "backslashreplace").strip()
+
     def read_int(self, path: str) -> Fact[int]:
-        """A number, decimal or `0x` hexadecimal; what is neither is unknown, not zero."""
-        text = self.read_text(path)
+        """A number of an attribute, decimal or `0x` hexadecimal; what is neither is unknown, not zero."""
+        text = self.read_attribute(path)
         if not isinstance(text, str):
             return text
         try:

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
-
-from pyroute2 import IPRoute
+from typing import TYPE_CHECKING
 
 from nicpass.host.ethtool import read_driver_info
+from nicpass.host.rtnetlink import ADDRESSES, LINKS, ROUTES, Message, dump
 from nicpass.model.host import IpAddress, Link, Network, Route, VfSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RTEXT_FILTER_VF = 1  # linux/rtnetlink.h: say what the PFs enforce on their VFs
 _IFF_UP = 0x1  # linux/if.h
 _IFA_F_PERMANENT = 0x80  # linux/if_addr.h: without it the address has a lifetime
 # linux/rtnetlink.h: enum rt_scope_t
@@ -24,16 +22,10 @@ _PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "
 _RT_TABLE_LOCAL = 255
 _RTN_UNICAST = 1  # linux/rtnetlink.h: local, broadcast and multicast routes come with the address
 
-Message = Any
-"""A message of the library, which is not typed."""
-
 
 def dump_network() -> Network:
     """Every interface, address and unicast route of this network namespace, in one dump of each."""
-    with IPRoute() as kernel:
-        links = list(kernel.link("dump", ext_mask=_RTEXT_FILTER_VF))
-        addresses = list(kernel.get_addr())
-        routes = list(kernel.get_routes(family=socket.AF_UNSPEC))
+    links, addresses, routes = dump(LINKS), dump(ADDRESSES), dump(ROUTES)
     names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
     return Network(
         links=tuple(_link_of(message, names) for message in links),

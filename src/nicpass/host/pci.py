@@ -15,8 +15,6 @@ from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.host import PciFunction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nicpass.host.files import Files
 
 DEVICES = "/sys/bus/pci/devices"
@@ -35,7 +33,7 @@ def read_function(files: Files, address: Address) -> PciFunction:
     """One function; what its folder lacks is None, what may not be read is Unknown."""
     link = files.read_link(f"{DEVICES}/{address}")
     # Where the folder really lies is its place in the tree; reading there spares the kernel the link.
-    folder = posixpath.normpath(f"{DEVICES}/{link}") if isinstance(link, str) else f"{DEVICES}/{address}"
+    folder = _resolve(link) if isinstance(link, str) else f"{DEVICES}/{address}"
     reader = _Attributes(files, folder)
     return PciFunction(
         address=address,
@@ -46,7 +44,7 @@ def read_function(files: Files, address: Address) -> PciFunction:
         subsystem_device_id=reader.identifier("PCI_SUBSYS_ID", 1, "subsystem_device"),
         driver=reader.driver(),
         driver_override=reader.driver_override(),
-        bridge=parse_address(posixpath.basename(posixpath.dirname(folder))),
+        bridge=parse_address(folder.rsplit("/", 2)[-2]),
         iommu_group=reader.iommu_group(),
         numa_node=reader.numa_node(),
         reset_methods=reader.reset_methods(),
@@ -68,24 +66,24 @@ class _Attributes:
         listing = files.list_directory(folder)
         self.unlisted = listing if isinstance(listing, Unknown) else None
         self.names = frozenset(listing) if isinstance(listing, tuple) else frozenset[str]()
-        self.uevent = _parse_uevent(files.read_bytes(f"{folder}/uevent")) if "uevent" in self.names else {}
+        # The few names with a number in them, sought once: `virtfn7` of a PF, `virtio3` of a virtio function.
+        self.numbered = [name for name in self.names if name.startswith("virt")]
+        self.uevent = _parse_uevent(self.text("uevent"))
 
-    def read(self, name: str, how: Callable[[str], Fact[str]]) -> Fact[str]:
-        """An attribute that the listing names; one that it does not name is absent without a further look."""
-        if name in self.names:
-            return how(f"{self.folder}/{name}")
-        return self.unlisted
+    # An attribute that the listing does not name is absent without a further look.
 
     def text(self, name: str) -> Fact[str]:
-        return self.read(name, self.files.read_text)
-
-    def link(self, name: str) -> Fact[str]:
-        """The last part of where a link points."""
-        target = self.read(name, self.files.read_link)
-        return posixpath.basename(target) if isinstance(target, str) else target
+        return self.files.read_attribute(f"{self.folder}/{name}") if name in self.names else self.unlisted
 
     def number(self, name: str) -> Fact[int]:
         return self.files.read_int(f"{self.folder}/{name}") if name in self.names else self.unlisted
+
+    def link(self, name: str) -> Fact[str]:
+        """The last part of where a link points."""
+        if name not in self.names:
+            return self.unlisted
+        target = self.files.read_link(f"{self.folder}/{name}")
+        return target.rsplit("/", 1)[-1] if isinstance(target, str) else target
 
     def identifier(self, key: str, part: int, name: str) -> Fact[int]:
         """An id from `uevent` (`PCI_ID=8086:10C9`), or from its own attribute where uevent lacks it."""
@@ -131,7 +129,7 @@ class _Attributes:
 
     def virtfns(self) -> tuple[Address, ...]:
         """In the order of the VF index, which is the number in the link's name."""
-        indices = sorted(int(name[6:]) for name in self.names if name.startswith("virtfn"))
+        indices = sorted(int(name[6:]) for name in self.numbered if name.startswith("virtfn"))
         links = (self.link(f"virtfn{index}") for index in indices)
         return tuple(a for link in links if isinstance(link, str) and (a := parse_address(link)) is not None)
 
@@ -140,11 +138,13 @@ class _Attributes:
         if "net" in self.names:
             found = self.files.list_directory(f"{self.folder}/net")
             return tuple(sorted(found)) if known(found) else found
-        for name in self.names:
-            if name.startswith("virtio") and name[6:].isdecimal():
-                found = self.files.list_directory(f"{self.folder}/{name}/net")
-                return tuple(sorted(found)) if known(found) else found
+        for name in self._virtio_devices():
+            found = self.files.list_directory(f"{self.folder}/{name}/net")
+            return tuple(sorted(found)) if known(found) else found
         return self.unlisted
+
+    def _virtio_devices(self) -> list[str]:
+        return [name for name in self.numbered if name.startswith("virtio") and name[6:].isdecimal()]
 
     def block_devices(self) -> tuple[str, ...]:
         """Names of disks right below the function: NVMe namespaces and virtio disks; SCSI lies deeper."""
@@ -159,18 +159,19 @@ class _Attributes:
         if "nvme" in self.names:
             controllers = self.files.list_directory(f"{self.folder}/nvme")
             folders += [f"{self.folder}/nvme/{name}" for name in (controllers if known(controllers) else ())]
-        folders += [
-            f"{self.folder}/{name}/block" for name in self.names if name.startswith("virtio") and name[6:].isdecimal()
-        ]
-        return folders
+        return folders + [f"{self.folder}/{name}/block" for name in self._virtio_devices()]
+
+
+def _resolve(link: str) -> str:
+    """Where a link in DEVICES leads: all of the kernel's begin with `../../../devices/`, that is /sys/devices/."""
+    return f"/sys/{link[9:]}" if link.startswith("../../../devices/") else posixpath.normpath(f"{DEVICES}/{link}")
 
 
 def _is_disk(name: str) -> bool:
     return name.startswith(("vd", "sd")) or (name.startswith("nvme") and "n" in name[4:])
 
 
-def _parse_uevent(content: Fact[bytes]) -> dict[str, str]:
-    if not isinstance(content, bytes):
+def _parse_uevent(text: Fact[str]) -> dict[str, str]:
+    if not isinstance(text, str):
         return {}
-    lines = content.decode("utf-8", "replace").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

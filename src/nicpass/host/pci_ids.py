@@ -6,6 +6,7 @@ The file has forty thousand lines and a host a handful of devices: so it is sear
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from nicpass.host.files import Files
 
 PLACES = ("/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids", "/usr/share/pci.ids")
+
+# A vendor's block ends at the next line that begins neither with a tab nor with a comment.
+_NEXT_VENDOR = re.compile(rb"\n[^\t#]")
 
 
 class Names(NamedTuple):
@@ -37,11 +41,9 @@ class PciIds:
         if start < 0:
             return Names(None, None)
         vendor_end = self._text.find(b"\n", start + 1)
-        # A vendor's block ends at the next line that begins neither with a tab nor with a comment.
-        end, position = vendor_end, vendor_end
-        while self._text[position + 1 : position + 2] in (b"\t", b"#"):
-            position = end = self._text.find(b"\n", position + 1)
-        device = self._text.find(b"\n\t%04x  " % device_id, vendor_end, end + 1)
+        following = _NEXT_VENDOR.search(self._text, vendor_end)
+        end = following.start() if following else len(self._text)
+        device = self._text.find(b"\n\t%04x  " % device_id, vendor_end, end)
         return Names(self._line(start + 7), self._line(device + 8) if device >= 0 else None)
 
     def _line(self, start: int) -> str:

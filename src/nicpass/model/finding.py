@@ -24,11 +24,14 @@ class Severity(enum.StrEnum):
 
     @property
     def rank(self) -> int:
-        return list(Severity).index(self)
+        return _RANKS[self]
 
     @property
     def blocks(self) -> bool:
         return self.rank >= Severity.REBOOT.rank
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Evidence(msgspec.Struct, frozen=True):

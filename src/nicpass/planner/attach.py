@@ -49,14 +49,13 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     owned = domain in index.owners.get(function.address, ())
     refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
     _refuse_running(domain, owned=owned, what=label(function))
+    starts = request.start and not domain.running
     steps: list[Step] = []
+    if not owned or starts:  # at a later start too, what the NIC is *now* is what it loses
+        steps.append(TakeNic(address=function.address, state=observe_state(function, index)))
     if not owned:
-        state = observe_state(function, index)
-        steps += [
-            TakeNic(address=function.address, state=state),
-            DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
-        ]
-    if request.start and not domain.running:
+        steps.append(DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec))
+    if starts:
         steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
     summary = f"Give {label(function)} to {domain.name}" if steps else f"{domain.name} has {label(function)} already"
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
@@ -122,7 +121,7 @@ def _specify_device(function: PciFunction, request: AttachRequest, index: HostIn
             )
         return DeviceSpec(address=function.address, element="hostdev", managed=managed)
     if request.vlan is not None and request.vlan not in _VLAN_IDS:
-        raise BadInputError(f"{request.vlan} is not a VLAN: they go from 1 to 4094.")
+        raise BadInputError(f"{request.vlan} is not a VLAN: they go from 1 to 4094.", "--vlan 20")
     return DeviceSpec(
         address=function.address,
         element="interface",

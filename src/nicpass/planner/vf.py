@@ -30,7 +30,9 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     function = select_nic(index, request.pf)
     totalvfs, numvfs = _counts_of(function)
     if not 0 <= request.count <= totalvfs:
-        raise BadInputError(f"{label(function)} can make 0 to {totalvfs} VFs, not {request.count}.")
+        raise BadInputError(
+            f"{label(function)} can make 0 to {totalvfs} VFs, not {request.count}.", "--count N, with such a number."
+        )
     if numvfs == request.count:
         return Plan(summary=f"{label(function)} has {request.count} VFs already", request=request, steps=())
     _refuse_used_vfs(function, index)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,13 @@ def test_what_a_killed_owner_left_is_swept_by_the_next(cache: Cache) -> None:
     (cache.runs / "with-a-lock/owner.lock").touch()
     with cache.run_folder("next") as folder:
         assert list(cache.runs.iterdir()) == [folder]
+
+
+def test_only_what_was_used_last_is_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    for number in range(3):
+        folder = cache.artifact(f"base-{number}", lambda out: (out / "file").touch())
+        os.utime(folder, (number, number))
+    cache.artifact("base-3", lambda out: None)
+    assert sorted(path.name for path in tmp_path.glob("base-*")) == ["base-2", "base-3"]
+    assert list(cache.runs.iterdir()) == []
