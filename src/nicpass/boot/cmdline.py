@@ -9,15 +9,15 @@ import re
 _ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
-def parse_cmdline(text: str) -> dict[str, str]:
-    """Name to value; of an argument that stands twice the last one wins, and a bare word has the value "".
+def parse_cmdline(text: str) -> dict[str, list[str]]:
+    """Name to its values in order: most parameters heed the last one, some each. A bare word has the value "".
 
     Dashes in names count as underscores (`parameq()` in kernel/params.c), and what follows `--` is for init.
     """
-    arguments: dict[str, str] = {}
+    arguments: dict[str, list[str]] = {}
     for argument in _ARGUMENT.findall(text):
         if argument == "--":
             break
         name, _, value = argument.strip('"').partition("=")
-        arguments[name.replace("-", "_")] = value.strip('"')
+        arguments.setdefault(name.replace("-", "_"), []).append(value.strip('"'))
     return arguments

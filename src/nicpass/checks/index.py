@@ -7,7 +7,6 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from nicpass.checks.nics import VF_DRIVERS
 from nicpass.model.fact import known
 from nicpass.model.host import Link
 
@@ -17,6 +16,12 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
     from nicpass.model.fact import Fact
     from nicpass.model.host import Domain, Host, IpAddress, PciFunction, Route
+
+
+# Drivers in the kernel's tree that bind VFs only: they tell a VF where a capture lacks `physfn`.
+VF_DRIVERS = frozenset(
+    {"bnxtvf", "cxgb4vf", "enic_vf", "fm10kvf", "hinic_vf", "iavf", "i40evf", "igbvf", "ixgbevf", "nfp_netvf"}
+)
 
 
 class HostIndex:

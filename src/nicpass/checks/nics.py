@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from nicpass.checks.index import VF_DRIVERS
 from nicpass.model.fact import known
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ Kind = Literal["nic", "pf", "vf"]
 
 _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specification, 1.3
 _BRIDGE = 0x06
-# Drivers in the kernel's tree that bind VFs only: they tell a VF where a capture lacks `physfn`.
-VF_DRIVERS = frozenset(
-    {"bnxtvf", "cxgb4vf", "enic_vf", "fm10kvf", "hinic_vf", "iavf", "i40evf", "igbvf", "ixgbevf", "nfp_netvf"}
-)
 VFIO_DRIVERS = frozenset({"vfio-pci"})
 
 

@@ -53,9 +53,11 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
     tables = platform.iommu_tables if known(platform.iommu_tables) else ()
     arguments = parse_cmdline(platform.cmdline) if isinstance(platform.cmdline, str) else {}
     for name in ("iommu", "intel_iommu", "amd_iommu"):
-        if "off" in arguments.get(name, "").split(","):
+        given = arguments.get(name, [])
+        # `iommu=off` cannot be taken back by a later one (iommu_setup() in arch/x86/kernel/pci-dma.c).
+        if any("off" in value.split(",") for value in (given if name == "iommu" else given[-1:])):
             return f"the kernel argument {name}=off", f"Take {name}=off out of the kernel's arguments and reboot."
-    if "DMAR" in tables and "on" in arguments.get("intel_iommu", "").split(","):
+    if "DMAR" in tables and "on" in ",".join(arguments.get("intel_iommu", [])[-1:]).split(","):
         return (
             "the firmware has VT-d and intel_iommu=on is given, yet there are no groups",
             "Look for the reason: dmesg | grep -i -e iommu -e DMAR",

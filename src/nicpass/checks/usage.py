@@ -155,4 +155,6 @@ def describe_route(route: Route, *, with_netdev: bool = True) -> str:
     words += ["via", route.gateway] if route.gateway else []
     words += ["dev", route.netdev] if with_netdev else []
     words += ["table", str(route.table)] if route.table != 254 else []
+    words += ["proto", route.protocol] if route.protocol not in ("kernel", "boot") else []
+    words += ["metric", str(route.metric)] if route.metric is not None and route.protocol != "kernel" else []
     return " ".join(words)

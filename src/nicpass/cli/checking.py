@@ -59,6 +59,8 @@ def check_command(arguments: argparse.Namespace) -> int:
         say_json(report)
     else:
         _say_findings("this host", common, verbose=arguments.verbose)
+        if not functions:
+            say("There is no network controller on the PCI bus of this host.")
         for function, verdict in zip(functions, report.nics, strict=True):
             _say_findings(label(function), verdict.findings, common, verbose=arguments.verbose)
     return _exit_code(report)
@@ -92,7 +94,7 @@ def _exit_code(report: Report) -> int:
         return ExitCode.DONE
     everything = (*report.host, *(finding for nic in report.nics for finding in nic.findings))
     gravest = worst(everything)
-    return _EXIT_CODES.get(gravest, ExitCode.DONE) if gravest else ExitCode.DONE
+    return _EXIT_CODES.get(gravest, ExitCode.IMPOSSIBLE) if gravest else ExitCode.IMPOSSIBLE
 
 
 def _say_findings(what: str, findings: tuple[Finding, ...], common: tuple[Finding, ...] = (), *, verbose: bool) -> None:

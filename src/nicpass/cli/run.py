@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
 
 def run(argv: list[str]) -> int:
     """Parse, dispatch, and answer with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a Latin-1 terminal has no arrows
     try:
-        arguments = build_parser().parse_args(argv)
+        # argparse would take the word after a bare `--dry-run` for its value.
+        arguments = build_parser().parse_args(["--dry-run=plan" if word == "--dry-run" else word for word in argv])
         return dispatch(arguments)
     except NicpassError as error:
         say_error(error, as_json="--json" in argv)
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("nicpass: Interrupted; nothing was changed.\n")
+        sys.stderr.write("nicpass: Interrupted.\n")
         return ExitCode.ROLLED_BACK
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); without this, Python complains once more at its exit.

@@ -45,8 +45,10 @@ def host_handlers(files: Files, processes: Processes) -> Handlers:
 
 def read_state(files: Files, address: Address) -> NicState:
     """What one NIC is to the host at this moment, read anew."""
-    host = Host(pci=(read_function(files, address),), network=read_network(files))
-    return observe_state(host.pci[0], HostIndex(host))
+    function = read_function(files, address)
+    pf = (read_function(files, function.physfn),) if known(function.physfn) else ()
+    host = Host(pci=(function, *pf), network=read_network(files))
+    return observe_state(function, HostIndex(host))
 
 
 class HostSteps:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.host import IpAddress, Link, Route
+from nicpass.model.host import IpAddress, Link, Route, VfSettings
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -52,8 +52,8 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     links: tuple[Link, ...] = ()
     addresses: tuple[IpAddress, ...] = ()
     routes: tuple[Route, ...] = ()
-    vf: tuple[Address, int] | None = None
-    """For a VF, its PF and index."""
+    vf: VfSettings | None = None
+    """For a VF, what its PF enforces on it."""
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -49,13 +49,15 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     owned = domain in index.owners.get(function.address, ())
     refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
     _refuse_running(domain, owned=owned, what=label(function))
-    starts = request.start and not domain.running
     steps: list[Step] = []
-    if not owned or starts:  # at a later start too, what the NIC is *now* is what it loses
-        steps.append(TakeNic(address=function.address, state=observe_state(function, index)))
-    if not owned:
-        steps.append(DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec))
-    if starts:
+    if owned:  # what it was before it left stays as it was kept then
+        _refuse_other_settings(function, request, domain)
+    else:
+        steps += [
+            TakeNic(address=function.address, state=observe_state(function, index)),
+            DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
+        ]
+    if request.start and not domain.running:
         steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
     summary = f"Give {label(function)} to {domain.name}" if steps else f"{domain.name} has {label(function)} already"
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
@@ -105,6 +107,19 @@ def _refuse_running(domain: Domain, *, owned: bool, what: str) -> None:
             f"{domain.name} is running; {what} can be handed over only while it is stopped, until hot attach is there.",
             f"virsh shutdown {domain.name}, and try again when it is off.",
         )
+
+
+def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain: Domain) -> None:
+    """A VM that has the NIC with another MAC or VLAN does not have what was asked for."""
+    for device in domain.config_devices:
+        if device.address == function.address and (
+            (request.mac is not None and parse_mac(request.mac) != device.mac)
+            or (request.vlan is not None and request.vlan != device.vlan)
+        ):
+            raise BadInputError(
+                f"{domain.name} has {label(function)} already, with MAC {device.mac} and VLAN {device.vlan or 'none'}.",
+                f"nicpass detach {domain.name} {function.address}, and attach it anew.",
+            )
 
 
 def _specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:

@@ -14,22 +14,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nicpass.checks.index import HostIndex
-    from nicpass.model.host import IpAddress, Link, PciFunction, Route
+    from nicpass.model.host import IpAddress, Link, PciFunction, Route, VfSettings
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:
     """What the NIC is to the host now."""
     links = tuple(index.netdevs(function))
     names = [link.name for link in links]
-    pf = pf_of(function, index)
     return NicState(
         address=function.address,
         driver=value_or(function.driver, None),
         links=links,
         addresses=tuple(address for name in names for address in index.addresses.get(name, ())),
         routes=tuple(route for name in names for route in index.routes.get(name, ())),
-        vf=(pf[0], pf[1]) if pf is not None and pf[1] is not None else None,
+        vf=_observe_vf(function, index),
     )
+
+
+def _observe_vf(function: PciFunction, index: HostIndex) -> VfSettings | None:
+    place = pf_of(function, index)
+    if place is None or place[0] not in index.functions:
+        return None
+    pf_links = index.netdevs(index.functions[place[0]])
+    return next((vf for link in pf_links for vf in link.vfs if vf.vf_index == place[1]), None)
 
 
 def compare_states(before: NicState, after: NicState) -> tuple[Difference, ...]:
@@ -52,6 +59,8 @@ def _compare(before: NicState, after: NicState) -> Iterator[Difference]:
         yield from (Difference(name, read(old), read(new)) for name, read in _LINK_FIELDS)
     for lost in before.links[len(pairs) :]:
         yield Difference("name", lost.name, "none")
+    if before.vf is not None or after.vf is not None:
+        yield Difference("VF", _vf_text(before.vf), _vf_text(after.vf))
     yield Difference("addresses", _address_text(before.addresses), _address_text(after.addresses))
     yield Difference("routes", _route_text(before.routes), _route_text(after.routes))
 
@@ -70,6 +79,13 @@ _LINK_FIELDS: tuple[tuple[str, Callable[[Link], str]], ...] = (
     ("link", describe_link_state),
     ("master", lambda link: link.master or "none"),
 )
+
+
+def _vf_text(vf: VfSettings | None) -> str:
+    if vf is None:
+        return "unknown"
+    switches = [f"{name} {'on' if on else 'off'}" for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust))]
+    return ", ".join([f"MAC {vf.mac}", f"VLAN {vf.vlan or 'none'}", *switches])
 
 
 def _address_text(addresses: tuple[IpAddress, ...]) -> str:

@@ -59,13 +59,14 @@ def _counts_of(function: PciFunction) -> tuple[int, int]:
 
 def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
     """In use is: in a VM's definition, on vfio-pci, or carrying something of the host's."""
-    if function.virtfns and not known(index.host.domains):
+    vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
+    if vfs and not known(index.host.domains):
         reason = why_unknown(index.host.domains) or "libvirt is absent"
         raise RefusedError(
             f"Whether a VM has one of the VFs of {label(function)} could not be learned: {reason}.",
             "systemctl start libvirtd; the Python binding is the package python3-libvirt.",
         )
-    for vf in (index.functions[a] for a in function.virtfns if a in index.functions):
+    for vf in vfs:
         owners = [domain.name for domain in index.owners.get(vf.address, ())]
         unsafe = [finding for finding in check_usage(vf, index) if finding.severity == Severity.UNSAFE]
         if owners:
