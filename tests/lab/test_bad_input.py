@@ -80,13 +80,14 @@ def test_nic_in_a_bridge(host: Machine) -> None:
         refuse(host, ATTACH, 4, "address of the host: enp2s0 → br9 → 192.0.2.9/24")
 
 
-def test_nic_in_a_bond_below_a_vlan(host: Machine) -> None:
-    make = "ip link add bond9 type bond mode active-backup && ip link set enp2s0 master bond9"
-    make += " && ip link add link bond9 name bond9.5 type vlan id 5 && ip address add 192.0.2.9/24 dev bond9.5"
-    with done(
-        host, make, "ip link del bond9.5; ip link set enp2s0 nomaster; ip link del bond9; ip link set enp2s0 down"
-    ):
-        refuse(host, ATTACH, 4, "enp2s0 → bond9 → bond9.5 → 192.0.2.9/24")
+def test_nic_in_a_bond_below_a_vlan(fresh_host: Machine) -> None:
+    """On a host of its own: a bond takes its members up, and that leaves a trace in their queueing."""
+    fresh_host.succeed("ip link add bond9 type bond mode active-backup && ip link set enp2s0 master bond9")
+    fresh_host.succeed("ip link add link bond9 name bond9.5 type vlan id 5")
+    fresh_host.succeed("ip address add 192.0.2.9/24 dev bond9.5")
+    before = fresh_host.read_state()
+    refuse(fresh_host, ATTACH, 4, "enp2s0 → bond9 → bond9.5 → 192.0.2.9/24")
+    assert render_difference(state_difference(before, fresh_host.read_state())) == ""
 
 
 def test_group_shared_with_a_device_that_carries_an_address(host: Machine) -> None:
@@ -156,6 +157,4 @@ def test_no_iommu(cache: Cache, wheel: Path) -> None:
     with open_fresh_host(cache, NONE, wheel) as machine:
         before = machine.read_state()
         refuse(machine, ATTACH, 3, "no IOMMU table")
-        assert not state_difference(before, machine.read_state()), render_difference(
-            state_difference(before, machine.read_state())
-        )
+        assert render_difference(state_difference(before, machine.read_state())) == ""
