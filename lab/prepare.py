@@ -22,7 +22,9 @@ def install_wheel(machine: Machine, wheel: Path) -> None:
     machine.put_file(target, wheel.read_bytes())
     # Compiling all of the libraries takes longer here than everything else; the first run compiles what it uses.
     pip_arguments = "--pip-args=--no-index --find-links /opt/wheelhouse --no-compile"
-    machine.succeed(["pipx", "install", "--system-site-packages", pip_arguments, target], 300)
+    # pipx would look for a newer pip every thirty days, and the host is offline.
+    offline = ["env", "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE=1"]
+    machine.succeed([*offline, "pipx", "install", "--system-site-packages", pip_arguments, target], 300)
     # A session by ssh that runs one command does not look into ~/.local/bin.
     machine.succeed(["ln", "-sf", "/root/.local/bin/nicpass", "/usr/local/bin/nicpass"])
     machine.succeed(["nicpass", "list", "--json"], 120)
