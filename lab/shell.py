@@ -24,7 +24,7 @@ This is an emulated Debian host, shape `{shape}`. Nothing in it can hurt your ma
 """
 _TRY = """
   try             nicpass list; nicpass check 0000:01:00.0; nicpass --help
-                  nicpass attach 0000:01:00.0 --vm web01; virsh start web01
+                  nicpass attach web01 0000:01:00.0 --start
 """
 
 

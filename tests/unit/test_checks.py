@@ -11,6 +11,7 @@ import pytest
 
 from nicpass.checks.catalogue import CATALOGUE, make_finding
 from nicpass.checks.index import HostIndex
+from nicpass.checks.nics import on_vfio
 from nicpass.checks.platform import check_iommu, explain_iommu_off
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.usage import summarize_usage, walk_uppers
@@ -318,3 +319,28 @@ class TestDriver:
     def test_a_vf_is_not_told_to_prefer_a_vf(self, tmp_path: Path) -> None:
         tree = ready_host(*WITH_VFS)
         assert "VF_PREFERRED" not in findings_of(tree, tmp_path, "0000:01:02.0")
+
+
+def test_an_address_of_scope_link_is_an_address(tmp_path: Path) -> None:
+    """What networkd gives where there is no DHCP (RFC 3927) may carry somebody's session."""
+    net = network(link("eth1", up=True), address("eth1", "169.254.3.1/16", scope="link"))
+    host = ready_host(net=net).read(tmp_path)
+    index = HostIndex(host)
+    assert "HAS_ADDRESS" in {finding.code for finding in check_nic(index.functions[Address("0000:01:00.0")], index)}
+
+
+def test_a_companion_of_another_vm_is_not_idle(tmp_path: Path) -> None:
+    companion = nic("0000:01:00.1", driver="vfio-pci")
+    tree = ready_host(
+        nic("0000:01:00.0", "eth1"), companion, vms=(Vm(name="web", uuid="2", devices=hostdev_xml("0000:01:00.1")),)
+    )
+    index = HostIndex(tree.read(tmp_path))
+    shared = [f for f in check_nic(index.functions[Address("0000:01:00.0")], index) if f.code == "GROUP_SHARED"]
+    assert "VM web" in shared[0].sentence
+
+
+@pytest.mark.parametrize(
+    ("driver", "vfio"), [("vfio-pci", True), ("mlx5_vfio_pci", True), ("igb", False), (None, False)]
+)
+def test_a_variant_of_vfio_is_vfio(driver: str | None, vfio: bool) -> None:
+    assert on_vfio(PciFunction(address=Address("0000:01:00.0"), driver=driver)) is vfio

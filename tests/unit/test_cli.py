@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -298,12 +301,14 @@ def test_only_a_live_host_can_be_changed(cli: Cli, tmp_path: Path) -> None:
         assert "--dry-run" in told.error
 
 
-def test_the_reader_of_our_output_may_go_away(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: str) -> int:
-        raise BrokenPipeError
-
-    HOST.write(cli.root)
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.stdout.write", broken)
-        code = main(["list", "--json", "--root", str(cli.root)])
-    assert code == 0
+@pytest.mark.spawns
+def test_the_reader_of_our_output_may_go_away(tmp_path: Path) -> None:
+    HOST.write(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, "-c", "import sys; from nicpass.cli.main import main; sys.exit(main(sys.argv[1:]))"]
+    done = subprocess.run(
+        [*program, "list", "--json", "--root", str(tmp_path)], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")

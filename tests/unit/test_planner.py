@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from nicpass.checks.index import HostIndex
+from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.errors import (
     BadInputError,
@@ -358,6 +359,37 @@ class TestDetach:
         assert isinstance(define, DefineDevice)
         assert (define.device.mac, define.device.vlan) == ("52:54:00:aa:00:01", 7)
         assert define.device.managed
+
+    def test_what_the_host_came_to_use_since_is_left_as_it_is(self, tmp_path: Path) -> None:
+        idle = self.OWNING.read(tmp_path / "idle")
+        kept = observe_state(idle.pci[1], HostIndex(idle))
+        used = network(link("eth1", up=True), address("eth1", "10.0.0.5/24"), route("eth1"))
+        host = msgspec.structs.replace(idle, network=used)
+        plan = plan_detach(host, DetachRequest(vm="guest", nic=NIC), kept)
+        back = plan.steps[1]
+        assert isinstance(back, GiveBackNic)
+        assert back.state == observe_state(host.pci[1], HostIndex(host))
+        assert "10.0.0.5/24" in plan.notes[0]
+
+    def test_what_stays_on_vfio_is_not_said_to_be_given_back(self, tmp_path: Path) -> None:
+        tree = ready_host(nic(NIC, driver="vfio-pci"), vms=(Vm(name="guest", devices=hostdev_xml(NIC, managed="no")),))
+        plan = plan_detach(tree.read(tmp_path), DetachRequest(vm="guest", nic=NIC), None)
+        assert [type(step) for step in plan.steps] == [UndefineDevice]
+        assert "stays on vfio-pci" in plan.notes[0]
+
+    def test_another_vm_that_runs_with_it_keeps_it(self, tmp_path: Path) -> None:
+        vms = (Vm(name="guest", devices=hostdev_xml(NIC)), Vm(name="web", uuid="2", devices=hostdev_xml(NIC)))
+        host = ready_host(vms=vms).read(tmp_path)
+        guest, web = host.domains  # type: ignore[misc]
+        web = msgspec.structs.replace(web, running=True, live_devices=web.config_devices)
+        with pytest.raises(RefusedError, match="web is running with eth1"):
+            plan_detach(msgspec.structs.replace(host, domains=(guest, web)), DetachRequest(vm="guest", nic=NIC), None)
+
+    def test_undoing_it_loses_nothing_of_the_element(self, tmp_path: Path) -> None:
+        undefine = plan_detach(self.OWNING.read(tmp_path), DetachRequest(vm="guest", nic=NIC), None).steps[0]
+        assert isinstance(undefine, UndefineDevice)
+        assert "<alias" in build_device(undefine.device) or "<address" in build_device(undefine.device)
+        assert build_device(undefine.device) == undefine.device.xml
 
     def test_what_it_does_not_have_cannot_be_taken_from_it(self, tmp_path: Path) -> None:
         vms = (VM, Vm(name="web", uuid="2", devices=hostdev_xml(NIC)))

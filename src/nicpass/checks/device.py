@@ -24,11 +24,12 @@ def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     evidence = f"/sys/bus/pci/devices/{address}/iommu_group"
     if not known(group):
         # With the IOMMU off no device has a group: that is one finding about the host, not one a device.
-        if index.groups:
+        count = index.host.platform.iommu_groups
+        if index.groups or (known(count) and count > 0):
             yield make_finding("GROUP_ABSENT", address, ((evidence, "absent"),), nic=nic)
         return
     companions = group_companions(function, index)
-    busy = [companion for companion in companions if not _is_idle(companion)]
+    busy = [companion for companion in companions if not _is_idle(companion, index)]
     if companions:
         code = "GROUP_SHARED" if busy else "GROUP_SHARED_IDLE"
         members = "; ".join(describe_companion(companion, index) for companion in busy or companions)
@@ -40,7 +41,8 @@ def describe_companion(function: PciFunction, index: HostIndex) -> str:
     netdevs = ", ".join(link.name for link in index.netdevs(function))
     driver = f"driver {function.driver}" if known(function.driver) else "no driver"
     what = ", ".join(word for word in (netdevs, driver, *function.block_devices) if word)
-    usage = summarize_usage(function, index)
+    owners = [f"VM {domain.name}" for domain in index.owners.get(function.address, ())]
+    usage = ", ".join(filter(None, [summarize_usage(function, index), *owners]))
     return f"{function.address} ({what}{': ' + usage if usage else ''})"
 
 
@@ -88,6 +90,6 @@ def check_vf_preferred(function: PciFunction, index: HostIndex) -> Iterator[Find
         yield make_finding("VF_PREFERRED", address, evidence, nic=label(function), totalvfs=totalvfs, address=address)
 
 
-def _is_idle(function: PciFunction) -> bool:
-    """No driver of the host drives it. An unknown driver is not idle."""
-    return function.driver is None or on_vfio(function)
+def _is_idle(function: PciFunction, index: HostIndex) -> bool:
+    """No driver of the host drives it and no VM has it. An unknown driver is not idle."""
+    return (function.driver is None or on_vfio(function)) and function.address not in index.owners

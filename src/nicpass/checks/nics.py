@@ -17,7 +17,6 @@ Kind = Literal["nic", "pf", "vf"]
 
 _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specification, 1.3
 _BRIDGE = 0x06
-VFIO_DRIVERS = frozenset({"vfio-pci"})
 
 
 def is_nic(function: PciFunction) -> bool:
@@ -58,7 +57,8 @@ def group_companions(function: PciFunction, index: HostIndex) -> list[PciFunctio
 
 
 def on_vfio(function: PciFunction) -> bool:
-    return function.driver in VFIO_DRIVERS
+    """vfio-pci, or a variant of it for one kind of device (`mlx5_vfio_pci`), which libvirt prefers."""
+    return known(function.driver) and function.driver.replace("_", "-").endswith("vfio-pci")
 
 
 def label(function: PciFunction) -> str:

@@ -53,7 +53,7 @@ def summarize_usage(function: PciFunction, index: HostIndex) -> str:
     tops = [chain[-1].name for chain in chains]
     routes = [route for top in tops for route in index.routes.get(top, ()) if _matters(route)]
     words = ["default route"] if any(route.destination == "default" for route in routes) else []
-    words += [address.text for top in tops for address in index.addresses.get(top, ()) if address.scope != "link"]
+    words += [address.text for top in tops for address in index.addresses.get(top, ()) if not address.comes_with_link]
     words += [chain[-1].name for chain in chains if len(chain) > 1]
     return ", ".join(dict.fromkeys(words))
 
@@ -64,7 +64,7 @@ def _check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]
     unknown = why_unknown(function.netdevs) or why_unknown(function.driver)
     if not on_vfio(function) and known(function.driver):
         unknown = unknown or _why_network_unknown(index)
-        if not unknown and not index.netdevs(function):
+        if not unknown and len(index.netdevs(function)) < max(1, len(value_or(function.netdevs, ()))):
             evidence = ((f"/sys/bus/pci/devices/{address}/driver", function.driver),)
             yield make_finding("NETDEV_ELSEWHERE", address, evidence, nic=nic, driver=function.driver, address=address)
     if unknown:
@@ -95,7 +95,7 @@ def _check_addresses(function: PciFunction, chains: list[list[Link]], index: Hos
     for chain in chains:
         for address in index.addresses.get(chain[-1].name, ()):
             # The kernel gives every interface that is up a link-local address; it serves nobody by itself.
-            if address.scope != "link":
+            if not address.comes_with_link:
                 yield make_finding(
                     "HAS_ADDRESS",
                     function.address,
@@ -144,7 +144,7 @@ def _chain_text(chain: list[Link], route: Route, index: HostIndex) -> str:
 def _source_of(route: Route, index: HostIndex) -> IpAddress | None:
     """The address from which traffic by this route leaves, as far as it is plain to see."""
     family = ":" if route.family == "inet6" else "."
-    candidates = [a for a in index.addresses.get(route.netdev, ()) if family in a.address and a.scope != "link"]
+    candidates = [a for a in index.addresses.get(route.netdev, ()) if family in a.address and not a.comes_with_link]
     exact = [address for address in candidates if address.address == route.source]
     return next(iter(exact or candidates), None)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import msgspec
 from nicpass.model.fact import Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nicpass.model.errors import NicpassError
 
@@ -22,13 +23,31 @@ _PIPE_WIDTH = 500
 
 def say(text: str = "") -> None:
     """One line for the user."""
-    sys.stdout.write(f"{text}\n")
+    with _unless_gone():
+        sys.stdout.write(f"{text}\n")
+
+
+def flush() -> None:
+    """Bring to the user what is still held back, now that it can be seen whether he is there."""
+    with _unless_gone():
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """That the reader of our output has gone (`| head`) neither stops a change nor is an error.
+
+    Source: the note on SIGPIPE in the documentation of Python's signal module.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_json(value: object) -> None:
     """One JSON document."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-    sys.stdout.write("\n")
+    say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def say_error(error: NicpassError, *, as_json: bool) -> None:

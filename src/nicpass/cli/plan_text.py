@@ -68,7 +68,7 @@ def render_shell(step: Step) -> list[str]:
 
 def _describe_state(state: NicState) -> str:
     links = [f"{link.name}, MTU {link.mtu}, {'up' if link.up else 'down'}" for link in state.links]
-    addresses = [address.text for address in state.addresses if address.scope != "link"]
+    addresses = [address.text for address in state.addresses if not address.comes_with_link]
     return ", ".join([f"driver {state.driver or 'none'}", *links, *addresses])
 
 
@@ -104,7 +104,7 @@ def _shell_link(link: Link, state: NicState) -> list[str]:
     lines += [
         f"ip address replace {address.text} dev {name}"
         for address in state.addresses
-        if address.netdev == link.name and address.scope != "link"
+        if address.netdev == link.name and not address.comes_with_link
     ]
     lines += [
         f"ip route replace {describe_route(route)}"

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import say_error
+from nicpass.cli.output import flush, say_error
 from nicpass.cli.parser import build_parser
 from nicpass.model.errors import ExitCode, NicpassError
 
@@ -24,17 +24,15 @@ def run(argv: list[str]) -> int:
     try:
         # argparse would take the word after a bare `--dry-run` for its value.
         arguments = build_parser().parse_args(["--dry-run=plan" if word == "--dry-run" else word for word in argv])
-        return dispatch(arguments)
+        exit_code = dispatch(arguments)
+        flush()
+        return exit_code
     except NicpassError as error:
         say_error(error, as_json="--json" in argv)
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("nicpass: Interrupted.\n")
         return ExitCode.ROLLED_BACK
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); without this, Python complains once more at its exit.
-        sys.stdout = None
-        return ExitCode.DONE
     except Exception as error:
         if "NICPASS_DEBUG" in os.environ:
             raise

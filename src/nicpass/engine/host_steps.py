@@ -9,6 +9,7 @@ from nicpass.checks.index import HostIndex
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
 from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.host.holders import find_vfio_user
 from nicpass.host.network import read_network
 from nicpass.host.pci import DEVICES, read_function
 from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from nicpass.host.files import Files
     from nicpass.host.processes import Processes
     from nicpass.model.address import Address
-    from nicpass.model.host import IpAddress, Link, Route
+    from nicpass.model.host import IpAddress, Link, PciFunction, Route
     from nicpass.model.plan import NicState
 
 _BIND_SECONDS = 20.0
@@ -101,21 +102,35 @@ class HostSteps:
         if known(function.driver_override) and function.driver_override != driver:
             self.files.write_kernel(f"{folder}/driver_override", "\n")
         if known(function.driver):
-            self.files.write_kernel(f"{folder}/driver/unbind", address)
+            self._unbind(function)
         if driver is not None:
             if not self.files.exists(f"/sys/bus/pci/drivers/{driver}"):
                 self.processes.run(["modprobe", driver], timeout=_BIND_SECONDS)
             self.files.write_kernel("/sys/bus/pci/drivers_probe", address)
 
+    def _unbind(self, function: PciFunction) -> None:
+        """By a child: while a program has the device open, the kernel waits for it in this write."""
+        holder = find_vfio_user(self.files, function.iommu_group)
+        if holder is not None:
+            raise StepError(f"{function.address} is on {function.driver}, and process {holder} has it open.")
+        path = self.files.path(f"{DEVICES}/{function.address}/driver/unbind")
+        done = self.processes.run(["tee", path], stdin=function.address, timeout=_BIND_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(f"{function.driver} does not let {function.address} go: {done.error}.")
+
     def _restore_links(self, state: NicState) -> None:
         self._settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
+            if None not in (link.permanent_mac, now.permanent_mac) and link.permanent_mac != now.permanent_mac:
+                raise StepError(f"Another card stands at {state.address} now: its MAC is {now.permanent_mac}.")
             with Interface(now.name) as interface:
                 interface.restore(link, now)
                 for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
                     interface.add_address(address)
-                for route in (r for r in state.routes if r.netdev == link.name and not _follows(r)):
+                routes = [r for r in state.routes if r.netdev == link.name and not _follows(r)]
+                # A gateway is valid only once the route that reaches it is there.
+                for route in sorted(routes, key=lambda route: route.gateway is not None):
                     interface.add_route(route)
 
     def _wait_for_netdev(self, state: NicState, position: int) -> Link:
@@ -163,7 +178,7 @@ def _follows(route: Route) -> bool:
 
 
 def _comes_by_itself(address: IpAddress) -> bool:
-    return address.dynamic or address.scope == "link"
+    return address.dynamic or address.comes_with_link
 
 
 def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonError:

@@ -76,7 +76,7 @@ class Interface:
             family=socket.AF_INET6 if route.family == "inet6" else socket.AF_INET,
             oif=self._index(),
             table=route.table,
-            proto=_PROTOCOLS.get(route.protocol) or int(route.protocol),
+            proto=_PROTOCOLS.get(route.protocol) or (int(route.protocol) if route.protocol.isdecimal() else 0),
             scope=_SCOPES.get(route.scope, 0),
             **{key: value for key, value in optional.items() if value is not None},
         )

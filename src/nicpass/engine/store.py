@@ -101,9 +101,12 @@ def read_nic_state(files: Files, address: Address) -> NicState | None:
     if isinstance(content, Unknown):
         raise StepError(f"What {address} was before cannot be read: {content.unknown}.", hint)
     try:
-        return msgspec.json.decode(content, type=NicState)
-    except msgspec.DecodeError as error:
+        state = msgspec.json.decode(content, type=NicState)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StepError(f"The record of what {address} was before is damaged: {error}.", hint) from None
+    if state.address != address:
+        raise StepError(f"The record of what {address} was before is about {state.address}.", hint)
+    return state
 
 
 def forget_nic_state(files: Files, address: Address) -> None:

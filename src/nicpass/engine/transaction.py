@@ -93,7 +93,7 @@ class _Run:
 
     def _try_record(self, number: int, phase: Phase, step: Step) -> None:
         """On the way back a full disk must not keep us from restoring the host."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, KeyboardInterrupt):
             self.journal.record(number, phase, step)
         self._tell(number, phase, step)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.host.ethtool import read_driver_info
 from nicpass.host.rtnetlink import ADDRESSES, LINKS, ROUTES, Message, dump
+from nicpass.model.fact import Fact, Unknown
 from nicpass.model.host import IpAddress, Link, Network, Route, VfSettings
 
 if TYPE_CHECKING:
@@ -30,8 +31,17 @@ def dump_network() -> Network:
     return Network(
         links=tuple(_link_of(message, names) for message in links),
         addresses=tuple(_address_of(message, names) for message in addresses),
-        routes=tuple(route for message in routes for route in _routes_of(message, names)),
+        routes=_read_routes(routes, names),
     )
+
+
+def _read_routes(messages: list[Message], names: dict[int, str]) -> Fact[tuple[Route, ...]]:
+    """Unknown when a route only names a nexthop object (sysctl net.ipv4.nexthop_compat_mode=0), and so no NIC."""
+    for message in messages:
+        outlet = message.get_attr("RTA_OIF") or message.get_attr("RTA_MULTIPATH")
+        if message["type"] == _RTN_UNICAST and outlet is None and message.get_attr("RTA_NH_ID") is not None:
+            return Unknown("a route names its nexthop object only: sysctl net.ipv4.nexthop_compat_mode=1")
+    return tuple(route for message in messages for route in _routes_of(message, names))
 
 
 def _link_of(message: Message, names: dict[int, str]) -> Link:

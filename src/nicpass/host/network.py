@@ -34,14 +34,18 @@ def read_network(files: Files) -> Network:
     if files.is_live:
         from nicpass.host.netlink import dump_network  # late: loading the library takes longer than a scan
 
-        return dump_network()
+        try:
+            return dump_network()
+        except OSError as error:
+            why = Unknown(f"rtnetlink: {error.strerror or error}")
+            return Network(links=read_sysfs_links(files), addresses=why, routes=why)
     content = files.read_bytes(CAPTURE)
     if not isinstance(content, bytes):
         missing = content or Unknown(f"not captured: {CAPTURE}")
         return Network(links=read_sysfs_links(files), addresses=missing, routes=missing)
     try:
         return msgspec.json.decode(content, type=Network)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInputError(f"{files.path(CAPTURE)} does not hold what rtnetlink says: {error}.") from None
 
 

@@ -129,7 +129,7 @@ class _Attributes:
 
     def virtfns(self) -> tuple[Address, ...]:
         """In the order of the VF index, which is the number in the link's name."""
-        indices = sorted(int(name[6:]) for name in self.numbered if name.startswith("virtfn"))
+        indices = sorted(int(name[6:]) for name in self.numbered if name.startswith("virtfn") and name[6:].isdecimal())
         links = (self.link(f"virtfn{index}") for index in indices)
         return tuple(a for link in links if isinstance(link, str) and (a := parse_address(link)) is not None)
 

@@ -39,5 +39,5 @@ def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
         raise BadInputError(f"The snapshot cannot be read: {content.unknown if content else f'absent: {path}'}.", hint)
     try:
         return msgspec.json.decode(content, type=Host)
-    except msgspec.DecodeError as error:  # ValidationError is one too
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path} is not a snapshot of schema {SCHEMA}: {error}.", hint) from None

@@ -59,7 +59,7 @@ def dump(kind: Kind) -> list[Message]:
             kernel.send(_HEADER.pack(_HEADER.size + len(kind.body), kind.request, flags, sequence, 0) + kind.body)
             found = list(_receive(kernel))
             if not any(flags & _NLM_F_DUMP_INTR for flags, _ in found):
-                return [_decode(decode, content) for _, content in found]
+                return [_decode(decode, content) for _, content in found if content]
     raise InterruptedError("the kernel's tables changed while they were read")
 
 
@@ -95,11 +95,13 @@ def _receive(kernel: socket.socket) -> Iterator[tuple[int, bytes]]:
         offset = 0
         while offset < len(data):
             length, kind, flags, _, _ = _HEADER.unpack_from(data, offset)
-            if kind == _NLMSG_DONE:
-                return
-            if kind == _NLMSG_ERROR:
+            if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+                # The end of a dump carries an errno too: one that failed half way is not a short one.
                 code = -struct.unpack_from("=i", data, offset + _HEADER.size)[0]
-                raise OSError(code, os.strerror(code))
+                if code:
+                    raise OSError(code, os.strerror(code))
+                yield flags, b""
+                return
             yield flags, data[offset : offset + length]
             offset += (length + 3) & ~3  # NLMSG_ALIGN
 

@@ -23,6 +23,8 @@ def build_device(spec: DeviceSpec) -> str:
 
     Only the second lets libvirt set MAC and VLAN through the PF before the guest sees the VF.
     """
+    if spec.xml is not None:
+        return spec.xml
     managed = "yes" if spec.managed else "no"
     if spec.element == "hostdev":
         device = ET.Element("hostdev", mode="subsystem", type="pci", managed=managed)
@@ -93,8 +95,14 @@ def _device_of(element: ET.Element) -> DomainDevice | None:
         element="hostdev" if element.tag == "hostdev" else "interface",
         managed=element.get("managed") == "yes",
         mac=mac.get("address") if mac is not None else None,
-        vlan=int(tags[0].get("id", "0")) if len(tags) == 1 else None,  # several are a trunk, which we do not make
+        vlan=_parse_vlan(tags[0]) if len(tags) == 1 else None,  # several are a trunk, which we do not make
+        xml=ET.tostring(element, encoding="unicode").strip(),
     )
+
+
+def _parse_vlan(tag: ET.Element) -> int | None:
+    text = tag.get("id", "")
+    return int(text) if text.isdecimal() else None
 
 
 def _parse_source(source: ET.Element) -> Address | None:

@@ -87,6 +87,8 @@ class LibvirtSteps:
 
     def __init__(self, files: Files) -> None:
         self.files = files
+        self.started: set[str] = set()
+        """VMs that this run has started, by UUID: it stops no other."""
 
     def apply_define(self, step: DefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -103,6 +105,9 @@ class LibvirtSteps:
             element = find_device(_inactive_xml(domain), step.address)
             if element is not None:
                 domain.detachDeviceFlags(element, _library().VIR_DOMAIN_AFFECT_CONFIG)
+            # Asked after the change: from here on no start takes the NIC, and one before it is seen.
+            if domain.isActive():
+                raise StepError(f"{step.domain} was started meanwhile.", "Shut it down first.")
 
     def verify_undefine(self, step: UndefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -111,8 +116,12 @@ class LibvirtSteps:
 
     def apply_start(self, step: StartDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
-            if not domain.isActive():
-                domain.create()
+            if step.uuid in self.started:
+                return
+            if domain.isActive():
+                raise StepError(f"{step.domain} was started by somebody else meanwhile.", "Shut it down first.")
+            self.started.add(step.uuid)
+            domain.create()
 
     def verify_start(self, step: StartDomain) -> None:
         """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
@@ -127,12 +136,12 @@ class LibvirtSteps:
 
     def apply_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
-            if domain.isActive():
+            if step.uuid in self.started and domain.isActive():
                 domain.destroy()
 
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
-            if not wait_until(lambda: not domain.isActive(), _START_SECONDS):
+            if step.uuid in self.started and not wait_until(lambda: not domain.isActive(), _START_SECONDS):
                 raise StepError(f"{step.domain} still runs.")
 
 

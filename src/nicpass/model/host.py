@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from nicpass.model.address import Address
+from nicpass.model.address import Address, parse_address
 from nicpass.model.fact import Fact
 
 SCHEMA: Literal["nicpass.host/1"] = "nicpass.host/1"
@@ -38,6 +38,11 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     """The VFs of this PF; the place in the tuple is the VF's index."""
     netdevs: Fact[tuple[str, ...]] = None
     block_devices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """A snapshot comes from elsewhere, and addresses are printed into lines to paste."""
+        if parse_address(self.address) != self.address:
+            raise ValueError(f"not a PCI address: {self.address!r}")
 
 
 class VfSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +96,11 @@ class IpAddress(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         return f"{self.address}/{self.prefix_length}"
 
+    @property
+    def comes_with_link(self) -> bool:
+        """The address that IPv6 gives every interface that is up (RFC 4291, 2.5.6); it serves nobody by itself."""
+        return self.scope == "link" and self.address.startswith("fe80:")
+
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One route of any table. Source: rtnetlink(7)."""
@@ -125,6 +135,8 @@ class DomainDevice(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool
     mac: str | None = None
     vlan: int | None = None
+    xml: str | None = None
+    """The whole element, in the hypervisor's own words."""
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool = True
     mac: str | None = None
     vlan: int | None = None
+    xml: str | None = None
+    """The element as the hypervisor had it, so that undoing a detach loses nothing of it."""
 
 
 class StepBase(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host, check_nic
+from nicpass.checks.usage import describe_route
 from nicpass.model.address import derive_vf_mac, parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import known
@@ -80,18 +81,48 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
         owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
         hint = f"It belongs to: {owners}." if owners else "It belongs to no VM; see nicpass list."
         raise BadInputError(f"{domain.name} does not have {label(function)}.", hint)
+    _refuse_held(function, index)
     spec = DeviceSpec(
-        address=device.address, element=device.element, managed=device.managed, mac=device.mac, vlan=device.vlan
+        address=device.address,
+        element=device.element,
+        managed=device.managed,
+        mac=device.mac,
+        vlan=device.vlan,
+        xml=device.xml,
     )
-    state = kept or observe_state(function, index)
-    notes = (
-        () if kept else ("nicpass did not attach it: what it was before is not known, only its driver is compared.",)
-    )
-    steps: tuple[Step, ...] = (
-        UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
-        GiveBackNic(address=function.address, state=state),
-    )
-    return Plan(summary=f"Take {label(function)} back from {domain.name}", request=request, steps=steps, notes=notes)
+    undefine = UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec)
+    summary = f"Take {label(function)} back from {domain.name}"
+    state, notes = _state_to_restore(function, index, kept)
+    if state is None:
+        return Plan(summary=summary, request=request, steps=(undefine,), notes=notes)
+    give_back = GiveBackNic(address=function.address, state=state)
+    return Plan(summary=summary, request=request, steps=(undefine, give_back), notes=notes)
+
+
+def _state_to_restore(
+    function: PciFunction, index: HostIndex, kept: NicState | None
+) -> tuple[NicState | None, tuple[str, ...]]:
+    """(what the NIC shall be, what to say about it); None where there is nothing to go back to."""
+    now = observe_state(function, index)
+    if kept is None and on_vfio(function):
+        return None, (
+            f"{label(function)} stays on {function.driver}: nicpass did not attach it and knows no other driver of it.",
+        )
+    if kept is None:
+        return now, ("nicpass did not attach it: what it was before is not known, so it is left as it is.",)
+    gained = [a.text for a in now.addresses if a not in kept.addresses and not a.comes_with_link and not a.dynamic]
+    gained += [describe_route(r) for r in now.routes if r not in kept.routes and r.protocol != "kernel"]
+    if gained:
+        # The host has come to use it since; going back to the record would cut that off.
+        return now, (f"The host uses it by now ({', '.join(gained)}), so it is left as it is.",)
+    return kept, ()
+
+
+def _refuse_held(function: PciFunction, index: HostIndex) -> None:
+    """Another VM may have the NIC in its definition too, and be running with it."""
+    for owner in index.owners.get(function.address, ()):
+        if any(device.address == function.address for device in owner.live_devices):
+            raise RefusedError(f"{owner.name} is running with {label(function)}.", f"virsh shutdown {owner.name}")
 
 
 def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:

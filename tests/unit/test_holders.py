@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has a device open through VFIO, on a tree with a /proc of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nicpass.engine.store import keep_nic_state, read_nic_state
+from nicpass.host.files import Files
+from nicpass.host.holders import find_vfio_user
+from nicpass.model.address import Address
+from nicpass.model.errors import StepError
+from nicpass.model.fact import Unknown
+from nicpass.model.plan import NicState
+
+
+@pytest.fixture
+def descriptors(tmp_path: Path) -> Path:
+    folder = tmp_path / "proc/4711/fd"
+    folder.mkdir(parents=True)
+    (folder / "0").symlink_to("/dev/null")
+    (tmp_path / "proc/self").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("target", "holder"),
+    [("/dev/vfio/10", 4711), ("/dev/vfio/11", None), ("/dev/vfio/devices/vfio0", 4711), ("/dev/vfio/vfio", None)],
+)
+def test_the_group_or_a_device_of_the_newer_way(
+    tmp_path: Path, descriptors: Path, target: str, holder: int | None
+) -> None:
+    (descriptors / "7").symlink_to(target)
+    assert find_vfio_user(Files(str(tmp_path)), 10) == holder
+
+
+def test_an_unknown_group_is_nobodys_by_the_old_way(tmp_path: Path, descriptors: Path) -> None:
+    (descriptors / "7").symlink_to("/dev/vfio/10")
+    assert find_vfio_user(Files(str(tmp_path)), Unknown("why")) is None
+
+
+def test_a_record_that_was_moved_is_not_taken_for_another_nics(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    keep_nic_state(files, NicState(address=Address("0000:01:00.0"), driver="igb"))
+    folder = tmp_path / "var/lib/nicpass/nics"
+    (folder / "0000:01:00.0.json").rename(folder / "0000:02:00.0.json")
+    with pytest.raises(StepError, match=r"is about 0000:01:00\.0"):
+        read_nic_state(files, Address("0000:02:00.0"))
