@@ -13,7 +13,7 @@ help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
 	@echo 'make test       formatting, lint, types, unit tests, lab tests (about half an hour without KVM)'
 	@echo 'make test-fast  all of that but the lab (under a minute)'
-	@echo 'make test-full  make test, and the long lab tests'
+	@echo 'make test-full  make test, and make bench with its targets'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
 	@echo 'make format     format the code'
@@ -22,7 +22,7 @@ demo: $(STAMP) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
 test: test-fast lab-packages
-	$(RUN)/pytest tests/lab -m 'lab and not slow' $(PYTEST_ARGS)
+	$(RUN)/pytest tests/lab $(PYTEST_ARGS)
 
 test-fast: $(STAMP)
 	$(RUN)/ruff format --check .
@@ -30,8 +30,7 @@ test-fast: $(STAMP)
 	$(RUN)/mypy
 	$(RUN)/pytest tests/unit -n auto -q $(PYTEST_ARGS)
 
-test-full: test
-	$(RUN)/pytest tests/lab -m slow $(PYTEST_ARGS)
+test-full: test bench
 
 lab-shell: $(STAMP) lab-packages
 	$(RUN)/python -m lab shell
