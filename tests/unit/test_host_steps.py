@@ -18,7 +18,7 @@ from nicpass.host.files import Files
 from nicpass.host.processes import Completed, Processes
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
-from nicpass.model.host import IpAddress, Link, Network, Route
+from nicpass.model.host import IpAddress, Link, Network, Route, VfSettings
 from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, TakeNic
 from tests.support.hosts import address, link, network, nic, ready_host, route
 
@@ -296,3 +296,11 @@ class TestNumvfs:
     def test_fewer_than_promised_is_seen(self, kernel: FakeKernel) -> None:
         with pytest.raises(StepError, match="has 0 VFs"):
             handler_of(SetNumvfs, kernel).verify(SetNumvfs(address=NIC, before=0, after=4))
+
+
+@pytest.mark.parametrize(("vf", "another"), [(None, True), (VfSettings(vf_index=0, mac="52:54:00:00:00:01"), False)])
+def test_another_card_is_known_by_its_burnt_in_mac_and_a_vf_has_none(vf: VfSettings | None, another: bool) -> None:
+    was, now = (Link(name="eth1", permanent_mac=f"52:54:00:00:00:0{digit}") for digit in (1, 2))
+    state = NicState(address=NIC, driver="igb", vf=vf)
+    assert host_steps._is_another_card(state, was, now) is another
+    assert not host_steps._is_another_card(state, was, was)

@@ -371,6 +371,15 @@ class TestDetach:
         assert back.state == observe_state(host.pci[1], HostIndex(host))
         assert "10.0.0.5/24" in plan.notes[0]
 
+    def test_a_tentative_address_is_one_that_is_not_there_yet(self, tmp_path: Path) -> None:
+        net = network(link("eth1", up=True), address("eth1", "fe80::1/64", scope="link"))
+        host = ready_host(net=net).read(tmp_path)
+        before = observe_state(host.pci[1], HostIndex(host))
+        after = msgspec.structs.replace(
+            before, addresses=(msgspec.structs.replace(before.addresses[0], tentative=True),)
+        )
+        assert [field.field for field in differences(before, after)] == ["addresses"]
+
     def test_what_stays_on_vfio_is_not_said_to_be_given_back(self, tmp_path: Path) -> None:
         tree = ready_host(nic(NIC, driver="vfio-pci"), vms=(Vm(name="guest", devices=hostdev_xml(NIC, managed="no")),))
         plan = plan_detach(tree.read(tmp_path), DetachRequest(vm="guest", nic=NIC), None)

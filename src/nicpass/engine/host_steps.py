@@ -122,7 +122,7 @@ class HostSteps:
         self._settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
-            if None not in (link.permanent_mac, now.permanent_mac) and link.permanent_mac != now.permanent_mac:
+            if _is_another_card(state, link, now):
                 raise StepError(f"Another card stands at {state.address} now: its MAC is {now.permanent_mac}.")
             with Interface(now.name) as interface:
                 interface.restore(link, now)
@@ -175,6 +175,12 @@ _SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
 def _follows(route: Route) -> bool:
     """Also a route of several hops: written from one NIC's side it would replace the hops of the others."""
     return route.protocol in _SELF_MADE or route.multipath
+
+
+def _is_another_card(state: NicState, link: Link, now: Link) -> bool:
+    """By the MAC that is burnt in. That of a VF is no such thing: it is what the PF has given it last."""
+    known_macs = None not in (link.permanent_mac, now.permanent_mac)
+    return state.vf is None and known_macs and link.permanent_mac != now.permanent_mac
 
 
 def _comes_by_itself(address: IpAddress) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _IFF_UP = 0x1  # linux/if.h
+_IFA_F_TENTATIVE = 0x40
 _IFA_F_PERMANENT = 0x80  # linux/if_addr.h: without it the address has a lifetime
 # linux/rtnetlink.h: enum rt_scope_t
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
@@ -108,6 +109,7 @@ def _address_of(message: Message, names: dict[int, str]) -> IpAddress:
         label=message.get_attr("IFA_LABEL"),
         prefix_length=message["prefixlen"],
         scope=_SCOPES.get(message["scope"], str(message["scope"])),
+        tentative=bool(flags & _IFA_F_TENTATIVE),
         dynamic=not flags & _IFA_F_PERMANENT,
     )
 

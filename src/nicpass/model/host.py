@@ -89,6 +89,8 @@ class IpAddress(msgspec.Struct, frozen=True, kw_only=True):
     """The other end of a point-to-point link."""
     broadcast: str | None = None
     label: str | None = None
+    tentative: bool = False
+    """Nobody else must have it, and that is still being asked (RFC 4862, 5.4)."""
     dynamic: bool = False
     """It has a lifetime: DHCP or a router advertisement gave it."""
 

@@ -110,8 +110,10 @@ def _state_to_restore(
         )
     if kept is None:
         return now, ("nicpass did not attach it: what it was before is not known, so it is left as it is.",)
-    gained = [a.text for a in now.addresses if a not in kept.addresses and not a.comes_with_link and not a.dynamic]
-    gained += [describe_route(r) for r in now.routes if r not in kept.routes and r.protocol != "kernel"]
+    had = {a.text for a in kept.addresses} | {describe_route(r) for r in kept.routes}
+    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic]
+    has += [describe_route(r) for r in now.routes if r.protocol != "kernel"]
+    gained = [text for text in has if text not in had]
     if gained:
         # The host has come to use it since; going back to the record would cut that off.
         return now, (f"The host uses it by now ({', '.join(gained)}), so it is left as it is.",)

@@ -89,7 +89,9 @@ def _vf_text(vf: VfSettings | None) -> str:
 
 
 def _address_text(addresses: tuple[IpAddress, ...]) -> str:
-    return ", ".join(sorted(address.text for address in addresses)) or "none"
+    """A tentative address is not there yet."""
+    texts = (f"{address.text}{' (tentative)' if address.tentative else ''}" for address in addresses)
+    return ", ".join(sorted(texts)) or "none"
 
 
 def _route_text(routes: tuple[Route, ...]) -> str:
