@@ -312,3 +312,13 @@ def test_the_reader_of_our_output_may_go_away(tmp_path: Path) -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_what_a_snapshot_holds_is_no_shell_code(cli: Cli, tmp_path: Path) -> None:
+    """Its lines are pasted by an administrator, and the snapshot may come from anywhere."""
+    net = network(link("eth1", up=True), address("eth1", "10.0.0.5/24"), route("eth1", "$(reboot)"))
+    host = ready_host(net=net, vms=(Vm(name="guest", devices=hostdev_xml(NIC)),)).read(tmp_path / "tree")
+    path = tmp_path / "host.json"
+    path.write_bytes(msgspec.json.encode(host))
+    told = cli("detach", "guest", NIC, "--dry-run=shell", "--snapshot", str(path))
+    assert "ip route replace '$(reboot)'" in told.output

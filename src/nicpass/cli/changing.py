@@ -101,7 +101,8 @@ def _show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
         say_json(plan)
     elif arguments.dry_run == "shell":
         for step in plan.steps:
-            for line in (f"# {describe_step(step)}", *render_shell(step)):
+            # On one line, whatever a snapshot from elsewhere has for names: these lines are to be pasted.
+            for line in (f"# {' '.join(describe_step(step).split())}", *render_shell(step)):
                 say(line)
     else:
         say(f"{plan.summary}{':' if plan.steps else '.'}")

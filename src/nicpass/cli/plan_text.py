@@ -102,12 +102,12 @@ def _shell_link(link: Link, state: NicState) -> list[str]:
     name = shlex.quote(link.name)
     lines = [f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}"]
     lines += [
-        f"ip address replace {address.text} dev {name}"
+        f"ip address replace {shlex.quote(address.text)} dev {name}"
         for address in state.addresses
         if address.netdev == link.name and not address.comes_with_link
     ]
     lines += [
-        f"ip route replace {describe_route(route)}"
+        f"ip route replace {shlex.join(describe_route(route).split())}"
         for route in state.routes
         if route.netdev == link.name and route.protocol != "kernel"
     ]

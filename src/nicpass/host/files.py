@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # ENODEV, ENXIO: the device went away between open and read; it is absent now.
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
@@ -38,40 +38,29 @@ class Files:
         return self.root + path
 
     def read_bytes(self, path: str) -> Fact[bytes]:
-        """The whole content. By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
-        try:
-            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            return _fact_of(error, path)
-        try:
-            content = os.read(descriptor, _CHUNK)
-            # Until the empty read: files of /proc come in pieces of a page, however much was asked for.
-            while more := os.read(descriptor, _CHUNK):
-                content += more
-        except OSError as error:
-            return _fact_of(error, path)
-        finally:
-            os.close(descriptor)
-        return content
+        """The whole content."""
+        return self._read(path, _read_to_end)
 
     def read_text(self, path: str) -> Fact[str]:
         """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
-        content = self.read_bytes(path)
-        return content.decode("utf-8", "backslashreplace").strip() if isinstance(content, bytes) else content
+        return _decode(self.read_bytes(path))
 
     def read_attribute(self, path: str) -> Fact[str]:
         """The text of an attribute of sysfs, which comes whole in one read(2) (filesystems/sysfs.rst)."""
+        return _decode(self._read(path, _read_once))
+
+    def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
+        """By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
         try:
             descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             return _fact_of(error, path)
         try:
-            content = os.read(descriptor, _CHUNK)
+            return how(descriptor)
         except OSError as error:
             return _fact_of(error, path)
         finally:
             os.close(descriptor)
-        return content.decode("utf-8", "backslashreplace").strip()
 
     def read_int(self, path: str) -> Fact[int]:
         """A number of an attribute, decimal or `0x` hexadecimal; what is neither is unknown, not zero."""
@@ -194,6 +183,22 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read_once(descriptor: int) -> bytes:
+    return os.read(descriptor, _CHUNK)
+
+
+def _read_to_end(descriptor: int) -> bytes:
+    """Until the empty read: files of /proc come in pieces of a page, however much was asked for."""
+    content = os.read(descriptor, _CHUNK)
+    while more := os.read(descriptor, _CHUNK):
+        content += more
+    return content
+
+
+def _decode(content: Fact[bytes]) -> Fact[str]:
+    return content.decode("utf-8", "backslashreplace").strip() if isinstance(content, bytes) else content
 
 
 def _fact_of(error: OSError, path: str) -> Unknown | None:

@@ -2,7 +2,7 @@
 """libvirt: its VMs, and the steps that change them, through its own library and its system daemon.
 
 With `managed='yes'` libvirt itself takes the NIC from its driver when the VM starts and gives it back when
-the VM stops (law 5: it owns the binding, so we write none).
+the VM stops (law 5: it owns the binding, so no lasting one is written).
 Source: https://libvirt.org/html/libvirt-libvirt-domain.html
 """
 
