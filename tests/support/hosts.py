@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nicpass.model.host import IpAddress, Link, Network, Route
+from nicpass.model.network import IpAddress, Link, Network, Route
 from tests.support.trees import BLOCK, BRIDGE, NVME, Function, Tree, Vm, mac_of
 
 VM = Vm(name="guest")

@@ -17,7 +17,8 @@ import msgspec
 from nicpass.host.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
-from nicpass.model.host import Host, Link, Network
+from nicpass.model.host import Host
+from nicpass.model.network import Link, Network
 from tests.support.config_space import Identity, Sriov, build_config
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Unknown
-from nicpass.model.host import Host, PciFunction
+from nicpass.model.host import Host
+from nicpass.model.pci import PciFunction
 from nicpass.model.plan import AttachRequest
 from nicpass.planner.attach import plan_attach
 from tests.unit.conftest import CAPTURES

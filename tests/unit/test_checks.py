@@ -16,9 +16,13 @@ from nicpass.checks.platform import check_iommu, explain_iommu_off
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.usage import summarize_usage, walk_uppers
 from nicpass.model.address import Address
+from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.fact import Unknown
 from nicpass.model.finding import Finding
-from nicpass.model.host import Domain, DomainDevice, Host, Link, Network, PciFunction, Platform
+from nicpass.model.host import Host
+from nicpass.model.network import Link, Network
+from nicpass.model.pci import PciFunction
+from nicpass.model.platform import Platform
 from tests.support.hosts import (
     VM,
     address,

@@ -18,7 +18,7 @@ from nicpass.host.files import Files
 from nicpass.host.processes import Completed, Processes
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
-from nicpass.model.host import IpAddress, Link, Network, Route, VfSettings
+from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
 from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, TakeNic
 from tests.support.hosts import address, link, network, nic, ready_host, route
 

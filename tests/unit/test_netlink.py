@@ -9,7 +9,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from nicpass.host.netlink import _address_of, _vfs_of
 from nicpass.host.rtnetlink import Kind, Message, dump
-from nicpass.model.host import VfSettings
+from nicpass.model.network import VfSettings
 
 UNSUPPORTED = 0xFFFFFFFF
 """What a driver says of a switch that it does not have."""

@@ -12,6 +12,7 @@ import pytest
 from nicpass.checks.index import HostIndex
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.address import Address, derive_vf_mac
+from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import (
     BadInputError,
     ExitCode,
@@ -21,7 +22,8 @@ from nicpass.model.errors import (
     RefusedError,
 )
 from nicpass.model.fact import Unknown
-from nicpass.model.host import Domain, DomainDevice, Host, VfSettings
+from nicpass.model.host import Host
+from nicpass.model.network import VfSettings
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,

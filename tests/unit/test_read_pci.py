@@ -14,7 +14,7 @@ from nicpass.host.files import Files
 from nicpass.host.pci import read_function, read_pci
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
-from nicpass.model.host import PciFunction
+from nicpass.model.pci import PciFunction
 from tests.support.hosts import bridge, generate_functions, nic, nvme, pf_with_vfs, virtio_disk, virtio_nic
 from tests.support.trees import Function, Tree
 

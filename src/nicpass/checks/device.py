@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
-    from nicpass.model.host import PciFunction
+    from nicpass.model.pci import PciFunction
 
 
 def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -8,14 +8,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from nicpass.model.fact import known
-from nicpass.model.host import Link
+from nicpass.model.network import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.address import Address
+    from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
-    from nicpass.model.host import Domain, Host, IpAddress, PciFunction, Route
+    from nicpass.model.host import Host
+    from nicpass.model.network import IpAddress, Route
+    from nicpass.model.pci import PciFunction
 
 
 # Drivers in the kernel's tree that bind VFs only: they tell a VF where a capture lacks `physfn`.

@@ -11,7 +11,8 @@ from nicpass.model.fact import known
 if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
     from nicpass.model.address import Address
-    from nicpass.model.host import Host, PciFunction
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
 
 Kind = Literal["nic", "pf", "vf"]
 

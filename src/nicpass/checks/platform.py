@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.model.finding import Finding
-    from nicpass.model.host import Host, Platform
+    from nicpass.model.host import Host
+    from nicpass.model.platform import Platform
 
 _TABLES = "/sys/firmware/acpi/tables"
 _UNITS = "/sys/class/iommu"

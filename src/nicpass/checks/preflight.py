@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
-    from nicpass.model.host import Host, PciFunction
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
 
 NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = (
     check_owner,

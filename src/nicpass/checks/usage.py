@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
-    from nicpass.model.host import IpAddress, Link, PciFunction, Route
+    from nicpass.model.network import IpAddress, Link, Route
+    from nicpass.model.pci import PciFunction
 
 ARROW = " → "
 

@@ -23,7 +23,7 @@ from nicpass.planner.select import select_nic
 if TYPE_CHECKING:
     import argparse
 
-    from nicpass.model.host import PciFunction
+    from nicpass.model.pci import PciFunction
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 

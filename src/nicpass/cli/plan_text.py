@@ -22,7 +22,7 @@ from nicpass.model.plan import (
 )
 
 if TYPE_CHECKING:
-    from nicpass.model.host import Link
+    from nicpass.model.network import Link
     from nicpass.model.plan import DeviceSpec
 
 

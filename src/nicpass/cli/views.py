@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
     from nicpass.host.pci_ids import PciIds
     from nicpass.model.finding import Finding
-    from nicpass.model.host import PciFunction
+    from nicpass.model.pci import PciFunction
 
 
 class NetdevView(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from nicpass.host.files import Files
     from nicpass.host.processes import Processes
     from nicpass.model.address import Address
-    from nicpass.model.host import IpAddress, Link, PciFunction, Route
+    from nicpass.model.network import IpAddress, Link, Route
+    from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
 _BIND_SECONDS = 20.0

@@ -11,7 +11,7 @@ from nicpass.model.errors import StepError
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nicpass.model.host import IpAddress, Link, Route
+    from nicpass.model.network import IpAddress, Link, Route
 
 _SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # linux/rtnetlink.h: enum rt_scope_t
 _PROTOCOLS = {"redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nicpass.host.ethtool import read_driver_info
 from nicpass.host.rtnetlink import ADDRESSES, LINKS, ROUTES, Message, dump
 from nicpass.model.fact import Fact, Unknown
-from nicpass.model.host import IpAddress, Link, Network, Route, VfSettings
+from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ import msgspec
 
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown, known
-from nicpass.model.host import Link, Network
+from nicpass.model.network import Link, Network
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files

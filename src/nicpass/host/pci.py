@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.model.address import Address, parse_address, split_address
 from nicpass.model.fact import Fact, Unknown, known
-from nicpass.model.host import PciFunction
+from nicpass.model.pci import PciFunction
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Fact, Unknown, known
-from nicpass.model.host import Platform
+from nicpass.model.platform import Platform
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files

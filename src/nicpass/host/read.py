@@ -15,8 +15,8 @@ from nicpass.model.host import SCHEMA, Host
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
+    from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact, Unknown
-    from nicpass.model.host import Domain
 
 
 def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:

@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from nicpass.model.address import Address, parse_address, split_address
+from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import NicpassError
-from nicpass.model.host import Domain, DomainDevice
 
 if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec

@@ -14,9 +14,9 @@ from nicpass.checks.nics import on_vfio
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci import read_function
 from nicpass.hypervisor.domain_xml import build_device, find_device, parse_devices, parse_domain
+from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
-from nicpass.model.host import Domain
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
 
 if TYPE_CHECKING:

@@ -51,7 +51,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     meaning: str = ""
     mend: str = ""
-    """A command to paste, or the words of a firmware menu; empty where there is nothing to mend."""
+    """What mends it, in words: advice, or those of a firmware menu; empty where there is nothing to mend."""
+    command: str = ""
+    """Shell lines that mend it, to paste as root; empty where no command does."""
 
 
 def worst(findings: tuple[Finding, ...]) -> Severity | None:

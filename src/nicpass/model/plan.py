@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.host import IpAddress, Link, Route, VfSettings
+from nicpass.model.network import IpAddress, Link, Route, VfSettings
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):

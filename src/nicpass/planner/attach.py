@@ -29,8 +29,10 @@ from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
 
 if TYPE_CHECKING:
+    from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
-    from nicpass.model.host import Domain, Host, PciFunction
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
 _NO_MAC = "00:00:00:00:00:00"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nicpass.checks.index import HostIndex
-    from nicpass.model.host import IpAddress, Link, PciFunction, Route, VfSettings
+    from nicpass.model.network import IpAddress, Link, Route, VfSettings
+    from nicpass.model.pci import PciFunction
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:

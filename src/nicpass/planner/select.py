@@ -12,7 +12,8 @@ from nicpass.model.fact import known, value_or, why_unknown
 
 if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
-    from nicpass.model.host import Domain, PciFunction
+    from nicpass.model.domain import Domain
+    from nicpass.model.pci import PciFunction
 
 
 def select_nic(index: HostIndex, name: str) -> PciFunction:

@@ -15,7 +15,8 @@ from nicpass.model.plan import Plan, SetNumvfs, VfRequest
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
-    from nicpass.model.host import Host, PciFunction
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
 
 
 def plan_vf(host: Host, request: VfRequest) -> Plan:

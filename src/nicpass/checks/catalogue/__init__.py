@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every code that a finding can have: how grave, what it means, what mends it. `nicpass explain` reads it.
+
+Codes are part of the interface: they do not change their meaning, and a retired one is not used again.
+Each subject has a file of its own here, beside the checks of the same name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.checks.catalogue import device, group, leftovers, platform, usage
+from nicpass.model.finding import Evidence, Finding
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from nicpass.checks.catalogue.entry import Entry
+    from nicpass.model.address import Address
+
+CATALOGUE: dict[str, Entry] = {
+    code: entry for subject in (platform, usage, group, device, leftovers) for code, entry in subject.ENTRIES.items()
+}
+
+
+def make_finding(
+    code: str,
+    subject: Address | None = None,
+    evidence: tuple[tuple[str, object], ...] = (),
+    **facts: object,
+) -> Finding:
+    """A finding with its texts filled in. `evidence` is pairs of (where it was read, what stood there)."""
+    entry = CATALOGUE[code]
+    return Finding(
+        code=code,
+        severity=entry.severity,
+        subject=subject,
+        sentence=_(entry.sentence).format(**facts),
+        evidence=tuple(Evidence(source, str(value)) for source, value in evidence),
+        meaning=_(entry.meaning),
+        mend=_(entry.mend).format(**facts),
+        command=entry.command.format(**facts),
+    )
