@@ -22,6 +22,7 @@ from nicpass.host.firmware import read_firmware
 from nicpass.host.ivrs import decode_ivrs
 from nicpass.model.fact import Unknown
 from nicpass.model.firmware import DAMAGED, Andd, Dmar, Firmware, IvhdEntry, Ivrs, Rhsa, Scope
+from tests.fuzz import bound, tables
 from tests.fuzz.tables import fuzz, made_tables, try_table
 from tests.support import acpi
 from tests.unit.test_read_pci import DenyingFiles
@@ -312,6 +313,30 @@ def test_every_beginning_of_a_table_has_an_answer(table: bytes) -> None:
 
 def test_mutated_tables_have_an_answer() -> None:
     assert fuzz(1500, seed=20250101) == 1500
+
+
+def test_the_fuzzer_tells_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "decode_dmar", lambda table: table[500])
+    with pytest.raises(AssertionError, match=r"IndexError: .*[0-9a-f]{40}"):
+        fuzz(10, seed=1)
+
+
+def test_the_fuzzer_tells_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(_table: bytes) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(tables, "decode_ivrs", hang)
+    monkeypatch.setattr(bound, "SECONDS", 0.05)
+    with pytest.raises(AssertionError, match="hangs: [0-9a-f]{40}"):
+        fuzz(10, seed=1)
+
+
+def test_the_fuzzer_tells_an_answer_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = decode_dmar(acpi.dmar())
+    monkeypatch.setattr(tables, "decode_dmar", lambda _table: sound)
+    with pytest.raises(AssertionError):
+        fuzz(10, seed=1)
 
 
 @pytest.mark.spawns

@@ -205,6 +205,16 @@ class TestReservedMemory:
             f"DMAR, RMRR, {NIC}",
         ]
 
+    def test_a_companion_s_is_named_as_such(self, tmp_path: Path) -> None:
+        functions = (*SWITCH, nic("0000:03:00.1", "eth2", under="0000:02:04.0"))
+        regions = {10: "0x000000007d000000 0x000000007d000fff direct\n"}
+        index = index_of(
+            tmp_path, acpi.drhd(include_pci_all=True), self.RMRR, functions=functions, reserved_regions=regions
+        )
+        findings = check_nic(function_of(index, "0000:03:00.1"), index)
+        evidence = next(finding.evidence for finding in findings if finding.code == "RESERVED_REGION")
+        assert [each.source for each in evidence][1:] == [f"DMAR, RMRR, {NIC}"]
+
     def test_a_bridge_s_is_everything_s_below_it(self, tmp_path: Path) -> None:
         rmrr = acpi.pack_rmrr(0x7D000000, 0x7D000FFF, scope(((1, 0),), kind=SUB_HIERARCHY))
         index = index_of(tmp_path, acpi.drhd(include_pci_all=True), rmrr)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.checks.index import HostIndex
+    from nicpass.checks.scopes import Reservation
     from nicpass.model.finding import Finding
     from nicpass.model.firmware import Dmar, Firmware, Ivrs
     from nicpass.model.host import Host
@@ -61,20 +62,21 @@ def _check_dmar_flags(dmar: Dmar) -> Iterator[Finding]:
 def check_reserved(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Memory that must stay mapped for it: the kernel's word counts, the table's where the kernel's is not known."""
     group = index.group_facts.get(function.iommu_group) if known(function.iommu_group) else None
-    regions = group.reserved_regions if group is not None else None
-    reserved = [each for each in index.scopes.reservations_of(function) if not each.is_relaxable]
-    from_table = tuple((each.source, f"{each.start}-{each.end}") for each in reserved)
-    if known(regions):
-        direct = ", ".join(f"{region.start}-{region.end}" for region in regions if region.type == "direct")
+    if group is not None and known(group.reserved_regions):
+        direct = ", ".join(f"{each.start}-{each.end}" for each in group.reserved_regions if each.type == "direct")
         if direct:
-            path = f"{_GROUPS}/{function.iommu_group}/reserved_regions"
-            evidence = ((path, f"direct {direct}"), *from_table)
+            path, table = f"{_GROUPS}/{group.number}/reserved_regions", index.scopes.reservations_of_group(group.number)
+            evidence = ((path, f"direct {direct}"), *_table_evidence(table))
             yield make_finding("RESERVED_REGION", function.address, evidence, nic=label(function), regions=direct)
-    elif from_table:
-        listed = ", ".join(dict.fromkeys(value for _, value in from_table))
-        yield make_finding(
-            "RESERVED_REGION_FIRMWARE", function.address, from_table, nic=label(function), regions=listed
-        )
+    elif table_evidence := _table_evidence(index.scopes.reservations_of(function)):
+        regions = ", ".join(dict.fromkeys(value for _, value in table_evidence))
+        nic = label(function)
+        yield make_finding("RESERVED_REGION_FIRMWARE", function.address, table_evidence, nic=nic, regions=regions)
+
+
+def _table_evidence(reservations: list[Reservation]) -> tuple[tuple[str, str], ...]:
+    """What the kernel gives up for a VM is none."""
+    return tuple((each.source, f"{each.start}-{each.end}") for each in reservations if not each.is_relaxable)
 
 
 def check_unit(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ class ScopeIndex:
     def __init__(self, index: HostIndex) -> None:
         self.index = index
         self.firmware = index.host.firmware
+        self._group_reservations: dict[int, list[Reservation]] = {}
 
     def resolve(self, scope: Scope, segment: int) -> Fact[Address]:
         """The function that a scope names; None if the host has none there, Unknown if that cannot be told."""
@@ -174,6 +175,13 @@ class ScopeIndex:
     def reservations_of(self, function: PciFunction) -> list[Reservation]:
         """Memory that the tables reserve for it, each record by itself."""
         return [*self._intel_reservations(function), *self._amd_reservations(function)]
+
+    def reservations_of_group(self, group: int) -> list[Reservation]:
+        """Those of all members of an IOMMU group, each once."""
+        if group not in self._group_reservations:
+            each = (found for member in self.index.groups.get(group, ()) for found in self.reservations_of(member))
+            self._group_reservations[group] = list(dict.fromkeys(each))
+        return self._group_reservations[group]
 
     def _intel_reservations(self, function: PciFunction) -> Iterator[Reservation]:
         """RMRRs that name it or a bridge above it. One that names a PF is not for its VFs."""

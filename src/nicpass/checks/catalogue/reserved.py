@@ -15,7 +15,7 @@ _WAYS_OUT = (
 ENTRIES: dict[str, Entry] = {
     "RESERVED_REGION": Entry(
         severity=Severity.IMPOSSIBLE,
-        sentence="{nic} must reach memory that the firmware keeps for it at all times: {regions}.",
+        sentence="The IOMMU group of {nic} must reach memory that the firmware keeps for it at all times: {regions}.",
         meaning="The kernel gives no device to a VM whose reserved memory would no longer be mapped.",
         background="Firmware can demand that a device always reaches a piece of memory under its own address: an "
         "RMRR in Intel's DMAR table, an IVMD in AMD's IVRS table. Management controllers and their NICs use it, "
