@@ -12,6 +12,7 @@ from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
 from nicpass.model.errors import BadInputError
 from nicpass.model.host import SCHEMA, Host
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
@@ -34,10 +35,18 @@ def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
     Raises:
         BadInputError: it is not there, not readable, or not such a file.
     """
-    hint = "Make one with: nicpass snapshot > host.json"
+    hint = _("Make one with: nicpass snapshot > host.json")
     if not isinstance(content, bytes):
-        raise BadInputError(f"The snapshot cannot be read: {content.unknown if content else f'absent: {path}'}.", hint)
+        raise BadInputError(
+            _("The snapshot cannot be read: {reason}.").format(
+                reason=content.unknown if content else f"absent: {path}"
+            ),
+            hint,
+        )
     try:
         return msgspec.json.decode(content, type=Host)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path} is not a snapshot of schema {SCHEMA}: {error}.", hint) from None
+        raise BadInputError(
+            _("{path} is not a snapshot of schema {schema}: {error}.").format(path=path, schema=SCHEMA, error=error),
+            hint,
+        ) from None
