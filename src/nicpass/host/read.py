@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.firmware import read_firmware
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
@@ -26,7 +27,13 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
     Raises:
         BadInputError: a file of a capture is damaged.
     """
-    return Host(pci=read_pci(files), platform=read_platform(files), network=read_network(files), domains=domains)
+    return Host(
+        pci=read_pci(files),
+        platform=read_platform(files),
+        firmware=read_firmware(files),
+        network=read_network(files),
+        domains=domains,
+    )
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:

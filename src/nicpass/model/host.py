@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
+from nicpass.model.firmware import Firmware
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
@@ -22,5 +23,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["nicpass.host/1"] = SCHEMA
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
+    firmware: Firmware = Firmware()
     network: Network = Network()
     domains: Fact[tuple[Domain, ...]] = None
