@@ -15,7 +15,6 @@ from nicpass.model.config_space import (
     Acs,
     AcsControl,
     Ari,
-    Ats,
     ConfigSpace,
     Msi,
     Msix,
@@ -307,8 +306,8 @@ def _acs_controls(bits: int) -> tuple[AcsControl, ...]:
     return tuple(name for number, name in enumerate(_ACS_CONTROLS) if bits >> number & 1)
 
 
-def _decode_ats(body: bytes) -> Ats:
-    return Ats(enabled=bool(body[7] & 0x80))
+def _decode_ats(body: bytes) -> bool:
+    return bool(body[7] & 0x80)
 
 
 def _decode_pri(body: bytes) -> bool:

@@ -29,6 +29,10 @@ _ROM, _FIRST_VF_BAR, _AFTER_VF_BARS = 6, 7, 13
 # linux/ioport.h
 _IORESOURCE_IO, _IORESOURCE_PREFETCH, _IORESOURCE_MEM_64, _IORESOURCE_UNSET = 0x100, 0x2000, 0x100000, 0x20000000
 
+# A thousand VFs of a card have one such answer, and it is their PF's.
+_IS_VF = Unknown("not read: it is a VF, see its PF")
+_OF_A_VF = dict.fromkeys(("bars", "vf_bars", "rom_size", "d3cold_allowed", "power_state", "runtime_pm"), _IS_VF)
+
 
 class Attributes(Protocol):
     """One function's folder, as `pci` has listed it."""
@@ -66,12 +70,16 @@ def _slot_of(function: PciFunction) -> str:
 
 def read_details(attributes: Attributes) -> dict[str, Any]:
     """The fields of a PciFunction that are left out at first."""
-    resources = parse_resources(attributes.text("resource"))
     config = read_config(attributes.files, f"{attributes.folder}/config") if "config" in attributes.names else None
+    link = None if known(config) and known(config.pcie) else _read_link(attributes)
+    details = {"config": config, "sysfs_link": link}
+    return details | (_OF_A_VF if "physfn" in attributes.names else _read_resources_and_power(attributes))
+
+
+def _read_resources_and_power(attributes: Attributes) -> dict[str, Any]:
+    resources = parse_resources(attributes.text("resource"))
     allowed = attributes.number("d3cold_allowed")
     return {
-        "config": config,
-        "sysfs_link": None if known(config) and known(config.pcie) else _read_link(attributes),
         "bars": _pick(resources, 0, _ROM),
         "vf_bars": _pick(resources, _FIRST_VF_BAR, _AFTER_VF_BARS) if "sriov_totalvfs" in attributes.names else None,
         "rom_size": _rom_size(resources),

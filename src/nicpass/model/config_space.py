@@ -8,11 +8,11 @@ nobody could look: an unprivileged reader gets 64 bytes, which hold none of them
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from nicpass.model.fact import Fact
+from nicpass.model.fact import Fact, StructFact, settle_struct_facts
 
 PortType = Literal[
     "endpoint",
@@ -125,10 +125,22 @@ class Acs(msgspec.Struct, frozen=True, kw_only=True):
     enabled: tuple[AcsControl, ...] = ()
 
 
-class Ats(msgspec.Struct, frozen=True, kw_only=True):
-    """Address Translation Services: the function may cache the IOMMU's translations."""
-
-    enabled: bool
+if TYPE_CHECKING:
+    PmFact: TypeAlias = Fact[PowerManagement]
+    MsiFact: TypeAlias = Fact[Msi]
+    MsixFact: TypeAlias = Fact[Msix]
+    PcieFact: TypeAlias = Fact[Pcie]
+    SriovFact: TypeAlias = Fact[Sriov]
+    AriFact: TypeAlias = Fact[Ari]
+    AcsFact: TypeAlias = Fact[Acs]
+else:
+    PmFact = Annotated[Any, StructFact(PowerManagement)]
+    MsiFact = Annotated[Any, StructFact(Msi)]
+    MsixFact = Annotated[Any, StructFact(Msix)]
+    PcieFact = Annotated[Any, StructFact(Pcie)]
+    SriovFact = Annotated[Any, StructFact(Sriov)]
+    AriFact = Annotated[Any, StructFact(Ari)]
+    AcsFact = Annotated[Any, StructFact(Acs)]
 
 
 class ConfigSpace(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,16 +160,17 @@ class ConfigSpace(msgspec.Struct, frozen=True, kw_only=True):
     """1 to 4: INTA to INTD; 0: none."""
     secondary_bus: int | None = None
     subordinate_bus: int | None = None
-    pm: Fact[PowerManagement] = None
-    msi: Fact[Msi] = None
-    msix: Fact[Msix] = None
-    pcie: Fact[Pcie] = None
+    pm: PmFact = None
+    msi: MsiFact = None
+    msix: MsixFact = None
+    pcie: PcieFact = None
     af_flr: Fact[bool] = None
     """Advanced Features, which conventional functions have: whether it can do FLR."""
-    sriov: Fact[Sriov] = None
-    ari: Fact[Ari] = None
-    acs: Fact[Acs] = None
-    ats: Fact[Ats] = None
+    sriov: SriovFact = None
+    ari: AriFact = None
+    acs: AcsFact = None
+    ats: Fact[bool] = None
+    """Address Translation Services, by which it caches the IOMMU's translations: whether they are switched on."""
     pri: Fact[bool] = None
     """Page Request Interface: whether it is switched on."""
     pasid: Fact[bool] = None
@@ -166,3 +179,6 @@ class ConfigSpace(msgspec.Struct, frozen=True, kw_only=True):
     """EUI-64, as `lspci` writes it: `a0-36-9f-ff-ff-12-34-56`."""
     problems: tuple[str, ...] = ()
     """What is damaged; a capability that this hides is unknown."""
+
+    def __post_init__(self) -> None:
+        settle_struct_facts(self, pm=PowerManagement, msi=Msi, msix=Msix, pcie=Pcie, sriov=Sriov, ari=Ari, acs=Acs)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
 import msgspec
 
 from nicpass.model.address import Address, parse_address
 from nicpass.model.config_space import ConfigSpace, PcieLink
-from nicpass.model.fact import Fact, Unknown
+from nicpass.model.fact import Fact, StructFact, Unknown, settle_struct_facts
 
 NOT_READ = Unknown("not read: no network controller depends on it")
 
@@ -24,6 +26,14 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     is_64bit: bool = False
     prefetchable: bool = False
     assigned: bool = True
+
+
+if TYPE_CHECKING:
+    ConfigFact: TypeAlias = Fact[ConfigSpace]
+    LinkFact: TypeAlias = Fact[PcieLink]
+else:
+    ConfigFact = Annotated[Any, StructFact(ConfigSpace)]
+    LinkFact = Annotated[Any, StructFact(PcieLink)]
 
 
 class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +61,8 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     """The VFs of this PF; the place in the tuple is the VF's index."""
     netdevs: Fact[tuple[str, ...]] = None
     block_devices: tuple[str, ...] = ()
-    config: Fact[ConfigSpace] = NOT_READ
-    sysfs_link: Fact[PcieLink] = NOT_READ
+    config: ConfigFact = NOT_READ
+    sysfs_link: LinkFact = NOT_READ
     """Its PCIe link as sysfs tells it; asked for only where `config` does not show it."""
     bars: Fact[tuple[Bar, ...]] = NOT_READ
     vf_bars: Fact[tuple[Bar, ...]] = NOT_READ
@@ -70,3 +80,4 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
         """A snapshot comes from elsewhere, and addresses are printed into lines to paste."""
         if parse_address(self.address) != self.address:
             raise ValueError(f"not a PCI address: {self.address!r}")
+        settle_struct_facts(self, config=ConfigSpace, sysfs_link=PcieLink)
