@@ -21,6 +21,8 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """Built once a run, in the language of that run."""
+    # argparse has its own words ("usage", "options"), marked for gettext, and no way to tell it where to look.
+    setattr(argparse, "_", _)  # noqa: B010
     parser = Parser(
         prog="nicpass",
         description=_("Hand a physical NIC to a virtual machine, exclusively, and get it back."),
