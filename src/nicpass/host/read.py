@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.class_devices import read_class_devices
+from nicpass.host.leftovers import read_leftovers
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
@@ -25,7 +27,15 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
     Raises:
         BadInputError: a file of a capture is damaged.
     """
-    return Host(pci=read_pci(files), platform=read_platform(files), network=read_network(files), domains=domains)
+    pci, platform = read_pci(files), read_platform(files)
+    return Host(
+        pci=pci,
+        platform=platform,
+        network=read_network(files),
+        class_devices=read_class_devices(files),
+        leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
+        domains=domains,
+    )
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:

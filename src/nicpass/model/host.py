@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
+from nicpass.model.leftovers import Leftovers
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
@@ -23,4 +25,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
     network: Network = Network()
+    class_devices: Fact[tuple[ClassDevice, ...]] = None
+    """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
+    leftovers: Leftovers = Leftovers()
     domains: Fact[tuple[Domain, ...]] = None
