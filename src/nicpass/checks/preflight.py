@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nicpass.checks.index import HostIndex
+    from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
@@ -27,6 +28,9 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
 )
 """To add one: write it in the file of its subject, name its codes in the catalogue, list it here."""
 
+VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], ...] = ()
+"""The same for a NIC together with the VM that shall have it."""
+
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
@@ -36,3 +40,8 @@ def check_host(host: Host) -> tuple[Finding, ...]:
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
     """What is true of one NIC, apart from the host's own findings."""
     return tuple(finding for check in NIC_CHECKS for finding in check(function, index))
+
+
+def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
+    """What is true of this NIC in this VM, apart from what is true of the NIC in any."""
+    return tuple(finding for check in VM_CHECKS for finding in check(function, domain, index))

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what the kernel has made of the IOMMU: its units, their width, the groups' domains, interrupt remapping."""
+"""Reads what the kernel has made of the IOMMU: its units, their width, interrupt remapping."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Fact, Unknown, known
@@ -26,7 +25,10 @@ _OF_A_DEVICE = re.compile(r"-[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 def read_tables(files: Files) -> Fact[tuple[str, ...]]:
     """Which IOMMU tables the firmware publishes."""
     names = files.list_directory(TABLES)
-    return tuple(table for table in IOMMU_TABLES if table in names) if known(names) else names
+    if not known(names):
+        return names
+    # Where there are several of one signature, the kernel numbers them: DMAR1, DMAR2.
+    return tuple(table for table in IOMMU_TABLES if table in names or f"{table}1" in names)
 
 
 def read_units(files: Files) -> Fact[tuple[str, ...]]:
@@ -53,16 +55,10 @@ def _parse_hexadecimal(text: str | Unknown, path: str) -> int | Unknown:
     return int(text, 16) if re.fullmatch("[0-9a-f]{1,16}", text) else Unknown(f"not hexadecimal: {path}")
 
 
-def read_groups(files: Files) -> tuple[Fact[int], Fact[tuple[tuple[str, int], ...]]]:
-    """(How many groups there are, how many of them have which default domain)."""
+def count_groups(files: Files) -> Fact[int]:
+    """How many groups there are; none where no IOMMU is in use."""
     names = files.list_directory(GROUPS)
-    if not known(names):
-        return names, names
-    types = [files.read_attribute(f"{GROUPS}/{name}/type") for name in names]
-    unknown = next((each for each in types if isinstance(each, Unknown)), None)
-    counted = Counter(each for each in types if isinstance(each, str))
-    # A kernel before 5.11 has no such file.
-    return len(names), unknown or tuple(sorted(counted.items())) or None
+    return len(names) if known(names) else names
 
 
 def read_interrupt_chips(files: Files) -> Fact[tuple[str, ...]]:

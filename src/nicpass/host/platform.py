@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from nicpass.host.iommu import read_capabilities, read_groups, read_interrupt_chips, read_tables, read_units
+from nicpass.host.iommu import count_groups, read_capabilities, read_interrupt_chips, read_tables, read_units
 from nicpass.host.kvm import read_kvm_device, try_kvm
 from nicpass.host.machine import (
     read_container,
@@ -37,7 +37,6 @@ def read_platform(files: Files) -> Platform:
     kernel = files.read_text("/proc/sys/kernel/osrelease")
     kvm = try_kvm(files)
     units = read_units(files)
-    groups, domain_types = read_groups(files)
     return Platform(
         hostname=files.read_text("/proc/sys/kernel/hostname"),
         kernel=kernel,
@@ -60,8 +59,7 @@ def read_platform(files: Files) -> Platform:
         iommu_tables=read_tables(files),
         iommu_units=units,
         iommu_capabilities=read_capabilities(files, units),
-        iommu_groups=groups,
-        iommu_domain_types=domain_types,
+        iommu_groups=count_groups(files),
         interrupt_chips=read_interrupt_chips(files),
         modules=read_modules(files, kernel),
         unsafe_interrupts=read_parameter(files, "vfio_iommu_type1", "allow_unsafe_interrupts"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from nicpass.model.address import Address, parse_address, split_address
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import NicpassError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec
@@ -58,7 +59,7 @@ def parse_domain(xml: str) -> Domain:
     root = _parse(xml)
     name, uuid = root.findtext("name"), root.findtext("uuid")
     if name is None or uuid is None:
-        raise NicpassError("A domain's XML lacks its name or UUID.")
+        raise NicpassError(_("A domain's XML lacks its name or UUID."))
     devices = tuple(device for element in _devices_of(root) if (device := _device_of(element)))
     return Domain(name=name, uuid=uuid, config_devices=devices)
 
@@ -77,7 +78,7 @@ def _parse(xml: str) -> ET.Element:
         # libvirt's own output and root's own files: entity expansion is not an attack from outside here.
         return ET.fromstring(xml)  # noqa: S314
     except ET.ParseError as error:
-        raise NicpassError(f"A domain's XML cannot be read: {error}.") from None
+        raise NicpassError(_("A domain's XML cannot be read: {error}.").format(error=error)) from None
 
 
 def _devices_of(domain: ET.Element) -> list[ET.Element]:

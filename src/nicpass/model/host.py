@@ -10,6 +10,7 @@ import msgspec
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
+from nicpass.model.firmware import Firmware
 from nicpass.model.leftovers import Leftovers
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
@@ -24,6 +25,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["nicpass.host/1"] = SCHEMA
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
+    firmware: Firmware = Firmware()
     network: Network = Network()
     class_devices: Fact[tuple[ClassDevice, ...]] = None
     """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""

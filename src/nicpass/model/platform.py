@@ -85,8 +85,6 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     iommu_capabilities: tuple[IommuCapability, ...] = ()
     """Of the VT-d units among them."""
     iommu_groups: Fact[int] = None
-    iommu_domain_types: Fact[tuple[tuple[str, int], ...]] = None
-    """How many groups have which default domain: `DMA`, `DMA-FQ`, `identity` (sysfs-kernel-iommu_groups)."""
     interrupt_chips: Fact[tuple[str, ...]] = None
     """Names of interrupt controllers in /proc/interrupts, the address of a device left off; `IR-` means remapped."""
     modules: Fact[tuple[Module, ...]] = None
