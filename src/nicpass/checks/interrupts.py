@@ -68,6 +68,9 @@ def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
 
 def _why_absent(host: Host, tables: tuple[str, ...]) -> str | None:
     """What rules it out for good on this hardware and firmware; None if nothing known does."""
+    dmar = host.firmware.dmar
+    if known(dmar) and not dmar.intr_remap:
+        return _("the firmware's DMAR table says that it lacks interrupt remapping")
     if tables == ("VIOT",) and known(host.platform.cpu_vendor):
         return _("virtio-iommu does not remap interrupts")
     return None

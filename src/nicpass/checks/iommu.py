@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from nicpass.boot.cmdline import parse_cmdline
@@ -164,8 +165,11 @@ def check_iommu_state(host: Host) -> Iterator[Finding]:
     platform = host.platform
     if count_groups(host) > 0:
         yield from _check_on_by_default(platform)
-        yield from _check_passthrough(platform)
+        yield from _check_passthrough(host)
     yield from _check_address_width(platform)
+    dmar = host.firmware.dmar
+    if known(dmar) and dmar.dma_ctrl_platform_opt_in:
+        yield make_finding("DMA_OPT_IN", evidence=((f"{_TABLES}/DMAR", f"flags {dmar.flags:#04x}"),))
     if platform.noiommu_mode is True:
         yield make_finding(
             "NOIOMMU_MODE", evidence=(("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"),)
@@ -181,18 +185,18 @@ def _check_on_by_default(platform: Platform) -> Iterator[Finding]:
         yield make_finding("IOMMU_ON_BY_DEFAULT", evidence=evidence)
 
 
-def _check_passthrough(platform: Platform) -> Iterator[Finding]:
-    """By the domains of the groups, which are the truth; else by the argument or the kernel's build."""
-    types = dict(platform.iommu_domain_types) if known(platform.iommu_domain_types) else None
-    argument = find_passthrough(arguments_of(platform))
-    shown = (f"{_GROUPS}/*/type", ", ".join(f"{name} {count}" for name, count in (types or {}).items()))
-    identity = (types or {}).get("identity", 0)
-    if argument is not None and (types is None or identity):
+def _check_passthrough(host: Host) -> Iterator[Finding]:
+    """By the domains of the groups, which are the truth; where the kernel does not show them, by the argument."""
+    types = Counter(group.type for group in value_or(host.iommu_groups, ()) if known(group.type))
+    argument = find_passthrough(arguments_of(host.platform))
+    shown = (f"{_GROUPS}/*/type", ", ".join(f"{name}: {count}" for name, count in sorted(types.items())))
+    identity = types["identity"]
+    if argument is not None and (not types or identity):
         reason = _("the kernel argument {argument}").format(argument=argument)
         yield make_finding("IOMMU_PASSTHROUGH", evidence=((CMDLINE, argument), shown), reason=reason)
-    elif identity and types is not None:
+    elif identity:
         reason = _("{identity} of {groups} groups have the domain type identity").format(
-            identity=identity, groups=sum(types.values())
+            identity=identity, groups=types.total()
         )
         yield make_finding("IOMMU_PASSTHROUGH", evidence=(shown,), reason=reason)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
+from nicpass.host.groups import read_groups
 from nicpass.host.leftovers import read_leftovers
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
@@ -34,6 +35,7 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
         pci=pci,
         platform=platform,
         firmware=read_firmware(files),
+        iommu_groups=read_groups(files),
         network=read_network(files),
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
