@@ -7,10 +7,12 @@ from typing import Literal
 
 import msgspec
 
+from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
 from nicpass.model.firmware import Firmware
 from nicpass.model.groups import IommuGroup
+from nicpass.model.leftovers import Leftovers
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
@@ -27,4 +29,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     firmware: Firmware = Firmware()
     iommu_groups: Fact[tuple[IommuGroup, ...]] = None
     network: Network = Network()
+    class_devices: Fact[tuple[ClassDevice, ...]] = None
+    """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
+    leftovers: Leftovers = Leftovers()
     domains: Fact[tuple[Domain, ...]] = None

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import device, group, leftovers, platform, usage
+from nicpass.checks.catalogue import (
+    device,
+    group,
+    interrupts,
+    iommu,
+    kernel,
+    kvm,
+    leftovers,
+    platform,
+    usage,
+)
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
 
@@ -17,8 +27,10 @@ if TYPE_CHECKING:
     from nicpass.checks.catalogue.entry import Entry
     from nicpass.model.address import Address
 
+_SUBJECTS = (platform, iommu, interrupts, kvm, kernel, usage, group, device, leftovers)
+
 CATALOGUE: dict[str, Entry] = {
-    code: entry for subject in (platform, usage, group, device, leftovers) for code, entry in subject.ENTRIES.items()
+    code: entry for subject in _SUBJECTS for code, entry in subject.ENTRIES.items()
 }
 
 
