@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.access import read_access
+from nicpass.host.memory import read_memory
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
@@ -25,7 +27,14 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
     Raises:
         BadInputError: a file of a capture is damaged.
     """
-    return Host(pci=read_pci(files), platform=read_platform(files), network=read_network(files), domains=domains)
+    return Host(
+        pci=read_pci(files),
+        platform=read_platform(files),
+        memory=read_memory(files),
+        access=read_access(files),
+        network=read_network(files),
+        domains=domains,
+    )
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:

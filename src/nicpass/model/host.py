@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from nicpass.model.access import Access
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
+from nicpass.model.memory import Memory
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
@@ -22,5 +24,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["nicpass.host/1"] = SCHEMA
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
+    memory: Memory = Memory()
+    access: Access = Access()
     network: Network = Network()
     domains: Fact[tuple[Domain, ...]] = None

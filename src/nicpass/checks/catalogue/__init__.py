@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.catalogue import device, group, leftovers, platform, usage
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from nicpass.checks.catalogue.entry import Entry
@@ -30,13 +31,15 @@ def make_finding(
 ) -> Finding:
     """A finding with its texts filled in. `evidence` is pairs of (where it was read, what stood there)."""
     entry = CATALOGUE[code]
+    # Words for people are made fit for a terminal; what goes into a command has been quoted by its check.
+    shown = {name: printable(str(fact)) for name, fact in facts.items()}
     return Finding(
         code=code,
         severity=entry.severity,
         subject=subject,
-        sentence=_(entry.sentence).format(**facts),
-        evidence=tuple(Evidence(source, str(value)) for source, value in evidence),
+        sentence=_(entry.sentence).format(**shown),
+        evidence=tuple(Evidence(printable(source), printable(str(value))) for source, value in evidence),
         meaning=_(entry.meaning),
-        mend=_(entry.mend).format(**facts),
+        mend=_(entry.mend).format(**shown),
         command=entry.command.format(**facts),
     )
