@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import device, group, leftovers, platform, usage
+from nicpass.checks.catalogue import device, group, leftovers, platform, security, usage, vm, vm_memory
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
 from nicpass.model.text import printable
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
 
 CATALOGUE: dict[str, Entry] = {
-    code: entry for subject in (platform, usage, group, device, leftovers) for code, entry in subject.ENTRIES.items()
+    code: entry
+    for subject in (platform, usage, group, device, leftovers, vm, vm_memory, security)
+    for code, entry in subject.ENTRIES.items()
 }
 
 
