@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from nicpass.checks.catalogue import CATALOGUE
-from nicpass.cli.checking import Report
+from nicpass.checks.verdict import Report
 from nicpass.cli.main import main
 from nicpass.cli.views import NicList
 from nicpass.model.host import Host

@@ -120,7 +120,7 @@ class DenyingFiles(Files):
         super().__init__(str(root))
         self.denied, self.code = endings, code
 
-    def read_bytes(self, path: str) -> bytes | Unknown | None:
+    def read_bytes(self, path: str, limit: int | None = None) -> bytes | Unknown | None:
         return self._answer(path) or super().read_bytes(path)
 
     def read_attribute(self, path: str) -> str | Unknown | None:

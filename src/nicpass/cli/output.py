@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.model.fact import Unknown
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,6 +51,21 @@ def say_json(value: object) -> None:
     say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> None:
+    """A paragraph, folded at the width of a terminal; in a pipe one line, for programs to find. `first` leads it."""
+    lead = indent if first is None else first
+    if not sys.stdout.isatty():
+        say(f"{lead}{' '.join(text.split())}")
+        return
+    from rich.console import Console  # it knows how wide a Chinese character is
+    from rich.text import Text
+
+    console = Console()
+    folded = Text(" ".join(text.split())).wrap(console, max(20, console.width - len(indent)))
+    for number, line in enumerate(folded):
+        say(f"{indent if number else lead}{line.plain.rstrip()}")
+
+
 def say_error(error: NicpassError, *, as_json: bool) -> None:
     """The sentence and the hint to stderr; with --json the whole error to stdout, where the result would be."""
     if as_json:
@@ -59,9 +75,9 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
     sys.stderr.write(f"nicpass: {error.sentence}\n")
     for finding in error.findings:
         if finding.sentence not in error.sentence:
-            sys.stderr.write(f"  also: {finding.sentence}\n")
+            sys.stderr.write(f"  {_('also: {sentence}').format(sentence=finding.sentence)}\n")
     if error.hint:
-        sys.stderr.write(f"  hint: {error.hint}\n")
+        sys.stderr.write(f"  {_('hint: {hint}').format(hint=error.hint)}\n")
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

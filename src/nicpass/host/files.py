@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +39,9 @@ class Files:
         """Where `path` really lies."""
         return self.root + path
 
-    def read_bytes(self, path: str) -> Fact[bytes]:
-        """The whole content."""
-        return self._read(path, _read_to_end)
+    def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
+        """The whole content, or its first `limit` bytes."""
+        return self._read(path, _read_to_end if limit is None else functools.partial(_read_to_end, limit=limit))
 
     def read_text(self, path: str) -> Fact[str]:
         """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
@@ -196,10 +198,10 @@ def _read_once(descriptor: int) -> bytes:
     return os.read(descriptor, _CHUNK)
 
 
-def _read_to_end(descriptor: int) -> bytes:
+def _read_to_end(descriptor: int, limit: int = sys.maxsize) -> bytes:
     """Until the empty read: files of /proc come in pieces of a page, however much was asked for."""
-    content = os.read(descriptor, _CHUNK)
-    while more := os.read(descriptor, _CHUNK):
+    content = os.read(descriptor, min(_CHUNK, limit))
+    while more := os.read(descriptor, min(_CHUNK, limit - len(content))):
         content += more
     return content
 

@@ -63,7 +63,8 @@ def _read_tables(files: Files) -> Fact[tuple[str, ...]]:
     names = files.list_directory(TABLES)
     if not known(names):
         return names
-    return tuple(table for table in IOMMU_TABLES if table in names)
+    # Where there are several of one signature, the kernel numbers them: DMAR1, DMAR2.
+    return tuple(table for table in IOMMU_TABLES if table in names or f"{table}1" in names)
 
 
 def _read_loaded_modules(files: Files) -> Fact[tuple[str, ...]]:

@@ -15,6 +15,7 @@ from nicpass.hypervisor.xml_values import attribute_of, is_on, parse_hex, parse_
 from nicpass.model.address import Address, parse_address, split_address
 from nicpass.model.domain import Definition, Domain, DomainDevice
 from nicpass.model.errors import NicpassError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec
@@ -70,7 +71,7 @@ def parse_domain(xml: str) -> Domain:
     root = parse_xml(xml)
     name, uuid = root.findtext("name"), root.findtext("uuid")
     if root.tag != "domain" or not name or not uuid:
-        raise NicpassError("A domain's XML lacks its name or UUID.")
+        raise NicpassError(_("A domain's XML lacks its name or UUID."))
     return Domain(name=name, uuid=uuid, config_devices=_devices_in(root), config=parse_definition(root))
 
 

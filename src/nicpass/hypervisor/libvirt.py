@@ -19,6 +19,7 @@ from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domai
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.language import _
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
 
 if TYPE_CHECKING:
@@ -66,14 +67,15 @@ def connect(*, writing: bool) -> Connection:
         libvirt = _library()
     except ImportError:
         raise ImpossibleError(
-            "The Python binding of libvirt is not installed.",
-            "apt install python3-libvirt, or dnf; and install nicpass with pipx install --system-site-packages.",
+            _("The Python binding of libvirt is not installed."),
+            _("apt install python3-libvirt, or dnf; and install nicpass with pipx install --system-site-packages."),
         ) from None
     try:
         return libvirt.open(URI) if writing else libvirt.openReadOnly(URI)
     except libvirt.libvirtError as error:
         raise ImpossibleError(
-            f"libvirt does not answer: {error.get_error_message()}.", "systemctl start libvirtd"
+            _("libvirt does not answer: {message}.").format(message=error.get_error_message()),
+            "systemctl start libvirtd",
         ) from None
 
 
@@ -104,7 +106,11 @@ class LibvirtSteps:
     def verify_define(self, step: DefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if find_device(_inactive_xml(domain), step.address) is None:
-                raise StepError(f"{step.address} does not stand in the definition of {step.domain}.")
+                raise StepError(
+                    _("{address} does not stand in the definition of {domain}.").format(
+                        address=step.address, domain=step.domain
+                    )
+                )
 
     def apply_undefine(self, step: UndefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -113,19 +119,28 @@ class LibvirtSteps:
                 domain.detachDeviceFlags(element, _library().VIR_DOMAIN_AFFECT_CONFIG)
             # Asked after the change: from here on no start takes the NIC, and one before it is seen.
             if domain.isActive():
-                raise StepError(f"{step.domain} was started meanwhile.", "Shut it down first.")
+                raise StepError(
+                    _("{domain} was started meanwhile.").format(domain=step.domain), _("Shut it down first.")
+                )
 
     def verify_undefine(self, step: UndefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if find_device(_inactive_xml(domain), step.address) is not None:
-                raise StepError(f"{step.address} still stands in the definition of {step.domain}.")
+                raise StepError(
+                    _("{address} still stands in the definition of {domain}.").format(
+                        address=step.address, domain=step.domain
+                    )
+                )
 
     def apply_start(self, step: StartDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if step.uuid in self.started:
                 return
             if domain.isActive():
-                raise StepError(f"{step.domain} was started by somebody else meanwhile.", "Shut it down first.")
+                raise StepError(
+                    _("{domain} was started by somebody else meanwhile.").format(domain=step.domain),
+                    _("Shut it down first."),
+                )
             self.started.add(step.uuid)
             domain.create()
 
@@ -133,12 +148,20 @@ class LibvirtSteps:
         """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
         with _DomainHandle(step.uuid, step.domain) as domain:
             if not wait_until(domain.isActive, _START_SECONDS):
-                raise StepError(f"{step.domain} does not run.")
+                raise StepError(_("{domain} does not run.").format(domain=step.domain))
         function = read_function(self.files, step.address)
         if not on_vfio(function):
-            raise StepError(f"{step.domain} runs, but {step.address} is on {function.driver or 'no driver'}.")
+            raise StepError(
+                _("{domain} runs, but {address} is on {driver}.").format(
+                    domain=step.domain, address=step.address, driver=function.driver or _("no driver")
+                )
+            )
         if known(function.netdevs) and function.netdevs:
-            raise StepError(f"{step.domain} runs, but the host still has {', '.join(function.netdevs)}.")
+            raise StepError(
+                _("{domain} runs, but the host still has {names}.").format(
+                    domain=step.domain, names=", ".join(function.netdevs)
+                )
+            )
 
     def apply_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -148,7 +171,7 @@ class LibvirtSteps:
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if step.uuid in self.started and not wait_until(lambda: not domain.isActive(), _START_SECONDS):
-                raise StepError(f"{step.domain} still runs.")
+                raise StepError(_("{domain} still runs.").format(domain=step.domain))
 
 
 class _DomainHandle:
@@ -164,13 +187,20 @@ class _DomainHandle:
             return self.connection.lookupByUUIDString(self.uuid)
         except _library().libvirtError as error:
             self.connection.close()
-            raise StepError(f"libvirt has no VM {self.name} any more: {error.get_error_message()}.") from error
+            raise StepError(
+                _("libvirt has no VM {name} any more: {message}.").format(
+                    name=self.name, message=error.get_error_message()
+                )
+            ) from error
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.connection.close()
         if isinstance(error, _library().libvirtError):
             message = error.get_error_message()
-            raise StepError(f"libvirt, about {self.name}: {message}.", "journalctl -u libvirtd -n 20") from error
+            raise StepError(
+                _("libvirt, about {name}: {message}.").format(name=self.name, message=message),
+                "journalctl -u libvirtd -n 20",
+            ) from error
 
 
 def _library() -> Any:

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Fact, Unknown
+from nicpass.model.language import _
 from nicpass.model.memory import parse_cpulist
 
 _MAX_DEPTH = 64  # libvirt's own elements nest about ten deep; writing one out again goes by recursion
@@ -27,12 +28,13 @@ def parse_xml(xml: str) -> ET.Element:
         # libvirt's own output and root's own files; and expat limits by itself what entities may grow to.
         root = ET.fromstring(xml)  # noqa: S314
     except (ET.ParseError, ValueError, LookupError) as error:
-        raise NicpassError(f"A domain's XML cannot be read: {error}.") from None
+        raise NicpassError(_("A domain's XML cannot be read: {error}.").format(error=error)) from None
     level, depth = [root], 0
     while level:
         level, depth = [child for element in level for child in element], depth + 1
         if depth > _MAX_DEPTH:
-            raise NicpassError(f"A domain's XML cannot be read: it is nested more than {_MAX_DEPTH} deep.")
+            reason = _("it is nested more than {count} deep").format(count=_MAX_DEPTH)
+            raise NicpassError(_("A domain's XML cannot be read: {error}.").format(error=reason))
     return root
 
 

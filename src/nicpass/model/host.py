@@ -10,6 +10,7 @@ import msgspec
 from nicpass.model.access import Access
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
+from nicpass.model.firmware import Firmware
 from nicpass.model.memory import Memory
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
@@ -26,5 +27,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform = Platform()
     memory: Memory = Memory()
     access: Access = Access()
+    firmware: Firmware = Firmware()
     network: Network = Network()
     domains: Fact[tuple[Domain, ...]] = None
