@@ -100,7 +100,8 @@ def test_no_pci_bus_is_no_function(tmp_path: Path) -> None:
 
 
 def test_without_uevent_the_attributes_answer(tmp_path: Path) -> None:
-    whole = read_one(nic(NIC, "eth1"), tmp_path)
+    read_one(nic(NIC, "eth1"), tmp_path)
+    whole = read_function(Files(str(tmp_path)), Address(NIC))
     (tmp_path / FOLDER / "uevent").unlink()
     assert read_function(Files(str(tmp_path)), Address(NIC)) == whole
 
