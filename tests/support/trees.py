@@ -365,7 +365,9 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
 
 def _resources(function: Function, number: int) -> str:
     """Six BARs, the option ROM, six VF BARs, as `resource_show()` prints them."""
-    lines = [(0xF000_0000 + (number << 24) + (bar << 21), size, flags) for bar, (size, flags) in enumerate(function.bars)]
+    lines = [
+        (0xF000_0000 + (number << 24) + (bar << 21), size, flags) for bar, (size, flags) in enumerate(function.bars)
+    ]
     lines += [(0, 0, 0)] * (6 - len(lines))
     lines.append((0xE000_0000, function.rom_size, 0x46200))
     lines += [function.vf_bar if function.totalvfs is not None else (0, 0, 0), *[(0, 0, 0)] * 5]

@@ -31,7 +31,7 @@ from nicpass.host.rtnetlink import (
 )
 from nicpass.host.wireguard import read_endpoints
 from nicpass.model.fact import Unknown
-from nicpass.model.network import Link, Route, Rule, Tunnel, VfSettings
+from nicpass.model.network import Link, Route, Rule, VfSettings
 
 UNSUPPORTED = 0xFFFFFFFF
 """What a driver says of a switch that it does not have."""
@@ -137,38 +137,44 @@ class TestLinks:
         assert read_links([body])[0][0].xdp_programs == programs
 
     @pytest.mark.parametrize(
-        ("kind", "data", "lower", "tunnel"),
+        ("kind", "data", "lower", "local", "remotes"),
         [
             (
                 b"vxlan",
                 attribute(2, socket.inet_aton("239.1.1.1")) + attribute(3, struct.pack("=I", 8)),
                 "eth8",
-                Tunnel(remotes=("239.1.1.1",)),
+                None,
+                ("239.1.1.1",),
             ),
-            (b"vxlan", attribute(17, socket.inet_pton(socket.AF_INET6, "fd00::1")), None, Tunnel(local="fd00::1")),
-            (b"geneve", attribute(2, socket.inet_aton("10.0.0.9")), None, Tunnel(remotes=("10.0.0.9",))),
+            (b"vxlan", attribute(17, socket.inet_pton(socket.AF_INET6, "fd00::1")), None, "fd00::1", ()),
+            (b"geneve", attribute(2, socket.inet_aton("10.0.0.9")), None, None, ("10.0.0.9",)),
             (
                 b"gretap",
                 attribute(6, socket.inet_aton("10.0.0.5")) + attribute(7, socket.inet_aton("10.0.0.9")),
                 None,
-                Tunnel(local="10.0.0.5", remotes=("10.0.0.9",)),
+                "10.0.0.5",
+                ("10.0.0.9",),
             ),
             (
                 b"ipip",
                 attribute(2, bytes(4)) + attribute(3, socket.inet_aton("10.0.0.9")),
                 None,
-                Tunnel(remotes=("10.0.0.9",)),
+                None,
+                ("10.0.0.9",),
             ),
-            (b"vti", attribute(5, socket.inet_aton("10.0.0.9")), None, Tunnel(remotes=("10.0.0.9",))),
-            (b"bridge", attribute(2, b"\1"), None, None),
+            (b"vti", attribute(5, socket.inet_aton("10.0.0.9")), None, None, ("10.0.0.9",)),
+            (b"bridge", attribute(2, b"\1"), None, None, None),
         ],
     )
-    def test_tunnels(self, kind: bytes, data: bytes, lower: str | None, tunnel: Tunnel | None) -> None:
+    def test_tunnels(
+        self, kind: bytes, data: bytes, lower: str | None, local: str | None, remotes: tuple[str, ...] | None
+    ) -> None:
         info = attribute(1, kind + b"\0") + attribute(2, data)
         body = struct.pack("=BxHiII", 0, 1, 7, 0, 0) + attribute(3, b"tun7\0") + attribute(18, info)
         other = struct.pack("=BxHiII", 0, 1, 8, 0, 0) + attribute(3, b"eth8\0")
         found = read_links([body, other])[0][0]
-        assert (found.kind, found.lower, found.tunnel) == (kind.decode(), lower, tunnel)
+        assert (found.kind, found.lower) == (kind.decode(), lower)
+        assert (found.tunnel_local, found.tunnel_remotes) == (local, remotes)
 
     def test_a_name_that_is_no_text_is_kept_escaped(self) -> None:
         body = struct.pack("=BxHiII", 0, 1, 7, 0, 0) + attribute(3, b"e\xff\0")

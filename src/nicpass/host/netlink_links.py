@@ -16,12 +16,10 @@ from nicpass.host.rtnetlink import (
     split_attributes,
     text_of,
 )
-from nicpass.model.network import Link, Tunnel, VfSettings
+from nicpass.model.network import Link, VfSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from nicpass.model.fact import Fact
 
 _IFF_UP, _IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
 _HEADER = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
@@ -89,10 +87,11 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
     found, name = message.attributes, message.name
     info = read_attributes(found.get(_LINKINFO, b""))
     kind = text_of(info.get(_INFO_KIND))
-    data = read_attributes(info.get(_INFO_DATA, b"")) if kind in _TUNNELS else {}
+    layout = _TUNNELS.get(kind or "")
+    data = read_attributes(info.get(_INFO_DATA, b"")) if layout else {}
     # What the kernel makes by itself has a kind; a driver's own interface has none.
     driver = None if kind is not None or message.flags & _IFF_LOOPBACK else read_driver_info(name)
-    lower = names.get(_lower_index(found, kind, data))
+    lower = names.get(_lower_index(found, layout, data))
     return Link(
         name=name,
         mac=_hex(found.get(_ADDRESS)),
@@ -104,7 +103,8 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
         master=names.get(number_of(found.get(_MASTER)) or 0),
         lower=lower if lower != name else None,
         kind=kind,
-        tunnel=_tunnel_of(kind, data),
+        tunnel_local=next(iter(_ends_of(layout.local, data)), None) if layout else None,
+        tunnel_remotes=_ends_of(layout.remote, data) if layout else None,
         xdp_programs=_xdp_of(found[_XDP]) if _XDP in found else (),
         parent_device=text_of(found.get(_PARENT_DEV_NAME)),
         altnames=tuple(_altnames_of(found[_PROP_LIST])) if _PROP_LIST in found else (),
@@ -136,21 +136,12 @@ def read_vfs(listing: bytes) -> Iterator[VfSettings]:
         )
 
 
-def _lower_index(found: Attributes, kind: str | None, data: Attributes) -> int:
+def _lower_index(found: Attributes, layout: _Layout | None, data: Attributes) -> int:
     """An interface whose other end lies in another namespace names an index that is not ours."""
     if _LINK_NETNSID in found:
         return 0
-    layout = _TUNNELS.get(kind or "")
     bound = number_of(data.get(layout.link)) if layout is not None and layout.link is not None else None
     return number_of(found.get(_LINK)) or bound or 0
-
-
-def _tunnel_of(kind: str | None, data: Attributes) -> Fact[Tunnel]:
-    layout = _TUNNELS.get(kind or "")
-    if layout is None:
-        return None
-    locals_ = _ends_of(layout.local, data)
-    return Tunnel(local=locals_[0] if locals_ else None, remotes=_ends_of(layout.remote, data))
 
 
 def _ends_of(kinds: tuple[int, ...], data: Attributes) -> tuple[str, ...]:

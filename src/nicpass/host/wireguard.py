@@ -15,7 +15,6 @@ import msgspec
 
 from nicpass.host.rtnetlink import Kind, dump, fixed_part, ip_of, number_of, read_attributes, split_attributes
 from nicpass.model.fact import Unknown
-from nicpass.model.network import Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,8 +33,8 @@ def with_endpoints(link: Link) -> Link:
     try:
         remotes = tuple(dict.fromkeys(read_endpoints(_ask(link.name))))
     except OSError as error:
-        return msgspec.structs.replace(link, tunnel=Unknown(f"wireguard: {error.strerror or error}"))
-    return msgspec.structs.replace(link, tunnel=Tunnel(remotes=remotes))
+        return msgspec.structs.replace(link, tunnel_remotes=Unknown(f"wireguard: {error.strerror or error}"))
+    return msgspec.structs.replace(link, tunnel_remotes=remotes)
 
 
 def read_endpoints(bodies: Iterable[bytes]) -> Iterator[str]:

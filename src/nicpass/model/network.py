@@ -20,14 +20,6 @@ class VfSettings(msgspec.Struct, frozen=True, kw_only=True):
     trust: bool | None = None
 
 
-class Tunnel(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a tunnel's packets go on the network that carries it; what is not set is any."""
-
-    local: str | None = None
-    remotes: tuple[str, ...] = ()
-    """The other end; of VXLAN the group, of WireGuard the endpoints of all peers."""
-
-
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One network interface of the host, as `ip -details link` shows it."""
 
@@ -44,8 +36,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     lower: str | None = None
     """The interface that this one stands on: a VLAN's or macvlan's parent, the one that a tunnel is bound to."""
     kind: str | None = None
-    tunnel: Fact[Tunnel] = None
-    """None for what is no tunnel."""
+    tunnel_local: str | None = None
+    """The address from which a tunnel sends; None is any."""
+    tunnel_remotes: Fact[tuple[str, ...]] = None
+    """Where a tunnel's packets go: of VXLAN the group, of WireGuard all peers' endpoints. None for what is no tunnel."""
     xdp_programs: tuple[int, ...] = ()
     """The BPF programs that see every packet first, by id (IFLA_XDP); 0 where the kernel does not say which."""
     parent_device: str | None = None
