@@ -32,25 +32,47 @@ class Place(StrEnum):
     ROOT_PORT = "root port"  # a port of its own, so a group of its own
     ROOT_BUS = "root bus"
     BRIDGE = "bridge"  # all behind the one PCIe-to-PCI bridge, so all in one group
+    SWITCH = "switch"  # a downstream port of the one PCIe switch; QEMU's has no ACS, so all in one group
+    SIBLING = "sibling"  # the next function of the card before it
 
 
 @dataclass(frozen=True)
 class Nic:
-    """A NIC that tests may take from the host. Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2."""
+    """A NIC that tests may take from the host.
+
+    Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2, but those with the same `cable` (a number) are
+    wired to each other. `ssh` forwards a port of the machine to 10.0.2.15:22, by this NIC.
+    """
 
     model: NicModel
     mac: str
     place: Place = Place.ROOT_PORT
+    cable: int | None = None
+    ssh: bool = False
+    option_rom: bool = False
+
+
+@dataclass(frozen=True)
+class ReservedMemory:
+    """A range of memory, `end` its last byte, that the firmware reserves for a NIC: an RMRR of the DMAR table."""
+
+    nic: int  # its index in the shape's NICs
+    base: int
+    end: int
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A kind of host. `migratable` says that QEMU can save and resume it."""
+    """A kind of host. `migratable` says that QEMU can save and resume it.
+
+    A shape with `reserved` boots with a DMAR table of its own, which the kernel takes in place of the firmware's.
+    """
 
     name: str
     iommu: Iommu
     nics: tuple[Nic, ...]
     kernel_arguments: tuple[str, ...] = ()
+    reserved: tuple[ReservedMemory, ...] = ()
     processors: int = 2
     memory_mib: int = 4096
     migratable: bool = field(default=True)
