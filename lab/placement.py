@@ -69,7 +69,7 @@ def _network(nic: Nic, number: int, ssh_port: int | None) -> str:
 def _at(nics: Sequence[Nic], number: int) -> str:
     """The bus and slot of a NIC, and its function where the slot has several."""
     first = _first_function(nics, number)
-    several = number > first or nics[number + 1 : number + 2] and nics[number + 1].place is Place.SIBLING
+    several = number > first or (nics[number + 1 : number + 2] and nics[number + 1].place is Place.SIBLING)
     function = f".{number - first:#x}" if several else ""
     return _slot(nics[first].place, first) + function + (",multifunction=on" if several and number == first else "")
 

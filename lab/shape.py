@@ -97,4 +97,25 @@ AMD = Shape("amd", Iommu.AMD, _NICS_ON_ROOT_BUS, migratable=False)  # QEMU's amd
 VIRTIO = Shape("virtio", Iommu.VIRTIO, _NICS, (_UNSAFE_INTERRUPTS,))  # it has no interrupt remapping
 # vfio-pci cannot bind here at all: Debian builds its kernel without VFIO_NOIOMMU.
 NONE = Shape("none", Iommu.NONE, _NICS)
-SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE)}
+# What an earlier hand can leave on a host, and boards that were not made for passthrough, as far as one boot holds it.
+TANGLED = Shape(
+    "tangled",
+    Iommu.INTEL,
+    nics=(
+        Nic(NicModel.IGB, IGB0, cable=1),
+        Nic(NicModel.IGB, IGB1, cable=1),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:03", ssh=True),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:04", Place.SIBLING),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:05", Place.SWITCH, option_rom=True),
+        Nic(NicModel.IGB, "52:54:00:aa:00:06", Place.SWITCH),
+        Nic(NicModel.E1000, "52:54:00:aa:00:07", Place.BRIDGE),
+        Nic(NicModel.E1000, "52:54:00:aa:00:08", Place.BRIDGE),
+    ),
+    kernel_arguments=(
+        *("intel_iommu=on", "iommu=pt", "amd_iommu=on", "intremap=off"),
+        *("pcie_acs_override=downstream", "vfio-pci.ids=8086:10d3"),
+    ),
+    reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
+)
+OFF = Shape("off", Iommu.INTEL, _NICS, ("intel_iommu=off",))
+SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF)}
