@@ -41,7 +41,8 @@ class Nic:
     """A NIC that tests may take from the host.
 
     Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2, but those with the same `cable` (a number) are
-    wired to each other. `ssh` forwards a port of the machine to 10.0.2.15:22, by this NIC.
+    wired to each other. `ssh` forwards a port of the machine to 10.0.2.15:22, by this NIC. Where a shape has a DMAR
+    of its own, one that is not `covered` stands under no IOMMU there.
     """
 
     model: NicModel
@@ -50,6 +51,7 @@ class Nic:
     cable: int | None = None
     ssh: bool = False
     option_rom: bool = False
+    covered: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ TANGLED = Shape(
         Nic(NicModel.IGB, "52:54:00:aa:00:06", Place.SWITCH),
         Nic(NicModel.E1000, "52:54:00:aa:00:07", Place.BRIDGE),
         Nic(NicModel.E1000, "52:54:00:aa:00:08", Place.BRIDGE),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:09", covered=False),
     ),
     kernel_arguments=(
         *("intel_iommu=on", "iommu=pt", "amd_iommu=on", "intremap=off"),

@@ -78,7 +78,7 @@ def _image_of(cache: Cache, shape: Shape) -> Image:
     key = recipe_key([image.key, [asdict(region) for region in shape.reserved], [asdict(n) for n in shape.nics], code])
 
     def build(out: Path) -> None:
-        with fresh_host(cache, INTEL) as machine:  # QEMU writes the same table for every shape with this IOMMU
+        with fresh_host(cache, INTEL) as machine:
             dmar = machine.get_file(DMAR)
         (out / "initrd.img").write_bytes(prepend_table(image.initrd.read_bytes(), "dmar", change_dmar(dmar, shape)))
 
