@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin
+LAB_MARKS := not full
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-full lab-shell bench format setup lab-packages clean
@@ -13,7 +14,7 @@ help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
 	@echo 'make test       formatting, lint, types, unit tests, lab tests (16 minutes on 2 cores without KVM)'
 	@echo 'make test-fast  all of that but the lab (under a minute)'
-	@echo 'make test-full  make test, and make bench with its targets'
+	@echo 'make test-full  make test with the lab tests that take long, and make bench with its targets'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
 	@echo 'make format     format the code'
@@ -22,7 +23,7 @@ demo: $(STAMP) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
 test: test-fast lab-packages
-	$(RUN)/pytest tests/lab $(PYTEST_ARGS)
+	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' $(PYTEST_ARGS)
 
 test-fast: $(STAMP)
 	$(RUN)/ruff format --check .
@@ -30,6 +31,7 @@ test-fast: $(STAMP)
 	$(RUN)/mypy
 	$(RUN)/pytest tests/unit -n auto -q $(PYTEST_ARGS)
 
+test-full: LAB_MARKS := lab
 test-full: test bench
 
 lab-shell: $(STAMP) lab-packages
