@@ -328,7 +328,7 @@ def test_the_fuzzer_tells_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(tables, "decode_ivrs", hang)
     monkeypatch.setattr(bound, "SECONDS", 0.05)
-    with pytest.raises(AssertionError, match="hangs: [0-9a-f]{40}"):
+    with pytest.raises(AssertionError, match=r"hangs: [0-9a-f]{40}"):
         fuzz(10, seed=1)
 
 
