@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nicpass.model.firmware import Dmar, Firmware, Ivrs
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
+    from nicpass.model.platform import Platform
 
 _TABLES = "/sys/firmware/acpi/tables"
 _GROUPS = "/sys/kernel/iommu_groups"
@@ -28,7 +29,7 @@ def check_tables(host: Host) -> Iterator[Finding]:
     """The firmware's tables themselves: readable, sound, and what their flags ask of the kernel."""
     yield from _check_readable(host.firmware)
     if known(host.firmware.dmar):
-        yield from _check_dmar_flags(host.firmware.dmar)
+        yield from _check_dmar_flags(host.firmware.dmar, host.platform)
 
 
 def _check_readable(firmware: Firmware) -> Iterator[Finding]:
@@ -49,14 +50,13 @@ def _problems(table: Fact[Dmar] | Fact[Ivrs]) -> tuple[str, ...]:
     return table.problems if table is not None else ()
 
 
-def _check_dmar_flags(dmar: Dmar) -> Iterator[Finding]:
+def _check_dmar_flags(dmar: Dmar, platform: Platform) -> Iterator[Finding]:
     evidence = ((f"{_TABLES}/DMAR, flags", f"{dmar.flags:#x}"),)
-    if not dmar.intr_remap:
+    # Where /proc/interrupts shows what is in force, that is told, and not what was offered.
+    if not dmar.intr_remap and not known(platform.interrupt_chips):
         yield make_finding("INTERRUPT_REMAPPING_NOT_OFFERED", None, evidence)
     if dmar.x2apic_opt_out:
         yield make_finding("X2APIC_OPT_OUT", None, evidence)
-    if dmar.dma_ctrl_platform_opt_in:
-        yield make_finding("DMA_OPT_IN", None, evidence)
 
 
 def check_reserved(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -63,13 +63,6 @@ ENTRIES: dict[str, Entry] = {
         "numbers have 8 bits. The kernel argument intremap=no_x2apic_optout overrides the firmware. VFIO needs "
         "interrupt remapping, not x2APIC.",
     ),
-    "DMA_OPT_IN": Entry(
-        severity=Severity.INFO,
-        sentence="The firmware asks the kernel to confine DMA from the start.",
-        meaning="On a host with external ports the kernel turns the IOMMU on by itself, without an argument.",
-        background="The flag DMA_CTRL_PLATFORM_OPT_IN of the DMAR table. Where the firmware also marks a PCI port as "
-        "external facing, as with Thunderbolt, the kernel turns VT-d on although it would otherwise stay off.",
-    ),
     "INTERRUPT_REMAPPING_NOT_OFFERED": Entry(
         severity=Severity.WARNING,
         sentence="The firmware's DMAR table does not offer interrupt remapping.",
