@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.host.firmware import read_firmware
+from nicpass.host.groups import read_groups
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
@@ -31,6 +32,7 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
         pci=read_pci(files),
         platform=read_platform(files),
         firmware=read_firmware(files),
+        iommu_groups=read_groups(files),
         network=read_network(files),
         domains=domains,
     )

@@ -10,6 +10,7 @@ import msgspec
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
 from nicpass.model.firmware import Firmware
+from nicpass.model.groups import IommuGroup
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
@@ -24,5 +25,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
     firmware: Firmware = Firmware()
+    iommu_groups: Fact[tuple[IommuGroup, ...]] = None
     network: Network = Network()
     domains: Fact[tuple[Domain, ...]] = None
