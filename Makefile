@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard src/nicpass/locale/*/LC_MESSAGES/*.po))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-full lab-shell bench messages format setup lab-packages clean
+.PHONY: help demo test test-fast test-full lab-shell bench documents messages format setup lab-packages clean
 
 help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
 	@echo 'make messages   bring the translations up to date with the sentences in the code'
+	@echo 'make documents  write anew what in docs/ is made from the code'
 	@echo 'make format     format the code'
 
 demo: $(STAMP) $(MESSAGES) lab-packages
@@ -40,6 +41,9 @@ lab-shell: $(STAMP) lab-packages
 bench: $(STAMP) lab-packages
 	@command -v lspci >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends pciutils; }
 	$(RUN)/python -m bench
+
+documents: $(STAMP)
+	$(RUN)/python -m tests.support.documents
 
 messages: $(STAMP)
 	$(RUN)/python -m tests.support.messages

@@ -20,7 +20,7 @@ from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from tests.support import acpi
-from tests.support.config_space import Identity, Sriov, build_config
+from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,19 @@ class Function:
     disks: tuple[str, ...] = ()
     config_size: int = 4096
     serial: int | None = None
+    capabilities: Capabilities | None = None
+    """What its configuration space has; None: what an ordinary NIC or root port has."""
+    sriov: Sriov | None = None
+    """Its SR-IOV capability; None: that of a PF which has `totalvfs`."""
+    config: bytes | None = None
+    """The configuration space itself, in place of a built one."""
+    bars: tuple[tuple[int, int], ...] = ((0x100000, 0x14220C), (0, 0), (0, 0), (0x4000, 0x14220C))
+    """Size and flags of each; 0x14220c is memory, 64 bits wide and prefetchable (linux/ioport.h)."""
+    vf_bar: tuple[int, int, int] = (0x2000_0000_0000, 0x10000, 0x14220C)
+    """Address, size and flags of the VFs' first; the size is that of all VFs together."""
+    rom_size: int = 0
+    files: tuple[tuple[str, str | None], ...] = ()
+    """More attributes, or other ones; None takes one away."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -336,7 +349,6 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         f"bc{class_code >> 16:02X}sc{class_code >> 8 & 255:02X}i{class_code & 255:02X}"
     )
     driver = f"DRIVER={function.driver}\n" if function.driver else ""
-    bars = "".join(f"0x{0xF0000000 + number * 0x10000 + bar:016x} 0x0 0x0000000000040200\n" for bar in range(13))
     attributes: dict[str, str | bytes] = {
         "uevent": f"{driver}PCI_CLASS={class_code:04X}\nPCI_ID={vendor:04X}:{device:04X}\n"
         f"PCI_SUBSYS_ID={sub_vendor:04X}:{sub_device:04X}\nPCI_SLOT_NAME={function.address}\nMODALIAS={modalias}\n",
@@ -348,7 +360,7 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         "revision": "0x01\n",
         "irq": f"{16 + number}\n",
         "modalias": f"{modalias}\n",
-        "resource": bars,
+        "resource": _resources(function, number),
         "config": _config(function, bus_below),
         "numa_node": f"{function.numa_node}\n",
         "driver_override": f"{function.driver_override or '(null)'}\n",
@@ -364,13 +376,33 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
             "sriov_numvfs": f"{len(function.vfs)}\n",
             "sriov_drivers_autoprobe": "1\n",
         }
+    for name, content in function.files:
+        attributes.pop(name, None)
+        if content is not None:
+            attributes[name] = content
     return attributes
 
 
+def _resources(function: Function, number: int) -> str:
+    """Six BARs, the option ROM, six VF BARs, as `resource_show()` prints them."""
+    lines = [
+        (0xF000_0000 + (number << 24) + (bar << 21), size, flags) for bar, (size, flags) in enumerate(function.bars)
+    ]
+    lines += [(0, 0, 0)] * (6 - len(lines))
+    lines.append((0xE000_0000, function.rom_size, 0x46200))
+    lines += [function.vf_bar if function.totalvfs is not None else (0, 0, 0), *[(0, 0, 0)] * 5]
+    return "".join(
+        f"0x{start:016x} 0x{start + size - 1:016x} 0x{flags:016x}\n" if size else f"{' '.join(['0x' + '0' * 16] * 3)}\n"
+        for start, size, flags in lines
+    )
+
+
 def _config(function: Function, bus_below: int) -> bytes:
+    if function.config is not None:
+        return function.config
     identity = Identity(function.vendor_id, function.device_id, *function.subsystem, function.class_code)
-    sriov = None
-    if function.totalvfs is not None:
+    sriov = function.sriov
+    if function.totalvfs is not None and sriov is None:
         sriov = Sriov(function.totalvfs, len(function.vfs), 16, 1, function.device_id + 1)
     return build_config(
         identity,
@@ -379,4 +411,5 @@ def _config(function: Function, bus_below: int) -> bytes:
         is_vf=function.pf is not None,
         sriov=sriov,
         serial=function.serial,
+        capabilities=function.capabilities,
     )

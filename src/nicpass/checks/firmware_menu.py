@@ -21,7 +21,9 @@ Feature = Literal["iommu", "interrupt_remapping", "virtualization", "sriov", "ac
 _DELL = "System BIOS > Integrated Devices > "
 _HPE = "System Configuration > BIOS/Platform Configuration (RBSU) > Virtualization Options > "
 _LENOVO = "System Settings > Devices and I/O Ports > "
-_SUPERMICRO = "Advanced > Chipset Configuration > North Bridge > IIO Configuration > Intel VT for Directed I/O (VT-d) > "
+_SUPERMICRO = (
+    "Advanced > Chipset Configuration > North Bridge > IIO Configuration > Intel VT for Directed I/O (VT-d) > "
+)
 _INTEL = "Socket Configuration > IIO Configuration > Intel VT for Directed I/O (VT-d) > "
 _AMD_CBS = "Advanced > AMD CBS > NBIO Common Options > "
 _ASUS = "Advanced > PCI Subsystem Settings > "
@@ -81,7 +83,9 @@ _MAKERS = {
 def _generic(feature: Feature) -> str:
     words: dict[Feature, str] = {
         "iommu": _("In the firmware setup turn on VT-d (Intel), or AMD-Vi, which is also called IOMMU (AMD)."),
-        "interrupt_remapping": _("In the firmware setup turn on Interrupt Remapping, near VT-d, and update the firmware."),
+        "interrupt_remapping": _(
+            "In the firmware setup turn on Interrupt Remapping, near VT-d, and update the firmware."
+        ),
         "virtualization": _("In the firmware setup turn on VT-x (Intel) or SVM (AMD)."),
         "sriov": _("In the firmware setup turn on SR-IOV."),
         "acs": _("In the firmware setup turn on ACS (Access Control Services) if it has such a switch."),

@@ -171,9 +171,7 @@ def check_iommu_state(host: Host) -> Iterator[Finding]:
     if known(dmar) and dmar.dma_ctrl_platform_opt_in:
         yield make_finding("DMA_OPT_IN", evidence=((f"{_TABLES}/DMAR", f"flags {dmar.flags:#04x}"),))
     if platform.noiommu_mode is True:
-        yield make_finding(
-            "NOIOMMU_MODE", evidence=(("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"),)
-        )
+        yield make_finding("NOIOMMU_MODE", evidence=(("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"),))
 
 
 def _check_on_by_default(platform: Platform) -> Iterator[Finding]:
@@ -210,6 +208,4 @@ def _check_address_width(platform: Platform) -> Iterator[Finding]:
     units = [unit for unit, of_unit in widths.items() if of_unit == width]
     evidence = [(f"{_UNITS}/{unit}/intel-iommu/cap", f"{width} bits") for unit in units]
     evidence.append(("/proc/cpuinfo", f"{bits} bits physical"))
-    yield make_finding(
-        "IOMMU_ADDRESS_WIDTH", evidence=tuple(evidence), units=", ".join(units), width=width, bits=bits
-    )
+    yield make_finding("IOMMU_ADDRESS_WIDTH", evidence=tuple(evidence), units=", ".join(units), width=width, bits=bits)

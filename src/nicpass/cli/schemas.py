@@ -17,7 +17,7 @@ from nicpass.model.plan import Plan
 if TYPE_CHECKING:
     import argparse
 
-_TYPES: dict[str, type[msgspec.Struct]] = {
+DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "check": Report,
     "security": SecurityReport,
     "list": NicList,
@@ -34,4 +34,4 @@ def schema_command(arguments: argparse.Namespace) -> int:
 def build_schema(what: str) -> dict[str, Any]:
     """A schema of JSON Schema's draft 2020-12, for one of the documents in `nicpass schema --help`."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"nicpass {what}"}
-    return dialect | msgspec.json.schema(_TYPES[what])
+    return dialect | msgspec.json.schema(DOCUMENTS[what])

@@ -64,6 +64,19 @@ class Files:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
+        """A file of which only parts are wanted, wherever they lie; closed at the end."""
+        try:
+            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            yield _fact_of(error, path)
+            return
+        try:
+            yield OpenFile(descriptor, path)
+        finally:
+            os.close(descriptor)
+
     def read_int(self, path: str) -> Fact[int]:
         """A number of an attribute, decimal or `0x` hexadecimal; what is neither is unknown, not zero."""
         text = self.read_attribute(path)
@@ -87,6 +100,13 @@ class Files:
         """The names in a folder, in no order."""
         try:
             return tuple(os.listdir(self.root + path))
+        except OSError as error:
+            return _fact_of(error, path)
+
+    def read_status(self, path: str) -> Fact[os.stat_result]:
+        """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
+        try:
+            return os.stat(self.root + path)  # noqa: PTH116
         except OSError as error:
             return _fact_of(error, path)
 
@@ -170,6 +190,31 @@ class Files:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+class OpenFile:
+    """A file open for reading by offset."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._path = path
+
+    @property
+    def size(self) -> int:
+        """As the system gives it; that much need not be readable."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, length: int) -> Fact[bytes]:
+        """`length` bytes, or fewer at the end of what may be read."""
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            return _fact_of(error, self._path)
+
+    def read_part(self, offset: int, length: int) -> bytes:
+        """The same, where an error is as good as the end."""
+        part = self.read(offset, length)
+        return part if isinstance(part, bytes) else b""
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 CMDLINE = "/proc/cmdline"
-MODPROBE_FOLDERS = tuple(
-    f"{place}/modprobe.d" for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
-)
+MODPROBE_FOLDERS = tuple(f"{place}/modprobe.d" for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
 """By priority: of two files with one name the first is read, the other is not."""
 UDEV_FOLDERS = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d")
 """Where administrators put rules; those of packages are in /usr/lib."""
@@ -91,9 +89,7 @@ def parse_cmdline_directives(cmdline: Fact[str]) -> tuple[Directive, ...]:
     ]
     for value in arguments.get(_IDS, ()):
         ids = f"ids={value}"
-        found.append(
-            Directive(path=CMDLINE, text=f"vfio-pci.{ids}", command="options", module="vfio_pci", value=ids)
-        )
+        found.append(Directive(path=CMDLINE, text=f"vfio-pci.{ids}", command="options", module="vfio_pci", value=ids))
     return tuple(found)
 
 
