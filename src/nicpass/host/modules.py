@@ -46,21 +46,18 @@ def read_modules(files: Files, kernel: Fact[str]) -> Fact[tuple[Module, ...]]:
         return Unknown("not captured: /sys/module")
     found = []
     for name in MODULES:
-        present = files.exists(f"/sys/module/{name}") if has_sysfs else None
-        found.append(Module(name=name, state=_state_of(name, present, builtin, loadable)))
+        if builtin is not None and name in builtin:
+            state: ModuleState | Unknown = "builtin"
+        elif not has_sysfs:
+            state = Unknown("not captured: /sys/module")
+        else:
+            state = "loaded" if files.exists(f"/sys/module/{name}") else _find_module(name, loadable)
+        found.append(Module(name=name, state=state))
     return tuple(found)
 
 
-def _state_of(
-    name: str, present: bool | None, builtin: frozenset[str] | None, loadable: frozenset[str] | None
-) -> ModuleState | Unknown:
-    """`present` in /sys/module; None, as for the listings, where that could not be read."""
-    if builtin is not None and name in builtin:
-        return "builtin"
-    if present:
-        return "loaded"
-    if present is None:
-        return Unknown("not captured: /sys/module")
+def _find_module(name: str, loadable: frozenset[str] | None) -> ModuleState | Unknown:
+    """What is not in use: whether it could be loaded. `loadable` is None where the listing could not be read."""
     if loadable is not None:
         return "loadable" if name in loadable else "absent"
     return Unknown("cannot be read: modules.dep of the running kernel")

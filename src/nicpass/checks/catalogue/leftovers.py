@@ -48,9 +48,7 @@ ENTRIES: dict[str, Entry] = {
         "later, also one that is plugged in. It is lost at a reboot. remove_id takes the ids back and leaves bound "
         "what is bound. What tells it here is that neither a driver override nor ids= explains the binding.",
         mend="Only if nothing uses the NIC. The first line takes the ids back, the others return the NIC to the host.",
-        command="echo {remove} > {remove_id}\n"
-        "echo {address} > {unbind}\n"
-        "echo {address} > /sys/bus/pci/drivers_probe",
+        command="echo {remove} > {remove_id}\necho {address} > {unbind}\necho {address} > /sys/bus/pci/drivers_probe",
     ),
     "DRIVERCTL_OVERRIDE": Entry(
         severity=Severity.WARNING,
@@ -84,7 +82,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "UDEV_BINDING": Entry(
         severity=Severity.WARNING,
-        sentence="A udev rule gives devices to VFIO or sets a driver override ({path}): {text}",
+        sentence="A udev rule in {path} gives devices to VFIO or sets a driver override.",
         meaning="It acts whenever such a device appears, also when nicpass or libvirt has just returned it.",
         background="udev runs its rules for each device that appears, at boot and when it is plugged in or a VF is "
         "made. A rule that names ids takes every card of the kind; one that names an address takes whatever stands "
