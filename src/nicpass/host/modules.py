@@ -78,6 +78,8 @@ def read_kernel_options(files: Files, kernel: Fact[str]) -> Fact[tuple[str, ...]
     text = _read_config(files, kernel)
     if not isinstance(text, str):
         return text
+    if "CONFIG_" not in text:  # or all options would seem to be unset
+        return Unknown("the kernel's configuration sets and leaves out nothing")
     return tuple(line for line in text.splitlines() if line.partition("=")[0] in OPTIONS)
 
 
@@ -94,11 +96,14 @@ def _read_config(files: Files, kernel: Fact[str]) -> str | Unknown:
 
 
 def _unpack(packed: bytes) -> str | Unknown:
-    """A gzip file's content, up to a bound."""
+    """A gzip file's whole content. One that was cut short would seem to leave options out."""
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        content = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(packed, _LARGEST_CONFIG)
+        content = unpacking.decompress(packed, _LARGEST_CONFIG)
     except zlib.error as error:
         return Unknown(f"damaged: /proc/config.gz: {error}")
+    if not unpacking.eof:
+        return Unknown("cut short, or too large: /proc/config.gz")
     return content.decode("utf-8", "backslashreplace")
 
 
