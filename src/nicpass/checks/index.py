@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.address import Address
+    from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
     from nicpass.model.groups import IommuGroup
@@ -71,6 +72,21 @@ class HostIndex:
             if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
                 stray[function.bridge, function.vendor_id].append(function.address)
         return stray
+
+    @cached_property
+    def bridges_in_use(self) -> frozenset[Address]:
+        """Bridges with something behind them."""
+        return frozenset(function.bridge for function in self.host.pci if function.bridge is not None)
+
+    @cached_property
+    def class_devices(self) -> dict[Address, list[ClassDevice]]:
+        """Function to what hangs on it: disks, keyboards, screens."""
+        hanging: dict[Address, list[ClassDevice]] = defaultdict(list)
+        devices = self.host.class_devices
+        for device in devices if known(devices) else ():
+            for address in device.addresses:
+                hanging[address].append(device)
+        return hanging
 
     @cached_property
     def links(self) -> dict[str, Link]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.device import check_driver, check_group, check_owner, check_reset, check_vf_preferred
+from nicpass.checks.device import check_driver, check_owner, check_reset, check_vf_preferred
+from nicpass.checks.group import check_group
+from nicpass.checks.index import HostIndex
+from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers
 from nicpass.checks.platform import check_platform
 from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.usage import check_usage
@@ -24,7 +27,6 @@ from nicpass.checks.vm_memory import check_address_width, check_hugepages, check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nicpass.checks.index import HostIndex
     from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -38,6 +40,7 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_reserved,
     check_domain,
     check_driver,
+    check_nic_leftovers,
     check_reset,
     check_vf_preferred,
 )
@@ -62,7 +65,7 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    return (*check_platform(host), *check_tables(host))
+    return (*check_platform(host), *check_tables(host), *check_leftovers(HostIndex(host)))
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
