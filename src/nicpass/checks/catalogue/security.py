@@ -159,6 +159,16 @@ ENTRIES: dict[str, Entry] = {
         "allows its own disks and devices only. Left out of the settings, libvirt takes what the host has.",
         mend="Take security_driver out of /etc/libvirt/qemu.conf, restart libvirtd, and restart the VMs one by one.",
     ),
+    "PREBOOT_DMA_OPEN": Entry(
+        severity=Severity.INFO,
+        sentence="The firmware does not say that it keeps devices from DMA until the kernel takes over.",
+        meaning="A device that a guest has tampered with, or one plugged in from outside, could write to memory while "
+        "the host boots.",
+        background="The DMAR table has a flag, DMA_CTRL_PLATFORM_OPT_IN, by which the firmware says that it had "
+        "confined DMA before it started the system (VT-d, 8.1). Without it the time between power-on and the kernel's "
+        "own IOMMU setup is open. A whole NIC that a guest has reprogrammed is such a device.",
+        mend="In the firmware setup look for: Pre-boot DMA Protection, Kernel DMA Protection, DMA Control Guarantee.",
+    ),
     "GIVEN_NICS_UNKNOWN": Entry(
         severity=Severity.WARNING,
         sentence="Which VM has which NIC could not be learned, so isolation could not be judged: {reason}.",
