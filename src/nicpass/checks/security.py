@@ -214,7 +214,7 @@ def _check_whole(function: PciFunction, owners: list[Domain], index: HostIndex) 
         for domain in owners
         if any(d.address == function.address and d.rom_bar is not False and not d.rom_file for d in devices_of(domain))
     ]
-    if showing:
+    if showing and function.rom_size is not None:  # None: the card has no ROM; unknown counts as one
         evidence = ((source_of(showing[0], "rom"), "bar not off"),)
         yield make_finding(
             "OPTION_ROM_SHOWN",

@@ -48,9 +48,7 @@ ENTRIES: dict[str, Entry] = {
         "later, also one that is plugged in. It is lost at a reboot. remove_id takes the ids back and leaves bound "
         "what is bound. What tells it here is that neither a driver override nor ids= explains the binding.",
         mend="Only if nothing uses the NIC. The first line takes the ids back, the others return the NIC to the host.",
-        command="echo {remove} > {remove_id}\n"
-        "echo {address} > {unbind}\n"
-        "echo {address} > /sys/bus/pci/drivers_probe",
+        command="echo {remove} > {remove_id}\necho {address} > {unbind}\necho {address} > /sys/bus/pci/drivers_probe",
     ),
     "DRIVERCTL_OVERRIDE": Entry(
         severity=Severity.WARNING,

@@ -74,7 +74,7 @@ ENTRIES: dict[str, Entry] = {
         sentence="Who may open the nodes below /dev/vfio could not be learned: {reason}.",
         meaning="They are the way to the devices that are given away.",
         background="Listing /dev/vfio and asking for owner and mode of its nodes needs no special rights on most "
-        "systems; a capture of a host mostly lacks /dev.",
+        "systems. A capture of a host mostly lacks /dev, so nothing is known of it.",
         mend="Run it on the host itself, as root.",
     ),
     "VF_TRUSTED": Entry(
