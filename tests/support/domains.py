@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import xml.etree.ElementTree as ET
 
 PARTS: dict[str, str] = {
     "memory": "<memory unit='KiB'>4194304</memory>\n  <currentMemory unit='KiB'>4194304</currentMemory>",
@@ -82,6 +84,22 @@ RICH = definition_xml(
 )
 """One that says something of everything that is read."""
 
+_VALUES = (
+    "",
+    "-1",
+    "0",
+    "0x",
+    "0x1f",
+    "99999999999999999999",
+    "KiB",
+    "x" * 300,
+    "0-16383,^5",
+    "1-",
+    "yes",
+    "é",
+    "a\nb",
+    "\u202e",
+)
 _PIECES = ("'", '"', "<", ">", "/", "&", "\0", "\x1b[31m", "-1", "0x", "99999999999999999999", "KiB", "", " ", "é", "^")
 
 
@@ -100,3 +118,25 @@ def mutate(text: str, random_: random.Random) -> str:
         else:
             text = text[:start] + chr(random_.randrange(0x2FFF)) + text[start + 1 :]
     return text
+
+
+def mutate_tree(text: str, random_: random.Random) -> str:
+    """Well-formed still: a few attributes, texts and elements changed, doubled, moved or taken out."""
+    root = ET.fromstring(text)  # noqa: S314  our own text
+    for _ in range(random_.randint(1, 5)):
+        elements = list(root.iter())
+        element, other = random_.choice(elements), random_.choice(elements)
+        how = random_.randrange(6)
+        if how == 0 and element.attrib:
+            element.set(random_.choice(list(element.attrib)), random_.choice(_VALUES))
+        elif how == 1 and element.attrib:
+            del element.attrib[random_.choice(list(element.attrib))]
+        elif how == 2:
+            element.text = random_.choice(_VALUES)
+        elif how == 3 and len(element):
+            element.remove(random_.choice(list(element)))
+        elif how == 4 and len(elements) < 2000:
+            element.append(copy.deepcopy(other))
+        else:
+            element.tag = other.tag
+    return ET.tostring(root, encoding="unicode")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lab.dmar import add_rmrr
 from nicpass.checks.catalogue import CATALOGUE, make_finding, security, vm, vm_memory
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import on_vfio
@@ -23,6 +24,7 @@ from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
+from tests.support import acpi
 from tests.support.hosts import (
     VM,
     address,
@@ -35,7 +37,7 @@ from tests.support.hosts import (
     ready_host,
     route,
 )
-from tests.support.trees import Tree, Vm, hostdev_xml
+from tests.support.trees import MSI_REGION, Tree, Vm, hostdev_xml
 
 NIC = "0000:01:00.0"
 PORT = bridge("0000:00:01.0")
@@ -53,6 +55,8 @@ def findings_of(tree: Tree, root: Path, subject: str = NIC) -> dict[str, Finding
 def with_eth1(*items: object) -> Network:
     return network(link("eth1"), *items)  # type: ignore[arg-type]
 
+
+DIRECT_REGION = "0x000000007d000000 0x000000007d000fff direct\n"
 
 HAVING: dict[str, Tree] = {
     "IOMMU_ON": ready_host(),
@@ -77,6 +81,21 @@ HAVING: dict[str, Tree] = {
     "OWNED_BY_VM": ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),)),
     "ON_VFIO": ready_host(nic(NIC, driver="vfio-pci")),
     "OVERRIDE_LEFT": ready_host(nic(NIC, "eth1", driver_override="vfio-pci")),
+    "RESERVED_REGION": ready_host(reserved_regions={10: MSI_REGION + DIRECT_REGION}),
+    "RESERVED_REGION_FIRMWARE": ready_host(
+        reserved_regions={10: None},
+        firmware={"DMAR": add_rmrr(acpi.dmar(), 0x7D000000, 0x7D000FFF, ((1, 0), (0, 0)))},
+    ),
+    "TABLE_DAMAGED": ready_host(firmware={"DMAR": acpi.dmar()[:-1]}),
+    # A folder in the file's place: root, as whom tests may run, is refused no file.
+    "TABLE_UNREADABLE": ready_host(tables=("DMAR/x",)),
+    "X2APIC_OPT_OUT": ready_host(firmware={"DMAR": acpi.dmar(flags=acpi.INTR_REMAP | acpi.X2APIC_OPT_OUT)}),
+    "DMA_OPT_IN": ready_host(firmware={"DMAR": acpi.dmar(flags=acpi.INTR_REMAP | acpi.DMA_OPT_IN)}),
+    "INTERRUPT_REMAPPING_NOT_OFFERED": ready_host(firmware={"DMAR": acpi.dmar(flags=0)}),
+    "NO_UNIT_FOR_NIC": ready_host(
+        PORT, nic(NIC, "eth1", group=None), firmware={"DMAR": acpi.dmar(acpi.drhd(acpi.pack_scope(((2, 0),))))}
+    ),
+    "DOMAIN_IDENTITY": ready_host(group_types={10: "identity"}),
     "DRIVER_ABSENT": ready_host(nic(NIC, driver=None)),
     "RESET_NONE": ready_host(nic(NIC, "eth1", reset_methods=())),
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
@@ -111,7 +130,7 @@ def test_the_ready_host_is_told_that_its_iommu_is_on_and_nothing_else(tmp_path: 
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
 def test_codes_and_texts_are_well_formed(code: str) -> None:
     entry = CATALOGUE[code]
-    assert re.fullmatch(r"[A-Z]+(_[A-Z0-9]+)*", code)
+    assert re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*", code)
     assert entry.meaning.endswith(".")
     if entry.severity.blocks and code not in ("GROUP_ABSENT", "USE_UNKNOWN"):
         assert entry.mend, "what stands in the way has a way out"

@@ -18,7 +18,7 @@ from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.domain import CpuPin, Definition, Domain, DomainInterface, PciPlaces, VirtualIommu
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Unknown
-from tests.support.domains import RICH, definition_xml, mutate
+from tests.support.domains import RICH, definition_xml, mutate, mutate_tree
 
 GIB = 1 << 30
 
@@ -200,6 +200,15 @@ def test_a_mutated_definition_is_read_or_refused(seed: int) -> None:
         return
     again = msgspec.json.decode(msgspec.json.encode(domain), type=Domain)
     assert again == domain
+
+
+@given(st.integers(0, 2**32))
+def test_a_definition_with_strange_values_is_read(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    with contextlib.suppress(NicpassError):  # its name or its UUID may be what was taken out
+        config = parse_domain(mutate_tree(RICH, rng)).config
+        assert config is not None
+        assert msgspec.json.decode(msgspec.json.encode(config), type=Definition) == config
 
 
 @given(st.text(max_size=60), st.sampled_from(("memory", "vcpu", "tune", "cpu", "devices", "os")))
