@@ -32,7 +32,7 @@ class Place(StrEnum):
     ROOT_PORT = "root port"  # a port of its own, so a group of its own
     ROOT_BUS = "root bus"
     BRIDGE = "bridge"  # all behind the one PCIe-to-PCI bridge, so all in one group
-    SWITCH = "switch"  # a downstream port of the one PCIe switch; QEMU's has no ACS, so all in one group
+    SWITCH = "switch"  # a port of the one PCIe switch; neither it nor the port above has ACS, so all in one group
     SIBLING = "sibling"  # the next function of the card before it
 
 
