@@ -19,7 +19,8 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
-from tests.support.config_space import Identity, Sriov, build_config
+from tests.support import acpi
+from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,8 @@ CPUS = {
     "bare": "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme msr pae sse2",
     "arm": "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm",
 }
+_TABLES = {"DMAR": acpi.dmar(), "IVRS": acpi.ivrs()}
+MSI_REGION = "0x00000000fee00000 0x00000000feefffff msi\n"
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
 
 
@@ -60,6 +63,19 @@ class Function:
     disks: tuple[str, ...] = ()
     config_size: int = 4096
     serial: int | None = None
+    capabilities: Capabilities | None = None
+    """What its configuration space has; None: what an ordinary NIC or root port has."""
+    sriov: Sriov | None = None
+    """Its SR-IOV capability; None: that of a PF which has `totalvfs`."""
+    config: bytes | None = None
+    """The configuration space itself, in place of a built one."""
+    bars: tuple[tuple[int, int], ...] = ((0x100000, 0x14220C), (0, 0), (0, 0), (0x4000, 0x14220C))
+    """Size and flags of each; 0x14220c is memory, 64 bits wide and prefetchable (linux/ioport.h)."""
+    vf_bar: tuple[int, int, int] = (0x2000_0000_0000, 0x10000, 0x14220C)
+    """Address, size and flags of the VFs' first; the size is that of all VFs together."""
+    rom_size: int = 0
+    files: tuple[tuple[str, str | None], ...] = ()
+    """More attributes, or other ones; None takes one away."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +98,12 @@ class Tree:
     cpu: str = "intel"
     cmdline: str = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro intel_iommu=on quiet"
     tables: tuple[str, ...] = ("APIC", "DMAR", "FACP")
+    firmware: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    """Tables by name, which then need not be in `tables`; a DMAR or IVRS not given covers all with one unit."""
+    group_types: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    """Group to its domain type; DMA-FQ where not said, no file where None."""
+    reserved_regions: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    """Group to its reserved_regions; those of the interrupts where not said, no file where None."""
     iommu_units: tuple[str, ...] = ("dmar0",)
     kvm: bool = True
     loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
@@ -99,7 +121,7 @@ class Tree:
         paths = {function.address: self._path(function) for function in self.functions}
         writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
         for number, function in enumerate(self.functions):
-            writer.write_function(function, paths, number)
+            writer.write_function(self, function, paths, number)
         self._write_network(writer, paths)
         for vm in self.vms or ():
             writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
@@ -231,8 +253,9 @@ class _Writer:
         self.folder("/dev")
         if tree.kvm:
             self.file("/dev/kvm", "")
-        for table in tree.tables:
-            self.file(f"/sys/firmware/acpi/tables/{table}", f"{table}\0")
+        contents = {table: _TABLES.get(table, f"{table}\0".encode()) for table in tree.tables} | tree.firmware
+        for table, content in contents.items():
+            self.file(f"/sys/firmware/acpi/tables/{table}", content)
         for empty in ("/sys/firmware/acpi/tables", "/sys/class/iommu", "/sys/class/net", "/sys/kernel/iommu_groups"):
             self.folder(empty)
         for unit in tree.iommu_units:
@@ -249,7 +272,17 @@ class _Writer:
             self.file(f"/lib/modules/{tree.kernel}/modules.dep", lines)
             self.file(f"/lib/modules/{tree.kernel}/modules.builtin", "kernel/drivers/pci/pci.ko\n")
 
-    def write_function(self, function: Function, paths: dict[str, str], number: int) -> None:
+    def write_group(self, folder: str, group: int, tree: Tree) -> None:
+        if f"{folder}/devices" in self.made:
+            return
+        self.folder(f"{folder}/devices")
+        kind, regions = tree.group_types.get(group, "DMA-FQ"), tree.reserved_regions.get(group, MSI_REGION)
+        if kind is not None:
+            self.file(f"{folder}/type", f"{kind}\n")
+        if regions is not None:
+            self.file(f"{folder}/reserved_regions", regions)
+
+    def write_function(self, tree: Tree, function: Function, paths: dict[str, str], number: int) -> None:
         folder = paths[function.address]
         for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
             self.file(f"{folder}/{name}", content)
@@ -265,7 +298,7 @@ class _Writer:
                 self.file(f"{driver}/{name}", "")
         if function.group is not None:
             group = f"/sys/kernel/iommu_groups/{function.group}"
-            self.folder(f"{group}/devices")
+            self.write_group(group, function.group, tree)
             self.link(f"{folder}/iommu_group", group)
             self.link(f"{group}/devices/{function.address}", folder)
         for index, vf in enumerate(function.vfs):
@@ -316,7 +349,6 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         f"bc{class_code >> 16:02X}sc{class_code >> 8 & 255:02X}i{class_code & 255:02X}"
     )
     driver = f"DRIVER={function.driver}\n" if function.driver else ""
-    bars = "".join(f"0x{0xF0000000 + number * 0x10000 + bar:016x} 0x0 0x0000000000040200\n" for bar in range(13))
     attributes: dict[str, str | bytes] = {
         "uevent": f"{driver}PCI_CLASS={class_code:04X}\nPCI_ID={vendor:04X}:{device:04X}\n"
         f"PCI_SUBSYS_ID={sub_vendor:04X}:{sub_device:04X}\nPCI_SLOT_NAME={function.address}\nMODALIAS={modalias}\n",
@@ -328,7 +360,7 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         "revision": "0x01\n",
         "irq": f"{16 + number}\n",
         "modalias": f"{modalias}\n",
-        "resource": bars,
+        "resource": _resources(function, number),
         "config": _config(function, bus_below),
         "numa_node": f"{function.numa_node}\n",
         "driver_override": f"{function.driver_override or '(null)'}\n",
@@ -344,13 +376,33 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
             "sriov_numvfs": f"{len(function.vfs)}\n",
             "sriov_drivers_autoprobe": "1\n",
         }
+    for name, content in function.files:
+        attributes.pop(name, None)
+        if content is not None:
+            attributes[name] = content
     return attributes
 
 
+def _resources(function: Function, number: int) -> str:
+    """Six BARs, the option ROM, six VF BARs, as `resource_show()` prints them."""
+    lines = [
+        (0xF000_0000 + (number << 24) + (bar << 21), size, flags) for bar, (size, flags) in enumerate(function.bars)
+    ]
+    lines += [(0, 0, 0)] * (6 - len(lines))
+    lines.append((0xE000_0000, function.rom_size, 0x46200))
+    lines += [function.vf_bar if function.totalvfs is not None else (0, 0, 0), *[(0, 0, 0)] * 5]
+    return "".join(
+        f"0x{start:016x} 0x{start + size - 1:016x} 0x{flags:016x}\n" if size else f"{' '.join(['0x' + '0' * 16] * 3)}\n"
+        for start, size, flags in lines
+    )
+
+
 def _config(function: Function, bus_below: int) -> bytes:
+    if function.config is not None:
+        return function.config
     identity = Identity(function.vendor_id, function.device_id, *function.subsystem, function.class_code)
-    sriov = None
-    if function.totalvfs is not None:
+    sriov = function.sriov
+    if function.totalvfs is not None and sriov is None:
         sriov = Sriov(function.totalvfs, len(function.vfs), 16, 1, function.device_id + 1)
     return build_config(
         identity,
@@ -359,4 +411,5 @@ def _config(function: Function, bus_below: int) -> bytes:
         is_vf=function.pf is not None,
         sriov=sriov,
         serial=function.serial,
+        capabilities=function.capabilities,
     )
