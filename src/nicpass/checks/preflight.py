@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.device import check_driver, check_group, check_owner, check_reset, check_vf_preferred
 from nicpass.checks.platform import check_platform
+from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.usage import check_usage
 from nicpass.checks.vm import (
     check_guest_driver,
@@ -33,6 +34,9 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_owner,
     check_usage,
     check_group,
+    check_unit,
+    check_reserved,
+    check_domain,
     check_driver,
     check_reset,
     check_vf_preferred,
@@ -58,7 +62,7 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    return tuple(check_platform(host))
+    return (*check_platform(host), *check_tables(host))
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
