@@ -5,8 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.device import check_driver, check_group, check_owner, check_reset, check_vf_preferred
+from nicpass.checks.capabilities import check_config, check_config_readable, check_d3cold, check_numa, check_option_rom
+from nicpass.checks.device import check_driver, check_group, check_owner, check_vf_preferred
+from nicpass.checks.path import check_conventional_bridge, check_isolation, check_link
 from nicpass.checks.platform import check_platform
+from nicpass.checks.quirks import check_quirks
+from nicpass.checks.reset import check_reset
+from nicpass.checks.sriov import check_sriov
 from nicpass.checks.usage import check_usage
 
 if TYPE_CHECKING:
@@ -22,9 +27,18 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_owner,
     check_usage,
     check_group,
+    check_isolation,
+    check_conventional_bridge,
     check_driver,
+    check_config,
     check_reset,
+    check_d3cold,
     check_vf_preferred,
+    check_sriov,
+    check_link,
+    check_numa,
+    check_option_rom,
+    check_quirks,
 )
 """To add one: write it in the file of its subject, name its codes in the catalogue, list it here."""
 
@@ -34,7 +48,7 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    return tuple(check_platform(host))
+    return (*check_platform(host), *check_config_readable(host))
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import device, group, leftovers, platform, usage
+from nicpass.checks.catalogue import (
+    capabilities,
+    device,
+    group,
+    leftovers,
+    path,
+    platform,
+    quirks,
+    reset,
+    sriov,
+    usage,
+)
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
 
@@ -18,7 +29,9 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
 
 CATALOGUE: dict[str, Entry] = {
-    code: entry for subject in (platform, usage, group, device, leftovers) for code, entry in subject.ENTRIES.items()
+    code: entry
+    for subject in (platform, usage, group, device, reset, capabilities, sriov, path, quirks, leftovers)
+    for code, entry in subject.ENTRIES.items()
 }
 
 
