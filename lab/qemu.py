@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from lab.image import DOMAINS, Image
-from lab.shape import MANAGEMENT_MAC, Iommu, Nic, Place, Shape
+from lab.placement import nic_arguments
+from lab.shape import MANAGEMENT_MAC, Iommu, Shape
 
 # Files in the run folder, which is QEMU's working folder: a relative path never exceeds a socket's 108 bytes.
 OVERLAY = "overlay.qcow2"
@@ -59,7 +59,8 @@ class Start:
     """What differs from one start of a shape to the next."""
 
     accelerator: Accelerator
-    ssh_port: int | None = None  # on 127.0.0.1; no ssh if None
+    ssh_port: int | None = None  # on 127.0.0.1, by the management NIC; no ssh if None
+    nic_ssh_port: int | None = None  # the same by the test NIC that has `ssh`
     snapshot: str | None = None  # resumed instead of booted
 
 
@@ -71,7 +72,7 @@ def qemu_arguments(shape: Shape, image: Image, start: Start) -> list[str]:
         _boot(shape, image),
         _channels(),
         _management_nic(start.ssh_port),
-        _test_nics(shape.nics),
+        nic_arguments(shape.nics, start.nic_ssh_port),
         ["-loadvm", start.snapshot] if start.snapshot else [],
     )
     return [argument for group in groups for argument in group]
@@ -137,31 +138,6 @@ def _management_nic(ssh_port: int | None) -> list[str]:
         *("-netdev", f"user,id=management,net=10.9.0.0/24,host=10.9.0.2,dns=10.9.0.3,restrict=on{forward}"),
         *("-device", f"virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},bus=pcie.0,addr=0x6,romfile="),
     ]
-
-
-def _test_nics(nics: tuple[Nic, ...]) -> Iterator[str]:
-    if any(nic.place is Place.BRIDGE for nic in nics):
-        yield from _root_port("bridge", 0x1E)  # a late slot: the firmware numbers buses in the order of slots
-        yield from ("-device", "pcie-pci-bridge,id=bridge,bus=bridge-port,addr=0x0")
-    for number, nic in enumerate(nics):
-        if nic.place is Place.ROOT_PORT:
-            yield from _root_port(f"nic{number}", 0x10 + number)
-        yield from ("-netdev", f"user,id=net{number},restrict=on,ipv6=off")
-        device = f"{nic.model},id=nic{number},netdev=net{number},mac={nic.mac},romfile="
-        yield from ("-device", f"{device},{_bus(nic.place, number)}")
-
-
-def _bus(place: Place, number: int) -> str:
-    if place is Place.ROOT_PORT:
-        return f"bus=nic{number}-port,addr=0x0"
-    if place is Place.BRIDGE:
-        return f"bus=bridge,addr={number + 1:#x}"
-    # An igb's eight VFs take two slots on the same bus, 16 slots above its own.
-    return f"bus=pcie.0,addr={7 + 2 * number:#x}"
-
-
-def _root_port(name: str, slot: int) -> tuple[str, str]:
-    return "-device", f"pcie-root-port,id={name}-port,bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}"
 
 
 def qemu_program(base: Path, name: str = "qemu-system-x86_64") -> list[str]:

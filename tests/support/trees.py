@@ -19,6 +19,7 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
+from tests.support import acpi
 from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ CPUS = {
     "bare": "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme msr pae sse2",
     "arm": "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm",
 }
+_TABLES = {"DMAR": acpi.dmar(), "IVRS": acpi.ivrs()}
+MSI_REGION = "0x00000000fee00000 0x00000000feefffff msi\n"
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
 
 
@@ -95,6 +98,12 @@ class Tree:
     cpu: str = "intel"
     cmdline: str = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro intel_iommu=on quiet"
     tables: tuple[str, ...] = ("APIC", "DMAR", "FACP")
+    firmware: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    """Tables by name, which then need not be in `tables`; a DMAR or IVRS not given covers all with one unit."""
+    group_types: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    """Group to its domain type; DMA-FQ where not said, no file where None."""
+    reserved_regions: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    """Group to its reserved_regions; those of the interrupts where not said, no file where None."""
     iommu_units: tuple[str, ...] = ("dmar0",)
     kvm: bool = True
     loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
@@ -112,7 +121,7 @@ class Tree:
         paths = {function.address: self._path(function) for function in self.functions}
         writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
         for number, function in enumerate(self.functions):
-            writer.write_function(function, paths, number)
+            writer.write_function(self, function, paths, number)
         self._write_network(writer, paths)
         for vm in self.vms or ():
             writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
@@ -244,8 +253,9 @@ class _Writer:
         self.folder("/dev")
         if tree.kvm:
             self.file("/dev/kvm", "")
-        for table in tree.tables:
-            self.file(f"/sys/firmware/acpi/tables/{table}", f"{table}\0")
+        contents = {table: _TABLES.get(table, f"{table}\0".encode()) for table in tree.tables} | tree.firmware
+        for table, content in contents.items():
+            self.file(f"/sys/firmware/acpi/tables/{table}", content)
         for empty in ("/sys/firmware/acpi/tables", "/sys/class/iommu", "/sys/class/net", "/sys/kernel/iommu_groups"):
             self.folder(empty)
         for unit in tree.iommu_units:
@@ -262,7 +272,17 @@ class _Writer:
             self.file(f"/lib/modules/{tree.kernel}/modules.dep", lines)
             self.file(f"/lib/modules/{tree.kernel}/modules.builtin", "kernel/drivers/pci/pci.ko\n")
 
-    def write_function(self, function: Function, paths: dict[str, str], number: int) -> None:
+    def write_group(self, folder: str, group: int, tree: Tree) -> None:
+        if f"{folder}/devices" in self.made:
+            return
+        self.folder(f"{folder}/devices")
+        kind, regions = tree.group_types.get(group, "DMA-FQ"), tree.reserved_regions.get(group, MSI_REGION)
+        if kind is not None:
+            self.file(f"{folder}/type", f"{kind}\n")
+        if regions is not None:
+            self.file(f"{folder}/reserved_regions", regions)
+
+    def write_function(self, tree: Tree, function: Function, paths: dict[str, str], number: int) -> None:
         folder = paths[function.address]
         for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
             self.file(f"{folder}/{name}", content)
@@ -278,7 +298,7 @@ class _Writer:
                 self.file(f"{driver}/{name}", "")
         if function.group is not None:
             group = f"/sys/kernel/iommu_groups/{function.group}"
-            self.folder(f"{group}/devices")
+            self.write_group(group, function.group, tree)
             self.link(f"{folder}/iommu_group", group)
             self.link(f"{group}/devices/{function.address}", folder)
         for index, vf in enumerate(function.vfs):

@@ -78,7 +78,7 @@ HAVING: dict[str, Tree] = {
     "ON_VFIO": ready_host(nic(NIC, driver="vfio-pci")),
     "OVERRIDE_LEFT": ready_host(nic(NIC, "eth1", driver_override="vfio-pci")),
     "DRIVER_ABSENT": ready_host(nic(NIC, driver=None)),
-    "RESET_NONE": ready_host(nic(NIC, "eth1", reset_methods=())),
+    "RESET_NONE": ready_host(PORT, nic(NIC, "eth1", reset_methods=())),
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
 }
 
@@ -110,7 +110,7 @@ def test_the_ready_host_is_told_that_its_iommu_is_on_and_nothing_else(tmp_path: 
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
 def test_codes_and_texts_are_well_formed(code: str) -> None:
     entry = CATALOGUE[code]
-    assert re.fullmatch(r"[A-Z]+(_[A-Z0-9]+)*", code)
+    assert re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*", code)
     assert entry.meaning.endswith(".")
     if entry.severity.blocks and code not in ("GROUP_ABSENT", "USE_UNKNOWN"):
         assert entry.mend, "what stands in the way has a way out"

@@ -92,7 +92,7 @@ def check_option_rom(function: PciFunction, _index: HostIndex) -> Iterator[Findi
         yield make_finding("OPTION_ROM", function.address, evidence, nic=label(function), size=size)
 
 
-def check_numa(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+def check_card_nodes(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Functions of one card, and a PF's VFs, are on one node: they hang on one link."""
     if kind_of(function, index) == "vf":
         return

@@ -107,7 +107,7 @@ def check_link(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         return
     port = index.functions.get(function.bridge) if function.bridge is not None else None
     above = link_of(port) if port is not None else None
-    shown = ((attribute(function, "current_link_speed"), describe_link(link)),)
+    shown: tuple[tuple[str, object], ...] = ((attribute(function, "current_link_speed"), describe_link(link)),)
     shown += ((attribute(port, "max_link_speed"), describe_most(above)),) if port is not None and above else ()
     both = _least(link, above)
     facts = {

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.capabilities import check_config, check_config_readable, check_d3cold, check_numa, check_option_rom
+from nicpass.checks.capabilities import (
+    check_card_nodes,
+    check_config,
+    check_config_readable,
+    check_d3cold,
+    check_option_rom,
+)
 from nicpass.checks.device import check_driver, check_group, check_owner, check_vf_preferred
 from nicpass.checks.path import check_conventional_bridge, check_isolation, check_link
 from nicpass.checks.platform import check_platform
@@ -13,6 +19,17 @@ from nicpass.checks.quirks import check_quirks
 from nicpass.checks.reset import check_reset
 from nicpass.checks.sriov import check_sriov
 from nicpass.checks.usage import check_usage
+from nicpass.checks.vm import (
+    check_guest_driver,
+    check_machine,
+    check_migration,
+    check_other_hostdevs,
+    check_state,
+    check_unread,
+    check_viommu,
+    check_virtio_enough,
+)
+from nicpass.checks.vm_memory import check_address_width, check_hugepages, check_memory_lock, check_numa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,14 +53,27 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_vf_preferred,
     check_sriov,
     check_link,
-    check_numa,
+    check_card_nodes,
     check_option_rom,
     check_quirks,
 )
 """To add one: write it in the file of its subject, name its codes in the catalogue, list it here."""
 
-VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], ...] = ()
-"""The same for a NIC together with the VM that shall have it."""
+VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], ...] = (
+    check_state,
+    check_unread,
+    check_machine,
+    check_viommu,
+    check_memory_lock,
+    check_hugepages,
+    check_numa,
+    check_address_width,
+    check_guest_driver,
+    check_other_hostdevs,
+    check_migration,
+    check_virtio_enough,
+)
+"""Those of a NIC together with the VM that shall have it."""
 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
@@ -57,5 +87,5 @@ def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
 
 
 def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
-    """What is true of this NIC in this VM, apart from what is true of the NIC in any."""
+    """What is true of this VM with this NIC, apart from what is true of either alone."""
     return tuple(finding for check in VM_CHECKS for finding in check(function, domain, index))

@@ -82,8 +82,8 @@ def _check_routing(function: PciFunction, sriov: Sriov, index: HostIndex) -> Ite
         return
     pcie = bridge.config.pcie
     if known(pcie) and pcie.ari_forwarding is False:
-        evidence = ((attribute(bridge, "config"), "ARIFwd-"),)
-        yield make_finding("ARI_ABSENT", function.address, evidence, nic=label(function), port=bridge.address)
+        no_ari = ((attribute(bridge, "config"), "ARIFwd-"),)
+        yield make_finding("ARI_ABSENT", function.address, no_ari, nic=label(function), port=bridge.address)
     last_bus, subordinate = _last_vf_bus(function, sriov), bridge.config.subordinate_bus
     if sriov.first_vf_offset and subordinate is not None and last_bus > subordinate:
         evidence = (

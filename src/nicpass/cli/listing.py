@@ -45,7 +45,9 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     elif arguments.nic:
         say_table((), _details(nics[0]))
     elif nics:
-        say_table(_columns(), (_row(nic) for nic in nics))
+        # A terminal shows what decides; `nicpass list NIC` and --json have the rest.
+        spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("VM"))
+        say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
         say(_("There is no network controller on the PCI bus of this host."))
     return ExitCode.DONE
@@ -75,8 +77,15 @@ def _row(nic: NicView) -> tuple[str, ...]:
         "; ".join(netdev.link for netdev in nic.netdevs) or "-",
         show(nic.used_for),
         _describe_vms(nic),
-        _("yes") if nic.may_go else _("no: {names}").format(names=", ".join(nic.why_not)),
+        _("yes") if nic.may_go else _describe_refusal(nic.why_not),
     )
+
+
+def _describe_refusal(codes: tuple[str, ...]) -> str:
+    """The gravest code, and how many more."""
+    if len(codes) == 1:
+        return _("no: {code}").format(code=codes[0])
+    return _("no: {code}, {count} more").format(code=codes[0], count=len(codes) - 1)
 
 
 def _details(nic: NicView) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _PIPE_WIDTH = 500
+_GAP = 2  # between two columns of rich, without a box
 
 
 def say(text: str = "") -> None:
@@ -80,23 +81,41 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
         sys.stderr.write(f"  {_('hint: {hint}').format(hint=error.hint)}\n")
 
 
-def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header."""
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:
+    """A table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
+
+    Where it is too wide for the terminal, the columns in `spare` are left out, in that order, before a cell is folded.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     # rich itself heeds COLUMNS and the terminal; a pipe has no width, and its reader wants whole lines.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
+    body = [tuple(row) for row in rows]
+    places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+    for place in places if columns else ():
+        table.add_column(columns[place], overflow="fold")
+    for row in body:
+        table.add_row(*(Text(row[place]) for place in places))
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
         say(line.rstrip())
+
+
+def _fit_columns(lines: Sequence[Sequence[str]], columns: Sequence[str], spare: Sequence[str], width: int) -> list[int]:
+    """Which columns to print so that no line is wider than `width`, as far as `spare` allows."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(cell) for cell in cells) for cells in zip(*lines, strict=True)]
+    places = list(range(len(widths)))
+    for name in spare:
+        if sum(widths[place] + _GAP for place in places) - _GAP <= width:
+            break
+        places.remove(columns.index(name))
+    return places
 
 
 def show(fact: object) -> str:

@@ -103,6 +103,13 @@ class Files:
         except OSError as error:
             return _fact_of(error, path)
 
+    def read_status(self, path: str) -> Fact[os.stat_result]:
+        """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
+        try:
+            return os.stat(self.root + path)  # noqa: PTH116
+        except OSError as error:
+            return _fact_of(error, path)
+
     def exists(self, path: str) -> bool:
         """Whether anything is there, also a dangling link."""
         return os.path.lexists(self.root + path)

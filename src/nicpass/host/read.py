@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.access import read_access
+from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
+from nicpass.host.groups import read_groups
+from nicpass.host.leftovers import read_leftovers
+from nicpass.host.memory import read_memory
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
@@ -27,11 +32,17 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
     Raises:
         BadInputError: a file of a capture is damaged.
     """
+    pci, platform = read_pci(files), read_platform(files)
     return Host(
-        pci=read_pci(files),
-        platform=read_platform(files),
+        pci=pci,
+        platform=platform,
+        memory=read_memory(files),
+        access=read_access(files),
         firmware=read_firmware(files),
+        iommu_groups=read_groups(files),
         network=read_network(files),
+        class_devices=read_class_devices(files),
+        leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         domains=domains,
     )
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from nicpass.checks.nics import on_vfio
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci import read_function
-from nicpass.hypervisor.domain_xml import build_device, find_device, parse_devices, parse_domain
+from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 URI = "qemu:///system"
 DEFINITIONS = "/etc/libvirt/qemu"
+SAVED_IMAGES = "/var/lib/libvirt/qemu/save"
+"""Where `virsh managedsave` puts NAME.save."""
 _START_SECONDS = 30.0
 
 Connection = Any
@@ -44,7 +48,9 @@ def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
         # A host on which libvirt was never installed has no VMs of libvirt: that is known, and no obstacle to list.
         return Unknown(error.sentence.rstrip(".")) if files.exists("/etc/libvirt") else None
     try:
-        return tuple(_domain_of(domain) for domain in connection.listAllDomains())
+        return _domains_of(connection)
+    except NicpassError as error:
+        return Unknown(error.sentence.rstrip("."))
     except _library().libvirtError as error:
         return Unknown(f"libvirt: {error.get_error_message()}")
     finally:
@@ -211,27 +217,53 @@ def _inactive_xml(domain: Any) -> str:
 
 def _domain_of(domain: Any) -> Domain:
     running = bool(domain.isActive())
+    config_devices, config = parse_machine(_inactive_xml(domain))
+    live_devices, live = parse_machine(domain.XMLDesc()) if running else ((), None)
     return Domain(
         name=domain.name(),
         uuid=domain.UUIDString(),
         running=running,
         persistent=bool(domain.isPersistent()),
-        config_devices=parse_devices(_inactive_xml(domain)),
-        live_devices=parse_devices(domain.XMLDesc()) if running else (),
+        config_devices=config_devices,
+        live_devices=live_devices,
+        config=config,
+        live=live,
+        saved_image=bool(domain.hasManagedSaveImage()),
+        snapshots=domain.snapshotNum(),
     )
+
+
+def _domains_of(connection: Connection) -> tuple[Domain, ...]:
+    """Every VM; one that is gone by the time that it is asked is none."""
+    library, domains = _library(), []
+    for domain in connection.listAllDomains():
+        try:
+            domains.append(_domain_of(domain))
+        except library.libvirtError as error:
+            if error.get_error_code() != library.VIR_ERR_NO_DOMAIN:
+                raise
+    return tuple(domains)
 
 
 def _read_definitions(files: Files) -> Fact[tuple[Domain, ...]]:
     names = files.list_directory(DEFINITIONS)
     if not isinstance(names, tuple):
         return names or Unknown(f"not captured: {DEFINITIONS}")
+    saved = files.list_directory(SAVED_IMAGES)
     domains: list[Domain] = []
     for name in sorted(name for name in names if name.endswith(".xml")):
         text = files.read_text(f"{DEFINITIONS}/{name}")
         if not isinstance(text, str):
             return text or Unknown(f"gone: {DEFINITIONS}/{name}")
         try:
-            domains.append(parse_domain(text))
+            domain = parse_domain(text)
         except NicpassError as error:
             return Unknown(f"{DEFINITIONS}/{name}: {error.sentence}")
+        domains.append(msgspec.structs.replace(domain, saved_image=_is_saved(domain, saved)))
     return tuple(domains)
+
+
+def _is_saved(domain: Domain, saved: Fact[tuple[str, ...]]) -> Fact[bool]:
+    if not isinstance(saved, tuple):
+        return saved or Unknown(f"not captured: {SAVED_IMAGES}")
+    return f"{domain.name}.save" in saved

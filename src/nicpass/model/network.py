@@ -34,8 +34,16 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     master: str | None = None
     """The bridge, bond, team or VRF that has enslaved it."""
     lower: str | None = None
-    """The interface that this one stands on: a VLAN's or macvlan's parent."""
+    """The interface that this one stands on: a VLAN's or macvlan's parent, the one that a tunnel is bound to."""
     kind: str | None = None
+    tunnel_local: str | None = None
+    """The address from which a tunnel sends; None is any."""
+    tunnel_remotes: Fact[tuple[str, ...]] = None
+    """Where a tunnel's packets go: of VXLAN the group, of WireGuard all peers' endpoints. None for what is no tunnel."""
+    xdp_programs: tuple[int, ...] = ()
+    """The BPF programs that see every packet first, by id (IFLA_XDP); 0 where the kernel does not say which."""
+    parent_device: str | None = None
+    """The device that it belongs to, `0000:3b:00.0` or `virtio0` (IFLA_PARENT_DEV_NAME; since Linux 5.14)."""
     altnames: tuple[str, ...] = ()
     driver_version: str | None = None
     firmware_version: str | None = None
@@ -86,9 +94,25 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     multipath: bool = False
 
 
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule that chooses a routing table, as `ip rule` shows it. Source: ip-rule(8), linux/fib_rules.h."""
+
+    priority: int = 0
+    family: Literal["inet", "inet6"] = "inet"
+    iif: str | None = None
+    oif: str | None = None
+    source: str | None = None
+    """`10.0.0.0/24`; None is any."""
+    destination: str | None = None
+    fwmark: int | None = None
+    table: int | None = None
+    """None where the rule does something else than look into a table, or into that of a VRF."""
+
+
 class Network(msgspec.Struct, frozen=True, kw_only=True):
     """The host's own network namespace, from rtnetlink and ethtool; of a capture, what its sysfs has."""
 
     links: tuple[Link, ...] = ()
     addresses: Fact[tuple[IpAddress, ...]] = None
     routes: Fact[tuple[Route, ...]] = None
+    rules: Fact[tuple[Rule, ...]] = None

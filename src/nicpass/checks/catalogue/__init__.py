@@ -13,26 +13,50 @@ from nicpass.checks.catalogue import (
     capabilities,
     device,
     group,
+    interrupts,
+    iommu,
+    kernel,
+    kvm,
     leftovers,
     path,
     platform,
     quirks,
     reset,
+    security,
     sriov,
     usage,
+    vm,
+    vm_memory,
 )
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from nicpass.checks.catalogue.entry import Entry
     from nicpass.model.address import Address
 
-CATALOGUE: dict[str, Entry] = {
-    code: entry
-    for subject in (platform, usage, group, device, reset, capabilities, sriov, path, quirks, leftovers)
-    for code, entry in subject.ENTRIES.items()
-}
+_SUBJECTS = (
+    platform,
+    iommu,
+    interrupts,
+    kvm,
+    kernel,
+    usage,
+    group,
+    device,
+    reset,
+    capabilities,
+    sriov,
+    path,
+    quirks,
+    leftovers,
+    vm,
+    vm_memory,
+    security,
+)
+
+CATALOGUE: dict[str, Entry] = {code: entry for subject in _SUBJECTS for code, entry in subject.ENTRIES.items()}
 
 
 def make_finding(
@@ -43,13 +67,15 @@ def make_finding(
 ) -> Finding:
     """A finding with its texts filled in. `evidence` is pairs of (where it was read, what stood there)."""
     entry = CATALOGUE[code]
+    # Words for people are made fit for a terminal; what goes into a command has been quoted by its check.
+    shown = {name: printable(str(fact)) for name, fact in facts.items()}
     return Finding(
         code=code,
         severity=entry.severity,
         subject=subject,
-        sentence=_(entry.sentence).format(**facts),
-        evidence=tuple(Evidence(source, str(value)) for source, value in evidence),
+        sentence=_(entry.sentence).format(**shown),
+        evidence=tuple(Evidence(printable(source), printable(str(value))) for source, value in evidence),
         meaning=_(entry.meaning),
-        mend=_(entry.mend).format(**facts),
+        mend=_(entry.mend).format(**shown),
         command=entry.command.format(**facts),
     )
