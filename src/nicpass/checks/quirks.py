@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import make_finding
-from nicpass.checks.nics import attribute, label
+from nicpass.checks.nics import attribute, kind_of, label
 from nicpass.checks.quirk_table import (
     BROKEN_INTX,
     ISOLATED_FUNCTIONS,
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 
-def check_quirks(function: PciFunction, _index: HostIndex) -> Iterator[Finding]:
-    if not known(function.vendor_id) or not known(function.device_id):
+def check_quirks(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """Of VFs nothing is told: theirs is a reset, which every VF has, and there are thousands."""
+    if not known(function.vendor_id) or not known(function.device_id) or kind_of(function, index) == "vf":
         return
     model = f"{function.vendor_id:04x}:{function.device_id:04x}"
     for quirk, effect in list_quirks(function):
