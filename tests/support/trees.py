@@ -22,6 +22,7 @@ from nicpass.model.network import Link, Network
 from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ETHERNET, BRIDGE, NVME, BLOCK = 0x020000, 0x060400, 0x010802, 0x018000
@@ -31,6 +32,16 @@ CPUS = {
     "bare": "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme msr pae sse2",
     "arm": "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm",
 }
+IDLE_ACTIVITY = {
+    "/proc/net/tcp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n",
+    "/proc/net/tcp6": "  sl  local_address                         remote_address                        st\n",
+    "/proc/net/packet": "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n",
+    "/proc/net/protocols": "protocol  size sockets  memory press maxhdr  slab module\nXDP       1088      0      -1   NI\n",
+    "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
+    "/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
+    "/proc/1/comm": "systemd\n",
+}
+"""Nobody is logged in, nothing is mounted from elsewhere, one process runs."""
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
 
 
@@ -100,6 +111,10 @@ class Tree:
     loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
     available: tuple[str, ...] | None = ("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel", "kvm_amd")
     kernel: str = "6.1.0-28-amd64"
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """More files, or others in place of those that a tree has by itself: path to content."""
+    links: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """More symbolic links: path to target, as it is to be written."""
 
     def but(self, **changes: object) -> Self:
         """The same host with these fields changed."""
@@ -109,6 +124,13 @@ class Tree:
         """Make all its files below `root`."""
         writer = _Writer(str(root))
         writer.write_platform(self)
+        for path, content in (IDLE_ACTIVITY | dict(self.files)).items():
+            writer.file(path, content)
+        for path in ("/run/systemd/sessions", "/proc/1/fd"):
+            writer.folder(path)
+        for path, target in self.links.items():
+            writer.folder(posixpath.dirname(path))
+            os.symlink(target, f"{root}{path}")  # noqa: PTH211
         paths = {function.address: self._path(function) for function in self.functions}
         writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
         for number, function in enumerate(self.functions):

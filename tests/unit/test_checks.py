@@ -14,7 +14,8 @@ from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import on_vfio
 from nicpass.checks.platform import check_iommu, explain_iommu_off
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.checks.usage import summarize_usage, walk_uppers
+from nicpass.checks.usage import summarize_usage
+from nicpass.checks.walk import walk_uppers
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.fact import Unknown

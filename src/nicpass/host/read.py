@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.activity import read_activity
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
@@ -14,18 +15,36 @@ from nicpass.model.errors import BadInputError
 from nicpass.model.host import SCHEMA, Host
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact, Unknown
 
 
-def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
+def read_host(
+    files: Files,
+    domains: Fact[tuple[Domain, ...]],
+    processes: Callable[[], Processes] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Host:
     """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
+
+    `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
+    out, and what they would have told is then not known.
 
     Raises:
         BadInputError: a file of a capture is damaged.
     """
-    return Host(pci=read_pci(files), platform=read_platform(files), network=read_network(files), domains=domains)
+    pci = read_pci(files)
+    return Host(
+        pci=pci,
+        platform=read_platform(files),
+        network=read_network(files),
+        activity=read_activity(files, pci, processes, environment),
+        domains=domains,
+    )
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from nicpass.model.activity import Activity
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
 from nicpass.model.network import Network
@@ -23,4 +24,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
     network: Network = Network()
+    activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None

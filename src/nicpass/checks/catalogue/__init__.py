@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import device, group, leftovers, platform, usage
+from nicpass.checks.catalogue import device, group, holders, leftovers, platform, sessions, storage, usage
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
 
 CATALOGUE: dict[str, Entry] = {
-    code: entry for subject in (platform, usage, group, device, leftovers) for code, entry in subject.ENTRIES.items()
+    code: entry
+    for subject in (platform, usage, sessions, storage, holders, group, device, leftovers)
+    for code, entry in subject.ENTRIES.items()
 }
 
 
