@@ -33,10 +33,10 @@ CPUS = {
     "arm": "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm",
 }
 IDLE_ACTIVITY = {
-    "/proc/net/tcp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n",
+    "/proc/net/tcp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n",
     "/proc/net/tcp6": "  sl  local_address                         remote_address                        st\n",
     "/proc/net/packet": "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n",
-    "/proc/net/protocols": "protocol  size sockets  memory press maxhdr  slab module\nXDP       1088      0      -1   NI\n",
+    "/proc/net/protocols": "protocol  size sockets  memory press maxhdr\nXDP       1088      0      -1\n",
     "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
     "/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
     "/proc/1/comm": "systemd\n",

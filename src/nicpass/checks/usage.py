@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Everything by which the host would miss this NIC."""
+    """Everything by which the host would miss this NIC; the gravest first."""
     yield from check_visible(function, index)
-    yield from check_sessions(function, index)
     yield from check_storage(function, index)
+    yield from check_sessions(function, index)
     yield from _check_routes(function, index)
     yield from _check_addresses(function, index)
     yield from _check_rules(function, index)

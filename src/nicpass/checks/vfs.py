@@ -24,8 +24,8 @@ def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     if kind_of(function, index) == "pf" and count:
         address = function.address
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_numvfs", count),)
-        yield from _check_used(function, index)
         yield make_finding("PF_HAS_VFS", address, evidence, nic=label(function), count=count, address=address)
+        yield from _check_used(function, index)
     elif kind_of(function, index) != "vf" and (stray := index.stray_vfs.get((function.bridge, function.vendor_id))):
         address, vfs = function.address, ", ".join(stray)
         yield make_finding("VFS_NEARBY", address, (("drivers", vfs),), nic=label(function), vfs=vfs, address=address)

@@ -68,7 +68,7 @@ ENTRIES: dict[str, Entry] = {
     "BOND_LAST_PORT": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} is the last port of {upper} that has a carrier.",
-        meaning="Without it {upper} is down, with all that stands on it.",
+        meaning="Without it the bond or team is down, with all that stands on it.",
         background="A bond or team is up as long as one of its ports is. The others are down, have no carrier, or "
         "there are none, so it has no redundancy now.",
         mend="Bring another port of {upper} up first (ip link show master {upper}), then take this one out.",
@@ -76,7 +76,7 @@ ENTRIES: dict[str, Entry] = {
     "BOND_STAYS_UP": Entry(
         severity=Severity.INFO,
         sentence="{nic} is one of several ports of {upper}, which would stay up without it by {others}.",
-        meaning="Taking it out of {upper} first costs redundancy and bandwidth, not the connection.",
+        meaning="Taking it out of there first costs redundancy and bandwidth, not the connection.",
         background="A bond or team goes on with the ports that are left. It is refused all the same while the NIC is "
         "a port: take it out of the bond on purpose, and see that the bond still works, before it is given away.",
     ),
