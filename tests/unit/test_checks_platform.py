@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nicpass.checks.firmware_menu import describe_menu, maker_of
 from nicpass.checks.platform import check_platform
 from nicpass.host.files import Files
 from nicpass.host.iommu import read_interrupt_chips
+from nicpass.host.kvm import try_kvm
 from nicpass.host.machine import SECURE_BOOT, read_container, read_lockdown, read_secure_boot, read_sysfs_read_only
 from nicpass.host.modules import read_kernel_options
 from nicpass.host.platform import read_platform
@@ -31,6 +32,7 @@ from tests.support.provoking import CONFIG, CPUINFO, NIC, capability
 from tests.support.strategies import values_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nicpass.model.finding import Finding
@@ -43,6 +45,14 @@ BROKEN_CONFIGS = (
     gzip.compress(b"CONFIG_KVM=y\n" + b"#" * (5 << 20), mtime=0),  # more than any kernel's
 )
 IN_GROUP = (PciFunction(address=Address(NIC), iommu_group=1),)
+
+
+class _Live(Files):
+    """A tree that claims to be the running machine."""
+
+    @property
+    def is_live(self) -> bool:
+        return True
 
 
 def told(host: Host) -> dict[str, Finding]:
@@ -150,7 +160,8 @@ class TestAddressWidth:
     """MGAW and SAGAW of the capability register against the processor."""
 
     @pytest.mark.parametrize(
-        ("mgaw", "sagaw", "width"), [(39, (1,), 39), (39, (1, 2), 39), (48, (1, 2), 48), (57, (2, 3), 57), (57, (2,), 48)]
+        ("mgaw", "sagaw", "width"),
+        [(39, (1,), 39), (39, (1, 2), 39), (48, (1, 2), 48), (57, (2, 3), 57), (57, (2,), 48)],
     )
     def test_the_register_is_decoded(self, mgaw: int, sagaw: tuple[int, ...], width: int) -> None:
         register = int(capability(mgaw, *sagaw), 16)
@@ -228,7 +239,9 @@ class TestKvm:
     """The flag first, then the module, then whether it works."""
 
     def test_a_kvm_that_answers_badly_is_told(self) -> None:
-        host = host_of(cpu_vendor="GenuineIntel", virtualization="vmx", kvm_device=True, kvm_works=False, kvm_error="busy")
+        host = host_of(
+            cpu_vendor="GenuineIntel", virtualization="vmx", kvm_device=True, kvm_works=False, kvm_error="busy"
+        )
         assert "busy" in told(host)["KVM_UNUSABLE"].sentence
 
     @pytest.mark.parametrize("works", [True, Unknown("permission denied: /dev/kvm"), None])
@@ -243,6 +256,21 @@ class TestKvm:
     def test_the_module_to_load_is_that_of_the_processor(self, tmp_path: Path) -> None:
         found = told(ready_host(cpu="amd", kvm=False).read(tmp_path))
         assert found["KVM_ABSENT"].command == "modprobe kvm_amd"
+
+    @pytest.mark.parametrize(
+        ("make", "works", "error"),
+        [
+            (lambda path: path.write_text(""), False, "inappropriate ioctl for device"),
+            (lambda path: path.mkdir(), False, "is a directory"),
+            (lambda _path: None, None, None),
+        ],
+    )
+    def test_what_answers_no_kvm_call_is_no_kvm(
+        self, make: Callable[[Path], object], works: bool | None, error: str | None, tmp_path: Path
+    ) -> None:
+        (tmp_path / "dev").mkdir()
+        make(tmp_path / "dev" / "kvm")
+        assert try_kvm(_Live(str(tmp_path))) == (works, error)
 
     def test_a_capture_is_never_asked(self, tmp_path: Path) -> None:
         assert isinstance(ready_host().read(tmp_path).platform.kvm_works, Unknown)
@@ -397,6 +425,7 @@ def test_every_platform_can_be_judged(platform: Platform) -> None:
             assert finding.sentence
 
 
+@settings(max_examples=10)
 @given(st.binary(max_size=200))
 def test_no_file_of_the_platform_is_too_strange(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     root = tmp_path_factory.mktemp("odd")
