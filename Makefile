@@ -6,6 +6,7 @@ VENV := .venv
 STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard src/nicpass/locale/*/LC_MESSAGES/*.po))
+LAB_MARKS := not full
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-full lab-shell bench documents messages format setup lab-packages clean
@@ -14,7 +15,7 @@ help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
 	@echo 'make test       formatting, lint, types, unit tests, lab tests (16 minutes on 2 cores without KVM)'
 	@echo 'make test-fast  all of that but the lab (under a minute)'
-	@echo 'make test-full  make test, and make bench with its targets'
+	@echo 'make test-full  make test with the lab tests that take long, and make bench with its targets'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
 	@echo 'make messages   bring the translations up to date with the sentences in the code'
@@ -25,7 +26,7 @@ demo: $(STAMP) $(MESSAGES) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
 test: test-fast lab-packages
-	$(RUN)/pytest tests/lab $(PYTEST_ARGS)
+	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' $(PYTEST_ARGS)
 
 test-fast: $(STAMP) $(MESSAGES)
 	$(RUN)/ruff format --check .
@@ -33,6 +34,7 @@ test-fast: $(STAMP) $(MESSAGES)
 	$(RUN)/mypy
 	$(RUN)/pytest tests/unit -n auto -q $(PYTEST_ARGS)
 
+test-full: LAB_MARKS := lab
 test-full: test bench
 
 lab-shell: $(STAMP) lab-packages

@@ -7,6 +7,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.checks.scopes import ScopeIndex
 from nicpass.model.fact import known
 from nicpass.model.network import Link
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
+    from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
     from nicpass.model.network import IpAddress, Route
     from nicpass.model.pci import PciFunction
@@ -45,6 +47,17 @@ class HostIndex:
             if known(function.iommu_group):
                 grouped[function.iommu_group].append(function)
         return grouped
+
+    @cached_property
+    def group_facts(self) -> dict[int, IommuGroup]:
+        """Group to its domain type and reserved regions."""
+        found = self.host.iommu_groups
+        return {group.number: group for group in (found if known(found) else ())}
+
+    @cached_property
+    def scopes(self) -> ScopeIndex:
+        """What the firmware's IOMMU tables name."""
+        return ScopeIndex(self)
 
     @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:

@@ -10,6 +10,7 @@ from nicpass.checks.group import check_group
 from nicpass.checks.index import HostIndex
 from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers
 from nicpass.checks.platform import check_platform
+from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.usage import check_usage
 from nicpass.checks.vm import (
     check_guest_driver,
@@ -35,6 +36,9 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_owner,
     check_usage,
     check_group,
+    check_unit,
+    check_reserved,
+    check_domain,
     check_driver,
     check_nic_leftovers,
     check_reset,
@@ -61,7 +65,7 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    return (*check_platform(host), *check_leftovers(HostIndex(host)))
+    return (*check_platform(host), *check_tables(host), *check_leftovers(HostIndex(host)))
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:

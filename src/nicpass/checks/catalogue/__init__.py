@@ -18,6 +18,7 @@ from nicpass.checks.catalogue import (
     kvm,
     leftovers,
     platform,
+    reserved,
     security,
     usage,
     vm,
@@ -31,7 +32,21 @@ if TYPE_CHECKING:
     from nicpass.checks.catalogue.entry import Entry
     from nicpass.model.address import Address
 
-_SUBJECTS = (platform, iommu, interrupts, kvm, kernel, usage, group, device, leftovers, vm, vm_memory, security)
+_SUBJECTS = (
+    platform,
+    iommu,
+    reserved,
+    interrupts,
+    kvm,
+    kernel,
+    usage,
+    group,
+    device,
+    leftovers,
+    vm,
+    vm_memory,
+    security,
+)
 
 CATALOGUE: dict[str, Entry] = {code: entry for subject in _SUBJECTS for code, entry in subject.ENTRIES.items()}
 
