@@ -308,8 +308,6 @@ class _Writer:
         folder = paths[function.address]
         for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
             self.file(f"{folder}/{name}", content)
-        for name in ("power/control", "power/runtime_status"):
-            self.file(f"{folder}/{name}", "on\n")
         self.link(f"/sys/bus/pci/devices/{function.address}", folder)
         self.link(f"{folder}/subsystem", "/sys/bus/pci")
         if function.driver is not None:
@@ -389,6 +387,8 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         "enable": "1\n",
         "local_cpulist": "0-3\n",
         "power_state": "D0\n",
+        "power/control": "on\n",
+        "power/runtime_status": "active\n",
     }
     if function.reset_methods:  # without one, the kernel hides both files
         attributes |= {"reset_method": f"{' '.join(function.reset_methods)}\n", "reset": ""}

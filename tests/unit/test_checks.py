@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.dmar import add_rmrr
 from nicpass.checks.catalogue import CATALOGUE, make_finding, security, vm, vm_memory
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, explain_iommu_off
@@ -79,7 +78,7 @@ HAVING: dict[str, Tree] = {
     "OVERRIDE_LEFT": ready_host(nic(NIC, "eth1", driver_override="vfio-pci")),
     **RESERVED,
     "DRIVER_ABSENT": ready_host(nic(NIC, driver=None)),
-    "RESET_NONE": ready_host(nic(NIC, "eth1", reset_methods=())),
+    "RESET_NONE": ready_host(PORT, nic(NIC, "eth1", reset_methods=())),
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
     **provoking.HAVING,
 }

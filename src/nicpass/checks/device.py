@@ -41,12 +41,6 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield make_finding("OVERRIDE_LEFT", address, ((source, override),), nic=nic, override=override, address=address)
 
 
-def check_reset(function: PciFunction, _index: HostIndex) -> Iterator[Finding]:
-    if function.reset_methods == () or (function.reset_methods is None and known(function.iommu_group)):
-        source = f"/sys/bus/pci/devices/{function.address}/reset_method"
-        yield make_finding("RESET_NONE", function.address, ((source, "none"),), nic=label(function))
-
-
 def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     owners = index.owners.get(function.address)
     if owners:

@@ -60,6 +60,30 @@ class HostIndex:
         return ScopeIndex(self)
 
     @cached_property
+    def buses(self) -> dict[str, list[PciFunction]]:
+        """`0000:01` to the functions on that bus."""
+        return _by_prefix(self.host.pci, -5)
+
+    @cached_property
+    def slots(self) -> dict[str, list[PciFunction]]:
+        """`0000:01:00` to the functions of that device."""
+        return _by_prefix(self.host.pci, -2)
+
+    @cached_property
+    def shows_reset_methods(self) -> bool:
+        """Whether the kernel, or the capture, has `reset_method`: then a function without it has no reset."""
+        return any(known(function.reset_methods) for function in self.host.pci)
+
+    def bridges_above(self, function: PciFunction) -> list[PciFunction]:
+        """From the nearest to the root port; those that a capture lacks are left out."""
+        chain: dict[Address, PciFunction] = {}
+        above = function.bridge
+        while above is not None and above not in chain and above in self.functions:
+            chain[above] = self.functions[above]
+            above = chain[above].bridge
+        return list(chain.values())
+
+    @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:
         """VF to (its PF, its index), from the PF's own numbered links."""
         return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
@@ -137,4 +161,11 @@ def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:
     grouped: dict[str, list[NetdevItem]] = defaultdict(list)
     for item in items:
         grouped[item.netdev].append(item)
+    return grouped
+
+
+def _by_prefix(functions: Iterable[PciFunction], end: int) -> dict[str, list[PciFunction]]:
+    grouped: dict[str, list[PciFunction]] = defaultdict(list)
+    for function in functions:
+        grouped[function.address[:end]].append(function)
     return grouped
