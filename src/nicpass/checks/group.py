@@ -106,11 +106,11 @@ def _is_idle(function: PciFunction, index: HostIndex) -> bool:
 def describe_companion(function: PciFunction, index: HostIndex) -> str:
     """`0000:05:02.0 (eth3, driver e1000: 10.1.2.3/24)`, `0000:00:17.0 (driver ahci: sda1 mounted at /)`."""
     netdevs = ", ".join(link.name for link in index.netdevs(function))
-    driver = f"driver {function.driver}" if known(function.driver) else "no driver"
+    driver = _("driver {name}").format(name=function.driver) if known(function.driver) else _("no driver")
     used = _describe_devices(function, index)
     disks = [disk for disk in function.block_devices if not any(words.startswith(disk) for words in used)]
     what = ", ".join(word for word in (netdevs, driver, *disks) if word)
-    owners = [f"VM {domain.name}" for domain in index.owners.get(function.address, ())]
+    owners = [_("VM {name}").format(name=domain.name) for domain in index.owners.get(function.address, ())]
     usage = ", ".join(filter(None, [summarize_usage(function, index), *used, *owners]))
     return f"{function.address} ({what}{': ' + usage if usage else ''})"
 
@@ -158,7 +158,7 @@ def describe_ways_out(function: PciFunction, companions: list[PciFunction], inde
 
 
 def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
-    """Where a bridge above does not isolate, a VF lands in the same group; where functions of a card do not, it may not.
+    """Where a bridge above does not isolate, a VF lands in the same group; where only functions do not, mostly not.
 
     VFs that are there tell for certain.
     """

@@ -40,7 +40,6 @@ def check_leftovers(index: HostIndex) -> Iterator[Finding]:
             "UDEV_BINDING",
             evidence=((rule.path, rule.text),),
             path=rule.path,
-            text=rule.text.strip(),
             mend=_advise_edit(rule.path, command),
             command=f"{command}\nudevadm control --reload" if command else "",
         )

@@ -82,7 +82,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "UDEV_BINDING": Entry(
         severity=Severity.WARNING,
-        sentence="A udev rule gives devices to VFIO or sets a driver override ({path}): {text}",
+        sentence="A udev rule in {path} gives devices to VFIO or sets a driver override.",
         meaning="It acts whenever such a device appears, also when nicpass or libvirt has just returned it.",
         background="udev runs its rules for each device that appears, at boot and when it is plugged in or a VF is "
         "made. A rule that names ids takes every card of the kind; one that names an address takes whatever stands "
