@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,13 @@ def test_a_definition_that_is_no_xml_makes_it_unknown_too(monkeypatch: pytest.Mo
     found = domains_of(monkeypatch, DomainOfDaemon("<domain>"))
     assert isinstance(found, Unknown)
     assert "cannot be read" in found.unknown
+
+
+def test_a_file_with_a_strange_name_is_named_in_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/libvirt/qemu"
+    folder.mkdir(parents=True)
+    (folder / "a\x1b[31m\nb.xml").write_text("<domain>")
+    found = read_domains(Files(str(tmp_path)))
+    assert isinstance(found, Unknown)
+    assert found.unknown.isprintable()
+    assert not found.unknown.endswith(".")
