@@ -21,7 +21,8 @@ def nic_arguments(nics: Sequence[Nic], ssh_port: int | None = None) -> Iterator[
         yield from _root_port("bridge", _BRIDGE_SLOT)
         yield from ("-device", "pcie-pci-bridge,id=bridge,bus=bridge-port,addr=0x0")
     if Place.SWITCH in places:
-        yield from _root_port("switch", _SWITCH_SLOT)
+        # Under a root port with ACS each port of QEMU's switch would be a group, though they have none themselves.
+        yield from _root_port("switch", _SWITCH_SLOT, ",disable-acs=on")
         yield from ("-device", "x3130-upstream,id=switch,bus=switch-port,addr=0x0")
     for number, nic in enumerate(nics):
         yield from _port_above(nics, number)
@@ -55,8 +56,8 @@ def _port_above(nics: Sequence[Nic], number: int) -> Iterator[str]:
         yield from ("-device", f"xio3130-downstream,id=nic{number}-port,bus=switch,addr={port:#x},chassis={chassis}")
 
 
-def _root_port(name: str, slot: int) -> tuple[str, str]:
-    return "-device", f"pcie-root-port,id={name}-port,bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}"
+def _root_port(name: str, slot: int, options: str = "") -> tuple[str, str]:
+    return "-device", f"pcie-root-port,id={name}-port,bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}{options}"
 
 
 def _network(nic: Nic, number: int, ssh_port: int | None) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -68,7 +69,7 @@ def qemu_arguments(shape: Shape, image: Image, start: Start) -> list[str]:
     """The arguments of QEMU, without the program itself. Paths of the run folder are relative to it."""
     groups = (
         _machine(shape, start.accelerator),
-        _iommu(shape.iommu),
+        _iommu(shape),
         _boot(shape, image),
         _channels(),
         _management_nic(start.ssh_port),
@@ -86,18 +87,27 @@ def _machine(shape: Shape, accelerator: Accelerator) -> list[str]:
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", cpu),
         *("-smp", str(shape.processors), "-m", f"{shape.memory_mib}M", "-rtc", "base=utc"),
+        *_numa(shape),
     ]
 
 
-def _iommu(iommu: Iommu) -> list[str]:
+def _numa(shape: Shape) -> Iterator[str]:
+    """Memory in equal parts and a processor for each node, if there are several."""
+    for node in range(shape.numa_nodes if shape.numa_nodes > 1 else 0):
+        yield from ("-object", f"memory-backend-ram,id=memory{node},size={shape.memory_mib // shape.numa_nodes}M")
+        yield from ("-numa", f"node,nodeid={node},cpus={node},memdev=memory{node}")
+
+
+def _iommu(shape: Shape) -> list[str]:
     # QEMU wants an IOMMU before the devices behind it.
     device = {
         Iommu.INTEL: "intel-iommu,intremap=on,caching-mode=on",
         Iommu.AMD: "amd-iommu,intremap=on,pt=off",
         Iommu.VIRTIO: "virtio-iommu-pci,bus=pcie.0,addr=0x2",
         Iommu.NONE: None,
-    }[iommu]
-    return ["-device", device] if device else []
+    }[shape.iommu]
+    options = f",{shape.iommu_options}" if shape.iommu_options else ""
+    return ["-device", device + options] if device else []
 
 
 def kernel_command_line(shape: Shape) -> str:

@@ -32,7 +32,7 @@ class Place(StrEnum):
     ROOT_PORT = "root port"  # a port of its own, so a group of its own
     ROOT_BUS = "root bus"
     BRIDGE = "bridge"  # all behind the one PCIe-to-PCI bridge, so all in one group
-    SWITCH = "switch"  # a downstream port of the one PCIe switch; QEMU's has no ACS, so all in one group
+    SWITCH = "switch"  # a port of the one PCIe switch; neither it nor the port above has ACS, so all in one group
     SIBLING = "sibling"  # the next function of the card before it
 
 
@@ -67,15 +67,19 @@ class ReservedMemory:
 class Shape:
     """A kind of host. `migratable` says that QEMU can save and resume it.
 
-    A shape with `reserved` boots with a DMAR table of its own, which the kernel takes in place of the firmware's.
+    A shape with `dmar_flags` (VT-d specification, 8.1) boots with a DMAR table of its own, which the kernel takes in
+    place of the firmware's; what is `reserved` for its NICs stands there too.
     """
 
     name: str
     iommu: Iommu
     nics: tuple[Nic, ...]
     kernel_arguments: tuple[str, ...] = ()
+    iommu_options: str = ""
+    dmar_flags: int | None = None
     reserved: tuple[ReservedMemory, ...] = ()
     processors: int = 2
+    numa_nodes: int = 1
     memory_mib: int = 4096
     migratable: bool = field(default=True)
 
@@ -114,11 +118,12 @@ TANGLED = Shape(
         Nic(NicModel.E1000, "52:54:00:aa:00:08", Place.BRIDGE),
         Nic(NicModel.E1000E, "52:54:00:aa:00:09", covered=False),
     ),
-    kernel_arguments=(
-        *("intel_iommu=on", "iommu=pt", "amd_iommu=on", "intremap=off"),
-        *("pcie_acs_override=downstream", "vfio-pci.ids=8086:10d3"),
-    ),
+    # Nothing turns the IOMMU on: Debian's kernel does so by itself.
+    kernel_arguments=("iommu=pt", "amd_iommu=on", "pcie_acs_override=downstream", "vfio-pci.ids=8086:10d3"),
+    iommu_options="aw-bits=39",  # the processor has 40
+    dmar_flags=0b100,  # DMA_CTRL_PLATFORM_OPT_IN, and no INTR_REMAP
     reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
+    numa_nodes=2,
 )
-OFF = Shape("off", Iommu.INTEL, _NICS, ("intel_iommu=off",))
+OFF = Shape("off", Iommu.INTEL, _NICS, ("intel_iommu=off", "intremap=off"))
 SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF)}

@@ -72,10 +72,10 @@ def build_stage(cache: Cache, shape: Shape) -> None:
 def _image_of(cache: Cache, shape: Shape) -> Image:
     """The image that a shape boots: with another initrd if its firmware has tables of its own."""
     image = get_image(cache)
-    if not shape.reserved:
+    if shape.dmar_flags is None:
         return image
     code = [hash_code(Path(__file__).with_name(name)) for name in ("tables.py", "dmar.py", "placement.py")]
-    key = recipe_key([image.key, [asdict(region) for region in shape.reserved], [asdict(n) for n in shape.nics], code])
+    key = recipe_key([image.key, asdict(shape), code])
 
     def build(out: Path) -> None:
         with fresh_host(cache, INTEL) as machine:

@@ -14,13 +14,16 @@ from lab.placement import pci_path
 from lab.shape import Shape
 
 DMAR = "/sys/firmware/acpi/tables/DMAR"
+_FLAGS = 37  # of the whole table (VT-d specification, 8.1)
 # The first record of the table, where QEMU puts its one unit: its length, and where its scopes begin (8.3).
 _UNIT, _UNIT_LENGTH, _SCOPES = 48, 48 + 2, 48 + 16
 _BRIDGE = 2  # the type of a scope that stands for all that is behind a bridge (8.3.1)
 
 
 def change_dmar(dmar: bytes, shape: Shape) -> bytes:
-    """The table of the standard host made into the shape's: its root ports, and what is reserved for its NICs."""
+    """The table of the standard host made into the shape's: flags, root ports, and what is reserved for its NICs."""
+    if shape.dmar_flags is not None:
+        dmar = seal_table(dmar[:_FLAGS] + bytes([shape.dmar_flags]) + dmar[_FLAGS + 1 :])
     ports = {pci_path(shape.nics, number)[:1] for number, nic in enumerate(shape.nics) if nic.covered}
     for port in sorted(ports):
         dmar = _cover(dmar, port)

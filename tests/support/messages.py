@@ -32,6 +32,8 @@ ARGPARSE_WORDS = (
     "not allowed with argument %s",
     "ambiguous option: %(option)s could match %(matches)s",
     "expected one argument",
+    "argument %(argument_name)s: %(message)s",
+    "ignored explicit argument %r",
 )
 
 

@@ -8,9 +8,12 @@ import string
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hatch_build import compile_messages
 from nicpass.checks.catalogue import CATALOGUE, make_finding
+from nicpass.cli.output import fold
 from nicpass.cli.translation import CATALOGUES, choose_language, speak
 from nicpass.model.language import _, use_translation
 from tests.support.messages import LANGUAGES, collect_messages, read_translation
@@ -63,6 +66,33 @@ def test_a_finding_is_told_in_the_language_chosen() -> None:
     assert _CJK.search(finding.sentence)
     assert "web01" in finding.sentence
     assert _("") == ""
+
+
+def test_a_terminal_without_its_letters_gets_english() -> None:
+    compile_messages(CATALOGUES)
+    speak("zh", "latin-1")
+    assert _("done") == "done"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("", 20, []),
+        ("one two three", 20, ["one two three"]),
+        ("one two three", 8, ["one two", "three"]),
+        ("/a/path/that/is/long", 8, ["/a/path/that/is/long"]),
+        ("宿主机的默认路由", 8, ["宿主机的", "默认路由"]),
+        ("宿主机的，默认路由", 8, ["宿主机", "的，默认", "路由"]),
+        ("网卡 eth1（0000:01:00.0）可用", 16, ["网卡 eth1", "（0000:01:00.0）", "可用"]),
+    ],
+)
+def test_a_paragraph_is_folded_where_its_language_allows(text: str, width: int, lines: list[str]) -> None:
+    assert fold(text, width) == lines
+
+
+@given(st.text(alphabet="ab 直通，。/"), st.integers(4, 30))
+def test_folding_loses_nothing(text: str, width: int) -> None:
+    assert "".join("".join(fold(text, width)).split()) == "".join(text.split())
 
 
 @pytest.mark.parametrize(

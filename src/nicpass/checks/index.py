@@ -7,6 +7,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.checks.scopes import ScopeIndex
 from nicpass.model.fact import known
 from nicpass.model.network import Link
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.address import Address
+    from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
+    from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
     from nicpass.model.network import IpAddress, Route
     from nicpass.model.pci import PciFunction
@@ -70,6 +73,17 @@ class HostIndex:
         return list(chain.values())
 
     @cached_property
+    def group_facts(self) -> dict[int, IommuGroup]:
+        """Group to its domain type and reserved regions."""
+        found = self.host.iommu_groups
+        return {group.number: group for group in (found if known(found) else ())}
+
+    @cached_property
+    def scopes(self) -> ScopeIndex:
+        """What the firmware's IOMMU tables name."""
+        return ScopeIndex(self)
+
+    @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:
         """VF to (its PF, its index), from the PF's own numbered links."""
         return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
@@ -82,6 +96,21 @@ class HostIndex:
             if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
                 stray[function.bridge, function.vendor_id].append(function.address)
         return stray
+
+    @cached_property
+    def bridges_in_use(self) -> frozenset[Address]:
+        """Bridges with something behind them."""
+        return frozenset(function.bridge for function in self.host.pci if function.bridge is not None)
+
+    @cached_property
+    def class_devices(self) -> dict[Address, list[ClassDevice]]:
+        """Function to what hangs on it: disks, keyboards, screens."""
+        hanging: dict[Address, list[ClassDevice]] = defaultdict(list)
+        devices = self.host.class_devices
+        for device in devices if known(devices) else ():
+            for address in device.addresses:
+                hanging[address].append(device)
+        return hanging
 
     @cached_property
     def links(self) -> dict[str, Link]:

@@ -48,7 +48,7 @@ def change_command(arguments: argparse.Namespace) -> int:
         source = read_source(arguments)
         plan = _plan(request, source)
         if not arguments.json:
-            say(f"{plan.summary}{':' if plan.steps else '.'}")
+            say(_headline(plan))
         handlers = {**host_handlers(source.files, Processes()), **libvirt_handlers(source.files)}
         run_plan(plan, handlers, source.files, _watch_silently if arguments.json else _say_phase)
         _say_outcome(plan, source, as_json=arguments.json)
@@ -112,12 +112,23 @@ def _show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
             for line in (f"# {' '.join(describe_step(step).split())}", *render_shell(step)):
                 say(line)
     else:
-        say(f"{plan.summary}{':' if plan.steps else '.'}")
+        say(_headline(plan))
         for number, step in enumerate(plan.steps, 1):
             say(f"  {number}. {describe_step(step)}")
-        for note in plan.notes:
-            say(f"  {_('note: {note}').format(note=note)}")
+        _say_notes(plan)
     return ExitCode.DONE
+
+
+def _headline(plan: Plan) -> str:
+    if plan.steps:
+        return _("{summary}:").format(summary=plan.summary)
+    return _("{summary}.").format(summary=plan.summary)
+
+
+def _say_notes(plan: Plan) -> None:
+    for note in plan.notes:
+        text = _("note: {note}").format(note=note)
+        say(f"  {text}")
 
 
 def _watch_silently(_number: int, _phase: Phase, _step: Step) -> None:
@@ -136,8 +147,7 @@ def _say_outcome(plan: Plan, source: Source, *, as_json: bool) -> None:
         fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
         say_json({"summary": plan.summary, "steps": plan.steps, "notes": plan.notes, "compared": fields})
         return
-    for note in plan.notes:
-        say(f"  {_('note: {note}').format(note=note)}")
+    _say_notes(plan)
     if compared:
         say_table(
             (_("FIELD"), _("BEFORE"), _("NOW"), ""),

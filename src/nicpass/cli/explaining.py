@@ -60,7 +60,8 @@ def _say_entry(code: str, entry: Entry) -> None:
     for line in entry.command.splitlines():
         say(f"    {_in_capitals(line)}")
     if not entry.mend and not entry.command:
-        say_wrapped(_("There is nothing to mend."), indent="  ")
+        nothing = _("Nothing on this host mends it.") if entry.severity.blocks else _("There is nothing to mend.")
+        say_wrapped(nothing, indent="  ")
 
 
 def _in_capitals(text: str) -> str:

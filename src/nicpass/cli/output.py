@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import sys
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 import msgspec
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _PIPE_WIDTH = 500
+# A Chinese character, or a word with the space behind it; each with the brackets and closing punctuation around it.
+_BREAKABLE = re.compile(r"[（《“]*(?:[\u3400-\u9fff]|[^\s\u3000-\u9fff\uff00-\uffef“”]+|\S)[，。；：、！？）》”]*\s*")
 _GAP = 2  # between two columns of rich, without a box
 
 
@@ -58,13 +63,26 @@ def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> Non
     if not sys.stdout.isatty():
         say(f"{lead}{' '.join(text.split())}")
         return
-    from rich.console import Console  # it knows how wide a Chinese character is
-    from rich.text import Text
+    width = shutil.get_terminal_size().columns
+    for number, line in enumerate(fold(text, max(20, width - len(lead)))):
+        say(f"{indent if number else lead}{line}")
 
-    console = Console()
-    folded = Text(" ".join(text.split())).wrap(console, max(20, console.width - len(indent)))
-    for number, line in enumerate(folded):
-        say(f"{indent if number else lead}{line.plain.rstrip()}")
+
+def fold(text: str, width: int) -> list[str]:
+    """Lines of at most `width` cells, broken at spaces and between Chinese characters, which need none.
+
+    A line does not begin with what closes (W3C, Requirements for Chinese Text Layout, 3.1.3). What cannot be broken,
+    such as a path, stays whole.
+    """
+    lines, line, cells = [], "", 0
+    for word in _BREAKABLE.findall(" ".join(text.split())):
+        wide = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in word.rstrip())
+        if line and cells + wide > width:
+            lines.append(line.rstrip())
+            line, cells = "", 0
+        line += word
+        cells += wide + len(word) - len(word.rstrip())
+    return [*lines, line.rstrip()] if line else lines
 
 
 def say_error(error: NicpassError, *, as_json: bool) -> None:
@@ -76,9 +94,11 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
     sys.stderr.write(f"nicpass: {error.sentence}\n")
     for finding in error.findings:
         if finding.sentence not in error.sentence:
-            sys.stderr.write(f"  {_('also: {sentence}').format(sentence=finding.sentence)}\n")
+            also = _("also: {sentence}").format(sentence=finding.sentence)
+            sys.stderr.write(f"  {also}\n")
     if error.hint:
-        sys.stderr.write(f"  {_('hint: {hint}').format(hint=error.hint)}\n")
+        hint = _("hint: {hint}").format(hint=error.hint)
+        sys.stderr.write(f"  {hint}\n")
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:

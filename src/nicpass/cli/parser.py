@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises where argparse would print and exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInputError(f"{message[:1].upper()}{message[1:]}.", f"{self.prog} --help")
+        raise BadInputError(_as_sentence(message), f"{self.prog} --help")
 
 
 def build_parser() -> Parser:
@@ -29,7 +29,12 @@ def build_parser() -> Parser:
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"nicpass {__version__}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"nicpass {__version__}",
+        help=_("show program's version number and exit"),
+    )
     _add_language(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_list(commands)
@@ -158,4 +163,4 @@ def _add_dry_run(parser: Parser) -> None:
 
 
 def _as_sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{_('.')}"
+    return _("{text}.").format(text=f"{text[:1].upper()}{text[1:]}")

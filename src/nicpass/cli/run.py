@@ -23,7 +23,7 @@ def run(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Latin-1 terminal has no arrows
-    speak(choose_language(argv, os.environ))
+    speak(choose_language(argv, os.environ), sys.stdout.encoding)
     try:
         # argparse would take the word after a bare `--dry-run` for its value.
         arguments = build_parser().parse_args(["--dry-run=plan" if word == "--dry-run" else word for word in argv])
@@ -34,7 +34,8 @@ def run(argv: list[str]) -> int:
         say_error(error, as_json="--json" in argv)
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"nicpass: {_('Interrupted.')}\n")
+        interrupted = _("Interrupted.")
+        sys.stderr.write(f"nicpass: {interrupted}\n")
         return ExitCode.ROLLED_BACK
     except Exception as error:
         if "NICPASS_DEBUG" in os.environ:

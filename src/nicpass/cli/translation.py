@@ -16,6 +16,7 @@ DOMAIN = "nicpass"
 CATALOGUES = Path(__file__).parent.parent / "locale"
 
 _FOLDERS = {"zh": "zh_CN"}
+_SAMPLES = {"zh": "直通"}
 
 
 def choose_language(argv: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -34,14 +35,23 @@ def choose_language(argv: Sequence[str], environment: Mapping[str, str]) -> str:
     return _known([*filter(None, environment.get("LANGUAGE", "").split(":")), locale])
 
 
-def speak(language: str) -> None:
-    """From now on all that people read is in `language`; where its catalogue is missing, in English."""
-    if language not in _FOLDERS:
+def speak(language: str, encoding: str = "utf-8") -> None:
+    """From now on all that people read is in `language`; where it has no catalogue or no letters, in English."""
+    if language not in _FOLDERS or not _can_write(language, encoding):
         return
     import gettext  # late: English, which needs no catalogue, is to start quickly
 
     found = gettext.translation(DOMAIN, CATALOGUES, [_FOLDERS[language]], fallback=True)
     use_translation(found.gettext)
+
+
+def _can_write(language: str, encoding: str) -> bool:
+    """Whether a terminal of this encoding has the language's letters: Latin-1 has no Chinese ones."""
+    try:
+        _SAMPLES[language].encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _known(wishes: Sequence[str]) -> str:

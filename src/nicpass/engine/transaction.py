@@ -128,7 +128,7 @@ def _describe(error: BaseException) -> NicpassError:
         where = f": {error.filename}" if error.filename else ""
         return StepError(_("The kernel refused: {reason}{where}.").format(reason=error.strerror or error, where=where))
     if isinstance(error, KeyboardInterrupt):
-        return StepError("Interrupted.")
+        return StepError(_("Interrupted."))
     return StepError(
         _("A mistake of nicpass itself: {kind}: {error}.").format(kind=type(error).__name__, error=error),
         _("Please report it."),

@@ -23,7 +23,6 @@ MAX_TABLE = 1 << 20
 """Bytes of a table that are looked at. Real IOMMU tables have some hundred; a host full of units some thousand."""
 
 _HEADER = struct.Struct("<4sIBB6s8sI")
-_SHOWN_PROBLEMS = 16
 
 
 class Header(NamedTuple):
@@ -42,8 +41,10 @@ class Header(NamedTuple):
 class Problems(list[str]):
     """What was found wrong, each once, and not without end: a table of noise has a thousand faults."""
 
+    LIMIT = 16
+
     def add(self, problem: str) -> None:
-        if len(self) < _SHOWN_PROBLEMS and problem not in self:
+        if len(self) < self.LIMIT and problem not in self:
             self.append(problem)
 
 

@@ -46,11 +46,11 @@ def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
         connection = connect(writing=False)
     except ImpossibleError as error:
         # A host on which libvirt was never installed has no VMs of libvirt: that is known, and no obstacle to list.
-        return Unknown(error.sentence.rstrip(".")) if files.exists("/etc/libvirt") else None
+        return Unknown(error.sentence.rstrip(".。")) if files.exists("/etc/libvirt") else None
     try:
         return _domains_of(connection)
     except NicpassError as error:
-        return Unknown(error.sentence.rstrip("."))
+        return Unknown(error.sentence.rstrip(".。"))
     except _library().libvirtError as error:
         return Unknown(f"libvirt: {error.get_error_message()}")
     finally:

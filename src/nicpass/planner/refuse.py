@@ -32,12 +32,10 @@ def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = f
         ImpossibleError, RefusedError, RebootNeededError: by severity.
     """
     for code in sorted(allow - OVERRIDABLE):
-        known = (
-            _("{code} cannot be overridden").format(code=code)
-            if code in CATALOGUE
-            else _("There is no finding {code}").format(code=code)
+        sentence = _("There is no finding {code}.") if code not in CATALOGUE else _("{code} cannot be overridden.")
+        raise BadInputError(
+            sentence.format(code=code), _("--allow takes {names}.").format(names=", ".join(sorted(OVERRIDABLE)))
         )
-        raise BadInputError(f"{known}.", _("--allow takes {names}.").format(names=", ".join(sorted(OVERRIDABLE))))
     standing = blocking(findings, allow)
     if standing:
         raise _ERRORS[standing[0].severity](standing[0].sentence, standing[0].mend, findings=standing)

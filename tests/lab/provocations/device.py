@@ -74,10 +74,10 @@ PROVOCATIONS = (
     ),
     Provocation(
         code="GROUP_SHARED",
-        how="two NICs on ports of a switch without ACS",
-        sees=r"enp6s0 .* shares IOMMU group \d+ with devices that the host uses: 0000:07:00.0",
+        how="two NICs on ports of a switch, below a root port without ACS",
+        sees=r"enp7s0 .* shares IOMMU group \d+ with devices that the host uses: 0000:08:00.0",
         shape="tangled",
-        nic="0000:06:00.0",
+        nic="0000:07:00.0",
         mended_by=MendedBy.NOTHING,
     ),
     Provocation(

@@ -83,10 +83,12 @@ def test_a_table_of_its_own_names_every_port_but_one() -> None:
 
 
 def test_a_table_of_its_own_reserves_memory_for_the_nic() -> None:
-    shape = Shape("one", TANGLED.iommu, TANGLED.nics[:2], reserved=TANGLED.reserved)
+    shape = Shape("one", TANGLED.iommu, TANGLED.nics[:2], dmar_flags=5, reserved=TANGLED.reserved)
     region = TANGLED.reserved[0]
-    covered = dmar(0x10, 0x11)
-    assert change_dmar(covered, shape) == add_rmrr(covered, region.base, region.end, ((0x11, 0), (0, 0)))
+    changed = change_dmar(dmar(0x10, 0x11), shape)
+    assert changed[37] == 5
+    flagless = seal_table(changed[:37] + b"\0" + changed[38:])
+    assert flagless == add_rmrr(dmar(0x10, 0x11), region.base, region.end, ((0x11, 0), (0, 0)))
 
 
 def test_a_table_stands_before_the_initrd_as_the_kernel_wants_it() -> None:

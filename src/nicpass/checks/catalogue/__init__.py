@@ -21,6 +21,7 @@ from nicpass.checks.catalogue import (
     path,
     platform,
     quirks,
+    reserved,
     reset,
     security,
     sriov,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _SUBJECTS = (
     platform,
     iommu,
+    reserved,
     interrupts,
     kvm,
     kernel,
