@@ -150,7 +150,8 @@ class TestAddressWidth:
     """MGAW and SAGAW of the capability register against the processor."""
 
     @pytest.mark.parametrize(
-        ("mgaw", "sagaw", "width"), [(39, (1,), 39), (39, (1, 2), 39), (48, (1, 2), 48), (57, (2, 3), 57), (57, (2,), 48)]
+        ("mgaw", "sagaw", "width"),
+        [(39, (1,), 39), (39, (1, 2), 39), (48, (1, 2), 48), (57, (2, 3), 57), (57, (2,), 48)],
     )
     def test_the_register_is_decoded(self, mgaw: int, sagaw: tuple[int, ...], width: int) -> None:
         register = int(capability(mgaw, *sagaw), 16)
@@ -228,7 +229,9 @@ class TestKvm:
     """The flag first, then the module, then whether it works."""
 
     def test_a_kvm_that_answers_badly_is_told(self) -> None:
-        host = host_of(cpu_vendor="GenuineIntel", virtualization="vmx", kvm_device=True, kvm_works=False, kvm_error="busy")
+        host = host_of(
+            cpu_vendor="GenuineIntel", virtualization="vmx", kvm_device=True, kvm_works=False, kvm_error="busy"
+        )
         assert "busy" in told(host)["KVM_UNUSABLE"].sentence
 
     @pytest.mark.parametrize("works", [True, Unknown("permission denied: /dev/kvm"), None])
