@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.dmar import add_rmrr
 from nicpass.checks.catalogue import (
     CATALOGUE,
     capabilities,

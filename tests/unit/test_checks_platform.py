@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nicpass.model.finding import Finding
-    from tests.support.trees import Tree
 
 BROKEN_CONFIGS = (
     b"",

@@ -49,6 +49,17 @@ class HostIndex:
         return grouped
 
     @cached_property
+    def group_facts(self) -> dict[int, IommuGroup]:
+        """Group to its domain type and reserved regions."""
+        found = self.host.iommu_groups
+        return {group.number: group for group in (found if known(found) else ())}
+
+    @cached_property
+    def scopes(self) -> ScopeIndex:
+        """What the firmware's IOMMU tables name."""
+        return ScopeIndex(self)
+
+    @cached_property
     def buses(self) -> dict[str, list[PciFunction]]:
         """`0000:01` to the functions on that bus."""
         return _by_prefix(self.host.pci, -5)
@@ -71,17 +82,6 @@ class HostIndex:
             chain[above] = self.functions[above]
             above = chain[above].bridge
         return list(chain.values())
-
-    @cached_property
-    def group_facts(self) -> dict[int, IommuGroup]:
-        """Group to its domain type and reserved regions."""
-        found = self.host.iommu_groups
-        return {group.number: group for group in (found if known(found) else ())}
-
-    @cached_property
-    def scopes(self) -> ScopeIndex:
-        """What the firmware's IOMMU tables name."""
-        return ScopeIndex(self)
 
     @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:

@@ -47,13 +47,13 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_owner,
     check_usage,
     check_group,
-    check_isolation,
-    check_conventional_bridge,
     check_unit,
     check_reserved,
     check_domain,
     check_driver,
     check_nic_leftovers,
+    check_isolation,
+    check_conventional_bridge,
     check_config,
     check_reset,
     check_d3cold,
@@ -85,8 +85,12 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    index = HostIndex(host)
-    return (*check_platform(host), *check_tables(host), *check_config_readable(host), *check_leftovers(index))
+    return (
+        *check_platform(host),
+        *check_tables(host),
+        *check_config_readable(host),
+        *check_leftovers(HostIndex(host)),
+    )
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
