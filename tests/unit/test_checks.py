@@ -9,7 +9,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.checks.catalogue import CATALOGUE, make_finding, security, vm, vm_memory
+from nicpass.checks.catalogue import (
+    CATALOGUE,
+    capabilities,
+    make_finding,
+    path,
+    quirks,
+    reset,
+    security,
+    sriov,
+    vm,
+    vm_memory,
+)
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, explain_iommu_off
 from nicpass.checks.nics import on_vfio
@@ -24,12 +35,8 @@ from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
-<<<<<<< HEAD
-from tests.support import provoking
-from tests.support.dependence import DEPENDENT
-=======
 from tests.support import acpi, provoking
->>>>>>> vm
+from tests.support.dependence import DEPENDENT
 from tests.support.hosts import (
     VM,
     address,
@@ -84,7 +91,6 @@ HAVING: dict[str, Tree] = {
     "OVERRIDE_LEFT": ready_host(nic(NIC, "eth1", driver_override="vfio-pci")),
     **RESERVED,
     "DRIVER_ABSENT": ready_host(nic(NIC, driver=None)),
-    "RESET_NONE": ready_host(PORT, nic(NIC, "eth1", reset_methods=())),
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
     **provoking.HAVING,
     **DEPENDENT,
@@ -92,14 +98,10 @@ HAVING: dict[str, Tree] = {
 
 
 def test_every_code_of_the_catalogue_has_a_host_here() -> None:
-<<<<<<< HEAD
-    elsewhere = {*vm.ENTRIES, *vm_memory.ENTRIES, *security.ENTRIES}  # in test_vm_checks.py and test_security.py
-    assert set(HAVING) == set(CATALOGUE) - elsewhere - {"AF_XDP_IN_USE"}  # only the kernel tells of it: test_dependence
-=======
-    # In test_vm_checks.py, test_security.py and test_checks_platform.py.
-    elsewhere = {*vm.ENTRIES, *vm_memory.ENTRIES, *security.ENTRIES, "KVM_UNUSABLE"}
+    # In test_vm_checks.py, test_security.py, test_device_checks.py, test_checks_platform.py and test_dependence.py.
+    subjects = (vm, vm_memory, security, reset, capabilities, sriov, path, quirks)
+    elsewhere = {code for subject in subjects for code in subject.ENTRIES} | {"KVM_UNUSABLE", "AF_XDP_IN_USE"}
     assert set(HAVING) == set(CATALOGUE) - elsewhere
->>>>>>> vm
 
 
 @pytest.mark.parametrize("code", sorted(HAVING))
