@@ -123,7 +123,8 @@ class HostIndex:
     def uppers(self) -> dict[str, list[Link]]:
         """Interface to those that stand on it: by the kernel's links, and tunnels by what their packets leave by."""
         standing = find_uppers(self.links)
-        add_tunnels(standing, self.links, self.tables, self.places)
+        if any(link.tunnel_remotes is not None for link in self.host.network.links):
+            add_tunnels(standing, self.links, self.tables, self.places)
         return standing
 
     @cached_property
