@@ -109,6 +109,12 @@ class Tree:
     loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
     available: tuple[str, ...] | None = ("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel", "kvm_amd")
     kernel: str = "6.1.0-28-amd64"
+    interrupts: str | None = "IR-PCI-MSIX-0000:01:00.0"
+    """The name of the interrupt controllers in /proc/interrupts; None leaves the file out."""
+    files: dict[str, str | bytes] = dataclasses.field(default_factory=dict)
+    """More files, by their absolute paths, or other ones in place of those above."""
+    links: dict[str, str] = dataclasses.field(default_factory=dict)
+    """More links, from path to path."""
 
     def but(self, **changes: object) -> Self:
         """The same host with these fields changed."""
@@ -127,6 +133,10 @@ class Tree:
             writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
         if self.vms is not None:
             writer.folder("/etc/libvirt/qemu")
+        for path, content in self.files.items():
+            writer.file(path, content)
+        for path, target in self.links.items():
+            writer.link(path, target)
         return root
 
     def read(self, root: Path) -> Host:
@@ -213,6 +223,16 @@ def vf_interface_xml(address: str, mac: str, vlan: int | None = None) -> str:
 """
 
 
+def _interrupts(chip: str) -> str:
+    """Two processors, the timer's interrupt, one of `chip`, and those without a number, as the kernel prints them."""
+    return f"""            CPU0       CPU1
+   0:         36          0   {chip}    2-edge      timer
+  25:          0      18211   {chip}    0-edge      eth1-rx-0
+ NMI:          0          0   Non-maskable interrupts
+ ERR:          0
+"""
+
+
 def _netdev_folder(function: Function, path: str, name: str) -> str:
     below = f"/virtio{function.virtio}" if function.virtio is not None else ""
     return f"{path}{below}/net/{name}"
@@ -250,6 +270,8 @@ class _Writer:
         self.file("/proc/sys/kernel/osrelease", f"{tree.kernel}\n")
         self.file("/proc/sys/kernel/hostname", "host\n")
         self.file("/proc/sys/kernel/random/boot_id", "0e5f4e0c-38cf-4b1e-9a6c-3d8b8c1d4a55\n")
+        if tree.interrupts is not None:
+            self.file("/proc/interrupts", _interrupts(tree.interrupts))
         self.folder("/dev")
         if tree.kvm:
             self.file("/dev/kvm", "")
@@ -286,8 +308,6 @@ class _Writer:
         folder = paths[function.address]
         for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
             self.file(f"{folder}/{name}", content)
-        for name in ("power/control", "power/runtime_status"):
-            self.file(f"{folder}/{name}", "on\n")
         self.link(f"/sys/bus/pci/devices/{function.address}", folder)
         self.link(f"{folder}/subsystem", "/sys/bus/pci")
         if function.driver is not None:
@@ -367,6 +387,8 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         "enable": "1\n",
         "local_cpulist": "0-3\n",
         "power_state": "D0\n",
+        "power/control": "on\n",
+        "power/runtime_status": "active\n",
     }
     if function.reset_methods:  # without one, the kernel hides both files
         attributes |= {"reset_method": f"{' '.join(function.reset_methods)}\n", "reset": ""}

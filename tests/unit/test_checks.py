@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.checks.catalogue import CATALOGUE, make_finding
+from nicpass.checks.catalogue import CATALOGUE, make_finding, security, vm, vm_memory
 from nicpass.checks.index import HostIndex
+from nicpass.checks.iommu import check_iommu, explain_iommu_off
 from nicpass.checks.nics import on_vfio
-from nicpass.checks.platform import check_iommu, explain_iommu_off
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.usage import summarize_usage, walk_uppers
 from nicpass.model.address import Address
@@ -23,6 +23,7 @@ from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
+from tests.support import provoking
 from tests.support.hosts import (
     VM,
     address,
@@ -64,9 +65,6 @@ HAVING: dict[str, Tree] = {
     "VFIO_ABSENT": ready_host(loaded=("kvm",), available=("kvm",)),
     "VFIO_NOT_LOADED": ready_host(loaded=("kvm",)),
     "HYPERVISOR_UNKNOWN": ready_host(vms=None),
-    "GROUP_ABSENT": ready_host(PORT, nic(NIC, "eth1", group=None)),
-    "GROUP_SHARED": ready_host(nic(NIC, "eth1"), nvme("0000:02:00.0", "nvme0n1", 10)),
-    "GROUP_SHARED_IDLE": ready_host(nic(NIC, "eth1"), nic("0000:02:00.0", driver=None)),
     "CARRIES_DEFAULT_ROUTE": ready_host(net=with_eth1(address("eth1", "10.0.0.5/24"), route("eth1"))),
     "CARRIES_ROUTE": ready_host(net=with_eth1(route("eth1", "192.168.7.0/24"))),
     "HAS_ADDRESS": ready_host(net=with_eth1(address("eth1", "10.0.0.5/24"))),
@@ -80,13 +78,15 @@ HAVING: dict[str, Tree] = {
     "OVERRIDE_LEFT": ready_host(nic(NIC, "eth1", driver_override="vfio-pci")),
     **RESERVED,
     "DRIVER_ABSENT": ready_host(nic(NIC, driver=None)),
-    "RESET_NONE": ready_host(nic(NIC, "eth1", reset_methods=())),
+    "RESET_NONE": ready_host(PORT, nic(NIC, "eth1", reset_methods=())),
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
+    **provoking.HAVING,
 }
 
 
 def test_every_code_of_the_catalogue_has_a_host_here() -> None:
-    assert set(HAVING) == set(CATALOGUE)
+    elsewhere = {*vm.ENTRIES, *vm_memory.ENTRIES, *security.ENTRIES}  # in test_vm_checks.py and test_security.py
+    assert set(HAVING) == set(CATALOGUE) - elsewhere
 
 
 @pytest.mark.parametrize("code", sorted(HAVING))
@@ -94,7 +94,7 @@ def test_the_host_that_has_it_is_told(code: str, tmp_path: Path) -> None:
     finding = findings_of(HAVING[code], tmp_path)[code]
     assert finding.severity == CATALOGUE[code].severity
     assert finding.evidence, "a finding says what it was read from"
-    for text in (finding.sentence, finding.meaning, finding.mend):
+    for text in (finding.sentence, finding.meaning, finding.mend, finding.command):
         assert not re.search(r"[{}]|None|Unknown\(", text), text
     assert finding.sentence.endswith(".")
     assert finding.subject in (None, NIC)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.address import Address
+    from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
     from nicpass.model.groups import IommuGroup
@@ -59,6 +60,30 @@ class HostIndex:
         return ScopeIndex(self)
 
     @cached_property
+    def buses(self) -> dict[str, list[PciFunction]]:
+        """`0000:01` to the functions on that bus."""
+        return _by_prefix(self.host.pci, -5)
+
+    @cached_property
+    def slots(self) -> dict[str, list[PciFunction]]:
+        """`0000:01:00` to the functions of that device."""
+        return _by_prefix(self.host.pci, -2)
+
+    @cached_property
+    def shows_reset_methods(self) -> bool:
+        """Whether the kernel, or the capture, has `reset_method`: then a function without it has no reset."""
+        return any(known(function.reset_methods) for function in self.host.pci)
+
+    def bridges_above(self, function: PciFunction) -> list[PciFunction]:
+        """From the nearest to the root port; those that a capture lacks are left out."""
+        chain: dict[Address, PciFunction] = {}
+        above = function.bridge
+        while above is not None and above not in chain and above in self.functions:
+            chain[above] = self.functions[above]
+            above = chain[above].bridge
+        return list(chain.values())
+
+    @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:
         """VF to (its PF, its index), from the PF's own numbered links."""
         return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
@@ -71,6 +96,21 @@ class HostIndex:
             if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
                 stray[function.bridge, function.vendor_id].append(function.address)
         return stray
+
+    @cached_property
+    def bridges_in_use(self) -> frozenset[Address]:
+        """Bridges with something behind them."""
+        return frozenset(function.bridge for function in self.host.pci if function.bridge is not None)
+
+    @cached_property
+    def class_devices(self) -> dict[Address, list[ClassDevice]]:
+        """Function to what hangs on it: disks, keyboards, screens."""
+        hanging: dict[Address, list[ClassDevice]] = defaultdict(list)
+        devices = self.host.class_devices
+        for device in devices if known(devices) else ():
+            for address in device.addresses:
+                hanging[address].append(device)
+        return hanging
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -121,4 +161,11 @@ def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:
     grouped: dict[str, list[NetdevItem]] = defaultdict(list)
     for item in items:
         grouped[item.netdev].append(item)
+    return grouped
+
+
+def _by_prefix(functions: Iterable[PciFunction], end: int) -> dict[str, list[PciFunction]]:
+    grouped: dict[str, list[PciFunction]] = defaultdict(list)
+    for function in functions:
+        grouped[function.address[:end]].append(function)
     return grouped

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
 
 _INTERRUPTS = "/proc/interrupts"
-_ISOLATED = ("IR-", "ITS-")
+ISOLATED = ("IR-", "ITS-")
 """Beginnings of a controller's name: remapped ones on x86, and those of Arm's Interrupt Translation Service."""
 
 
@@ -31,7 +31,7 @@ def check_interrupts(host: Host) -> Iterator[Finding]:
         yield make_finding("UNSAFE_INTERRUPTS", evidence=evidence)
         return  # VFIO gives devices all the same
     chips = platform.interrupt_chips
-    if known(chips) and any(chip.startswith(_ISOLATED) for chip in chips):
+    if known(chips) and any(chip.startswith(ISOLATED) for chip in chips):
         return
     if known(chips):
         yield from _explain_off(host, chips)

@@ -63,8 +63,9 @@ def check_iommu(host: Host) -> Iterator[Finding]:
         yield make_finding("IOMMU_NOT_BUILT", evidence=evidence, option=option)
     else:
         reason, mend = explain_iommu_off(platform)
-        evidence = ((_TABLES, tables or why_unknown(tables) or "absent"), (_GROUPS, platform.iommu_groups or "none"))
-        yield make_finding("IOMMU_OFF", evidence=evidence, reason=reason, mend=mend)
+        found = ", ".join(tables) if known(tables) else why_unknown(tables) or "absent"
+        shown = ((_TABLES, found), (_GROUPS, platform.iommu_groups or "none"))
+        yield make_finding("IOMMU_OFF", evidence=shown, reason=reason, mend=mend)
 
 
 def count_groups(host: Host) -> int:
@@ -167,9 +168,6 @@ def check_iommu_state(host: Host) -> Iterator[Finding]:
         yield from _check_on_by_default(platform)
         yield from _check_passthrough(host)
     yield from _check_address_width(platform)
-    dmar = host.firmware.dmar
-    if known(dmar) and dmar.dma_ctrl_platform_opt_in:
-        yield make_finding("DMA_OPT_IN", evidence=((f"{_TABLES}/DMAR", f"flags {dmar.flags:#04x}"),))
     if platform.noiommu_mode is True:
         yield make_finding("NOIOMMU_MODE", evidence=(("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"),))
 

@@ -5,9 +5,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.device import check_driver, check_group, check_owner, check_reset, check_vf_preferred
+from nicpass.checks.capabilities import (
+    check_card_nodes,
+    check_config,
+    check_config_readable,
+    check_d3cold,
+    check_option_rom,
+)
+from nicpass.checks.device import check_driver, check_owner, check_vf_preferred
+from nicpass.checks.group import check_group
+from nicpass.checks.index import HostIndex
+from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers
+from nicpass.checks.path import check_conventional_bridge, check_isolation, check_link
 from nicpass.checks.platform import check_platform
+from nicpass.checks.quirks import check_quirks
 from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
+from nicpass.checks.reset import check_reset
+from nicpass.checks.sriov import check_sriov
 from nicpass.checks.usage import check_usage
 from nicpass.checks.vm import (
     check_guest_driver,
@@ -24,7 +38,6 @@ from nicpass.checks.vm_memory import check_address_width, check_hugepages, check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nicpass.checks.index import HostIndex
     from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -38,8 +51,18 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_reserved,
     check_domain,
     check_driver,
+    check_nic_leftovers,
+    check_isolation,
+    check_conventional_bridge,
+    check_config,
     check_reset,
+    check_d3cold,
     check_vf_preferred,
+    check_sriov,
+    check_link,
+    check_card_nodes,
+    check_option_rom,
+    check_quirks,
 )
 """To add one: write it in the file of its subject, name its codes in the catalogue, list it here."""
 
@@ -62,7 +85,12 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    return (*check_platform(host), *check_tables(host))
+    return (
+        *check_platform(host),
+        *check_tables(host),
+        *check_config_readable(host),
+        *check_leftovers(HostIndex(host)),
+    )
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.index import HostIndex
+from nicpass.checks.interrupts import ISOLATED
 from nicpass.checks.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host
 from nicpass.checks.vm import devices_of, handle_of, source_of
@@ -32,6 +35,21 @@ _CONTAINER_NODE = "/dev/vfio/vfio"
 _OTHERS, _GROUP = 0o006, 0o060
 _ROOT = frozenset({"root", "0", "+0"})
 
+_AUDITED = {
+    "ACS_OVERRIDE": Severity.UNSAFE,  # whether the kernel heeds it cannot be seen, and unknown is unsafe
+    "NOIOMMU_MODE": Severity.UNSAFE,
+    "UNSAFE_INTERRUPTS": Severity.UNSAFE,
+    # Without these nothing is given away at all, so nobody breaks out; the host's own devices are not confined.
+    "IOMMU_OFF": Severity.WARNING,
+    "IOMMU_TABLE_ABSENT": Severity.WARNING,
+    "INTERRUPT_REMAPPING_ABSENT": Severity.WARNING,
+    "INTERRUPT_REMAPPING_OFF": Severity.WARNING,
+    "INTERRUPT_REMAPPING_UNKNOWN": Severity.WARNING,
+    "IOMMU_PASSTHROUGH": Severity.WARNING,
+    "DMA_OPT_IN": Severity.INFO,
+}
+"""Codes of the preflight that an auditor reads too, each as grave as he takes it."""
+
 
 def check_security(host: Host) -> tuple[Finding, ...]:
     """All that an auditor would write down about this host; the gravest first."""
@@ -40,17 +58,18 @@ def check_security(host: Host) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: -finding.severity.rank))
 
 
-def fails_audit(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:
-    """Whether the verdict is no: something is unsafe, or, when strict, at least a warning."""
-    limit = Severity.WARNING if strict else Severity.UNSAFE
-    return any(finding.severity.rank >= limit.rank for finding in findings)
-
-
 def check_platform_isolation(index: HostIndex) -> Iterator[Finding]:
     """What the preflight says of the host and an auditor reads too, each as grave as he takes it."""
     for finding in check_host(index.host):
-        if finding.code in _AUDITED:
-            yield finding
+        severity = _AUDITED.get(finding.code)
+        if finding.code == "UNSAFE_INTERRUPTS" and _isolates_interrupts(index.host):
+            severity = Severity.WARNING  # the option has no effect as long as that is so
+        if severity is not None:
+            yield msgspec.structs.replace(finding, severity=severity)
+    dmar = index.host.firmware.dmar
+    if known(dmar) and not dmar.dma_ctrl_platform_opt_in:
+        evidence = (("/sys/firmware/acpi/tables/DMAR", f"flags {dmar.flags:#04x}"),)
+        yield make_finding("PREBOOT_DMA_OPEN", evidence=evidence)
 
 
 def check_known(index: HostIndex) -> Iterator[Finding]:
@@ -133,7 +152,10 @@ SECURITY_CHECKS: tuple[Callable[[HostIndex], Iterator[Finding]], ...] = (
 )
 """To add one: write it here, name its codes in the catalogue, list it here."""
 
-_AUDITED: frozenset[str] = frozenset()
+
+def _isolates_interrupts(host: Host) -> bool:
+    chips = host.platform.interrupt_chips
+    return known(chips) and any(chip.startswith(ISOLATED) for chip in chips)
 
 
 def _check_node(node: DeviceNode) -> Iterator[Finding]:
@@ -192,7 +214,7 @@ def _check_whole(function: PciFunction, owners: list[Domain], index: HostIndex) 
         for domain in owners
         if any(d.address == function.address and d.rom_bar is not False and not d.rom_file for d in devices_of(domain))
     ]
-    if showing:
+    if showing and function.rom_size is not None:  # None: the card has no ROM; unknown counts as one
         evidence = ((source_of(showing[0], "rom"), "bar not off"),)
         yield make_finding(
             "OPTION_ROM_SHOWN",

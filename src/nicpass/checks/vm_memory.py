@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nicpass.model.domain import Definition, Domain
     from nicpass.model.fact import Fact
     from nicpass.model.finding import Finding
+    from nicpass.model.firmware import Dmar
     from nicpass.model.memory import Memory, NumaNode
     from nicpass.model.pci import PciFunction
 
@@ -108,9 +109,10 @@ def check_numa(function: PciFunction, domain: Domain, index: HostIndex) -> Itera
 
 
 def check_address_width(function: PciFunction, domain: Domain, index: HostIndex) -> Iterator[Finding]:
-    bits, width = _guest_bits(domain.definition, index), _iommu_width(index)
-    if bits is not None and width is not None and bits > width:
-        evidence = (("DMAR, host address width", width), (source_of(domain, "cpu"), bits))
+    bits, found = _guest_bits(domain.definition, index), _iommu_width(index)
+    if bits is not None and found is not None and bits > found[1]:
+        source, width = found
+        evidence = ((source, width), (source_of(domain, "cpu"), bits))
         handle = handle_of(domain)
         yield make_finding(
             "VM_ADDRESS_WIDTH", function.address, evidence, vm=domain.name, bits=bits, width=width, handle=handle
@@ -184,7 +186,7 @@ def _guest_bits(definition: Definition | None, index: HostIndex) -> int | None:
     """How wide the virtual processor's physical addresses are, where the definition tells."""
     if definition is None:
         return None
-    own, host = definition.address_bits, index.host.memory.address_bits
+    own, host = definition.address_bits, index.host.platform.physical_bits
     if definition.address_bits_mode == "emulate":
         return own if known(own) else None
     if definition.address_bits_mode == "passthrough" or definition.cpu_mode in _HOST_WIDTH:
@@ -192,5 +194,11 @@ def _guest_bits(definition: Definition | None, index: HostIndex) -> int | None:
     return None
 
 
-def _iommu_width(_index: HostIndex) -> int | None:
-    return None
+def _iommu_width(index: HostIndex) -> tuple[str, int] | None:
+    """(where it is said, how many bits DMA can have): of the narrowest unit, else of the firmware's table."""
+    units = {unit.unit: width for unit in index.host.platform.iommu_capabilities if (width := unit.address_width)}
+    if units:
+        narrowest = min(units, key=lambda unit: units[unit])
+        return f"/sys/class/iommu/{narrowest}/intel-iommu/cap", units[narrowest]
+    dmar: Fact[Dmar] = index.host.firmware.dmar
+    return ("DMAR, host address width", dmar.host_address_width) if known(dmar) else None

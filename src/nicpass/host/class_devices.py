@@ -34,7 +34,7 @@ _CONTROLLER = re.compile(r"nvme\d+")
 def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
     """Those that hang on a PCI function, and every keyboard, by class and name. None where /sys/class is not there."""
     classes = files.list_directory(CLASS)
-    if not known(classes):
+    if not isinstance(classes, tuple):
         return classes
     found = [*_BlockDevices(files).read(), *_read_inputs(files)]
     for subsystem in (*_DISPLAYS, *_PLAIN_CLASSES):

@@ -58,11 +58,11 @@ def _parse_hexadecimal(text: str | Unknown, path: str) -> int | Unknown:
 def count_groups(files: Files) -> Fact[int]:
     """How many groups there are; none where no IOMMU is in use."""
     names = files.list_directory(GROUPS)
-    return len(names) if known(names) else names
+    return len(names) if isinstance(names, tuple) else names
 
 
 def read_interrupt_chips(files: Files) -> Fact[tuple[str, ...]]:
-    """The distinct names of interrupt controllers in /proc/interrupts (proc(5); show_interrupts() in kernel/irq/proc.c).
+    """Distinct names of interrupt controllers in /proc/interrupts (proc(5); show_interrupts() in kernel/irq/proc.c).
 
     After the name of the interrupt and one count for each processor comes the controller's name.
     """

@@ -17,7 +17,6 @@ _NODES = "/sys/devices/system/node"
 _NODE = re.compile(r"node([0-9]{1,6})")
 _POOL = re.compile(r"hugepages-([0-9]{1,12})kB")
 _FIELD = re.compile(r"^(?:Node [0-9]+ )?(\w+): +([0-9]{1,18}) kB$", re.MULTILINE)
-_ADDRESS_SIZES = re.compile(r"^address sizes\s*: ([0-9]{1,3}) bits physical", re.MULTILINE)
 
 
 def read_memory(files: Files) -> Memory:
@@ -29,7 +28,6 @@ def read_memory(files: Files) -> Memory:
         hugepage_size=_field(fields, "Hugepagesize"),
         hugepages=_read_pools(files, _HUGEPAGES),
         nodes=_read_nodes(files),
-        address_bits=_read_address_bits(files),
     )
 
 
@@ -100,12 +98,3 @@ def _read_cpulist(files: Files, path: str) -> Fact[str]:
     if not isinstance(text, str) or not text:
         return text or None
     return text if parse_cpulist(text) is not None else Unknown(f"not a list of CPUs: {path}: {text[:40]!r}")
-
-
-def _read_address_bits(files: Files) -> Fact[int]:
-    """x86 says it of each processor; the first one's, as libvirt and QEMU take it."""
-    text = files.read_text("/proc/cpuinfo")
-    if not isinstance(text, str):
-        return text
-    match = _ADDRESS_SIZES.search(text)
-    return int(match[1]) if match else None

@@ -46,21 +46,18 @@ def read_modules(files: Files, kernel: Fact[str]) -> Fact[tuple[Module, ...]]:
         return Unknown("not captured: /sys/module")
     found = []
     for name in MODULES:
-        present = files.exists(f"/sys/module/{name}") if has_sysfs else None
-        found.append(Module(name=name, state=_state_of(name, present, builtin, loadable)))
+        if builtin is not None and name in builtin:
+            state: ModuleState | Unknown = "builtin"
+        elif not has_sysfs:
+            state = Unknown("not captured: /sys/module")
+        else:
+            state = "loaded" if files.exists(f"/sys/module/{name}") else _find_module(name, loadable)
+        found.append(Module(name=name, state=state))
     return tuple(found)
 
 
-def _state_of(
-    name: str, present: bool | None, builtin: frozenset[str] | None, loadable: frozenset[str] | None
-) -> ModuleState | Unknown:
-    """`present` in /sys/module; None, as for the listings, where that could not be read."""
-    if builtin is not None and name in builtin:
-        return "builtin"
-    if present:
-        return "loaded"
-    if present is None:
-        return Unknown("not captured: /sys/module")
+def _find_module(name: str, loadable: frozenset[str] | None) -> ModuleState | Unknown:
+    """What is not in use: whether it could be loaded. `loadable` is None where the listing could not be read."""
     if loadable is not None:
         return "loadable" if name in loadable else "absent"
     return Unknown("cannot be read: modules.dep of the running kernel")
@@ -81,6 +78,8 @@ def read_kernel_options(files: Files, kernel: Fact[str]) -> Fact[tuple[str, ...]
     text = _read_config(files, kernel)
     if not isinstance(text, str):
         return text
+    if "CONFIG_" not in text:  # or all options would seem to be unset
+        return Unknown("the kernel's configuration sets and leaves out nothing")
     return tuple(line for line in text.splitlines() if line.partition("=")[0] in OPTIONS)
 
 
@@ -97,11 +96,14 @@ def _read_config(files: Files, kernel: Fact[str]) -> str | Unknown:
 
 
 def _unpack(packed: bytes) -> str | Unknown:
-    """A gzip file's content, up to a bound."""
+    """A gzip file's whole content. One that was cut short would seem to leave options out."""
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        content = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(packed, _LARGEST_CONFIG)
+        content = unpacking.decompress(packed, _LARGEST_CONFIG)
     except zlib.error as error:
         return Unknown(f"damaged: /proc/config.gz: {error}")
+    if not unpacking.eof:
+        return Unknown("cut short, or too large: /proc/config.gz")
     return content.decode("utf-8", "backslashreplace")
 
 

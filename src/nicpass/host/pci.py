@@ -9,9 +9,7 @@ Network controllers, and what they depend on, are read closer: `pci_details` say
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from nicpass.host.pci_details import needing_details, read_details
 from nicpass.model.address import Address, parse_address, split_address
@@ -30,43 +28,42 @@ def read_pci(files: Files) -> tuple[PciFunction, ...]:
     """All functions, in the order of their addresses. No PCI bus at all gives an empty tuple."""
     names = files.list_directory(DEVICES)
     addresses = [a for name in (names if known(names) else ()) if (a := parse_address(name)) is not None]
-    readers = {address: _Attributes(files, address) for address in sorted(addresses, key=split_address)}
-    functions = tuple(_read_attributes(reader) for reader in readers.values())
-    wanted = needing_details(functions)
-    return tuple(_with_details(f, readers[f.address]) if f.address in wanted else f for f in functions)
+    readers = [_Attributes(files, address) for address in sorted(addresses, key=split_address)]
+    fields = [_read_fields(reader) for reader in readers]
+    wanted = needing_details(fields)
+    for reader, found in zip(readers, fields, strict=True):
+        if reader.address in wanted:
+            found |= read_details(reader)
+    return tuple(PciFunction(**found) for found in fields)
 
 
 def read_function(files: Files, address: Address) -> PciFunction:
     """One function, without its details; what its folder lacks is None, what may not be read is Unknown."""
-    return _read_attributes(_Attributes(files, address))
+    return PciFunction(**_read_fields(_Attributes(files, address)))
 
 
-def _with_details(function: PciFunction, reader: _Attributes) -> PciFunction:
-    return msgspec.structs.replace(function, **read_details(reader))
-
-
-def _read_attributes(reader: _Attributes) -> PciFunction:
-    address, folder = reader.address, reader.folder
-    return PciFunction(
-        address=address,
-        class_code=reader.identifier("PCI_CLASS", 0, "class"),
-        vendor_id=reader.identifier("PCI_ID", 0, "vendor"),
-        device_id=reader.identifier("PCI_ID", 1, "device"),
-        subsystem_vendor_id=reader.identifier("PCI_SUBSYS_ID", 0, "subsystem_vendor"),
-        subsystem_device_id=reader.identifier("PCI_SUBSYS_ID", 1, "subsystem_device"),
-        driver=reader.driver(),
-        driver_override=reader.driver_override(),
-        bridge=parse_address(folder.rsplit("/", 2)[-2]),
-        iommu_group=reader.iommu_group(),
-        numa_node=reader.numa_node(),
-        reset_methods=reader.reset_methods(),
-        totalvfs=reader.number("sriov_totalvfs"),
-        numvfs=reader.number("sriov_numvfs"),
-        physfn=reader.physfn(),
-        virtfns=reader.virtfns(),
-        netdevs=reader.netdevs(),
-        block_devices=reader.block_devices(),
-    )
+def _read_fields(reader: _Attributes) -> dict[str, Any]:
+    """The fields of a PciFunction that every one has."""
+    return {
+        "address": reader.address,
+        "class_code": reader.identifier("PCI_CLASS", 0, "class"),
+        "vendor_id": reader.identifier("PCI_ID", 0, "vendor"),
+        "device_id": reader.identifier("PCI_ID", 1, "device"),
+        "subsystem_vendor_id": reader.identifier("PCI_SUBSYS_ID", 0, "subsystem_vendor"),
+        "subsystem_device_id": reader.identifier("PCI_SUBSYS_ID", 1, "subsystem_device"),
+        "driver": reader.driver(),
+        "driver_override": reader.driver_override(),
+        "bridge": parse_address(reader.folder.rsplit("/", 2)[-2]),
+        "iommu_group": reader.iommu_group(),
+        "numa_node": reader.numa_node(),
+        "reset_methods": reader.reset_methods(),
+        "totalvfs": reader.number("sriov_totalvfs"),
+        "numvfs": reader.number("sriov_numvfs"),
+        "physfn": reader.physfn(),
+        "virtfns": reader.virtfns(),
+        "netdevs": reader.netdevs(),
+        "block_devices": reader.block_devices(),
+    }
 
 
 class _Attributes:

@@ -15,11 +15,10 @@ from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.pci import Bar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from nicpass.host.files import Files
     from nicpass.model.address import Address
-    from nicpass.model.pci import PciFunction
 
 _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specification, 1.3
 
@@ -46,26 +45,23 @@ class Attributes(Protocol):
     def number(self, name: str) -> Fact[int]: ...
 
 
-def needing_details(functions: Iterable[PciFunction]) -> frozenset[Address]:
-    """The network controllers, what shares a slot or a group with one, and all bridges above one."""
-    functions = tuple(functions)
-    nics = [f for f in functions if known(f.class_code) and f.class_code >> 16 == _NETWORK_CONTROLLER]
-    groups = {f.iommu_group for f in nics if known(f.iommu_group)}
-    slots = {_slot_of(f) for f in nics}
-    wanted = {
-        f.address for f in functions if _slot_of(f) in slots or (known(f.iommu_group) and f.iommu_group in groups)
-    }
-    bridges = {f.address: f.bridge for f in functions}
+def needing_details(functions: Sequence[Mapping[str, Any]]) -> set[Address]:
+    """Of functions, as fields of a PciFunction: NICs, what shares a slot or a group with one, bridges above one."""
+    nics = [f for f in functions if known(f["class_code"]) and f["class_code"] >> 16 == _NETWORK_CONTROLLER]
+    groups = {f["iommu_group"] for f in nics if known(f["iommu_group"])}
+    slots = {_slot_of(f["address"]) for f in nics}
+    wanted = {f["address"] for f in functions if f["iommu_group"] in groups or _slot_of(f["address"]) in slots}
+    bridges = {f["address"]: f["bridge"] for f in functions}
     for nic in nics:
-        above = nic.bridge
-        while above is not None and above not in wanted:
+        above = nic["bridge"]
+        while above in bridges and above not in wanted:
             wanted.add(above)
-            above = bridges.get(above)
-    return frozenset(wanted)
+            above = bridges[above]
+    return wanted
 
 
-def _slot_of(function: PciFunction) -> str:
-    return function.address[:-2]
+def _slot_of(address: Address) -> str:
+    return address[:-2]
 
 
 def read_details(attributes: Attributes) -> dict[str, Any]:

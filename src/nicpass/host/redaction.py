@@ -30,7 +30,7 @@ _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORE
 _IP = re.compile(r"(?<![\w.:-])(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:.]*)(?![\w:])", re.IGNORECASE)
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNORECASE)
 
-_NAMED = {"hostname", "user", "remote_host", "server"}
+_NAMED = {"hostname", "user", "group", "remote_host", "server"}
 """Fields that hold the name of a machine or of a person, wherever they stand."""
 
 _ARGUMENTS = re.compile(

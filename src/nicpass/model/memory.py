@@ -46,8 +46,6 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """The default one."""
     hugepages: Fact[tuple[HugepagePool, ...]] = None
     nodes: Fact[tuple[NumaNode, ...]] = None
-    address_bits: Fact[int] = None
-    """How wide the processor's physical addresses are: `address sizes` in /proc/cpuinfo."""
 
 
 def parse_cpulist(text: str) -> frozenset[int] | None:

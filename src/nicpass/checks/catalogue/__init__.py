@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import (
+    capabilities,
     device,
     group,
     interrupts,
@@ -17,9 +18,13 @@ from nicpass.checks.catalogue import (
     kernel,
     kvm,
     leftovers,
+    path,
     platform,
+    quirks,
     reserved,
+    reset,
     security,
+    sriov,
     usage,
     vm,
     vm_memory,
@@ -42,6 +47,11 @@ _SUBJECTS = (
     usage,
     group,
     device,
+    reset,
+    capabilities,
+    sriov,
+    path,
+    quirks,
     leftovers,
     vm,
     vm_memory,

@@ -23,7 +23,7 @@ ENTRIES: dict[str, Entry] = {
         background="Whether VT-d is used without an argument is chosen when the kernel is built "
         "(CONFIG_INTEL_IOMMU_DEFAULT_ON). Distributions differ, and changed their minds over the years. AMD-Vi and "
         "Arm's SMMU are always used when the firmware describes them, so there is nothing to ask for.",
-        mend="Nothing has to be done. To be sure of it under every kernel, add intel_iommu=on to the kernel's arguments.",
+        mend="Nothing has to be done. To be sure of it with every kernel, add intel_iommu=on to its arguments.",
     ),
     "IOMMU_TABLE_ABSENT": Entry(
         severity=Severity.IMPOSSIBLE,
@@ -82,20 +82,12 @@ ENTRIES: dict[str, Entry] = {
     "IOMMU_ADDRESS_WIDTH": Entry(
         severity=Severity.WARNING,
         sentence="The IOMMU ({units}) translates addresses of {width} bits, while the processor has {bits} bits.",
-        meaning="A VM that places memory or a device above {width} bits cannot map it for DMA, and does not start.",
+        meaning="A VM that places memory or a device beyond the IOMMU's reach cannot map it for DMA.",
         background="The width is in the unit's capability register: the lesser of MGAW and the widest page table of "
         "SAGAW. Firmware of a VM that sees all bits of the host's processor may place the 64-bit windows of its "
         "devices near the top of the address space. VFIO then maps them for DMA too, and the IOMMU refuses what it "
         "cannot translate. Telling the VM fewer bits keeps everything within reach.",
         mend="In the VM's definition, inside <cpu>: <maxphysaddr mode='emulate' bits='{width}'/>.",
-    ),
-    "DMA_OPT_IN": Entry(
-        severity=Severity.INFO,
-        sentence="The firmware asks the system to confine DMA from its start (DMA_CTRL_PLATFORM_OPT_IN in the DMAR).",
-        meaning="The kernel may use VT-d on its own account then, to guard against devices plugged in from outside.",
-        background="Firmware sets this flag where ports such as Thunderbolt let strangers plug in devices that do "
-        "DMA. Linux then turns VT-d on even when it is off by default, if there is such a port, and leaves the built-in "
-        "devices unconfined. Passthrough works in that state; intel_iommu=on makes it certain.",
     ),
     "NOIOMMU_MODE": Entry(
         severity=Severity.WARNING,
@@ -112,10 +104,10 @@ ENTRIES: dict[str, Entry] = {
         sentence="The kernel argument pcie_acs_override={value} is given.",
         meaning="A kernel with the patch for it shows groups that are smaller than they are; whether this one has it "
         "cannot be seen.",
-        background="The argument comes from a patch that the kernel's maintainers refused. It declares that ports "
-        "isolate what stands behind them although the hardware does not say so. Then DMA between devices of different "
-        "groups, and so of different VMs, can pass below the IOMMU, unseen. A kernel without the patch passes over the argument, and the "
-        "groups are true.",
+        background="The argument comes from a patch that never went into the kernel. It declares that ports isolate "
+        "what stands behind them although the hardware does not say so. Then DMA between devices of different "
+        "groups, and so of different VMs, can pass below the IOMMU, unseen. A kernel without the patch passes over "
+        "the argument, and the groups are true.",
         mend="Take pcie_acs_override out of the kernel's arguments, reboot, and look at the groups as they really are.",
     ),
 }

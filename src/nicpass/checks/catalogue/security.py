@@ -74,7 +74,7 @@ ENTRIES: dict[str, Entry] = {
         sentence="Who may open the nodes below /dev/vfio could not be learned: {reason}.",
         meaning="They are the way to the devices that are given away.",
         background="Listing /dev/vfio and asking for owner and mode of its nodes needs no special rights on most "
-        "systems; a capture of a host mostly lacks /dev.",
+        "systems. A capture of a host mostly lacks /dev, so nothing is known of it.",
         mend="Run it on the host itself, as root.",
     ),
     "VF_TRUSTED": Entry(
@@ -158,6 +158,16 @@ ENTRIES: dict[str, Entry] = {
         background="With SELinux or AppArmor libvirt gives each QEMU process a label or profile of its own, which "
         "allows its own disks and devices only. Left out of the settings, libvirt takes what the host has.",
         mend="Take security_driver out of /etc/libvirt/qemu.conf, restart libvirtd, and restart the VMs one by one.",
+    ),
+    "PREBOOT_DMA_OPEN": Entry(
+        severity=Severity.INFO,
+        sentence="The firmware does not say that it keeps devices from DMA until the kernel takes over.",
+        meaning="A device that a guest has tampered with, or one plugged in from outside, could write to memory while "
+        "the host boots.",
+        background="The DMAR table has a flag, DMA_CTRL_PLATFORM_OPT_IN, by which the firmware says that it had "
+        "confined DMA before it started the system (VT-d, 8.1). Without it the time between power-on and the kernel's "
+        "own IOMMU setup is open. A whole NIC that a guest has reprogrammed is such a device.",
+        mend="In the firmware setup look for: Pre-boot DMA Protection, Kernel DMA Protection, DMA Control Guarantee.",
     ),
     "GIVEN_NICS_UNKNOWN": Entry(
         severity=Severity.WARNING,

@@ -60,7 +60,7 @@ ENTRIES: dict[str, Entry] = {
     "VM_NOT_PCIE": Entry(
         severity=Severity.WARNING,
         sentence="{vm} is a machine without PCI Express ({machine}).",
-        meaning="The guest sees {nic} as a conventional PCI device, without its extended capabilities.",
+        meaning="The guest sees the NIC as a conventional PCI device, without its extended capabilities.",
         background="The machine types pc-i440fx have a conventional PCI bus only. QEMU then shows the guest the first "
         "256 bytes of the NIC's configuration space, so capabilities beyond are not there for its driver: serial "
         "number, AER, SR-IOV, resizable BARs. Most NICs work all the same, some drivers refuse. A guest that was "

@@ -28,7 +28,7 @@ ENTRIES: dict[str, Entry] = {
     "VM_MEMORY_LIMIT": Entry(
         severity=Severity.IMPOSSIBLE,
         sentence="{vm} may use {limit} at most (hard_limit), and its memory of {memory} must be locked whole.",
-        meaning="Pinning the guest's memory for {nic} fails, and the VM does not start.",
+        meaning="Pinning the guest's memory for the NIC fails, and the VM does not start.",
         background=_LOCKING + "A hard_limit below the guest's memory makes VFIO_IOMMU_MAP_DMA fail with ENOMEM.",
         mend="Take <hard_limit> out of <memtune> by virsh edit, as libvirt's documentation advises, or raise it.",
         command="virsh memtune {handle} --hard-limit {enough_kib} --config",
@@ -46,14 +46,14 @@ ENTRIES: dict[str, Entry] = {
     "VM_MEMORY_TOO_BIG": Entry(
         severity=Severity.IMPOSSIBLE,
         sentence="{vm} has {memory} of memory, and the whole host has {total}.",
-        meaning="With {nic} the guest's memory must be locked whole, so the VM cannot start.",
+        meaning="With the NIC the guest's memory must be locked whole, so the VM cannot start.",
         background=_LOCKING + "Without an assigned device such a VM could start and live on swap.",
         mend="Give the VM less memory (virsh setmaxmem and virsh setmem, both with --config), or the host more.",
     ),
     "VM_MEMORY_SHORT": Entry(
         severity=Severity.WARNING,
         sentence="{vm} needs {memory} at its start, and the host has {available} available.",
-        meaning="The memory is locked at once when the VM starts with {nic}: others are swapped out, or something is "
+        meaning="The memory is locked at once when the VM starts with the NIC: others are swapped out, or something is "
         "killed.",
         background=_LOCKING + "MemAvailable in /proc/meminfo is the kernel's estimate of what can be had without "
         "swapping; it changes from moment to moment.",
