@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,17 @@ Findings = list[dict[str, Any]]
 _EDITOR = "/root/lab-editor"
 
 
-def check(machine: Machine, arguments: Sequence[str] = ()) -> Findings:
+View = tuple[str, tuple[str, ...], str]
+"""Shape, arguments, user; see `Provocation.view`."""
+
+
+def check(machine: Machine, arguments: Sequence[str] = (), user: str = "root") -> Findings:
     """What `nicpass check --json` says of the host as it is now."""
-    result = machine.execute(["nicpass", "check", "--json", *arguments], 120)
+    command = shlex.join(["nicpass", "check", "--json", *arguments])
+    if user != "root":
+        as_user = f"setpriv --reuid={user} --regid=nogroup --clear-groups /root/.local/bin/{command}"
+        command = f"chmod o+x /root; {as_user} || code=$?; chmod o-x /root; exit $code"
+    result = machine.execute(command, 120)
     if result.exit_code not in (0, 3, 4, 5) or "Traceback" in result.stderr:
         raise LabError("check failed", exit_code=result.exit_code, output=result.stdout + result.stderr)
     report = json.loads(result.stdout)
@@ -63,7 +73,7 @@ class Stagehand:
         self._wheel = wheel
         self._stack = ExitStack()
         self._machine: Machine | None = None
-        self._baselines: dict[tuple[str, tuple[str, ...]], Findings] = {}
+        self._baselines: dict[View, Findings] = {}
         self._scenes: dict[object, Scene] = {}
 
     def lend(self, shape: str) -> Machine:
@@ -76,12 +86,15 @@ class Stagehand:
         self._machine = None
         self._stack.close()
 
-    def baseline(self, shape: str, arguments: tuple[str, ...] = ()) -> Findings:
+    def baseline(self, view: View) -> Findings:
         """What is said of a host of that shape before anything is done to it."""
-        key = (shape, arguments)
-        if key not in self._baselines:
-            self._baselines[key] = check(self.lend(shape), arguments)
-        return self._baselines[key]
+        if view not in self._baselines:
+            self._baselines[view] = self._check(view)
+        return self._baselines[view]
+
+    def _check(self, view: View) -> Findings:
+        shape, arguments, user = view
+        return check(self.lend(shape), arguments, user)
 
     def play(self, scene: tuple[Provocation, ...]) -> Scene:
         """Provoke, check, mend, check, put back, check. What fails is kept for the test of that provocation."""
@@ -91,22 +104,30 @@ class Stagehand:
         return self._scenes[place]
 
     def _play(self, scene: tuple[Provocation, ...]) -> Scene:
-        shape, arguments, _ = scene[0].place
-        played = Scene(self.baseline(shape, arguments))
-        machine = self.lend(shape)
+        view = scene[0].view
+        played = Scene(self.baseline(view))
+        machine = self.lend(scene[0].shape)
         for guest in {provocation.guest for provocation in scene} - {""}:
             machine.succeed(["virsh", "start", guest], 120)
             machine.guest(guest).wait_ready()
         for provocation in scene:
             self._run(played, provocation, provocation.provoke)
-        played.provoked = check(machine, arguments)
+        with ExitStack() as sessions:
+            if any(provocation.session for provocation in scene):
+                sessions.enter_context(_session(machine))
+            played.provoked = self._check(view)
         for provocation in scene:
             self._mend(played, provocation)
-        played.mended = check(machine, arguments) if any(is_mended(provocation) for provocation in scene) else []
+        played.mended = self._check(view) if any(is_mended(provocation) for provocation in scene) else []
         for provocation in reversed(scene):
             self._run(played, provocation, provocation.undo)
-        played.after = played.before if any(p.spoils for p in scene) else check(machine, arguments)
-        if played.errors or played.after != played.before or any(provocation.spoils for provocation in scene):
+        if any(provocation.spoils for provocation in scene):
+            played.after = played.before
+            self.discard()
+            return played
+        changed = any(provocation.provoke or provocation.guest or provocation.undo for provocation in scene)
+        played.after = self._check(view) if changed else played.before
+        if played.errors or played.after != played.before:
             self.discard()
         return played
 
@@ -127,6 +148,20 @@ class Stagehand:
                 self.lend(provocation.shape).succeed(line, 180)
             except LabError as error:
                 played.errors.setdefault(provocation, error)
+
+
+@contextmanager
+def _session(machine: Machine) -> Iterator[None]:
+    """Somebody is on the host, by ssh over the test NIC."""
+    with subprocess.Popen([*machine.ssh_over_nic, "echo here; exec sleep 1000"], stdout=subprocess.PIPE) as ssh:
+        try:
+            assert ssh.stdout is not None
+            if ssh.stdout.readline() != b"here\n":
+                raise LabError("there is no way in over the test NIC")
+            yield
+        finally:
+            ssh.terminate()
+    machine.wait_until_fails("pgrep -f 'sleep 100[0]$'", 30)
 
 
 def is_mended(provocation: Provocation) -> bool:

@@ -123,9 +123,7 @@ PROVOCATIONS = (
         how="allow_unsafe_interrupts of vfio_iommu_type1 set",
         sees=r"allow_unsafe_interrupts",
         scene="kvm",
-        provoke=(
-            "modprobe vfio_iommu_type1; echo Y >/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
-        ),
+        provoke=("modprobe vfio_iommu_type1; echo Y >/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",),
         mended_by=MendedBy.COMMAND,
         undo=("modprobe -r vfio_iommu_type1",),
     ),
@@ -163,9 +161,7 @@ PROVOCATIONS = (
         how="a DMAR table that was cut off, mounted over the kernel's",
         sees=r"DMAR",
         scene="damaged",
-        provoke=(
-            f"head -c 100 {_DMAR} >/run/DMAR; mount --bind /run/DMAR {_DMAR}",
-        ),
+        provoke=(f"head -c 100 {_DMAR} >/run/DMAR; mount --bind /run/DMAR {_DMAR}",),
         mended_by=MendedBy.ADVICE,
         mend=(f"umount {_DMAR}",),
     ),
@@ -175,10 +171,7 @@ PROVOCATIONS = (
         sees=r"DMAR",
         user="nobody",
         scene="as it is",
-        provoke=("chmod o+x /root",),
-        mended_by=MendedBy.ADVICE,
-        mend=("true",),
-        undo=("chmod o-x /root",),
+        mended_by=MendedBy.ROOT,
     ),
     Provocation(
         code="NO_UNIT_FOR_NIC",

@@ -13,6 +13,7 @@ class MendedBy(StrEnum):
     COMMAND = "its own command"
     ADVICE = "what its advice says, done by hand"
     BOOT = "another start of the host, its firmware or kernel arguments as the advice says"
+    ROOT = "the same check, run by root"
     NOTHING = "nothing: it is a note, or the hardware is so"
 
 
@@ -30,12 +31,16 @@ class Provocation:
     shape: str = "intel"
     arguments: tuple[str, ...] = ()
     """Of `nicpass check`, beside --json."""
+    user: str = "root"
+    """Who runs the check."""
     nic: str | None = None
     """The address of the NIC that it is about; None where it is about the host."""
     scene: str = ""
     """Provocations of one scene are provoked together and mended together; without one, alone."""
     guest: str = ""
     """A VM that is started, and whose guest is up, before anything is provoked."""
+    session: bool = False
+    """Once all is provoked, somebody comes in by ssh over the test NIC; the mend is to go again."""
     provoke: tuple[str, ...] = ()
     """Nothing where the host is born with it."""
     mended_by: MendedBy
@@ -53,6 +58,11 @@ class Provocation:
     """Only in `make test-full`: it takes long."""
 
     @property
-    def place(self) -> tuple[str, tuple[str, ...], str]:
+    def view(self) -> tuple[str, tuple[str, ...], str]:
+        """What is looked at, how, and by whom."""
+        return self.shape, self.arguments, self.user
+
+    @property
+    def place(self) -> tuple[tuple[str, tuple[str, ...], str], str]:
         """The scene, told from all others."""
-        return self.shape, self.arguments, self.scene or f"{self.code} {self.nic} {self.how}"
+        return self.view, self.scene or f"{self.code} {self.nic} {self.how}"

@@ -111,7 +111,10 @@ PROVOCATIONS = (
         arguments=WEB,
         nic=NIC,
         scene="second",
-        provoke=("sed -e \"s/machine='q35'/machine='pc'/\" -e /pcie-root/d /var/lib/lab/web01.xml >/run/vm.xml", "virsh define /run/vm.xml"),
+        provoke=(
+            "sed -e \"s/machine='q35'/machine='pc'/\" -e /pcie-root/d /var/lib/lab/web01.xml >/run/vm.xml",
+            "virsh define /run/vm.xml",
+        ),
         mended_by=MendedBy.ADVICE,
         mend=("virsh undefine web01", _RESTORE),
     ),
@@ -280,8 +283,9 @@ PROVOCATIONS = (
             "nicpass vf create enp1s0 --count 1; udevadm settle",
             _change(
                 "s|</devices>|<interface type='user'><mac address='52:54:00:00:09:01'/><model type='virtio'/>"
-                "<teaming type='persistent'/><alias name='ua-net0'/></interface><interface type='hostdev' managed='yes'>"
-                "<mac address='52:54:00:00:09:01'/><source><address type='pci' domain='0' bus='1' slot='0x10' "
+                "<teaming type='persistent'/><alias name='ua-net0'/></interface>"
+                "<interface type='hostdev' managed='yes'><mac address='52:54:00:00:09:01'/><source>"
+                "<address type='pci' domain='0' bus='1' slot='0x10' "
                 "function='0'/></source><teaming type='transient' persistent='ua-net0'/></interface></devices>|"
             ),
         ),
