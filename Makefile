@@ -5,31 +5,36 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin
+MESSAGES := $(patsubst %.po,%.mo,$(wildcard src/nicpass/locale/*/LC_MESSAGES/*.po))
+LAB_MARKS := not full
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-full lab-shell bench format setup lab-packages clean
+.PHONY: help demo test test-fast test-full lab-shell bench documents messages format setup lab-packages clean
 
 help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
 	@echo 'make test       formatting, lint, types, unit tests, lab tests (16 minutes on 2 cores without KVM)'
 	@echo 'make test-fast  all of that but the lab (under a minute)'
-	@echo 'make test-full  make test, and make bench with its targets'
+	@echo 'make test-full  make test with the lab tests that take long, and make bench with its targets'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
+	@echo 'make messages   bring the translations up to date with the sentences in the code'
+	@echo 'make documents  write anew what in docs/ is made from the code'
 	@echo 'make format     format the code'
 
-demo: $(STAMP) lab-packages
+demo: $(STAMP) $(MESSAGES) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
 test: test-fast lab-packages
-	$(RUN)/pytest tests/lab $(PYTEST_ARGS)
+	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' $(PYTEST_ARGS)
 
-test-fast: $(STAMP)
+test-fast: $(STAMP) $(MESSAGES)
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/pytest tests/unit -n auto -q $(PYTEST_ARGS)
 
+test-full: LAB_MARKS := lab
 test-full: test bench
 
 lab-shell: $(STAMP) lab-packages
@@ -38,6 +43,12 @@ lab-shell: $(STAMP) lab-packages
 bench: $(STAMP) lab-packages
 	@command -v lspci >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends pciutils; }
 	$(RUN)/python -m bench
+
+documents: $(STAMP)
+	$(RUN)/python -m tests.support.documents
+
+messages: $(STAMP)
+	$(RUN)/python -m tests.support.messages
 
 format: $(STAMP)
 	$(RUN)/ruff format .
@@ -53,6 +64,9 @@ $(STAMP): pyproject.toml
 	$(RUN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(RUN)/python -m pip install -q --disable-pip-version-check --editable . --group dev --group lab
 	touch $@
+
+%.mo: %.po $(STAMP)
+	$(RUN)/pybabel -q compile -i $< -o $@
 
 # Only what is missing is installed, from the machine's own sources.
 lab-packages:

@@ -20,6 +20,7 @@ NICPASS = str(Path(sys.executable).with_name("nicpass"))
 SMALL, BIG = 1024, 8192
 START_TARGET = 2.5
 LIST_TARGET = 3.0
+CHECK_TARGET = 4.0
 GROWTH_TARGET = 9.0
 """Eight times the functions: linear is 8."""
 
@@ -30,7 +31,7 @@ def main() -> int:
     # In memory, as sysfs is; a disk would be measured otherwise.
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
-        results += bench_list(Path(folder), arguments.runs)
+        results += bench_trees(Path(folder), arguments.runs)
     results += bench_namespace(arguments.runs)
     if not arguments.no_lab:
         results += bench_emulated_host(arguments.runs)
@@ -46,26 +47,31 @@ def bench_start(runs: int) -> Result:
     return compare("nicpass --version : python -c pass", [NICPASS, "--version"], bare, target=START_TARGET, runs=runs)
 
 
-def bench_list(folder: Path, runs: int) -> list[Result]:
-    """Listing against lspci on the same tree, and how it grows."""
-    trees = {count: str(generated_host(count).write(folder / str(count))) for count in (SMALL, BIG)}
-    subject = {count: [NICPASS, "list", "--json", "--root", tree] for count, tree in trees.items()}
-    growth = compare(
-        f"nicpass list --json, {BIG} : {SMALL} functions", subject[BIG], subject[SMALL], target=GROWTH_TARGET, runs=runs
-    )
+def bench_trees(folder: Path, runs: int) -> list[Result]:
+    """Listing and checking generated hosts."""
     if shutil.which("lspci") is None:
         sys.exit("lspci is not installed: apt install pciutils")
-    against_lspci = [
-        compare(
-            f"nicpass list --json : lspci -Dvmmnnk, {count} functions",
-            subject[count],
-            ["lspci", "-O", f"sysfs.path={tree}/sys/bus/pci", "-Dvmmnnk"],
-            target=LIST_TARGET,
-            runs=runs,
-        )
-        for count, tree in trees.items()
+    trees = {count: str(generated_host(count).write(folder / str(count))) for count in (SMALL, BIG)}
+    return [
+        *(bench_against_lspci("list", count, trees[count], LIST_TARGET, runs) for count in trees),
+        bench_growth("list", trees, runs),
+        bench_against_lspci("check", SMALL, trees[SMALL], CHECK_TARGET, runs),
+        bench_growth("check", trees, runs),
     ]
-    return [*against_lspci, growth]
+
+
+def bench_against_lspci(command: str, count: int, tree: str, target: float, runs: int) -> Result:
+    """Against what lspci shows of the same tree, which is less."""
+    name = f"nicpass {command} --json : lspci -Dvmmnnk, {count} functions"
+    peer = ["lspci", "-O", f"sysfs.path={tree}/sys/bus/pci", "-Dvmmnnk"]
+    return compare(name, [NICPASS, command, "--json", "--root", tree], peer, target=target, runs=runs)
+
+
+def bench_growth(command: str, trees: dict[int, str], runs: int) -> Result:
+    """The big tree against the small one."""
+    small, big = ([NICPASS, command, "--json", "--root", trees[count]] for count in (SMALL, BIG))
+    name = f"nicpass {command} --json, {BIG} : {SMALL} functions"
+    return compare(name, big, small, target=GROWTH_TARGET, runs=runs)
 
 
 def _print_table(results: list[Result]) -> None:

@@ -41,10 +41,13 @@ class Machine:
     comes by the guest agent: no change to the host's network can cut it off. Times are in seconds.
     """
 
-    def __init__(self, shape: Shape, folder: Path, parts: Parts, ssh: Sequence[str]) -> None:
+    def __init__(
+        self, shape: Shape, folder: Path, parts: Parts, ssh: Sequence[str], ssh_over_nic: Sequence[str]
+    ) -> None:
         self.shape = shape
         self.folder = folder
         self.ssh = tuple(ssh)
+        self.ssh_over_nic = tuple(ssh_over_nic)  # by the test NIC with `ssh`, once the host has 10.0.2.15 on it
         self._parts = parts
 
     @property

@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from lab.image import DOMAINS, Image
-from lab.shape import MANAGEMENT_MAC, Iommu, Nic, Place, Shape
+from lab.placement import nic_arguments
+from lab.shape import MANAGEMENT_MAC, Iommu, Shape
 
 # Files in the run folder, which is QEMU's working folder: a relative path never exceeds a socket's 108 bytes.
 OVERLAY = "overlay.qcow2"
@@ -59,7 +60,8 @@ class Start:
     """What differs from one start of a shape to the next."""
 
     accelerator: Accelerator
-    ssh_port: int | None = None  # on 127.0.0.1; no ssh if None
+    ssh_port: int | None = None  # on 127.0.0.1, by the management NIC; no ssh if None
+    nic_ssh_port: int | None = None  # the same by the test NIC that has `ssh`
     snapshot: str | None = None  # resumed instead of booted
 
 
@@ -67,11 +69,11 @@ def qemu_arguments(shape: Shape, image: Image, start: Start) -> list[str]:
     """The arguments of QEMU, without the program itself. Paths of the run folder are relative to it."""
     groups = (
         _machine(shape, start.accelerator),
-        _iommu(shape.iommu),
+        _iommu(shape),
         _boot(shape, image),
         _channels(),
         _management_nic(start.ssh_port),
-        _test_nics(shape.nics),
+        nic_arguments(shape.nics, start.nic_ssh_port),
         ["-loadvm", start.snapshot] if start.snapshot else [],
     )
     return [argument for group in groups for argument in group]
@@ -85,18 +87,27 @@ def _machine(shape: Shape, accelerator: Accelerator) -> list[str]:
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", "q35,kernel-irqchip=split", "-accel", accel, "-cpu", cpu),
         *("-smp", str(shape.processors), "-m", f"{shape.memory_mib}M", "-rtc", "base=utc"),
+        *_numa(shape),
     ]
 
 
-def _iommu(iommu: Iommu) -> list[str]:
+def _numa(shape: Shape) -> Iterator[str]:
+    """Memory in equal parts and a processor for each node, if there are several."""
+    for node in range(shape.numa_nodes if shape.numa_nodes > 1 else 0):
+        yield from ("-object", f"memory-backend-ram,id=memory{node},size={shape.memory_mib // shape.numa_nodes}M")
+        yield from ("-numa", f"node,nodeid={node},cpus={node},memdev=memory{node}")
+
+
+def _iommu(shape: Shape) -> list[str]:
     # QEMU wants an IOMMU before the devices behind it.
     device = {
         Iommu.INTEL: "intel-iommu,intremap=on,caching-mode=on",
         Iommu.AMD: "amd-iommu,intremap=on,pt=off",
         Iommu.VIRTIO: "virtio-iommu-pci,bus=pcie.0,addr=0x2",
         Iommu.NONE: None,
-    }[iommu]
-    return ["-device", device] if device else []
+    }[shape.iommu]
+    options = f",{shape.iommu_options}" if shape.iommu_options else ""
+    return ["-device", device + options] if device else []
 
 
 def kernel_command_line(shape: Shape) -> str:
@@ -137,31 +148,6 @@ def _management_nic(ssh_port: int | None) -> list[str]:
         *("-netdev", f"user,id=management,net=10.9.0.0/24,host=10.9.0.2,dns=10.9.0.3,restrict=on{forward}"),
         *("-device", f"virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},bus=pcie.0,addr=0x6,romfile="),
     ]
-
-
-def _test_nics(nics: tuple[Nic, ...]) -> Iterator[str]:
-    if any(nic.place is Place.BRIDGE for nic in nics):
-        yield from _root_port("bridge", 0x1E)  # a late slot: the firmware numbers buses in the order of slots
-        yield from ("-device", "pcie-pci-bridge,id=bridge,bus=bridge-port,addr=0x0")
-    for number, nic in enumerate(nics):
-        if nic.place is Place.ROOT_PORT:
-            yield from _root_port(f"nic{number}", 0x10 + number)
-        yield from ("-netdev", f"user,id=net{number},restrict=on,ipv6=off")
-        device = f"{nic.model},id=nic{number},netdev=net{number},mac={nic.mac},romfile="
-        yield from ("-device", f"{device},{_bus(nic.place, number)}")
-
-
-def _bus(place: Place, number: int) -> str:
-    if place is Place.ROOT_PORT:
-        return f"bus=nic{number}-port,addr=0x0"
-    if place is Place.BRIDGE:
-        return f"bus=bridge,addr={number + 1:#x}"
-    # An igb's eight VFs take two slots on the same bus, 16 slots above its own.
-    return f"bus=pcie.0,addr={7 + 2 * number:#x}"
-
-
-def _root_port(name: str, slot: int) -> tuple[str, str]:
-    return "-device", f"pcie-root-port,id={name}-port,bus=pcie.0,addr={slot:#x},chassis={slot},slot={slot}"
 
 
 def qemu_program(base: Path, name: str = "qemu-system-x86_64") -> list[str]:

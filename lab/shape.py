@@ -32,26 +32,54 @@ class Place(StrEnum):
     ROOT_PORT = "root port"  # a port of its own, so a group of its own
     ROOT_BUS = "root bus"
     BRIDGE = "bridge"  # all behind the one PCIe-to-PCI bridge, so all in one group
+    SWITCH = "switch"  # a port of the one PCIe switch; neither it nor the port above has ACS, so all in one group
+    SIBLING = "sibling"  # the next function of the card before it
 
 
 @dataclass(frozen=True)
 class Nic:
-    """A NIC that tests may take from the host. Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2."""
+    """A NIC that tests may take from the host.
+
+    Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2, but those with the same `cable` (a number) are
+    wired to each other. `ssh` forwards a port of the machine to 10.0.2.15:22, by this NIC. Where a shape has a DMAR
+    of its own, one that is not `covered` stands under no IOMMU there.
+    """
 
     model: NicModel
     mac: str
     place: Place = Place.ROOT_PORT
+    cable: int | None = None
+    ssh: bool = False
+    option_rom: bool = False
+    covered: bool = True
+
+
+@dataclass(frozen=True)
+class ReservedMemory:
+    """A range of memory, `end` its last byte, that the firmware reserves for a NIC: an RMRR of the DMAR table."""
+
+    nic: int  # its index in the shape's NICs
+    base: int
+    end: int
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A kind of host. `migratable` says that QEMU can save and resume it."""
+    """A kind of host. `migratable` says that QEMU can save and resume it.
+
+    A shape with `dmar_flags` (VT-d specification, 8.1) boots with a DMAR table of its own, which the kernel takes in
+    place of the firmware's; what is `reserved` for its NICs stands there too.
+    """
 
     name: str
     iommu: Iommu
     nics: tuple[Nic, ...]
     kernel_arguments: tuple[str, ...] = ()
+    iommu_options: str = ""
+    dmar_flags: int | None = None
+    reserved: tuple[ReservedMemory, ...] = ()
     processors: int = 2
+    numa_nodes: int = 1
     memory_mib: int = 4096
     migratable: bool = field(default=True)
 
@@ -75,4 +103,27 @@ AMD = Shape("amd", Iommu.AMD, _NICS_ON_ROOT_BUS, migratable=False)  # QEMU's amd
 VIRTIO = Shape("virtio", Iommu.VIRTIO, _NICS, (_UNSAFE_INTERRUPTS,))  # it has no interrupt remapping
 # vfio-pci cannot bind here at all: Debian builds its kernel without VFIO_NOIOMMU.
 NONE = Shape("none", Iommu.NONE, _NICS)
-SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE)}
+# What an earlier hand can leave on a host, and boards that were not made for passthrough, as far as one boot holds it.
+TANGLED = Shape(
+    "tangled",
+    Iommu.INTEL,
+    nics=(
+        Nic(NicModel.IGB, IGB0, cable=1),
+        Nic(NicModel.IGB, IGB1, cable=1),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:03", ssh=True),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:04", Place.SIBLING),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:05", Place.SWITCH, option_rom=True),
+        Nic(NicModel.IGB, "52:54:00:aa:00:06", Place.SWITCH),
+        Nic(NicModel.E1000, "52:54:00:aa:00:07", Place.BRIDGE),
+        Nic(NicModel.E1000, "52:54:00:aa:00:08", Place.BRIDGE),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:09", covered=False),
+    ),
+    # Nothing turns the IOMMU on: Debian's kernel does so by itself.
+    kernel_arguments=("iommu=pt", "amd_iommu=on", "pcie_acs_override=downstream", "vfio-pci.ids=8086:10d3"),
+    iommu_options="aw-bits=39",  # the processor has 40
+    dmar_flags=0b100,  # DMA_CTRL_PLATFORM_OPT_IN, and no INTR_REMAP
+    reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
+    numa_nodes=2,
+)
+OFF = Shape("off", Iommu.INTEL, _NICS, ("intel_iommu=off", "intremap=off"))
+SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF)}

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from lab import qemu
@@ -24,7 +25,8 @@ from lab.image import DOMAINS, Image, get_image
 from lab.machine import Machine, Parts
 from lab.monitor import Monitor
 from lab.prepare import define_domains, install_wheel
-from lab.shape import Shape
+from lab.shape import INTEL, Shape
+from lab.tables import DMAR, change_dmar, prepend_table
 
 __all__ = ["build_stage", "cold_host", "fresh_host", "install_wheel"]
 SNAPSHOT = "stage"
@@ -34,7 +36,7 @@ Prepare = Callable[[Machine], None]
 @contextmanager
 def cold_host(cache: Cache, shape: Shape, prepare: Prepare | None = None) -> Iterator[Machine]:
     """A host that is booted now, with the domains defined."""
-    image = get_image(cache)
+    image = _image_of(cache, shape)
     with cache.run_folder(shape.name) as folder:
         _make_overlay(image, folder)
         with _running(image, shape, folder, None) as machine:
@@ -53,7 +55,7 @@ def fresh_host(cache: Cache, shape: Shape, wheel: Path | None = None) -> Iterato
         with cold_host(cache, shape, prepare) as machine:
             yield machine
         return
-    image = get_image(cache)
+    image = _image_of(cache, shape)
     stage = _booted_stage(cache, image, shape)
     if wheel is not None and prepare is not None:
         stage = _stage(cache, image, shape, f"installed-{_hash_wheel(wheel)}", stage, prepare)
@@ -63,9 +65,24 @@ def fresh_host(cache: Cache, shape: Shape, wheel: Path | None = None) -> Iterato
 
 def build_stage(cache: Cache, shape: Shape) -> None:
     """See to it that the next `fresh_host` of a shape resumes, if QEMU can do that with it."""
-    image = get_image(cache)
     if shape.migratable:
-        _booted_stage(cache, image, shape)
+        _booted_stage(cache, _image_of(cache, shape), shape)
+
+
+def _image_of(cache: Cache, shape: Shape) -> Image:
+    """The image that a shape boots: with another initrd if its firmware has tables of its own."""
+    image = get_image(cache)
+    if shape.dmar_flags is None:
+        return image
+    code = [hash_code(Path(__file__).with_name(name)) for name in ("tables.py", "dmar.py", "placement.py")]
+    key = recipe_key([image.key, asdict(shape), code])
+
+    def build(out: Path) -> None:
+        with fresh_host(cache, INTEL) as machine:
+            dmar = machine.get_file(DMAR)
+        (out / "initrd.img").write_bytes(prepend_table(image.initrd.read_bytes(), "dmar", change_dmar(dmar, shape)))
+
+    return replace(image, initrd=cache.artifact(f"initrd-{key}", build) / "initrd.img")
 
 
 def _installer(wheel: Path) -> Prepare:
@@ -120,7 +137,7 @@ def _resumed(cache: Cache, image: Image, shape: Shape, stage: Path) -> Iterator[
 @contextmanager
 def _running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> Iterator[Machine]:
     """QEMU in `folder`, and all that holds it; gone at the end of the block."""
-    start = qemu.Start(qemu.choose_accelerator(), _free_port(), snapshot)
+    start = qemu.Start(qemu.choose_accelerator(), _free_port(), _free_port(), snapshot)
     with ExitStack() as stack:
         guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
         process = qemu.start_qemu(shape, image, start, folder)
@@ -132,7 +149,8 @@ def _running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> 
             monitor = Monitor(connect_in_folder(folder, qemu.MONITOR_SOCKET, 30))
             stack.callback(monitor.close)
             console = Console("box", folder / qemu.BOX_CONSOLE)
-            machine = Machine(shape, folder, Parts(process, agent, monitor, console, guests), _ssh(image, start))
+            ways = (_ssh(image, start.ssh_port), _ssh(image, start.nic_ssh_port))
+            machine = Machine(shape, folder, Parts(process, agent, monitor, console, guests), *ways)
             if snapshot is not None:
                 agent.sync(60)
                 machine.succeed(["date", "--set", f"@{time.time():.0f}"])
@@ -150,11 +168,11 @@ def _open_guest_console(folder: Path, name: str, stack: ExitStack) -> GuestConso
     return console
 
 
-def _ssh(image: Image, start: qemu.Start) -> list[str]:
+def _ssh(image: Image, port: int | None) -> list[str]:
     """The command that opens a session in the host; to be followed by a command, or not."""
     options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes")
     flags = [word for option in options for word in ("-o", option)]
-    return ["ssh", "-i", str(image.ssh_key), "-p", str(start.ssh_port), *flags, "root@127.0.0.1"]
+    return ["ssh", "-i", str(image.ssh_key), "-p", str(port), *flags, "root@127.0.0.1"]
 
 
 def _free_port() -> int:

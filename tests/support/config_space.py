@@ -132,7 +132,7 @@ def _pcie(chosen: Capabilities, *, is_vf: bool) -> bytes:
     forwarding = _ARI_FORWARDING if chosen.ari_forwarding and chosen.pcie in (ROOT_PORT, DOWNSTREAM) else 0
     flags = (chosen.pcie or 0) << 4 | 2 | (0x100 if chosen.slot else 0)
     head = struct.pack("<HIIIHH", flags, _FLR if chosen.flr else 0, 0, capabilities, 0, status)
-    return head + struct.pack("<IIIIH2xI", chosen.slot << 19, 0, 0, forwarding, forwarding, 0)
+    return head + struct.pack("<IIIIIHHI", chosen.slot << 19, 0, 0, 0, forwarding, forwarding, 0, 0)
 
 
 def _extended(chosen: Capabilities, sriov: Sriov | None, serial: int | None) -> dict[int, tuple[int, bytes]]:

@@ -13,6 +13,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from nicpass.model.address import Address
+from nicpass.model.fact import StructFact, Unknown
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -50,9 +51,11 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
     if kind in plain:
         return plain[kind]
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
+        hints = typing.get_type_hints(kind, include_extras=True)
         return st.builds(kind, **{name: _values_of(hints[name]) for name in kind.__struct_fields__})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _values_of_annotated(*arguments)
     if origin is typing.Literal:
         return st.sampled_from(arguments)
     if origin in (typing.Union, types.UnionType):
@@ -64,3 +67,10 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
     if origin is tuple:
         return st.tuples(*(_values_of(argument) for argument in arguments))
     raise TypeError(f"no strategy for {kind}")
+
+
+def _values_of_annotated(_kind: Any, mark: Any) -> SearchStrategy[Any]:
+    """Text of a pattern, or a Fact of a struct, which msgspec cannot be told plainly."""
+    if isinstance(mark, StructFact):
+        return st.one_of(st.none(), _values_of(Unknown), _values_of(mark.kind))
+    return st.from_regex(mark.pattern, fullmatch=True)

@@ -19,10 +19,10 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
+from tests.support import acpi
 from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 ETHERNET, BRIDGE, NVME, BLOCK = 0x020000, 0x060400, 0x010802, 0x018000
@@ -37,11 +37,14 @@ IDLE_ACTIVITY = {
     "/proc/net/tcp6": "  sl  local_address                         remote_address                        st\n",
     "/proc/net/packet": "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n",
     "/proc/net/protocols": "protocol  size sockets  memory press maxhdr\nXDP       1088      0      -1\n",
-    "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
+    "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    "23 22 0:22 / /sys rw,relatime shared:2 - sysfs sysfs rw\n",
     "/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
     "/proc/1/comm": "systemd\n",
 }
 """Nobody is logged in, nothing is mounted from elsewhere, one process runs."""
+_TABLES = {"DMAR": acpi.dmar(), "IVRS": acpi.ivrs()}
+MSI_REGION = "0x00000000fee00000 0x00000000feefffff msi\n"
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
 
 
@@ -106,15 +109,25 @@ class Tree:
     cpu: str = "intel"
     cmdline: str = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro intel_iommu=on quiet"
     tables: tuple[str, ...] = ("APIC", "DMAR", "FACP")
+    firmware: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    """Tables by name, which then need not be in `tables`; a DMAR or IVRS not given covers all with one unit."""
+    group_types: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    """Group to its domain type; DMA-FQ where not said, no file where None."""
+    reserved_regions: dict[int, str | None] = dataclasses.field(default_factory=dict)
+    """Group to its reserved_regions; those of the interrupts where not said, no file where None."""
     iommu_units: tuple[str, ...] = ("dmar0",)
     kvm: bool = True
     loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
     available: tuple[str, ...] | None = ("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel", "kvm_amd")
     kernel: str = "6.1.0-28-amd64"
-    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """More files, or others in place of those that a tree has by itself: path to content."""
-    links: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """More symbolic links: path to target, as it is to be written."""
+    interrupts: str | None = "IR-PCI-MSIX-0000:01:00.0"
+    """The name of the interrupt controllers in /proc/interrupts; None leaves the file out."""
+    files: dict[str, str | bytes] = dataclasses.field(default_factory=dict)
+    """More files, by their absolute paths, or other ones in place of those above."""
+    links: dict[str, str] = dataclasses.field(default_factory=dict)
+    """More links, from path to path."""
+    raw_links: dict[str, str] = dataclasses.field(default_factory=dict)
+    """More links whose target is written as it stands here: `socket:[7]`."""
 
     def but(self, **changes: object) -> Self:
         """The same host with these fields changed."""
@@ -124,22 +137,26 @@ class Tree:
         """Make all its files below `root`."""
         writer = _Writer(str(root))
         writer.write_platform(self)
-        for path, content in (IDLE_ACTIVITY | dict(self.files)).items():
-            writer.file(path, content)
+        for path, idle in IDLE_ACTIVITY.items():
+            writer.file(path, idle)
         for path in ("/run/systemd/sessions", "/proc/1/fd"):
             writer.folder(path)
-        for path, target in self.links.items():
-            writer.folder(posixpath.dirname(path))
-            os.symlink(target, f"{root}{path}")  # noqa: PTH211
         paths = {function.address: self._path(function) for function in self.functions}
         writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
         for number, function in enumerate(self.functions):
-            writer.write_function(function, paths, number)
+            writer.write_function(self, function, paths, number)
         self._write_network(writer, paths)
         for vm in self.vms or ():
             writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
         if self.vms is not None:
             writer.folder("/etc/libvirt/qemu")
+        for path, content in self.files.items():
+            writer.file(path, content)
+        for path, target in self.links.items():
+            writer.link(path, target)
+        for path, target in self.raw_links.items():
+            writer.folder(posixpath.dirname(path))
+            os.symlink(target, f"{root}{path}")  # noqa: PTH211
         return root
 
     def read(self, root: Path) -> Host:
@@ -226,6 +243,16 @@ def vf_interface_xml(address: str, mac: str, vlan: int | None = None) -> str:
 """
 
 
+def _interrupts(chip: str) -> str:
+    """Two processors, the timer's interrupt, one of `chip`, and those without a number, as the kernel prints them."""
+    return f"""            CPU0       CPU1
+   0:         36          0   {chip}    2-edge      timer
+  25:          0      18211   {chip}    0-edge      eth1-rx-0
+ NMI:          0          0   Non-maskable interrupts
+ ERR:          0
+"""
+
+
 def _netdev_folder(function: Function, path: str, name: str) -> str:
     below = f"/virtio{function.virtio}" if function.virtio is not None else ""
     return f"{path}{below}/net/{name}"
@@ -263,11 +290,14 @@ class _Writer:
         self.file("/proc/sys/kernel/osrelease", f"{tree.kernel}\n")
         self.file("/proc/sys/kernel/hostname", "host\n")
         self.file("/proc/sys/kernel/random/boot_id", "0e5f4e0c-38cf-4b1e-9a6c-3d8b8c1d4a55\n")
+        if tree.interrupts is not None:
+            self.file("/proc/interrupts", _interrupts(tree.interrupts))
         self.folder("/dev")
         if tree.kvm:
             self.file("/dev/kvm", "")
-        for table in tree.tables:
-            self.file(f"/sys/firmware/acpi/tables/{table}", f"{table}\0")
+        contents = {table: _TABLES.get(table, f"{table}\0".encode()) for table in tree.tables} | tree.firmware
+        for table, content in contents.items():
+            self.file(f"/sys/firmware/acpi/tables/{table}", content)
         for empty in ("/sys/firmware/acpi/tables", "/sys/class/iommu", "/sys/class/net", "/sys/kernel/iommu_groups"):
             self.folder(empty)
         for unit in tree.iommu_units:
@@ -284,12 +314,20 @@ class _Writer:
             self.file(f"/lib/modules/{tree.kernel}/modules.dep", lines)
             self.file(f"/lib/modules/{tree.kernel}/modules.builtin", "kernel/drivers/pci/pci.ko\n")
 
-    def write_function(self, function: Function, paths: dict[str, str], number: int) -> None:
+    def write_group(self, folder: str, group: int, tree: Tree) -> None:
+        if f"{folder}/devices" in self.made:
+            return
+        self.folder(f"{folder}/devices")
+        kind, regions = tree.group_types.get(group, "DMA-FQ"), tree.reserved_regions.get(group, MSI_REGION)
+        if kind is not None:
+            self.file(f"{folder}/type", f"{kind}\n")
+        if regions is not None:
+            self.file(f"{folder}/reserved_regions", regions)
+
+    def write_function(self, tree: Tree, function: Function, paths: dict[str, str], number: int) -> None:
         folder = paths[function.address]
         for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
             self.file(f"{folder}/{name}", content)
-        for name in ("power/control", "power/runtime_status"):
-            self.file(f"{folder}/{name}", "on\n")
         self.link(f"/sys/bus/pci/devices/{function.address}", folder)
         self.link(f"{folder}/subsystem", "/sys/bus/pci")
         if function.driver is not None:
@@ -300,7 +338,7 @@ class _Writer:
                 self.file(f"{driver}/{name}", "")
         if function.group is not None:
             group = f"/sys/kernel/iommu_groups/{function.group}"
-            self.folder(f"{group}/devices")
+            self.write_group(group, function.group, tree)
             self.link(f"{folder}/iommu_group", group)
             self.link(f"{group}/devices/{function.address}", folder)
         for index, vf in enumerate(function.vfs):
@@ -369,6 +407,8 @@ def _attributes(function: Function, number: int, bus_below: int) -> dict[str, st
         "enable": "1\n",
         "local_cpulist": "0-3\n",
         "power_state": "D0\n",
+        "power/control": "on\n",
+        "power/runtime_status": "active\n",
     }
     if function.reset_methods:  # without one, the kernel hides both files
         attributes |= {"reset_method": f"{' '.join(function.reset_methods)}\n", "reset": ""}

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from nicpass.checks.catalogue import CATALOGUE
-from nicpass.cli.checking import Report
+from nicpass.checks.verdict import Report
 from nicpass.cli.main import main
 from nicpass.cli.views import NicList
 from nicpass.model.host import Host
@@ -56,6 +56,45 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     return Cli(tmp_path, capsys)
 
 
+class TestWidth:
+    """What a terminal shows of the list."""
+
+    @pytest.mark.parametrize("width", [250, 180, 130, 100])
+    def test_a_narrow_terminal_loses_columns_and_not_words(
+        self, width: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(width))
+        told = cli("list", on=DEFAULT_ROUTE)
+        heading, row, *more = told.output.splitlines()
+        assert max(len(heading), len(row)) <= width
+        assert "MAY GO" in heading
+        assert NIC in row
+        assert "CARRIES_DEFAULT_ROUTE, 1 more" in row
+        assert more == []
+
+
+class TestVerdict:
+    """The short answer, and what to do in which order."""
+
+    def test_a_ready_nic_is_one_line(self, cli: Cli) -> None:
+        assert cli("check", on=ready_host()).output == f"This host: ready\neth1 ({NIC}): ready\n"
+
+    def test_what_stands_in_the_way_is_numbered_the_gravest_first(self, cli: Cli) -> None:
+        told = cli("check", on=DEFAULT_ROUTE)
+        assert f"eth1 ({NIC}): ready after 2 mends" in told.output
+        assert told.output.index("  1. CARRIES_DEFAULT_ROUTE: ") < told.output.index("  2. HAS_ADDRESS: ")
+
+    def test_the_hosts_own_mends_count(self, cli: Cli) -> None:
+        told = cli("check", on=DEFAULT_ROUTE.but(kvm=False, loaded=("vfio", "vfio_pci")))
+        assert "This host: 1 to mend" in told.output
+        assert f"eth1 ({NIC}): ready after 3 mends" in told.output
+
+    def test_strict_belongs_to_security(self, cli: Cli) -> None:
+        told = cli("check", "--strict", on=ready_host())
+        assert told.code == 2
+        assert "--security" in told.error
+
+
 class TestReading:
     """list, check, snapshot, explain."""
 
@@ -69,7 +108,7 @@ class TestReading:
 
     def test_list_says_why_not(self, cli: Cli) -> None:
         told = cli("list", on=DEFAULT_ROUTE)
-        assert "no: CARRIES_DEFAULT_ROUTE, HAS_ADDRESS" in told.output
+        assert "no: CARRIES_DEFAULT_ROUTE, 1 more" in told.output
         assert "default route, 10.0.0.5/24" in told.output
 
     def test_list_as_json_decodes(self, cli: Cli) -> None:

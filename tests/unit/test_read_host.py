@@ -28,8 +28,12 @@ def test_a_ready_host_says_so(tmp_path: Path) -> None:
     assert platform.iommu_units == ("dmar0",)
     assert platform.iommu_groups == 2
     assert platform.unsafe_interrupts is False
-    assert platform.modules == ("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel")
-    assert platform.available_modules == (*platform.modules, "kvm_amd")
+    assert isinstance(platform.modules, tuple)
+    states = {module.name: module.state for module in platform.modules}
+    assert states == dict.fromkeys(("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel"), "loaded") | {
+        "kvm_amd": "loadable"
+    }
+    assert platform.interrupt_chips == ("IR-PCI-MSIX",)
     assert platform.hostname == "host"
 
 
@@ -60,7 +64,6 @@ def test_an_empty_root_is_unknown_or_absent_and_no_crash(tmp_path: Path) -> None
     assert platform.cmdline is None
     assert platform.iommu_tables is None
     assert isinstance(platform.modules, Unknown)
-    assert isinstance(platform.available_modules, Unknown)
     assert isinstance(platform.kvm_device, Unknown)
 
 
@@ -69,8 +72,9 @@ def test_a_root_with_dev_and_without_kvm_has_no_kvm(tmp_path: Path) -> None:
 
 
 def test_modules_with_dashes_and_compression_are_found(tmp_path: Path) -> None:
-    tree = Tree(available=("vfio", "vfio_pci"))
-    assert read_platform(Files(str(tree.write(tmp_path)))).available_modules == ("vfio", "vfio_pci")
+    tree = Tree(loaded=(), available=("vfio", "vfio_pci"))
+    platform = read_platform(Files(str(tree.write(tmp_path))))
+    assert [platform.module_state(name) for name in ("vfio", "vfio_pci", "kvm")] == ["loadable", "loadable", "absent"]
 
 
 def test_the_network_of_a_capture_is_what_rtnetlink_said(tmp_path: Path) -> None:

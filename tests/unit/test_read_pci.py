@@ -31,7 +31,7 @@ def test_a_nic_is_read_whole(tmp_path: Path) -> None:
     port = bridge("0000:00:01.0")
     function = nic(NIC, "eth1", under="0000:00:01.0", numa_node=1, driver_override="vfio-pci", group=7)
     tree = Tree(functions=(port, function))
-    _, read = read_pci(Files(str(tree.write(tmp_path))))
+    read = read_function(Files(str(tree.write(tmp_path))), Address(NIC))
     assert read == PciFunction(
         address=Address(NIC),
         class_code=0x020000,
@@ -121,8 +121,8 @@ class DenyingFiles(Files):
         super().__init__(str(root))
         self.denied, self.code = endings, code
 
-    def read_bytes(self, path: str) -> bytes | Unknown | None:
-        return self._answer(path) or super().read_bytes(path)
+    def read_bytes(self, path: str, limit: int | None = None) -> bytes | Unknown | None:
+        return self._answer(path) or super().read_bytes(path, limit)
 
     def read_attribute(self, path: str) -> str | Unknown | None:
         return self._answer(path) or super().read_attribute(path)

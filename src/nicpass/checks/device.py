@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One NIC as a device: its group and what else is in it, its driver, its reset, whose it is."""
+"""One NIC as a device: its driver, its reset, whose it is."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import make_finding
-from nicpass.checks.nics import group_companions, kind_of, label, on_vfio
-from nicpass.checks.usage import summarize_usage
+from nicpass.checks.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
 
 if TYPE_CHECKING:
@@ -18,34 +18,6 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 
-def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Law 2: every device of the group is looked at before any is touched."""
-    group, address, nic = function.iommu_group, function.address, label(function)
-    evidence = f"/sys/bus/pci/devices/{address}/iommu_group"
-    if not known(group):
-        # With the IOMMU off no device has a group: that is one finding about the host, not one a device.
-        count = index.host.platform.iommu_groups
-        if index.groups or (known(count) and count > 0):
-            yield make_finding("GROUP_ABSENT", address, ((evidence, "absent"),), nic=nic)
-        return
-    companions = group_companions(function, index)
-    busy = [companion for companion in companions if not _is_idle(companion, index)]
-    if companions:
-        code = "GROUP_SHARED" if busy else "GROUP_SHARED_IDLE"
-        members = "; ".join(describe_companion(companion, index) for companion in busy or companions)
-        yield make_finding(code, address, ((evidence, group),), nic=nic, group=group, members=members)
-
-
-def describe_companion(function: PciFunction, index: HostIndex) -> str:
-    """`0000:05:02.0 (eth3, driver e1000: 10.1.2.3/24)`."""
-    netdevs = ", ".join(link.name for link in index.netdevs(function))
-    driver = f"driver {function.driver}" if known(function.driver) else "no driver"
-    what = ", ".join(word for word in (netdevs, driver, *function.block_devices) if word)
-    owners = [f"VM {domain.name}" for domain in index.owners.get(function.address, ())]
-    usage = ", ".join(filter(None, [summarize_usage(function, index), *owners]))
-    return f"{function.address} ({what}{': ' + usage if usage else ''})"
-
-
 def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     nic, address = label(function), function.address
     evidence = f"/sys/bus/pci/devices/{address}/driver"
@@ -53,19 +25,20 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield make_finding("DRIVER_ABSENT", address, ((evidence, "absent"),), nic=nic)
     if on_vfio(function):
         if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
+            unbind = shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")
             yield make_finding(
-                "ON_VFIO", address, ((evidence, function.driver),), nic=nic, driver=function.driver, address=address
+                "ON_VFIO",
+                address,
+                ((evidence, function.driver),),
+                nic=nic,
+                driver=function.driver,
+                address=address,
+                unbind=unbind,
             )
     elif known(function.driver_override):
         override = function.driver_override
         source = f"{evidence}_override"
         yield make_finding("OVERRIDE_LEFT", address, ((source, override),), nic=nic, override=override, address=address)
-
-
-def check_reset(function: PciFunction, _index: HostIndex) -> Iterator[Finding]:
-    if function.reset_methods == () or (function.reset_methods is None and known(function.iommu_group)):
-        source = f"/sys/bus/pci/devices/{function.address}/reset_method"
-        yield make_finding("RESET_NONE", function.address, ((source, "none"),), nic=label(function))
 
 
 def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
@@ -88,8 +61,3 @@ def check_vf_preferred(function: PciFunction, index: HostIndex) -> Iterator[Find
         totalvfs, address = function.totalvfs, function.address
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_totalvfs", totalvfs),)
         yield make_finding("VF_PREFERRED", address, evidence, nic=label(function), totalvfs=totalvfs, address=address)
-
-
-def _is_idle(function: PciFunction, index: HostIndex) -> bool:
-    """No driver of the host drives it and no VM has it. An unknown driver is not idle."""
-    return (function.driver is None or on_vfio(function)) and function.address not in index.owners

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from nicpass.checks.routing import RoutingTables
+from nicpass.checks.scopes import ScopeIndex
 from nicpass.checks.walk import add_tunnels, find_uppers, walk_uppers, why_unplaced
 from nicpass.model.fact import known, value_or
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     from nicpass.model.activity import BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
     from nicpass.model.address import Address
+    from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
+    from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
     from nicpass.model.network import IpAddress, Link, Route, Rule
     from nicpass.model.pci import PciFunction
@@ -49,6 +52,41 @@ class HostIndex:
         return grouped
 
     @cached_property
+    def group_facts(self) -> dict[int, IommuGroup]:
+        """Group to its domain type and reserved regions."""
+        found = self.host.iommu_groups
+        return {group.number: group for group in (found if known(found) else ())}
+
+    @cached_property
+    def scopes(self) -> ScopeIndex:
+        """What the firmware's IOMMU tables name."""
+        return ScopeIndex(self)
+
+    @cached_property
+    def buses(self) -> dict[str, list[PciFunction]]:
+        """`0000:01` to the functions on that bus."""
+        return _by_prefix(self.host.pci, -5)
+
+    @cached_property
+    def slots(self) -> dict[str, list[PciFunction]]:
+        """`0000:01:00` to the functions of that device."""
+        return _by_prefix(self.host.pci, -2)
+
+    @cached_property
+    def shows_reset_methods(self) -> bool:
+        """Whether the kernel, or the capture, has `reset_method`: then a function without it has no reset."""
+        return any(known(function.reset_methods) for function in self.host.pci)
+
+    def bridges_above(self, function: PciFunction) -> list[PciFunction]:
+        """From the nearest to the root port; those that a capture lacks are left out."""
+        chain: dict[Address, PciFunction] = {}
+        above = function.bridge
+        while above is not None and above not in chain and above in self.functions:
+            chain[above] = self.functions[above]
+            above = chain[above].bridge
+        return list(chain.values())
+
+    @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:
         """VF to (its PF, its index), from the PF's own numbered links."""
         return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
@@ -61,6 +99,21 @@ class HostIndex:
             if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
                 stray[function.bridge, function.vendor_id].append(function.address)
         return stray
+
+    @cached_property
+    def bridges_in_use(self) -> frozenset[Address]:
+        """Bridges with something behind them."""
+        return frozenset(function.bridge for function in self.host.pci if function.bridge is not None)
+
+    @cached_property
+    def class_devices(self) -> dict[Address, list[ClassDevice]]:
+        """Function to what hangs on it: disks, keyboards, screens."""
+        hanging: dict[Address, list[ClassDevice]] = defaultdict(list)
+        devices = self.host.class_devices
+        for device in devices if known(devices) else ():
+            for address in device.addresses:
+                hanging[address].append(device)
+        return hanging
 
     @cached_property
     def links(self) -> dict[str, Link]:
@@ -217,4 +270,11 @@ def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:
     grouped: dict[str, list[NetdevItem]] = defaultdict(list)
     for item in items:
         grouped[item.netdev].append(item)
+    return grouped
+
+
+def _by_prefix(functions: Iterable[PciFunction], end: int) -> dict[str, list[PciFunction]]:
+    grouped: dict[str, list[PciFunction]] = defaultdict(list)
+    for function in functions:
+        grouped[function.address[:end]].append(function)
     return grouped

@@ -66,3 +66,8 @@ def label(function: PciFunction) -> str:
     """How a sentence names it: `eth1 (0000:01:00.0)`, or the address alone."""
     names = function.netdevs
     return f"{names[0]} ({function.address})" if known(names) and names else function.address
+
+
+def attribute(function: PciFunction, name: str) -> str:
+    """Where sysfs has an attribute of it, for evidence."""
+    return f"/sys/bus/pci/devices/{function.address}/{name}"

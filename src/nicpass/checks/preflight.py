@@ -5,14 +5,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.device import check_driver, check_group, check_owner, check_reset, check_vf_preferred
+from nicpass.checks.capabilities import (
+    check_card_nodes,
+    check_config,
+    check_config_readable,
+    check_d3cold,
+    check_option_rom,
+)
+from nicpass.checks.device import check_driver, check_owner, check_vf_preferred
+from nicpass.checks.group import check_group
+from nicpass.checks.index import HostIndex
+from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers
+from nicpass.checks.path import check_conventional_bridge, check_isolation, check_link
 from nicpass.checks.platform import check_platform
+from nicpass.checks.quirks import check_quirks
+from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
+from nicpass.checks.reset import check_reset
+from nicpass.checks.sriov import check_sriov
 from nicpass.checks.usage import check_usage
+from nicpass.checks.vm import (
+    check_guest_driver,
+    check_machine,
+    check_migration,
+    check_other_hostdevs,
+    check_state,
+    check_unread,
+    check_viommu,
+    check_virtio_enough,
+)
+from nicpass.checks.vm_memory import check_address_width, check_hugepages, check_memory_lock, check_numa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nicpass.checks.index import HostIndex
+    from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
@@ -21,18 +47,57 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_owner,
     check_usage,
     check_group,
+    check_unit,
+    check_reserved,
+    check_domain,
     check_driver,
+    check_nic_leftovers,
+    check_isolation,
+    check_conventional_bridge,
+    check_config,
     check_reset,
+    check_d3cold,
     check_vf_preferred,
+    check_sriov,
+    check_link,
+    check_card_nodes,
+    check_option_rom,
+    check_quirks,
 )
 """To add one: write it in the file of its subject, name its codes in the catalogue, list it here."""
+
+VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], ...] = (
+    check_state,
+    check_unread,
+    check_machine,
+    check_viommu,
+    check_memory_lock,
+    check_hugepages,
+    check_numa,
+    check_address_width,
+    check_guest_driver,
+    check_other_hostdevs,
+    check_migration,
+    check_virtio_enough,
+)
+"""Those of a NIC together with the VM that shall have it."""
 
 
 def check_host(host: Host) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant."""
-    return tuple(check_platform(host))
+    return (
+        *check_platform(host),
+        *check_tables(host),
+        *check_config_readable(host),
+        *check_leftovers(HostIndex(host)),
+    )
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
     """What is true of one NIC, apart from the host's own findings."""
     return tuple(finding for check in NIC_CHECKS for finding in check(function, index))
+
+
+def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
+    """What is true of this VM with this NIC, apart from what is true of either alone."""
+    return tuple(finding for check in VM_CHECKS for finding in check(function, domain, index))

@@ -18,6 +18,7 @@ from nicpass.host.files import Files
 from nicpass.host.processes import Processes
 from nicpass.hypervisor.libvirt import libvirt_handlers
 from nicpass.model.errors import BadInputError, ExitCode
+from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, GiveBackNic, Request, VfRequest
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.observe import compare_states
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 
     from nicpass.model.plan import Difference, Plan, Step
 
-_MARKS = {Phase.DONE: "done", Phase.UNDONE: "taken back", Phase.UNDO_FAILED: "NOT taken back"}
+
+def _mark_of(phase: Phase) -> str | None:
+    """How a phase is told; None for those on the way."""
+    marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
+    return marks.get(phase)
 
 
 def change_command(arguments: argparse.Namespace) -> int:
@@ -43,7 +48,7 @@ def change_command(arguments: argparse.Namespace) -> int:
         source = read_source(arguments)
         plan = _plan(request, source)
         if not arguments.json:
-            say(f"{plan.summary}{':' if plan.steps else '.'}")
+            say(_headline(plan))
         handlers = {**host_handlers(source.files, Processes()), **libvirt_handlers(source.files)}
         run_plan(plan, handlers, source.files, _watch_silently if arguments.json else _say_phase)
         _say_outcome(plan, source, as_json=arguments.json)
@@ -69,7 +74,9 @@ def _request_of(arguments: argparse.Namespace) -> Request:
     if arguments.command == "detach":
         return DetachRequest(vm=arguments.vm, nic=arguments.nic)
     if arguments.action == "create" and arguments.count < 1:
-        raise BadInputError(f"{arguments.count} VFs cannot be made.", "To remove them: nicpass vf remove PF")
+        raise BadInputError(
+            _("{count} VFs cannot be made.").format(count=arguments.count), _("To remove them: nicpass vf remove PF")
+        )
     return VfRequest(pf=arguments.pf, count=arguments.count if arguments.action == "create" else 0)
 
 
@@ -105,12 +112,23 @@ def _show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
             for line in (f"# {' '.join(describe_step(step).split())}", *render_shell(step)):
                 say(line)
     else:
-        say(f"{plan.summary}{':' if plan.steps else '.'}")
+        say(_headline(plan))
         for number, step in enumerate(plan.steps, 1):
             say(f"  {number}. {describe_step(step)}")
-        for note in plan.notes:
-            say(f"  note: {note}")
+        _say_notes(plan)
     return ExitCode.DONE
+
+
+def _headline(plan: Plan) -> str:
+    if plan.steps:
+        return _("{summary}:").format(summary=plan.summary)
+    return _("{summary}.").format(summary=plan.summary)
+
+
+def _say_notes(plan: Plan) -> None:
+    for note in plan.notes:
+        text = _("note: {note}").format(note=note)
+        say(f"  {text}")
 
 
 def _watch_silently(_number: int, _phase: Phase, _step: Step) -> None:
@@ -118,8 +136,8 @@ def _watch_silently(_number: int, _phase: Phase, _step: Step) -> None:
 
 
 def _say_phase(number: int, phase: Phase, step: Step) -> None:
-    if phase in _MARKS:
-        say(f"  {number + 1}. {_MARKS[phase]}: {describe_step(step)}")
+    if (mark := _mark_of(phase)) is not None:
+        say(f"  {number + 1}. {mark}: {describe_step(step)}")
 
 
 def _say_outcome(plan: Plan, source: Source, *, as_json: bool) -> None:
@@ -129,12 +147,11 @@ def _say_outcome(plan: Plan, source: Source, *, as_json: bool) -> None:
         fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
         say_json({"summary": plan.summary, "steps": plan.steps, "notes": plan.notes, "compared": fields})
         return
-    for note in plan.notes:
-        say(f"  note: {note}")
+    _say_notes(plan)
     if compared:
         say_table(
-            ("FIELD", "BEFORE", "NOW", ""),
-            ((d.field, d.before, d.after, "equal" if d.equal else "DIFFERENT") for d in compared),
+            (_("FIELD"), _("BEFORE"), _("NOW"), ""),
+            ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
         )
 
 

@@ -1,31 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nicpass check` and `nicpass explain`."""
+"""`nicpass check`: the verdict on every NIC, what to mend in which order, and the auditor's view."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from nicpass.checks.catalogue import CATALOGUE
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import label, list_nics
-from nicpass.checks.preflight import check_host, check_nic
-from nicpass.cli.output import say, say_json, say_table
+from nicpass.checks.preflight import check_host, check_nic, check_vm
+from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, blocking, judge
+from nicpass.cli.explaining import describe_severity
+from nicpass.cli.output import say, say_json, say_wrapped
 from nicpass.cli.source import read_source
-from nicpass.model.address import Address
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Finding, Severity, worst
-from nicpass.planner.refuse import blocking
-from nicpass.planner.select import select_nic
+from nicpass.model.language import _
+from nicpass.planner.select import select_domain, select_nic
 
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.model.domain import Domain
+    from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-
-_PLACEHOLDER = re.compile(r"{(\w+)}")
 
 _EXIT_CODES = {
     Severity.IMPOSSIBLE: ExitCode.IMPOSSIBLE,
@@ -34,79 +31,114 @@ _EXIT_CODES = {
 }
 
 
-class NicVerdict(msgspec.Struct, frozen=True):
-    """One NIC's answer: ready when nothing of the host and nothing of the NIC stands in the way."""
-
-    address: Address
-    ready: bool
-    findings: tuple[Finding, ...]
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What `nicpass check --json` prints."""
-
-    host: tuple[Finding, ...]
-    nics: tuple[NicVerdict, ...]
-
-
 def check_command(arguments: argparse.Namespace) -> int:
     """Exit 0 when the NIC asked for, or without one any NIC of the host, is ready; else by the gravest finding."""
-    index = HostIndex(read_source(arguments).host)
-    functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(index.host)
-    common = check_host(index.host)
-    report = Report(common, tuple(_judge(function, index, common) for function in functions))
+    host = read_source(arguments).host
+    if arguments.security:
+        return _audit(host, arguments)
+    if arguments.strict:
+        raise BadInputError(_("--strict belongs to --security."), "nicpass check --security --strict")
+    report = _examine(host, arguments)
     if arguments.json:
         say_json(report)
     else:
-        _say_findings("this host", common, verbose=arguments.verbose)
-        if not functions:
-            say("There is no network controller on the PCI bus of this host.")
-        for function, verdict in zip(functions, report.nics, strict=True):
-            _say_findings(label(function), verdict.findings, common, verbose=arguments.verbose)
+        _say_report(report, verbose=arguments.verbose)
     return _exit_code(report)
 
 
-def explain_command(arguments: argparse.Namespace) -> int:
-    codes = [arguments.code.upper()] if arguments.code else list(CATALOGUE)
-    if codes[0] not in CATALOGUE:
-        raise BadInputError(f"There is no finding {arguments.code!r}.", "All codes: nicpass explain")
-    if arguments.json:
-        say_json({code: CATALOGUE[code] for code in codes})
-    elif arguments.code:
-        entry = CATALOGUE[codes[0]]
-        # `{nic}` in a text stands for what a check fills in; here there is no check.
-        texts = (entry.sentence, entry.meaning, f"Mend: {entry.mend}" if entry.mend else "There is nothing to mend.")
-        say(f"{codes[0]} ({entry.severity})")
-        for text in texts:
-            say(f"  {_PLACEHOLDER.sub(lambda field: field[1].upper(), text)}")
-    else:
-        say_table(("CODE", "SEVERITY", "MEANING"), ((c, e.severity, e.meaning) for c, e in CATALOGUE.items()))
-    return ExitCode.DONE
+def _examine(host: Host, arguments: argparse.Namespace) -> Report:
+    index = HostIndex(host)
+    functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(host)
+    domain = select_domain(index, arguments.vm) if arguments.vm else None
+    common = check_host(host)
+    nics = (judge(f.address, label(f), common, _findings_for(f, domain, index)) for f in functions)
+    return Report(host=common, nics=tuple(nics))
 
 
-def _judge(function: PciFunction, index: HostIndex, common: tuple[Finding, ...]) -> NicVerdict:
-    findings = check_nic(function, index)
-    return NicVerdict(function.address, not blocking((*common, *findings)), findings)
+def _findings_for(function: PciFunction, domain: Domain | None, index: HostIndex) -> tuple[Finding, ...]:
+    found = check_nic(function, index)
+    return found if domain is None else (*found, *check_vm(function, domain, index))
 
 
 def _exit_code(report: Report) -> int:
     if any(nic.ready for nic in report.nics):
         return ExitCode.DONE
-    everything = (*report.host, *(finding for nic in report.nics for finding in nic.findings))
-    gravest = worst(everything)
+    gravest = worst((*report.host, *(finding for nic in report.nics for finding in nic.findings)))
     return _EXIT_CODES.get(gravest, ExitCode.IMPOSSIBLE) if gravest else ExitCode.IMPOSSIBLE
 
 
-def _say_findings(what: str, findings: tuple[Finding, ...], common: tuple[Finding, ...] = (), *, verbose: bool) -> None:
-    standing = blocking((*findings, *common))
-    say(f"{what}: {f'not ready, {len(standing)} in the way' if standing else 'ready'}")
-    for finding in sorted(findings, key=lambda finding: -finding.severity.rank):
+def _audit(host: Host, arguments: argparse.Namespace) -> int:
+    """Exit 4 when something is unsafe, with --strict also when something is worth a warning."""
+    from nicpass.checks.security import check_security
+
+    if arguments.nic or arguments.vm:
+        raise BadInputError(_("--security looks at the whole host."), "nicpass check --security")
+    findings = check_security(host)
+    limit = Severity.WARNING if arguments.strict else Severity.UNSAFE
+    report = SecurityReport(passed=all(f.severity.rank < limit.rank for f in findings), findings=findings)
+    if arguments.json:
+        say_json(report)
+    else:
+        say(_("Security of passthrough on this host: passed") if report.passed else _("Security: not passed"))
+        _say_findings(findings, verbose=arguments.verbose)
+    return ExitCode.DONE if report.passed else ExitCode.REFUSED
+
+
+def _say_report(report: Report, *, verbose: bool) -> None:
+    mends = len({finding.code for finding in blocking(report.host)})
+    say(_("This host: {count} to mend").format(count=mends) if mends else _("This host: ready"))
+    _say_findings(report.host, verbose=verbose)
+    if not report.nics:
+        say(_("There is no network controller on the PCI bus of this host."))
+    for nic in report.nics:
+        say_wrapped(_describe_verdict(nic, report.host))
+        _say_findings(nic.findings, verbose=verbose)
+
+
+def _describe_verdict(nic: NicReport, common: tuple[Finding, ...]) -> str:
+    match nic.verdict:
+        case Verdict.READY:
+            return _("{nic}: ready").format(nic=nic.name)
+        case Verdict.MENDABLE if len(nic.mends) == 1:
+            return _("{nic}: ready after 1 mend").format(nic=nic.name)
+        case Verdict.MENDABLE:
+            return _("{nic}: ready after {count} mends").format(nic=nic.name, count=len(nic.mends))
+        case Verdict.IMPOSSIBLE:
+            standing = blocking((*common, *nic.findings))
+            final = next(finding for finding in standing if not finding.mend and not finding.command)
+            return _("{nic}: not on this host, because: {reason}").format(nic=nic.name, reason=final.sentence)
+
+
+def _say_findings(findings: tuple[Finding, ...], *, verbose: bool) -> None:
+    """What stands in the way is numbered, with its mend; warnings in a line; notes only when asked for."""
+    standing = blocking(findings)
+    for number, finding in enumerate(standing, 1):
+        say_wrapped(f"{finding.code}: {finding.sentence}", indent="     ", first=f"  {number}. ")
+        _say_details(finding, verbose=verbose)
+        _say_mend(finding)
+    others = [finding for finding in findings if finding not in standing]
+    for finding in sorted(others, key=lambda finding: -finding.severity.rank):
         if finding.severity == Severity.INFO and not verbose:
             continue
-        say(f"  {finding.severity:<10} {finding.code}: {finding.sentence}")
+        first = f"  {describe_severity(finding.severity)}: "
+        say_wrapped(f"{finding.code}: {finding.sentence}", indent="     ", first=first)
+        _say_details(finding, verbose=verbose)
         if verbose:
-            say(f"  {'':<10} {finding.meaning}")
-            for evidence in finding.evidence:
-                say(f"  {'':<10} seen: {evidence.source}: {evidence.value}")
-        if finding.mend:
-            say(f"  {'':<10} mend: {finding.mend}")
+            _say_mend(finding)
+
+
+def _say_details(finding: Finding, *, verbose: bool) -> None:
+    if not verbose:
+        return
+    say_wrapped(finding.meaning, indent="     ")
+    for evidence in finding.evidence:
+        text = _("seen: {source}: {value}").format(source=evidence.source, value=evidence.value)
+        say_wrapped(text, indent="     ")
+
+
+def _say_mend(finding: Finding) -> None:
+    """Commands stand on lines of their own, whole, so that they can be pasted."""
+    if finding.mend:
+        say_wrapped(_("mend: {mend}").format(mend=finding.mend), indent="     ")
+    for line in finding.command.splitlines():
+        say(f"       {line}")

@@ -13,12 +13,27 @@ from nicpass.cli.views import NicList, NicView, view_nics
 from nicpass.host.files import Files
 from nicpass.host.pci_ids import PciIds
 from nicpass.model.errors import ExitCode
+from nicpass.model.language import _
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
     import argparse
 
-_COLUMNS = ("ADDRESS", "NETDEV", "KIND", "DEVICE", "DRIVER", "GROUP", "NODE", "LINK", "USED FOR", "VM", "MAY GO")
+
+def _columns() -> tuple[str, ...]:
+    return (
+        _("ADDRESS"),
+        _("NETDEV"),
+        _("KIND"),
+        _("DEVICE"),
+        _("DRIVER"),
+        _("GROUP"),
+        _("NODE"),
+        _("LINK"),
+        _("USED FOR"),
+        _("VM"),
+        _("MAY GO"),
+    )
 
 
 def list_nics_command(arguments: argparse.Namespace) -> int:
@@ -30,14 +45,23 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     elif arguments.nic:
         say_table((), _details(nics[0]))
     elif nics:
-        say_table(_COLUMNS, (_row(nic) for nic in nics))
+        # A terminal shows what decides; `nicpass list NIC` and --json have the rest.
+        spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("VM"))
+        say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
-        say("There is no network controller on the PCI bus of this host.")
+        say(_("There is no network controller on the PCI bus of this host."))
     return ExitCode.DONE
 
 
 def snapshot_command(arguments: argparse.Namespace) -> int:
-    say_json(read_source(arguments).host)
+    host = read_source(arguments).host
+    if arguments.redact:
+        import secrets
+
+        from nicpass.host.redaction import redact
+
+        host = redact(host, secrets.token_bytes(32))
+    say_json(host)
     return ExitCode.DONE
 
 
@@ -53,8 +77,15 @@ def _row(nic: NicView) -> tuple[str, ...]:
         "; ".join(netdev.link for netdev in nic.netdevs) or "-",
         show(nic.used_for),
         _describe_vms(nic),
-        "yes" if nic.may_go else f"no: {', '.join(nic.why_not)}",
+        _("yes") if nic.may_go else _describe_refusal(nic.why_not),
     )
+
+
+def _describe_refusal(codes: tuple[str, ...]) -> str:
+    """The gravest code, and how many more."""
+    if len(codes) == 1:
+        return _("no: {code}").format(code=codes[0])
+    return _("no: {code}, {count} more").format(code=codes[0], count=len(codes) - 1)
 
 
 def _details(nic: NicView) -> list[tuple[str, str]]:
@@ -63,21 +94,31 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
         ("device", f"{_describe_device(nic)} [{nic.vendor_id}:{nic.device_id}]"),
         ("kind", _describe_kind(nic)),
         ("driver", show(nic.driver)),
-        ("IOMMU group", _describe_group(nic)),
-        ("NUMA node", show(nic.numa_node)),
+        (_("IOMMU group"), _describe_group(nic)),
+        (_("NUMA node"), show(nic.numa_node)),
     ]
     for netdev in nic.netdevs:
         rows += [
             ("netdev", f"{netdev.name}, {netdev.link}, MTU {show(netdev.mtu)}"),
-            ("MAC", f"{show(netdev.mac)} (permanent {show(netdev.permanent_mac)})"),
-            ("driver version", show(netdev.driver_version)),
-            ("firmware version", show(netdev.firmware_version)),
+            (
+                "MAC",
+                _("{mac} (permanent {permanent})").format(mac=show(netdev.mac), permanent=show(netdev.permanent_mac)),
+            ),
+            (_("driver version"), show(netdev.driver_version)),
+            (_("firmware version"), show(netdev.firmware_version)),
         ]
     return [
         *rows,
-        ("used for", show(nic.used_for)),
+        (_("used for"), show(nic.used_for)),
         ("VM", _describe_vms(nic)),
-        ("may go", "yes" if nic.may_go else f"no: {', '.join(nic.why_not)}; see nicpass check {nic.address}"),
+        (
+            _("may go"),
+            _("yes")
+            if nic.may_go
+            else _("no: {names}; see nicpass check {address}").format(
+                names=", ".join(nic.why_not), address=nic.address
+            ),
+        ),
     ]
 
 
@@ -87,9 +128,9 @@ def _describe_vms(nic: NicView) -> str:
 
 def _describe_kind(nic: NicView) -> str:
     if nic.kind == "pf":
-        return f"pf, {show(nic.numvfs)}/{show(nic.totalvfs)} VFs"
+        return _("pf, {numvfs}/{totalvfs} VFs").format(numvfs=show(nic.numvfs), totalvfs=show(nic.totalvfs))
     if nic.kind == "vf" and nic.pf is not None:
-        return f"vf {show(nic.vf_index)} of {nic.pf}"
+        return _("vf {vf_index} of {pf}").format(vf_index=show(nic.vf_index), pf=nic.pf)
     return nic.kind
 
 
@@ -100,4 +141,7 @@ def _describe_device(nic: NicView) -> str:
 
 
 def _describe_group(nic: NicView) -> str:
-    return f"{show(nic.iommu_group)}{f' with {len(nic.group_members)} more' if nic.group_members else ''}"
+    group = show(nic.iommu_group)
+    if not nic.group_members:
+        return group
+    return _("{group} with {count} more").format(group=group, count=len(nic.group_members))

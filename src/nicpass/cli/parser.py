@@ -7,95 +7,149 @@ import argparse
 from typing import NoReturn
 
 from nicpass import __version__
+from nicpass.cli.translation import LANGUAGES
 from nicpass.model.errors import BadInputError
-
-_EPILOG = """exit codes:
-  0 done, or ready        1 failed and rolled back       2 bad usage or input
-  3 not possible here     4 refused for safety           5 a reboot is needed first
-  6 rolled back incompletely, needs a person             7 busy: another run is at work
-
-A NIC is named by its address (0000:01:00.0, or 01:00.0), its netdev, or its MAC; a VM by name or UUID."""
+from nicpass.model.language import _
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises where argparse would print and exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadInputError(f"{message[:1].upper()}{message[1:]}.", f"{self.prog} --help")
+        raise BadInputError(_as_sentence(message), f"{self.prog} --help")
 
 
 def build_parser() -> Parser:
+    """Built once a run, in the language of that run."""
+    # argparse has its own words ("usage", "options"), marked for gettext, and no way to tell it where to look.
+    setattr(argparse, "_", _)  # noqa: B010
     parser = Parser(
         prog="nicpass",
-        description="Hand a physical NIC to a virtual machine, exclusively, and get it back.",
-        epilog=_EPILOG,
+        description=_("Hand a physical NIC to a virtual machine, exclusively, and get it back."),
+        epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"nicpass {__version__}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"nicpass {__version__}",
+        help=_("show program's version number and exit"),
+    )
+    _add_language(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_reading(commands)
+    _add_list(commands)
+    _add_check(commands)
+    _add_explain(commands)
+    _add_snapshot(commands)
+    _add_schema(commands)
     _add_attach(commands)
     _add_detach(commands)
     _add_vf(commands)
     return parser
 
 
-def _add_reading(commands: argparse._SubParsersAction[Parser]) -> None:
-    listing = _add_command(commands, "list", "show every NIC: what it is, who uses it, whether it may go")
-    listing.add_argument("nic", metavar="NIC", nargs="?", help="only this one, with all that is known of it")
-    check = _add_command(commands, "check", "say what stands in the way, and what mends it")
-    check.add_argument("nic", metavar="NIC", nargs="?", help="only this one")
-    check.add_argument("-v", "--verbose", action="store_true", help="show the evidence, and notes too")
-    explain = commands.add_parser("explain", help="say more about a finding's code")
-    explain.add_argument("code", metavar="CODE", nargs="?", help="such as GROUP_SHARED; without it, all codes")
-    explain.add_argument("--json", action="store_true", help="machine-readable output")
-    _add_command(commands, "snapshot", "print all that was observed of the host, as JSON")
+def _epilog() -> str:
+    return _("""exit codes:
+  0 done, or ready        1 failed and rolled back       2 bad usage or input
+  3 not possible here     4 refused for safety           5 a reboot is needed first
+  6 rolled back incompletely, needs a person             7 busy: another run is at work
+
+A NIC is named by its address (0000:01:00.0, or 01:00.0), its netdev, or its MAC; a VM by name or UUID.""")
+
+
+def _add_list(commands: argparse._SubParsersAction[Parser]) -> None:
+    listing = _add_command(commands, "list", _("show every NIC: what it is, who uses it, whether it may go"))
+    listing.add_argument("nic", metavar="NIC", nargs="?", help=_("only this one, with all that is known of it"))
+
+
+def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
+    check = _add_command(commands, "check", _("say what stands in the way, and what mends it"))
+    check.add_argument("nic", metavar="NIC", nargs="?", help=_("only this one"))
+    check.add_argument("--vm", metavar="VM", help=_("look at this VM too: ports, memory, processors"))
+    check.add_argument("-v", "--verbose", action="store_true", help=_("show the evidence, and notes too"))
+    check.add_argument("--security", action="store_true", help=_("see the host as an auditor would"))
+    check.add_argument("--strict", action="store_true", help=_("with --security: a warning fails too"))
+
+
+def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
+    text = _("say more about a finding's code")
+    explain = commands.add_parser("explain", help=text, description=_as_sentence(text))
+    explain.add_argument("code", metavar="CODE", nargs="?", help=_("such as GROUP_SHARED; without it, all codes"))
+    _add_json(explain)
+    _add_language(explain)
+
+
+def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
+    snapshot = _add_command(commands, "snapshot", _("print all that was observed of the host, as JSON"))
+    snapshot.add_argument(
+        "--redact", action="store_true", help=_("leave out addresses, serial numbers and names of hosts")
+    )
+
+
+def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
+    text = _("print the JSON Schema of what a command prints with --json")
+    schema = commands.add_parser("schema", help=text, description=_as_sentence(text))
+    schema.add_argument("what", choices=("check", "security", "list", "snapshot", "plan"))
+    _add_language(schema)
 
 
 def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
-    attach = _add_command(commands, "attach", "give a NIC to a VM")
+    attach = _add_command(commands, "attach", _("give a NIC to a VM"))
     attach.add_argument("vm", metavar="VM")
     attach.add_argument("nic", metavar="NIC")
-    attach.add_argument("--start", action="store_true", help="start the VM with it")
-    attach.add_argument("--mac", help="the VF's MAC in the guest (default: the VF's own, or one from its PF's)")
-    attach.add_argument("--vlan", type=int, metavar="ID", help="the VLAN that the PF puts the VF into")
+    attach.add_argument("--start", action="store_true", help=_("start the VM with it"))
+    attach.add_argument("--mac", help=_("the VF's MAC in the guest (default: the VF's own, or one from its PF's)"))
+    attach.add_argument("--vlan", type=int, metavar="ID", help=_("the VLAN that the PF puts the VF into"))
     attach.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="CODE",
-        help="give it away although the host would lose this, such as HAS_ADDRESS; once for each reason",
+        help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
     _add_dry_run(attach)
 
 
 def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
-    detach = _add_command(commands, "detach", "take a NIC back from a VM, and prove that it is what it was")
+    detach = _add_command(commands, "detach", _("take a NIC back from a VM, and prove that it is what it was"))
     detach.add_argument("vm", metavar="VM")
     detach.add_argument("nic", metavar="NIC")
     _add_dry_run(detach)
 
 
 def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
-    vf = commands.add_parser("vf", help="make or remove the VFs of a PF")
+    text = _("make or remove the VFs of a PF")
+    vf = commands.add_parser("vf", help=text, description=_as_sentence(text))
     actions = vf.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = _add_command(actions, "create", "make VFs")
+    create = _add_command(actions, "create", _("make VFs"))
     create.add_argument("pf", metavar="PF")
-    create.add_argument("--count", type=int, required=True, metavar="N", help="how many there shall be")
+    create.add_argument("--count", type=int, required=True, metavar="N", help=_("how many there shall be"))
     _add_dry_run(create)
-    remove = _add_command(actions, "remove", "remove all VFs")
+    remove = _add_command(actions, "remove", _("remove all VFs"))
     remove.add_argument("pf", metavar="PF")
     _add_dry_run(remove)
 
 
 def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     """A command with what all of them take."""
-    parser: Parser = commands.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
-    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser: Parser = commands.add_parser(name, help=text, description=_as_sentence(text))
+    _add_json(parser)
+    _add_language(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--snapshot", metavar="FILE", help="read the host from what `nicpass snapshot` wrote")
-    source.add_argument("--root", metavar="DIR", help="read DIR/sys, DIR/proc, DIR/etc in place of /")
+    source.add_argument("--snapshot", metavar="FILE", help=_("read the host from what `nicpass snapshot` wrote"))
+    source.add_argument("--root", metavar="DIR", help=_("read DIR/sys, DIR/proc, DIR/etc in place of /"))
     return parser
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help=_("machine-readable output"))
+
+
+def _add_language(parser: Parser) -> None:
+    """It is heeded before the line is parsed, so that this help speaks it too; here it is only checked."""
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default=argparse.SUPPRESS, help=_("the language of the output (default: LANG's)")
+    )
 
 
 def _add_dry_run(parser: Parser) -> None:
@@ -104,5 +158,9 @@ def _add_dry_run(parser: Parser) -> None:
         nargs="?",
         const="plan",
         choices=("plan", "shell"),
-        help="change nothing: print the plan, or the shell lines that an expert would type",
+        help=_("change nothing: print the plan, or the shell lines that an expert would type"),
     )
+
+
+def _as_sentence(text: str) -> str:
+    return _("{text}.").format(text=f"{text[:1].upper()}{text[1:]}")

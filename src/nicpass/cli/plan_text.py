@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.usage import describe_route
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
+from nicpass.model.language import _
 from nicpass.model.plan import (
     DefineDevice,
     GiveBackNic,
@@ -30,26 +31,41 @@ def describe_step(step: Step) -> str:
     """What the step does, in one line."""
     match step:
         case TakeNic():
-            return f"keep on disk what {step.address} is to the host ({_describe_state(step.state)})"
+            return _("keep on disk what {address} is to the host ({state})").format(
+                address=step.address, state=_describe_state(step.state)
+            )
         case GiveBackNic():
-            return f"give {step.address} back to the host as it was ({_describe_state(step.state)})"
+            return _("give {address} back to the host as it was ({state})").format(
+                address=step.address, state=_describe_state(step.state)
+            )
         case DefineDevice():
-            return f"write {step.address} into the definition of {step.domain}{_describe_device(step.device)}"
+            return _("write {address} into the definition of {domain}{settings}").format(
+                address=step.address, domain=step.domain, settings=_describe_device(step.device)
+            )
         case UndefineDevice():
-            return f"take {step.address} out of the definition of {step.domain}"
+            return _("take {address} out of the definition of {domain}").format(
+                address=step.address, domain=step.domain
+            )
         case StartDomain():
-            return f"start {step.domain}; libvirt binds {step.address} to vfio-pci"
+            return _("start {domain}; libvirt binds {address} to vfio-pci").format(
+                domain=step.domain, address=step.address
+            )
         case StopDomain():
-            return f"stop {step.domain}"
+            return _("stop {domain}").format(domain=step.domain)
         case SetNumvfs():
-            return f"set the number of VFs of {step.address} from {step.before} to {step.after}"
+            return _("set the number of VFs of {address} from {before} to {after}").format(
+                address=step.address, before=step.before, after=step.after
+            )
 
 
 def render_shell(step: Step) -> list[str]:
     """The same by hand, with the tools of every host."""
     match step:
         case TakeNic():
-            return ["# note what the NIC is to the host; it is lost when the driver lets go", *_shell_notes(step.state)]
+            return [
+                _("# note what the NIC is to the host; it is lost when the driver lets go"),
+                *_shell_notes(step.state),
+            ]
         case GiveBackNic():
             return _shell_give_back(step.state)
         case DefineDevice():

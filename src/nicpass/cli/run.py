@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from nicpass.cli.output import flush, say_error
 from nicpass.cli.parser import build_parser
+from nicpass.cli.translation import choose_language, speak
 from nicpass.model.errors import ExitCode, NicpassError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +23,7 @@ def run(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Latin-1 terminal has no arrows
+    speak(choose_language(argv, os.environ), sys.stdout.encoding)
     try:
         # argparse would take the word after a bare `--dry-run` for its value.
         arguments = build_parser().parse_args(["--dry-run=plan" if word == "--dry-run" else word for word in argv])
@@ -31,14 +34,15 @@ def run(argv: list[str]) -> int:
         say_error(error, as_json="--json" in argv)
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("nicpass: Interrupted.\n")
+        interrupted = _("Interrupted.")
+        sys.stderr.write(f"nicpass: {interrupted}\n")
         return ExitCode.ROLLED_BACK
     except Exception as error:
         if "NICPASS_DEBUG" in os.environ:
             raise
         mistake = NicpassError(
-            f"A mistake of nicpass itself: {type(error).__name__}: {error}.",
-            "Please report it, with what NICPASS_DEBUG=1 nicpass ... prints.",
+            _("A mistake of nicpass itself: {kind}: {error}.").format(kind=type(error).__name__, error=error),
+            _("Please report it, with what NICPASS_DEBUG=1 nicpass ... prints."),
         )
         say_error(mistake, as_json="--json" in argv)
         return mistake.exit_code
@@ -56,9 +60,13 @@ def dispatch(arguments: argparse.Namespace) -> int:
 
             return check_command(arguments)
         case "explain":
-            from nicpass.cli.checking import explain_command
+            from nicpass.cli.explaining import explain_command
 
             return explain_command(arguments)
+        case "schema":
+            from nicpass.cli.schemas import schema_command
+
+            return schema_command(arguments)
         case "snapshot":
             from nicpass.cli.listing import snapshot_command
 

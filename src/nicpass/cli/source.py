@@ -11,6 +11,7 @@ from nicpass.host.files import Files
 from nicpass.host.read import load_snapshot, read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import BadInputError, NotPermittedError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +39,10 @@ def read_source(arguments: argparse.Namespace) -> Source:
         host = load_snapshot(arguments.snapshot, Files().read_bytes(str(path)))
         return Source(Files(), host, is_live=False)
     if arguments.root is not None and not Path(arguments.root).is_dir():
-        raise BadInputError(f"There is no folder {arguments.root}.", "--root wants one that holds sys, proc and etc.")
+        raise BadInputError(
+            _("There is no folder {root}.").format(root=arguments.root),
+            _("--root wants one that holds sys, proc and etc."),
+        )
     files = Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
     environment = os.environ if files.is_live else None
     host = read_host(files, read_domains(files), _open_processes, environment)
@@ -60,6 +64,6 @@ def require_live_root(arguments: argparse.Namespace) -> None:
         NotPermittedError: not root.
     """
     if arguments.snapshot is not None or arguments.root is not None:
-        raise BadInputError("A snapshot or a tree cannot be changed.", "Plan for it with --dry-run.")
+        raise BadInputError(_("A snapshot or a tree cannot be changed."), _("Plan for it with --dry-run."))
     if os.geteuid() != 0:
-        raise NotPermittedError("Only root may change the host.", "sudo nicpass ...; --dry-run needs no rights.")
+        raise NotPermittedError(_("Only root may change the host."), _("sudo nicpass ...; --dry-run needs no rights."))

@@ -10,10 +10,10 @@ import msgspec
 from nicpass.checks.nics import group_companions, kind_of, pf_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.usage import summarize_usage
+from nicpass.checks.verdict import blocking
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown, known, value_or
 from nicpass.planner.observe import describe_link_state
-from nicpass.planner.refuse import blocking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,6 +15,7 @@ from nicpass.host.pci import DEVICES, read_function
 from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.host import Host
+from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs, TakeNic
 from nicpass.planner.observe import differences, observe_state
 
@@ -65,7 +66,9 @@ class HostSteps:
 
     def verify_take(self, step: TakeNic) -> None:
         if read_nic_state(self.files, step.address) != step.state:
-            raise StepError(f"What {step.address} is to the host was not kept on disk as it was written.")
+            raise StepError(
+                _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
+            )
 
     def apply_give_back(self, step: GiveBackNic) -> None:
         """Raises NeedsPersonError, with every field that differs, when the NIC is not what it was."""
@@ -81,17 +84,21 @@ class HostSteps:
         if differences(step.state, now):
             raise _not_as_before(step.state, now, "")
         if read_nic_state(self.files, step.address) is not None:
-            raise StepError(f"The record of what {step.address} was is still there.")
+            raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
     def _restore(self, state: NicState) -> None:
         if not self._wait_for_driver(state, seconds=0):
             self._bind(state.address, state.driver)
         if not self._wait_for_driver(state, seconds=_BIND_SECONDS):
-            raise StepError(f"{state.address} did not come back on {state.driver or 'no driver'}.")
+            raise StepError(
+                _("{address} did not come back on {driver}.").format(
+                    address=state.address, driver=state.driver or _("no driver")
+                )
+            )
         if state.links:
             self._restore_links(state)
         if not wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3):
-            raise StepError(f"It did not settle within {_SETTLE_SECONDS:g} s.")
+            raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
 
     def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
         return wait_until(lambda: read_function(self.files, state.address).driver == state.driver, seconds)
@@ -113,18 +120,30 @@ class HostSteps:
         """By a child: while a program has the device open, the kernel waits for it in this write."""
         holder = find_vfio_user(self.files, function.iommu_group)
         if holder is not None:
-            raise StepError(f"{function.address} is on {function.driver}, and process {holder} has it open.")
+            raise StepError(
+                _("{address} is on {driver}, and process {holder} has it open.").format(
+                    address=function.address, driver=function.driver, holder=holder
+                )
+            )
         path = self.files.path(f"{DEVICES}/{function.address}/driver/unbind")
         done = self.processes.run(["tee", path], stdin=function.address, timeout=_BIND_SECONDS)
         if done.exit_code != 0:
-            raise StepError(f"{function.driver} does not let {function.address} go: {done.error}.")
+            raise StepError(
+                _("{driver} does not let {address} go: {error}.").format(
+                    driver=function.driver, address=function.address, error=done.error
+                )
+            )
 
     def _restore_links(self, state: NicState) -> None:
         self._settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
             if _is_another_card(state, link, now):
-                raise StepError(f"Another card stands at {state.address} now: its MAC is {now.permanent_mac}.")
+                raise StepError(
+                    _("Another card stands at {address} now: its MAC is {mac}.").format(
+                        address=state.address, mac=now.permanent_mac
+                    )
+                )
             with Interface(now.name) as interface:
                 interface.restore(link, now)
                 for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
@@ -142,7 +161,11 @@ class HostSteps:
 
         if not wait_until(is_there, _NETDEV_SECONDS):
             lost = state.links[position].name
-            raise StepError(f"{state.address} is on {state.driver} and made no interface in place of {lost}.")
+            raise StepError(
+                _("{address} is on {driver} and made no interface in place of {lost}.").format(
+                    address=state.address, driver=state.driver, lost=lost
+                )
+            )
         return read_state(self.files, state.address).links[position]
 
     def _settle(self) -> None:
@@ -159,14 +182,22 @@ class HostSteps:
             if self.files.read_int(path) != count:
                 done = self.processes.run(["tee", self.files.path(path)], stdin=str(count), timeout=_NUMVFS_SECONDS)
                 if done.exit_code != 0:
-                    raise StepError(f"The kernel did not make {count} VFs of {step.address}: {done.error}.")
+                    raise StepError(
+                        _("The kernel did not make {count} VFs of {address}: {error}.").format(
+                            count=count, address=step.address, error=done.error
+                        )
+                    )
         self._settle()
 
     def verify_numvfs(self, step: SetNumvfs) -> None:
         function = read_function(self.files, step.address)
         count = function.numvfs
         if count != step.after or len(function.virtfns) != step.after:
-            raise StepError(f"{step.address} has {count} VFs ({len(function.virtfns)} links), not {step.after}.")
+            raise StepError(
+                _("{address} has {count} VFs ({links} links), not {after}.").format(
+                    address=step.address, count=count, links=len(function.virtfns), after=step.after
+                )
+            )
 
 
 _SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
@@ -190,8 +221,15 @@ def _comes_by_itself(address: IpAddress) -> bool:
 
 def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonError:
     fields = differences(before, now)
-    listing = "; ".join(f"{field.field} was {field.before}, is {field.after}" for field in fields) or "nothing more"
+    listing = "; ".join(
+        _("{field} was {before}, is {after}").format(field=field.field, before=field.before, after=field.after)
+        for field in fields
+    ) or _("nothing more")
     return NeedsPersonError(
-        f"{before.address} is not what it was before: {listing}. {reason}".strip(),
-        f"What it was is kept in /var/lib/nicpass/nics/{before.address}.json; dmesg | grep {before.address}",
+        _("{address} is not what it was before: {listing}. {reason}")
+        .format(address=before.address, listing=listing, reason=reason)
+        .strip(),
+        _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}").format(
+            address=before.address
+        ),
     )

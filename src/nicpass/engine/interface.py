@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from nicpass.model.errors import StepError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,7 +57,7 @@ class Interface:
         if address.peer is not None:
             optional["local"] = address.address
         self._ask(
-            f"the address {address.text}",
+            _("the address {text}").format(text=address.text),
             "replace",
             "addr",
             address=address.peer or address.address,
@@ -69,7 +70,7 @@ class Interface:
         """A route that is there already is no error."""
         optional = {"gateway": route.gateway, "priority": route.metric, "prefsrc": route.source}
         self._ask(
-            f"the route {route.destination}",
+            _("the route {destination}").format(destination=route.destination),
             "replace",
             "route",
             dst=route.destination,
@@ -92,10 +93,14 @@ class Interface:
                 arguments["index"] = self._index()
             getattr(self._kernel, kind)(verb, **arguments)
         except NetlinkError as error:
-            raise StepError(f"The kernel does not take {what} on {self.name}: {error.args[1]}.") from error
+            raise StepError(
+                _("The kernel does not take {what} on {name}: {error}.").format(
+                    what=what, name=self.name, error=error.args[1]
+                )
+            ) from error
 
     def _index(self) -> int:
         try:
             return socket.if_nametoindex(self.name)
         except OSError as error:
-            raise StepError(f"The interface {self.name} has gone.") from error
+            raise StepError(_("The interface {name} has gone.").format(name=self.name)) from error

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from nicpass.model.errors import BusyError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,9 @@ def hold_lock(files: Files, purpose: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "unknown"
-            raise BusyError(f"Another run is at work: {holder}.", "Wait for it to end, and try again.") from None
+            raise BusyError(
+                _("Another run is at work: {holder}.").format(holder=holder), _("Wait for it to end, and try again.")
+            ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}, {purpose}\n".encode(), 0)
         yield

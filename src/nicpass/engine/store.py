@@ -14,6 +14,7 @@ import msgspec
 
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Fact, Unknown
+from nicpass.model.language import _
 from nicpass.model.plan import NicState, Plan, Step
 
 if TYPE_CHECKING:
@@ -97,15 +98,23 @@ def read_nic_state(files: Files, address: Address) -> NicState | None:
     content = files.read_bytes(_nic_path(address))
     if content is None:
         return None
-    hint = f"Look at {_nic_path(address)}; moved away, only the driver can be given back."
+    hint = _("Look at {value}; moved away, only the driver can be given back.").format(value=_nic_path(address))
     if isinstance(content, Unknown):
-        raise StepError(f"What {address} was before cannot be read: {content.unknown}.", hint)
+        raise StepError(
+            _("What {address} was before cannot be read: {reason}.").format(address=address, reason=content.unknown),
+            hint,
+        )
     try:
         state = msgspec.json.decode(content, type=NicState)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StepError(f"The record of what {address} was before is damaged: {error}.", hint) from None
+        raise StepError(
+            _("The record of what {address} was before is damaged: {error}.").format(address=address, error=error), hint
+        ) from None
     if state.address != address:
-        raise StepError(f"The record of what {address} was before is about {state.address}.", hint)
+        raise StepError(
+            _("The record of what {address} was before is about {other}.").format(address=address, other=state.address),
+            hint,
+        )
     return state
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.engine.store import Journal, Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, NicpassError, StepError
+from nicpass.model.language import _
 from nicpass.model.plan import invert_step
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def run_plan(
         journal = Journal(files, plan)
     except OSError as error:
         raise StepError(
-            f"The journal cannot be written: {error.strerror}: {error.filename}. Nothing was done."
+            _("The journal cannot be written: {reason}: {filename}. Nothing was done.").format(
+                reason=error.strerror, filename=error.filename
+            )
         ) from error
     run = _Run(journal, handlers, watch)
     begun: list[tuple[int, Step]] = []
@@ -106,10 +109,14 @@ class _Run:
 def _conclude(first: NicpassError, failures: list[str], journal: str) -> NicpassError:
     """The first error stays the first; what could not be undone stands next to it."""
     if not failures:
-        return StepError(f"{first.sentence} All was taken back.", first.hint, findings=first.findings)
+        return StepError(
+            _("{sentence} All was taken back.").format(sentence=first.sentence), first.hint, findings=first.findings
+        )
     return NeedsPersonError(
-        f"{first.sentence} Taking it back failed too: {' '.join(failures)}",
-        f"{first.hint} The record of every step: {journal}".strip(),
+        _("{sentence} Taking it back failed too: {failures}").format(
+            sentence=first.sentence, failures=" ".join(failures)
+        ),
+        _("{hint} The record of every step: {journal}").format(hint=first.hint, journal=journal).strip(),
         findings=first.findings,
     )
 
@@ -119,7 +126,10 @@ def _describe(error: BaseException) -> NicpassError:
         return error
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        return StepError(f"The kernel refused: {error.strerror or error}{where}.")
+        return StepError(_("The kernel refused: {reason}{where}.").format(reason=error.strerror or error, where=where))
     if isinstance(error, KeyboardInterrupt):
-        return StepError("Interrupted.")
-    return StepError(f"A mistake of nicpass itself: {type(error).__name__}: {error}.", "Please report it.")
+        return StepError(_("Interrupted."))
+    return StepError(
+        _("A mistake of nicpass itself: {kind}: {error}.").format(kind=type(error).__name__, error=error),
+        _("Please report it."),
+    )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +39,9 @@ class Files:
         """Where `path` really lies."""
         return self.root + path
 
-    def read_bytes(self, path: str) -> Fact[bytes]:
-        """The whole content."""
-        return self._read(path, _read_to_end)
+    def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
+        """The whole content, or its first `limit` bytes."""
+        return self._read(path, _read_to_end if limit is None else functools.partial(_read_to_end, limit=limit))
 
     def read_text(self, path: str) -> Fact[str]:
         """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
@@ -59,6 +61,19 @@ class Files:
             return how(descriptor)
         except OSError as error:
             return _fact_of(error, path)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
+        """A file of which only parts are wanted, wherever they lie; closed at the end."""
+        try:
+            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            yield _fact_of(error, path)
+            return
+        try:
+            yield OpenFile(descriptor, path)
         finally:
             os.close(descriptor)
 
@@ -85,6 +100,13 @@ class Files:
         """The names in a folder, in no order."""
         try:
             return tuple(os.listdir(self.root + path))
+        except OSError as error:
+            return _fact_of(error, path)
+
+    def read_status(self, path: str) -> Fact[os.stat_result]:
+        """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
+        try:
+            return os.stat(self.root + path)  # noqa: PTH116
         except OSError as error:
             return _fact_of(error, path)
 
@@ -170,6 +192,31 @@ class Files:
             os.close(descriptor)
 
 
+class OpenFile:
+    """A file open for reading by offset."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._path = path
+
+    @property
+    def size(self) -> int:
+        """As the system gives it; that much need not be readable."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, length: int) -> Fact[bytes]:
+        """`length` bytes, or fewer at the end of what may be read."""
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            return _fact_of(error, self._path)
+
+    def read_part(self, offset: int, length: int) -> bytes:
+        """The same, where an error is as good as the end."""
+        part = self.read(offset, length)
+        return part if isinstance(part, bytes) else b""
+
+
 def _write_all(descriptor: int, content: bytes) -> None:
     """All of it: one write(2) may take only a part, and says why at the next."""
     while content:
@@ -189,10 +236,10 @@ def _read_once(descriptor: int) -> bytes:
     return os.read(descriptor, _CHUNK)
 
 
-def _read_to_end(descriptor: int) -> bytes:
+def _read_to_end(descriptor: int, limit: int = sys.maxsize) -> bytes:
     """Until the empty read: files of /proc come in pieces of a page, however much was asked for."""
-    content = os.read(descriptor, _CHUNK)
-    while more := os.read(descriptor, _CHUNK):
+    content = os.read(descriptor, min(_CHUNK, limit))
+    while more := os.read(descriptor, min(_CHUNK, limit - len(content))):
         content += more
     return content
 

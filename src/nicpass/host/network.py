@@ -14,6 +14,7 @@ import msgspec
 
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown, known
+from nicpass.model.language import _
 from nicpass.model.network import Link, Network
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def read_network(files: Files) -> Network:
     try:
         return msgspec.json.decode(content, type=Network)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{files.path(CAPTURE)} does not hold what rtnetlink says: {error}.") from None
+        raise BadInputError(
+            _("{path} does not hold what rtnetlink says: {error}.").format(path=files.path(CAPTURE), error=error)
+        ) from None
 
 
 def read_sysfs_links(files: Files) -> tuple[Link, ...]:

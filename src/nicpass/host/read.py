@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.access import read_access
 from nicpass.host.activity import read_activity
+from nicpass.host.class_devices import read_class_devices
+from nicpass.host.firmware import read_firmware
+from nicpass.host.groups import read_groups
+from nicpass.host.leftovers import read_leftovers
+from nicpass.host.memory import read_memory
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci
 from nicpass.host.platform import read_platform
 from nicpass.model.errors import BadInputError
 from nicpass.model.host import SCHEMA, Host
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,12 +44,18 @@ def read_host(
     Raises:
         BadInputError: a file of a capture is damaged.
     """
-    pci = read_pci(files)
+    pci, platform = read_pci(files), read_platform(files)
     return Host(
         pci=pci,
-        platform=read_platform(files),
+        platform=platform,
+        memory=read_memory(files),
+        access=read_access(files),
+        firmware=read_firmware(files),
+        iommu_groups=read_groups(files),
         network=read_network(files),
         activity=read_activity(files, pci, processes, environment),
+        class_devices=read_class_devices(files),
+        leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         domains=domains,
     )
 
@@ -53,10 +66,18 @@ def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
     Raises:
         BadInputError: it is not there, not readable, or not such a file.
     """
-    hint = "Make one with: nicpass snapshot > host.json"
+    hint = _("Make one with: nicpass snapshot > host.json")
     if not isinstance(content, bytes):
-        raise BadInputError(f"The snapshot cannot be read: {content.unknown if content else f'absent: {path}'}.", hint)
+        raise BadInputError(
+            _("The snapshot cannot be read: {reason}.").format(
+                reason=content.unknown if content else f"absent: {path}"
+            ),
+            hint,
+        )
     try:
         return msgspec.json.decode(content, type=Host)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path} is not a snapshot of schema {SCHEMA}: {error}.", hint) from None
+        raise BadInputError(
+            _("{path} is not a snapshot of schema {schema}: {error}.").format(path=path, schema=SCHEMA, error=error),
+            hint,
+        ) from None

@@ -10,9 +10,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
+from nicpass.hypervisor.definition_xml import parse_definition
+from nicpass.hypervisor.xml_values import attribute_of, is_on, parse_hex, parse_xml
 from nicpass.model.address import Address, parse_address, split_address
-from nicpass.model.domain import Domain, DomainDevice
+from nicpass.model.domain import Definition, Domain, DomainDevice
 from nicpass.model.errors import NicpassError
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec
@@ -46,7 +49,17 @@ def parse_devices(domain_xml: str) -> tuple[DomainDevice, ...]:
     Raises:
         NicpassError: it is not XML; which VM has which NIC is then unknown.
     """
-    return tuple(device for element in _devices_of(_parse(domain_xml)) if (device := _device_of(element)))
+    return _devices_in(parse_xml(domain_xml))
+
+
+def parse_machine(domain_xml: str) -> tuple[tuple[DomainDevice, ...], Definition]:
+    """(the host's PCI functions in it, what else in it matters), read once.
+
+    Raises:
+        NicpassError: it is not XML.
+    """
+    root = parse_xml(domain_xml)
+    return _devices_in(root), parse_definition(root)
 
 
 def parse_domain(xml: str) -> Domain:
@@ -55,29 +68,24 @@ def parse_domain(xml: str) -> Domain:
     Raises:
         NicpassError: the file is damaged.
     """
-    root = _parse(xml)
+    root = parse_xml(xml)
     name, uuid = root.findtext("name"), root.findtext("uuid")
-    if name is None or uuid is None:
-        raise NicpassError("A domain's XML lacks its name or UUID.")
-    devices = tuple(device for element in _devices_of(root) if (device := _device_of(element)))
-    return Domain(name=name, uuid=uuid, config_devices=devices)
+    if root.tag != "domain" or not name or not uuid:
+        raise NicpassError(_("A domain's XML lacks its name or UUID."))
+    return Domain(name=name, uuid=uuid, config_devices=_devices_in(root), config=parse_definition(root))
 
 
 def find_device(domain_xml: str, address: Address) -> str | None:
     """The whole element of one NIC, as it stands in the domain's XML; None if it does not."""
-    for element in _devices_of(_parse(domain_xml)):
+    for element in _devices_of(parse_xml(domain_xml)):
         device = _device_of(element)
         if device is not None and device.address == address:
             return ET.tostring(element, encoding="unicode").strip()
     return None
 
 
-def _parse(xml: str) -> ET.Element:
-    try:
-        # libvirt's own output and root's own files: entity expansion is not an attack from outside here.
-        return ET.fromstring(xml)  # noqa: S314
-    except ET.ParseError as error:
-        raise NicpassError(f"A domain's XML cannot be read: {error}.") from None
+def _devices_in(domain: ET.Element) -> tuple[DomainDevice, ...]:
+    return tuple(device for element in _devices_of(domain) if (device := _device_of(element)))
 
 
 def _devices_of(domain: ET.Element) -> list[ET.Element]:
@@ -89,27 +97,35 @@ def _device_of(element: ET.Element) -> DomainDevice | None:
     address = _parse_source(source) if source is not None else None
     if address is None:
         return None
-    mac, tags = element.find("mac"), element.findall("./vlan/tag")
+    tags, rom = element.findall("./vlan/tag"), element.find("rom")
     return DomainDevice(
         address=address,
         element="hostdev" if element.tag == "hostdev" else "interface",
         managed=element.get("managed") == "yes",
-        mac=mac.get("address") if mac is not None else None,
+        mac=attribute_of(element.find("mac"), "address"),
         vlan=_parse_vlan(tags[0]) if len(tags) == 1 else None,  # several are a trunk, which we do not make
+        teaming=attribute_of(element.find("teaming"), "type"),
+        rom_bar=_rom_bar(rom),
+        rom_file=attribute_of(rom, "file"),
         xml=ET.tostring(element, encoding="unicode").strip(),
     )
 
 
+def _rom_bar(rom: ET.Element | None) -> bool | None:
+    """`<rom enabled='no'>` turns it off altogether, `<rom bar='off'>` hides it from the guest."""
+    if is_on(attribute_of(rom, "enabled")) is False:
+        return False
+    return is_on(attribute_of(rom, "bar"))
+
+
 def _parse_vlan(tag: ET.Element) -> int | None:
-    text = tag.get("id", "")
-    return int(text) if text.isdecimal() else None
+    return parse_hex(tag.get("id", ""))
 
 
 def _parse_source(source: ET.Element) -> Address | None:
-    try:
-        domain, bus, slot, function = (int(source.get(key, "0x0"), 0) for key in ("domain", "bus", "slot", "function"))
-    except ValueError:
-        return None
+    """The function that it names; None for numbers that are no address."""
+    numbers = [parse_hex(source.get(key, "0x0")) for key in ("domain", "bus", "slot", "function")]
+    domain, bus, slot, function = (number if number is not None else -1 for number in numbers)
     return parse_address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
 
 

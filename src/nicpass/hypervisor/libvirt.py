@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from nicpass.checks.nics import on_vfio
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci import read_function
-from nicpass.hypervisor.domain_xml import build_device, find_device, parse_devices, parse_domain
+from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.language import _
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 URI = "qemu:///system"
 DEFINITIONS = "/etc/libvirt/qemu"
+SAVED_IMAGES = "/var/lib/libvirt/qemu/save"
+"""Where `virsh managedsave` puts NAME.save."""
 _START_SECONDS = 30.0
 
 Connection = Any
@@ -41,9 +46,11 @@ def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
         connection = connect(writing=False)
     except ImpossibleError as error:
         # A host on which libvirt was never installed has no VMs of libvirt: that is known, and no obstacle to list.
-        return Unknown(error.sentence.rstrip(".")) if files.exists("/etc/libvirt") else None
+        return Unknown(error.sentence.rstrip(".。")) if files.exists("/etc/libvirt") else None
     try:
-        return tuple(_domain_of(domain) for domain in connection.listAllDomains())
+        return _domains_of(connection)
+    except NicpassError as error:
+        return Unknown(error.sentence.rstrip(".。"))
     except _library().libvirtError as error:
         return Unknown(f"libvirt: {error.get_error_message()}")
     finally:
@@ -60,14 +67,15 @@ def connect(*, writing: bool) -> Connection:
         libvirt = _library()
     except ImportError:
         raise ImpossibleError(
-            "The Python binding of libvirt is not installed.",
-            "apt install python3-libvirt, or dnf; and install nicpass with pipx install --system-site-packages.",
+            _("The Python binding of libvirt is not installed."),
+            _("apt install python3-libvirt, or dnf; and install nicpass with pipx install --system-site-packages."),
         ) from None
     try:
         return libvirt.open(URI) if writing else libvirt.openReadOnly(URI)
     except libvirt.libvirtError as error:
         raise ImpossibleError(
-            f"libvirt does not answer: {error.get_error_message()}.", "systemctl start libvirtd"
+            _("libvirt does not answer: {message}.").format(message=error.get_error_message()),
+            "systemctl start libvirtd",
         ) from None
 
 
@@ -98,7 +106,11 @@ class LibvirtSteps:
     def verify_define(self, step: DefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if find_device(_inactive_xml(domain), step.address) is None:
-                raise StepError(f"{step.address} does not stand in the definition of {step.domain}.")
+                raise StepError(
+                    _("{address} does not stand in the definition of {domain}.").format(
+                        address=step.address, domain=step.domain
+                    )
+                )
 
     def apply_undefine(self, step: UndefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -107,19 +119,28 @@ class LibvirtSteps:
                 domain.detachDeviceFlags(element, _library().VIR_DOMAIN_AFFECT_CONFIG)
             # Asked after the change: from here on no start takes the NIC, and one before it is seen.
             if domain.isActive():
-                raise StepError(f"{step.domain} was started meanwhile.", "Shut it down first.")
+                raise StepError(
+                    _("{domain} was started meanwhile.").format(domain=step.domain), _("Shut it down first.")
+                )
 
     def verify_undefine(self, step: UndefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if find_device(_inactive_xml(domain), step.address) is not None:
-                raise StepError(f"{step.address} still stands in the definition of {step.domain}.")
+                raise StepError(
+                    _("{address} still stands in the definition of {domain}.").format(
+                        address=step.address, domain=step.domain
+                    )
+                )
 
     def apply_start(self, step: StartDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if step.uuid in self.started:
                 return
             if domain.isActive():
-                raise StepError(f"{step.domain} was started by somebody else meanwhile.", "Shut it down first.")
+                raise StepError(
+                    _("{domain} was started by somebody else meanwhile.").format(domain=step.domain),
+                    _("Shut it down first."),
+                )
             self.started.add(step.uuid)
             domain.create()
 
@@ -127,12 +148,20 @@ class LibvirtSteps:
         """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
         with _DomainHandle(step.uuid, step.domain) as domain:
             if not wait_until(domain.isActive, _START_SECONDS):
-                raise StepError(f"{step.domain} does not run.")
+                raise StepError(_("{domain} does not run.").format(domain=step.domain))
         function = read_function(self.files, step.address)
         if not on_vfio(function):
-            raise StepError(f"{step.domain} runs, but {step.address} is on {function.driver or 'no driver'}.")
+            raise StepError(
+                _("{domain} runs, but {address} is on {driver}.").format(
+                    domain=step.domain, address=step.address, driver=function.driver or _("no driver")
+                )
+            )
         if known(function.netdevs) and function.netdevs:
-            raise StepError(f"{step.domain} runs, but the host still has {', '.join(function.netdevs)}.")
+            raise StepError(
+                _("{domain} runs, but the host still has {names}.").format(
+                    domain=step.domain, names=", ".join(function.netdevs)
+                )
+            )
 
     def apply_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -142,7 +171,7 @@ class LibvirtSteps:
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if step.uuid in self.started and not wait_until(lambda: not domain.isActive(), _START_SECONDS):
-                raise StepError(f"{step.domain} still runs.")
+                raise StepError(_("{domain} still runs.").format(domain=step.domain))
 
 
 class _DomainHandle:
@@ -158,13 +187,20 @@ class _DomainHandle:
             return self.connection.lookupByUUIDString(self.uuid)
         except _library().libvirtError as error:
             self.connection.close()
-            raise StepError(f"libvirt has no VM {self.name} any more: {error.get_error_message()}.") from error
+            raise StepError(
+                _("libvirt has no VM {name} any more: {message}.").format(
+                    name=self.name, message=error.get_error_message()
+                )
+            ) from error
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.connection.close()
         if isinstance(error, _library().libvirtError):
             message = error.get_error_message()
-            raise StepError(f"libvirt, about {self.name}: {message}.", "journalctl -u libvirtd -n 20") from error
+            raise StepError(
+                _("libvirt, about {name}: {message}.").format(name=self.name, message=message),
+                "journalctl -u libvirtd -n 20",
+            ) from error
 
 
 def _library() -> Any:
@@ -181,27 +217,53 @@ def _inactive_xml(domain: Any) -> str:
 
 def _domain_of(domain: Any) -> Domain:
     running = bool(domain.isActive())
+    config_devices, config = parse_machine(_inactive_xml(domain))
+    live_devices, live = parse_machine(domain.XMLDesc()) if running else ((), None)
     return Domain(
         name=domain.name(),
         uuid=domain.UUIDString(),
         running=running,
         persistent=bool(domain.isPersistent()),
-        config_devices=parse_devices(_inactive_xml(domain)),
-        live_devices=parse_devices(domain.XMLDesc()) if running else (),
+        config_devices=config_devices,
+        live_devices=live_devices,
+        config=config,
+        live=live,
+        saved_image=bool(domain.hasManagedSaveImage()),
+        snapshots=domain.snapshotNum(),
     )
+
+
+def _domains_of(connection: Connection) -> tuple[Domain, ...]:
+    """Every VM; one that is gone by the time that it is asked is none."""
+    library, domains = _library(), []
+    for domain in connection.listAllDomains():
+        try:
+            domains.append(_domain_of(domain))
+        except library.libvirtError as error:
+            if error.get_error_code() != library.VIR_ERR_NO_DOMAIN:
+                raise
+    return tuple(domains)
 
 
 def _read_definitions(files: Files) -> Fact[tuple[Domain, ...]]:
     names = files.list_directory(DEFINITIONS)
     if not isinstance(names, tuple):
         return names or Unknown(f"not captured: {DEFINITIONS}")
+    saved = files.list_directory(SAVED_IMAGES)
     domains: list[Domain] = []
     for name in sorted(name for name in names if name.endswith(".xml")):
         text = files.read_text(f"{DEFINITIONS}/{name}")
         if not isinstance(text, str):
             return text or Unknown(f"gone: {DEFINITIONS}/{name}")
         try:
-            domains.append(parse_domain(text))
+            domain = parse_domain(text)
         except NicpassError as error:
             return Unknown(f"{DEFINITIONS}/{name}: {error.sentence}")
+        domains.append(msgspec.structs.replace(domain, saved_image=_is_saved(domain, saved)))
     return tuple(domains)
+
+
+def _is_saved(domain: Domain, saved: Fact[tuple[str, ...]]) -> Fact[bool]:
+    if not isinstance(saved, tuple):
+        return saved or Unknown(f"not captured: {SAVED_IMAGES}")
+    return f"{domain.name}.save" in saved

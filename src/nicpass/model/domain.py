@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Virtual machines, and the NICs in their definitions."""
+"""Virtual machines: the NICs in their definitions, and what else in there decides how passthrough goes.
+
+The words are libvirt's: https://libvirt.org/formatdomain.html. Sizes are in bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from nicpass.model.address import Address
+from nicpass.model.fact import Fact
 
 
 class DomainDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +22,95 @@ class DomainDevice(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool
     mac: str | None = None
     vlan: int | None = None
+    teaming: str | None = None
+    """`transient` (it may be unplugged for a migration) or `persistent`: `<teaming type=>`."""
+    rom_bar: bool | None = None
+    """Whether the guest sees the option ROM: `<rom bar=>`; None where the definition leaves it to the hypervisor."""
+    rom_file: str | None = None
     xml: str | None = None
     """The whole element, in the hypervisor's own words."""
+
+
+class DomainInterface(msgspec.Struct, frozen=True, kw_only=True):
+    """A network interface of a VM that is no function of the host: `<interface>` of every other type."""
+
+    type: str
+    model: str | None = None
+    source: str | None = None
+    """The bridge, network or interface of the host that it stands on."""
+    mac: str | None = None
+    filter: str | None = None
+    """The network filter of libvirt's that applies to it: `<filterref filter=>`."""
+    teaming: str | None = None
+
+
+class CpuPin(msgspec.Struct, frozen=True):
+    """One virtual CPU and the host's CPUs that it may run on, as a list such as `0-3,8`."""
+
+    vcpu: int
+    cpus: str
+
+
+class VirtualIommu(msgspec.Struct, frozen=True, kw_only=True):
+    """`<iommu model=>`: an IOMMU that the guest sees. A switch that is not there is None."""
+
+    model: str | None = None
+    caching_mode: bool | None = None
+    intremap: bool | None = None
+    aw_bits: Fact[int] = None
+
+
+class PciPlaces(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a PCI device can be plugged into the VM, as far as the definition shows it."""
+
+    root_ports: int = 0
+    """`pcie-root-port` and `pcie-switch-downstream-port`: each takes one device."""
+    free_root_ports: int = 0
+    hotplug_slots: int = 0
+    """Free places that a running VM can take a device in: ports without `hotplug='off'`, or slots of a `pci-root`."""
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a VM's definition matters here. None: the definition does not say; Unknown: what it says is no value."""
+
+    machine: Fact[str] = None
+    arch: Fact[str] = None
+    firmware: Fact[str] = None
+    """`efi` or `bios`."""
+    secure_boot: Fact[bool] = None
+    memory: Fact[int] = None
+    """All that the guest may have when it starts (`<memory>`); `current_memory` is what the balloon leaves it."""
+    current_memory: Fact[int] = None
+    max_memory: Fact[int] = None
+    """With what may be plugged in later (`<maxMemory>`)."""
+    memory_limit: Fact[int] = None
+    """`<memtune><hard_limit>`; libvirt then also takes it as the limit of locked memory."""
+    memory_nodes: Fact[str] = None
+    """The host's NUMA nodes that the guest's memory comes from: `<numatune>`, a list such as `0-1`."""
+    memory_mode: Fact[str] = None
+    hugepages: bool = False
+    hugepage_sizes: Fact[tuple[int, ...]] = None
+    """Those that the definition names; with `hugepages` and none named it is the host's default size."""
+    locked: bool = False
+    nosharepages: bool = False
+    vcpus: Fact[int] = None
+    cpuset: Fact[str] = None
+    """`<vcpu cpuset=>`: where virtual CPUs without a pin of their own may run."""
+    placement: Fact[str] = None
+    vcpu_pins: Fact[tuple[CpuPin, ...]] = ()
+    emulator_pin: Fact[str] = None
+    cpu_mode: Fact[str] = None
+    address_bits: Fact[int] = None
+    """`<maxphysaddr bits=>`."""
+    address_bits_mode: Fact[str] = None
+    """`passthrough` (the host's own width) or `emulate`."""
+    pci: PciPlaces = PciPlaces()
+    iommu: VirtualIommu | None = None
+    interfaces: tuple[DomainInterface, ...] = ()
+    other_hostdevs: tuple[str, ...] = ()
+    """Types of the host's devices in it that are no PCI functions: `usb`, `mdev`, `scsi`."""
+    os_id: Fact[str] = None
+    """What libosinfo calls the guest's system: `http://debian.org/debian/12`."""
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,3 +123,14 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     config_devices: tuple[DomainDevice, ...] = ()
     """In the lasting definition; `live_devices` are in the running machine."""
     live_devices: tuple[DomainDevice, ...] = ()
+    config: Definition | None = None
+    """The lasting definition; `live` is the running machine's. None where nobody has read it."""
+    live: Definition | None = None
+    saved_image: Fact[bool] = None
+    """Whether its memory lies on disk (`virsh managedsave`), from which the next start would go on."""
+    snapshots: Fact[int] = None
+
+    @property
+    def definition(self) -> Definition | None:
+        """The running machine's where there is one, else the lasting one."""
+        return self.live or self.config

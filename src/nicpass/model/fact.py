@@ -33,3 +33,26 @@ def value_or(fact: Fact[T], default: T) -> T:
 def why_unknown(fact: object) -> str | None:
     """The reason of an Unknown; None for every other answer."""
     return fact.unknown if isinstance(fact, Unknown) else None
+
+
+class StructFact(msgspec.Struct, frozen=True):
+    """Marks a field that is a Fact of a struct: `Annotated[Any, StructFact(Dmar)]` where the program runs.
+
+    msgspec tells at most one struct in a union from the rest, and Unknown is one already. So such a field is
+    anything to msgspec, and its owner calls `settle_struct_facts` from `__post_init__`.
+    """
+
+    kind: type[msgspec.Struct]
+
+
+def settle_struct_facts(owner: msgspec.Struct, **kinds: type[msgspec.Struct]) -> None:
+    """Give each named field of `owner`, which may come from JSON, its type: the struct, Unknown or None.
+
+    Raises:
+        msgspec.ValidationError: it is none of them.
+    """
+    for name, kind in kinds.items():
+        value = getattr(owner, name)
+        if value is not None and not isinstance(value, Unknown | kind):
+            chosen = Unknown if isinstance(value, dict) and value.keys() == {"unknown"} else kind
+            msgspec.structs.force_setattr(owner, name, msgspec.convert(value, chosen))

@@ -7,9 +7,15 @@ from typing import Literal
 
 import msgspec
 
+from nicpass.model.access import Access
 from nicpass.model.activity import Activity
+from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
+from nicpass.model.firmware import Firmware
+from nicpass.model.groups import IommuGroup
+from nicpass.model.leftovers import Leftovers
+from nicpass.model.memory import Memory
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
@@ -23,6 +29,13 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["nicpass.host/1"] = SCHEMA
     pci: tuple[PciFunction, ...]
     platform: Platform = Platform()
+    memory: Memory = Memory()
+    access: Access = Access()
+    firmware: Firmware = Firmware()
+    iommu_groups: Fact[tuple[IommuGroup, ...]] = None
     network: Network = Network()
     activity: Activity = Activity()
+    class_devices: Fact[tuple[ClassDevice, ...]] = None
+    """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
+    leftovers: Leftovers = Leftovers()
     domains: Fact[tuple[Domain, ...]] = None

@@ -3,10 +3,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
 import msgspec
 
 from nicpass.model.address import Address, parse_address
-from nicpass.model.fact import Fact
+from nicpass.model.config_space import ConfigSpace, PcieLink
+from nicpass.model.fact import Fact, StructFact, Unknown, settle_struct_facts
+
+NOT_READ = Unknown("not read: no network controller depends on it")
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """One region of a function's address space, as sysfs's `resource` has it; sizes are in bytes."""
+
+    index: int
+    """0 to 5; of VF BARs too."""
+    address: int
+    """Where it lies; zero where nobody has given it a place."""
+    size: int
+    is_io: bool = False
+    is_64bit: bool = False
+    prefetchable: bool = False
+    assigned: bool = True
+
+
+if TYPE_CHECKING:
+    ConfigFact: TypeAlias = Fact[ConfigSpace]
+    LinkFact: TypeAlias = Fact[PcieLink]
+else:
+    ConfigFact = Annotated[Any, StructFact(ConfigSpace)]
+    LinkFact = Annotated[Any, StructFact(PcieLink)]
 
 
 class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,8 +61,23 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     """The VFs of this PF; the place in the tuple is the VF's index."""
     netdevs: Fact[tuple[str, ...]] = None
     block_devices: tuple[str, ...] = ()
+    config: ConfigFact = NOT_READ
+    sysfs_link: LinkFact = NOT_READ
+    """Its PCIe link as sysfs tells it; asked for only where `config` does not show it."""
+    bars: Fact[tuple[Bar, ...]] = NOT_READ
+    vf_bars: Fact[tuple[Bar, ...]] = NOT_READ
+    """Of a PF: each as big as the BARs of all its VFs together."""
+    rom_size: Fact[int] = NOT_READ
+    """Of the option ROM, in bytes."""
+    d3cold_allowed: Fact[bool] = NOT_READ
+    """Whether the function may be powered off altogether while it idles."""
+    power_state: Fact[str] = NOT_READ
+    """`D0` to `D3hot`, `D3cold`, `unknown` or `error`."""
+    runtime_pm: Fact[str] = NOT_READ
+    """`auto`: it is suspended while it idles; `on`: it is not (Documentation/power/runtime_pm.rst)."""
 
     def __post_init__(self) -> None:
         """A snapshot comes from elsewhere, and addresses are printed into lines to paste."""
         if parse_address(self.address) != self.address:
             raise ValueError(f"not a PCI address: {self.address!r}")
+        settle_struct_facts(self, config=ConfigSpace, sysfs_link=PcieLink)

@@ -12,6 +12,7 @@ from nicpass.checks.usage import describe_route
 from nicpass.model.address import derive_vf_mac, parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import known
+from nicpass.model.language import _
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,
@@ -62,7 +63,11 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
         ]
     if request.start and not domain.running:
         steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
-    summary = f"Give {label(function)} to {domain.name}" if steps else f"{domain.name} has {label(function)} already"
+    summary = (
+        _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
+        if steps
+        else _("{name} has {nic} already").format(name=domain.name, nic=label(function))
+    )
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
 
 
@@ -81,8 +86,12 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
     _refuse_running(domain, owned=False, what=label(function))
     if device is None:
         owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
-        hint = f"It belongs to: {owners}." if owners else "It belongs to no VM; see nicpass list."
-        raise BadInputError(f"{domain.name} does not have {label(function)}.", hint)
+        hint = (
+            _("It belongs to: {owners}.").format(owners=owners)
+            if owners
+            else _("It belongs to no VM; see nicpass list.")
+        )
+        raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
     _refuse_held(function, index)
     spec = DeviceSpec(
         address=device.address,
@@ -93,7 +102,7 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
         xml=device.xml,
     )
     undefine = UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec)
-    summary = f"Take {label(function)} back from {domain.name}"
+    summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
     state, notes = _state_to_restore(function, index, kept)
     if state is None:
         return Plan(summary=summary, request=request, steps=(undefine,), notes=notes)
@@ -108,17 +117,19 @@ def _state_to_restore(
     now = observe_state(function, index)
     if kept is None and on_vfio(function):
         return None, (
-            f"{label(function)} stays on {function.driver}: nicpass did not attach it and knows no other driver of it.",
+            _("{nic} stays on {driver}: nicpass did not attach it and knows no other driver of it.").format(
+                nic=label(function), driver=function.driver
+            ),
         )
     if kept is None:
-        return now, ("nicpass did not attach it: what it was before is not known, so it is left as it is.",)
+        return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
     had = {a.text for a in kept.addresses} | {describe_route(r) for r in kept.routes}
     has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic]
     has += [describe_route(r) for r in now.routes if r.protocol != "kernel"]
     gained = [text for text in has if text not in had]
     if gained:
         # The host has come to use it since; going back to the record would cut that off.
-        return now, (f"The host uses it by now ({', '.join(gained)}), so it is left as it is.",)
+        return now, (_("The host uses it by now ({names}), so it is left as it is.").format(names=", ".join(gained)),)
     return kept, ()
 
 
@@ -126,7 +137,10 @@ def _refuse_held(function: PciFunction, index: HostIndex) -> None:
     """Another VM may have the NIC in its definition too, and be running with it."""
     for owner in index.owners.get(function.address, ()):
         if any(device.address == function.address for device in owner.live_devices):
-            raise RefusedError(f"{owner.name} is running with {label(function)}.", f"virsh shutdown {owner.name}")
+            raise RefusedError(
+                _("{name} is running with {nic}.").format(name=owner.name, nic=label(function)),
+                f"virsh shutdown {owner.name}",
+            )
 
 
 def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
@@ -139,8 +153,10 @@ def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tu
 def _refuse_running(domain: Domain, *, owned: bool, what: str) -> None:
     if domain.running and not owned:
         raise RefusedError(
-            f"{domain.name} is running; {what} can be handed over only while it is stopped, until hot attach is there.",
-            f"virsh shutdown {domain.name}, and try again when it is off.",
+            _(
+                "{name} is running; {what} can be handed over only while it is stopped, until hot attach is there."
+            ).format(name=domain.name, what=what),
+            _("virsh shutdown {name}, and try again when it is off.").format(name=domain.name),
         )
 
 
@@ -152,8 +168,12 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
             or (request.vlan is not None and request.vlan != device.vlan)
         ):
             raise BadInputError(
-                f"{domain.name} has {label(function)} already, with MAC {device.mac} and VLAN {device.vlan or 'none'}.",
-                f"nicpass detach {domain.name} {function.address}, and attach it anew.",
+                _("{name} has {nic} already, with MAC {mac} and VLAN {vlan}.").format(
+                    name=domain.name, nic=label(function), mac=device.mac, vlan=device.vlan or "none"
+                ),
+                _("nicpass detach {name} {address}, and attach it anew.").format(
+                    name=domain.name, address=function.address
+                ),
             )
 
 
@@ -166,12 +186,12 @@ def _specify_device(function: PciFunction, request: AttachRequest, index: HostIn
     if kind_of(function, index) != "vf":
         if request.mac is not None or request.vlan is not None:
             raise BadInputError(
-                f"{label(function)} is a whole NIC: its MAC and VLANs are the guest's own affair.",
-                "--mac and --vlan are for VFs, whose PF enforces them.",
+                _("{nic} is a whole NIC: its MAC and VLANs are the guest's own affair.").format(nic=label(function)),
+                _("--mac and --vlan are for VFs, whose PF enforces them."),
             )
         return DeviceSpec(address=function.address, element="hostdev", managed=managed)
     if request.vlan is not None and request.vlan not in _VLAN_IDS:
-        raise BadInputError(f"{request.vlan} is not a VLAN: they go from 1 to 4094.", "--vlan 20")
+        raise BadInputError(_("{vlan} is not a VLAN: they go from 1 to 4094.").format(vlan=request.vlan), "--vlan 20")
     return DeviceSpec(
         address=function.address,
         element="interface",
@@ -186,13 +206,16 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
     if request.mac is not None:
         mac = parse_mac(request.mac)
         if mac is None or mac == _NO_MAC or int(mac[:2], 16) & 1:
-            raise BadInputError(f"{request.mac!r} is not the MAC of one station.", "Such as 52:54:00:12:34:56.")
+            raise BadInputError(
+                _("{mac!r} is not the MAC of one station.").format(mac=request.mac), _("Such as 52:54:00:12:34:56.")
+            )
         return mac
     place = pf_of(function, index)
     pf_links = index.netdevs(index.functions[place[0]]) if place and place[0] in index.functions else []
     if place is None or place[1] is None or not pf_links:
         raise BadInputError(
-            f"The PF of {label(function)} shows no interface, so there is no MAC to derive one from.", "Give one: --mac"
+            _("The PF of {nic} shows no interface, so there is no MAC to derive one from.").format(nic=label(function)),
+            _("Give one: --mac"),
         )
     pf_link, vf_index = pf_links[0], place[1]
     administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), _NO_MAC)
@@ -200,7 +223,9 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
         return administrative
     own = pf_link.permanent_mac or pf_link.mac or _NO_MAC
     if own == _NO_MAC:  # every such host would derive the same
-        raise BadInputError(f"The PF of {label(function)} shows no MAC to derive one from.", "Give one: --mac")
+        raise BadInputError(
+            _("The PF of {nic} shows no MAC to derive one from.").format(nic=label(function)), _("Give one: --mac")
+        )
     return derive_vf_mac(own, vf_index)
 
 

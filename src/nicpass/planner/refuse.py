@@ -6,8 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import CATALOGUE
+from nicpass.checks.verdict import blocking
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RebootNeededError, RefusedError
 from nicpass.model.finding import Severity
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.model.finding import Finding
@@ -35,12 +37,6 @@ OVERRIDABLE = frozenset(
 """What an administrator may take upon himself. The others would break something else, not only his network."""
 
 
-def blocking(findings: tuple[Finding, ...], allow: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
-    """Those that stand in the way, the gravest first."""
-    found = [finding for finding in findings if finding.severity.blocks and finding.code not in allow]
-    return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
-
-
 def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = frozenset()) -> None:
     """Pass, or raise the error of the gravest finding with all of them in it.
 
@@ -49,8 +45,10 @@ def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = f
         ImpossibleError, RefusedError, RebootNeededError: by severity.
     """
     for code in sorted(allow - OVERRIDABLE):
-        known = f"{code} cannot be overridden" if code in CATALOGUE else f"There is no finding {code}"
-        raise BadInputError(f"{known}.", f"--allow takes {', '.join(sorted(OVERRIDABLE))}.")
+        sentence = _("There is no finding {code}.") if code not in CATALOGUE else _("{code} cannot be overridden.")
+        raise BadInputError(
+            sentence.format(code=code), _("--allow takes {names}.").format(names=", ".join(sorted(OVERRIDABLE)))
+        )
     standing = blocking(findings, allow)
     if standing:
         raise _ERRORS[standing[0].severity](standing[0].sentence, standing[0].mend, findings=standing)

@@ -9,6 +9,7 @@ from nicpass.checks.nics import is_nic, label, list_nics
 from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import known, value_or, why_unknown
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
@@ -26,14 +27,22 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
     if address is not None and address in index.functions:
         function = index.functions[address]
         if not is_nic(function):
-            raise BadInputError(f"{address} is not a network controller.", "The NICs of this host: nicpass list")
+            raise BadInputError(
+                _("{address} is not a network controller.").format(address=address),
+                _("The NICs of this host: nicpass list"),
+            )
         return function
     found = [function for function in list_nics(index.host) if _answers_to(function, name, index)]
     if not found:
-        raise BadInputError(f"There is no NIC {name!r} on this host.", "The NICs of this host: nicpass list")
+        raise BadInputError(
+            _("There is no NIC {name!r} on this host.").format(name=name), _("The NICs of this host: nicpass list")
+        )
     if len(found) > 1:
         candidates = ", ".join(label(function) for function in found)
-        raise BadInputError(f"{name!r} names {len(found)} NICs: {candidates}.", "Name one of them by its address.")
+        raise BadInputError(
+            _("{name!r} names {count} NICs: {candidates}.").format(name=name, count=len(found), candidates=candidates),
+            _("Name one of them by its address."),
+        )
     return found[0]
 
 
@@ -46,15 +55,18 @@ def select_domain(index: HostIndex, name: str) -> Domain:
     """
     domains = index.host.domains
     if not known(domains):
-        reason = why_unknown(domains) or "there is no libvirt on this host"
+        reason = why_unknown(domains) or _("there is no libvirt on this host")
         raise ImpossibleError(
-            f"libvirt cannot be asked for the VM {name!r}: {reason}.",
-            "systemctl start libvirtd; the Python binding is the package python3-libvirt.",
+            _("libvirt cannot be asked for the VM {name!r}: {reason}.").format(name=name, reason=reason),
+            _("systemctl start libvirtd; the Python binding is the package python3-libvirt."),
         )
     found = [domain for domain in domains if name in (domain.name, domain.uuid)]
     if not found:
         names = ", ".join(sorted(domain.name for domain in domains)) or "none"
-        raise BadInputError(f"There is no VM {name!r} on this host.", f"The VMs that libvirt knows: {names}.")
+        raise BadInputError(
+            _("There is no VM {name!r} on this host.").format(name=name),
+            _("The VMs that libvirt knows: {names}.").format(names=names),
+        )
     return found[0]
 
 

@@ -11,6 +11,7 @@ from nicpass.checks.usage import check_usage
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity
+from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
 from nicpass.planner.select import select_nic
 
@@ -32,14 +33,21 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     totalvfs, numvfs = _counts_of(function)
     if not 0 <= request.count <= totalvfs:
         raise BadInputError(
-            f"{label(function)} can make 0 to {totalvfs} VFs, not {request.count}.", "--count N, with such a number."
+            _("{nic} can make 0 to {totalvfs} VFs, not {count}.").format(
+                nic=label(function), totalvfs=totalvfs, count=request.count
+            ),
+            _("--count N, with such a number."),
         )
     if numvfs == request.count:
-        return Plan(summary=f"{label(function)} has {request.count} VFs already", request=request, steps=())
+        return Plan(
+            summary=_("{nic} has {count} VFs already").format(nic=label(function), count=request.count),
+            request=request,
+            steps=(),
+        )
     _refuse_used_vfs(function, index)
-    summary = f"Make {request.count} VFs of {label(function)}"
+    summary = _("Make {count} VFs of {nic}").format(count=request.count, nic=label(function))
     if request.count == 0:
-        summary = f"Remove the {numvfs} VFs of {label(function)}"
+        summary = _("Remove the {numvfs} VFs of {nic}").format(numvfs=numvfs, nic=label(function))
     step = SetNumvfs(address=function.address, before=numvfs, after=request.count)
     return Plan(summary=summary, request=request, steps=(step,))
 
@@ -51,10 +59,13 @@ def _counts_of(function: PciFunction) -> tuple[int, int]:
         return totalvfs, numvfs
     reason = why_unknown(totalvfs) or why_unknown(numvfs)
     if reason is not None:
-        raise RefusedError(f"Whether {label(function)} has SR-IOV could not be learned: {reason}.", "Run it as root.")
+        raise RefusedError(
+            _("Whether {nic} has SR-IOV could not be learned: {reason}.").format(nic=label(function), reason=reason),
+            _("Run it as root."),
+        )
     raise ImpossibleError(
-        f"{label(function)} cannot make VFs: the kernel shows no SR-IOV for it.",
-        "Is it switched off in the card's firmware, or in the machine's? Not every card has it.",
+        _("{nic} cannot make VFs: the kernel shows no SR-IOV for it.").format(nic=label(function)),
+        _("Is it switched off in the card's firmware, or in the machine's? Not every card has it."),
     )
 
 
@@ -62,21 +73,25 @@ def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
     """In use is: in a VM's definition, on vfio-pci, or carrying something of the host's."""
     vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
     if vfs and not known(index.host.domains):
-        reason = why_unknown(index.host.domains) or "libvirt is absent"
+        reason = why_unknown(index.host.domains) or _("libvirt is absent")
         raise RefusedError(
-            f"Whether a VM has one of the VFs of {label(function)} could not be learned: {reason}.",
-            "systemctl start libvirtd; the Python binding is the package python3-libvirt.",
+            _("Whether a VM has one of the VFs of {nic} could not be learned: {reason}.").format(
+                nic=label(function), reason=reason
+            ),
+            _("systemctl start libvirtd; the Python binding is the package python3-libvirt."),
         )
     for vf in vfs:
         owners = [domain.name for domain in index.owners.get(vf.address, ())]
         unsafe = [finding for finding in check_usage(vf, index) if finding.severity == Severity.UNSAFE]
         if owners:
             raise RefusedError(
-                f"VF {label(vf)} belongs to the VM {owners[0]}.", f"nicpass detach {owners[0]} {vf.address}"
+                _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0]),
+                f"nicpass detach {owners[0]} {vf.address}",
             )
         if on_vfio(vf):
             raise RefusedError(
-                f"VF {label(vf)} is on vfio-pci, so a program may be using it.", "Unbind it from vfio-pci first."
+                _("VF {nic} is on vfio-pci, so a program may be using it.").format(nic=label(vf)),
+                _("Unbind it from vfio-pci first."),
             )
         if unsafe:
             raise RefusedError(unsafe[0].sentence, unsafe[0].mend, findings=tuple(unsafe))

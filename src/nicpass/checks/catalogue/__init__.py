@@ -9,19 +9,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import device, group, holders, leftovers, platform, sessions, storage, usage
+from nicpass.checks.catalogue import (
+    capabilities,
+    device,
+    group,
+    holders,
+    interrupts,
+    iommu,
+    kernel,
+    kvm,
+    leftovers,
+    path,
+    platform,
+    quirks,
+    reserved,
+    reset,
+    security,
+    sessions,
+    sriov,
+    storage,
+    usage,
+    vm,
+    vm_memory,
+)
 from nicpass.model.finding import Evidence, Finding
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from nicpass.checks.catalogue.entry import Entry
     from nicpass.model.address import Address
 
-CATALOGUE: dict[str, Entry] = {
-    code: entry
-    for subject in (platform, usage, sessions, storage, holders, group, device, leftovers)
-    for code, entry in subject.ENTRIES.items()
-}
+_SUBJECTS = (
+    platform,
+    iommu,
+    reserved,
+    interrupts,
+    kvm,
+    kernel,
+    usage,
+    sessions,
+    storage,
+    holders,
+    group,
+    device,
+    reset,
+    capabilities,
+    sriov,
+    path,
+    quirks,
+    leftovers,
+    vm,
+    vm_memory,
+    security,
+)
+
+CATALOGUE: dict[str, Entry] = {code: entry for subject in _SUBJECTS for code, entry in subject.ENTRIES.items()}
 
 
 def make_finding(
@@ -32,13 +75,15 @@ def make_finding(
 ) -> Finding:
     """A finding with its texts filled in. `evidence` is pairs of (where it was read, what stood there)."""
     entry = CATALOGUE[code]
+    # Words for people are made fit for a terminal; what goes into a command has been quoted by its check.
+    shown = {name: printable(str(fact)) for name, fact in facts.items()}
     return Finding(
         code=code,
         severity=entry.severity,
         subject=subject,
-        sentence=_(entry.sentence).format(**facts),
-        evidence=tuple(Evidence(source, str(value)) for source, value in evidence),
+        sentence=_(entry.sentence).format(**shown),
+        evidence=tuple(Evidence(printable(source), printable(str(value))) for source, value in evidence),
         meaning=_(entry.meaning),
-        mend=_(entry.mend).format(**facts),
+        mend=_(entry.mend).format(**shown),
         command=entry.command.format(**facts),
     )

@@ -12,12 +12,6 @@ ENTRIES: dict[str, Entry] = {
         sentence="{nic} has no driver on the host.",
         meaning="That does not stand in the way; there is only no state that could be compared when it comes back.",
     ),
-    "RESET_NONE": Entry(
-        severity=Severity.WARNING,
-        sentence="The kernel knows no way to reset {nic}.",
-        meaning="The guest gets it in the state in which the last user left it; some drivers cannot bear that.",
-        mend="A VF can always be reset (SR-IOV demands FLR); or another slot, where a bus reset is possible.",
-    ),
     "VF_PREFERRED": Entry(
         severity=Severity.INFO,
         sentence="{nic} can make {totalvfs} VFs; giving away one of them is mostly better than the whole card.",

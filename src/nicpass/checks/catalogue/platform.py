@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Codes about the host as a whole: IOMMU, processor, kernel, hypervisor."""
+"""Codes about the host as a whole: what kind of host it is, and its hypervisor."""
 
 from __future__ import annotations
 
@@ -7,51 +7,37 @@ from nicpass.checks.catalogue.entry import Entry
 from nicpass.model.finding import Severity
 
 ENTRIES: dict[str, Entry] = {
-    "IOMMU_ON": Entry(
+    "HOST_IS_CONTAINER": Entry(
+        severity=Severity.IMPOSSIBLE,
+        sentence="This is a container ({kind}), not the host itself.",
+        meaning="Drivers, IOMMU and network belong to the host; from here they can be neither changed nor fully seen.",
+        background="A container shares the kernel of its host, mostly with /sys mounted read-only and network "
+        "interfaces of its own. What is found here may be true of the host or only of this container. Binding a "
+        "device to another driver is the host's business.",
+        mend="Run nicpass on the host itself.",
+    ),
+    "HOST_IS_VM": Entry(
         severity=Severity.INFO,
-        sentence="The IOMMU is on ({units}), with {groups} groups.",
-        meaning="The kernel has taken the IOMMU into use, so a guest's DMA can be confined to its own memory.",
+        sentence="This host is itself a virtual machine ({product}).",
+        meaning="What it can give away is what its own hypervisor gave to it; a VM in it needs nested virtualization.",
+        background="The processor's flag hypervisor says that another hypervisor runs below. Passthrough from here "
+        "needs an IOMMU that this hypervisor shows (intel-iommu, amd-iommu or virtio-iommu of QEMU), nested "
+        "virtualization, and a NIC that was passed to this machine or is emulated as a PCI device.",
     ),
-    "IOMMU_TABLE_ABSENT": Entry(
+    "XEN_DOM0": Entry(
         severity=Severity.IMPOSSIBLE,
-        sentence="The firmware publishes no IOMMU table, so the kernel has no IOMMU to use.",
-        meaning="Without a DMAR (Intel), IVRS (AMD), IORT (Arm) or VIOT (virtio) table no kernel argument helps.",
-        mend="In the firmware setup turn on VT-d (Intel), or AMD-Vi, also called IOMMU (AMD). "
-        "If there is no such switch, the board has no IOMMU.",
-    ),
-    "IOMMU_OFF": Entry(
-        severity=Severity.REBOOT,
-        sentence="The kernel does not use the IOMMU: {reason}.",
-        meaning="VFIO gives a device only out of an IOMMU group, and there are none.",
-        mend="{mend}",
-    ),
-    "CPU_NO_VIRTUALIZATION": Entry(
-        severity=Severity.IMPOSSIBLE,
-        sentence="The processor does not offer hardware virtualization: neither vmx nor svm is among its flags.",
-        meaning="KVM needs VT-x (Intel) or SVM (AMD); libvirt would fall back to emulation, which VFIO refuses.",
-        mend="In the firmware setup turn on VT-x or SVM; in a virtual machine, nested virtualization.",
-    ),
-    "KVM_ABSENT": Entry(
-        severity=Severity.IMPOSSIBLE,
-        sentence="/dev/kvm is not there, though the processor could do it.",
-        meaning="The kvm module is not loaded, or the firmware has locked virtualization off.",
-        mend="modprobe {module}",
-    ),
-    "VFIO_ABSENT": Entry(
-        severity=Severity.IMPOSSIBLE,
-        sentence="The running kernel has no vfio-pci module.",
-        meaning="vfio-pci is the driver through which a VM reaches the NIC.",
-        mend="Install the package with the kernel's modules; after a kernel update, reboot into the new kernel.",
-    ),
-    "VFIO_NOT_LOADED": Entry(
-        severity=Severity.INFO,
-        sentence="vfio-pci is not loaded yet; libvirt loads it when it is first needed.",
-        meaning="Nothing is wrong: the module is there.",
+        sentence="This is dom0 of a Xen host.",
+        meaning="Under Xen the hypervisor holds the IOMMU, and devices go to guests by xen-pciback, not by VFIO.",
+        background="Xen uses the IOMMU itself and hides it from dom0, so there are no IOMMU groups here. Devices are "
+        "given with xl pci-assignable-add and xl pci-attach. nicpass does not support Xen yet.",
+        mend="Use xl pci-assignable-add and the option pci= of the guest, or boot this host without Xen to use KVM.",
     ),
     "HYPERVISOR_UNKNOWN": Entry(
         severity=Severity.UNSAFE,
         sentence="libvirt cannot be asked which VM has which NIC: {reason}.",
         meaning="A NIC that stands in another VM's definition must not be given away twice.",
+        background="Whose NIC it is stands in the definitions of the VMs, which libvirt keeps. As long as it does not "
+        "answer, every NIC may be one that a VM needs, and unknown counts as in use.",
         mend="systemctl start libvirtd; the Python binding is the package python3-libvirt.",
     ),
 }

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Codes about SR-IOV: whether a NIC can make VFs, and what keeps it from it."""
+
+from __future__ import annotations
+
+from nicpass.checks.catalogue.entry import Entry
+from nicpass.model.finding import Severity
+
+ENTRIES: dict[str, Entry] = {
+    "SRIOV_OFF_IN_FIRMWARE": Entry(
+        severity=Severity.INFO,
+        sentence="{nic} could make VFs, but SR-IOV is switched off in its firmware.",
+        meaning="With VFs the host would keep the card, and several VMs could share it.",
+        background="On ConnectX cards the setting SRIOV_EN in the card's own flash decides whether it shows the "
+        "SR-IOV capability at all, and NUM_OF_VFS how many VFs it offers. mlxconfig writes both; it takes effect at "
+        "the next cold start of the machine. Under lockdown (Secure Boot) the tool cannot reach the card that way.",
+        mend="Switch it on with mlxconfig of NVIDIA's tools (mstconfig of the package mstflint), then switch the "
+        "machine off and on.",
+        command="mstconfig -d {address} set SRIOV_EN=1 NUM_OF_VFS=8",
+    ),
+    "SRIOV_KERNEL_CANNOT": Entry(
+        severity=Severity.INFO,
+        sentence="{nic} has the SR-IOV capability ({total} VFs), but the kernel offers none.",
+        meaning="The whole card can be given away, but no VFs of it can be made.",
+        background="The kernel shows sriov_totalvfs for a function whose SR-IOV capability it has taken in. It does "
+        "not where it was built without CONFIG_PCI_IOV, or where the capability failed its tests: no VFs, a page size "
+        "that is not supported, VF BARs that cannot be. Its log then has a line with the card's address.",
+        mend="Look into the kernel's log for this address, and for CONFIG_PCI_IOV=y in its configuration.",
+        command="grep CONFIG_PCI_IOV /boot/config-$(uname -r)",
+    ),
+    "VF_BAR_UNASSIGNED": Entry(
+        severity=Severity.WARNING,
+        sentence="There is no room in memory for the VFs of {nic}: VF BAR {bars} has no address.",
+        meaning="VFs cannot be made: the kernel answers 'not enough MMIO resources for SR-IOV'.",
+        background="Each VF needs a piece of the address space, and the firmware has to leave room for all of them "
+        "below the card's root port. Below 4 GiB there is rarely enough. With 64-bit BARs above 4 GiB there is; else "
+        "the kernel can try to lay out the bridges anew.",
+        mend="In the firmware setup turn on SR-IOV and 'Above 4G Decoding' (also '64-bit BAR', 'MMIO above 4 GB', on "
+        "HPE 'PCIe Resource Padding'). If there is no such switch, add pci=realloc to the kernel's arguments.",
+    ),
+    "ARI_ABSENT": Entry(
+        severity=Severity.INFO,
+        sentence="The port {port} above {nic} does not forward function numbers above 7 (ARI).",
+        meaning="VFs then take further bus numbers; where there are none left, fewer VFs can be made.",
+        background="Below a PCIe port there is one device with eight functions. Alternative Routing-ID Interpretation "
+        "makes that 256 functions, on one bus. Without it in the port above, a card puts its VFs on the buses that "
+        "follow, and the firmware must have set numbers aside for them.",
+        mend="Another slot, on another root port; in the firmware setup look for 'ARI' or 'ARI Forwarding'.",
+    ),
+    "VF_BUS_NUMBERS": Entry(
+        severity=Severity.WARNING,
+        sentence="The last of {total} VFs of {nic} would lie on bus {last}, and port {port} ends at bus {subordinate}.",
+        meaning="Not all VFs can be made: the kernel answers 'SR-IOV: bus number out of range'.",
+        background="A VF's place is counted from its PF by the card's offset and stride, and may fall on a following "
+        "bus. The port above must cover that bus. The firmware hands out bus numbers at boot and often keeps none "
+        "in reserve; the kernel can hand them out anew.",
+        mend="Make fewer VFs, or let the kernel number the buses: add pci=assign-busses to its arguments and reboot.",
+    ),
+}

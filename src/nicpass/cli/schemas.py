@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`nicpass schema`: the JSON Schema of what the other commands print with --json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nicpass.checks.verdict import Report, SecurityReport
+from nicpass.cli.output import say_json
+from nicpass.cli.views import NicList
+from nicpass.model.errors import ExitCode
+from nicpass.model.host import Host
+from nicpass.model.plan import Plan
+
+if TYPE_CHECKING:
+    import argparse
+
+DOCUMENTS: dict[str, type[msgspec.Struct]] = {
+    "check": Report,
+    "security": SecurityReport,
+    "list": NicList,
+    "snapshot": Host,
+    "plan": Plan,
+}
+
+
+def schema_command(arguments: argparse.Namespace) -> int:
+    say_json(build_schema(arguments.what))
+    return ExitCode.DONE
+
+
+def build_schema(what: str) -> dict[str, Any]:
+    """A schema of JSON Schema's draft 2020-12, for one of the documents in `nicpass schema --help`."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"nicpass {what}"}
+    return dialect | msgspec.json.schema(DOCUMENTS[what])

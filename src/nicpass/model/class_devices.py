@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the host does with a PCI function: the devices that its drivers made, and what stands on them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicpass.model.address import Address
+
+
+class ClassDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of the kernel's classes: a disk, a partition, a keyboard, a screen, a sound card."""
+
+    subsystem: str
+    """`block`, `input`, `drm`, `graphics`, `sound`, `tty`, `nvme`, `tpm`."""
+    name: str
+    addresses: tuple[Address, ...] = ()
+    """The PCI functions without which it would be gone; more than one for a disk with several paths."""
+    label: str | None = None
+    """What it calls itself, such as `Logitech USB Keyboard`."""
+    mounts: tuple[str, ...] = ()
+    """Where it is mounted, or what stands on it through device mapper, LVM, RAID or btrfs."""
+    swap: bool = False
+    """Whether it, or what stands on it, is swapped to."""
+    keyboard: bool = False
+    screen: bool = False
+    """Whether it shows a picture: a framebuffer with the console on it, or a connector that is enabled."""

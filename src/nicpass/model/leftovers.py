@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What earlier hands left in files and arguments: bindings, overrides, blacklists."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicpass.model.address import Address
+from nicpass.model.fact import Fact
+
+
+class Directive(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a file in modprobe.d (modprobe.d(5)), or what the kernel's command line says to the same effect."""
+
+    path: str
+    text: str
+    """The whole line, as it stands in the file; the argument, where `path` is /proc/cmdline."""
+    command: str
+    """`options`, `blacklist` or `install`."""
+    module: str
+    """With underscores, as the kernel names it."""
+    value: str = ""
+    """What follows: options of the module, the command in place of it."""
+
+
+class DriverctlOverride(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of driverctl(8), by which a device gets its driver at every boot."""
+
+    path: str
+    address: Address
+    driver: str
+
+
+class UdevRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an administrator's udev rule that gives devices to VFIO (udev(7))."""
+
+    path: str
+    text: str
+
+
+class ModuleAlias(msgspec.Struct, frozen=True, kw_only=True):
+    """For which PCI devices a blacklisted module would be loaded: a line of modules.alias."""
+
+    pattern: str
+    module: str
+
+
+class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. A folder that is not there holds nothing; one that may not be read is in `unread`."""
+
+    directives: tuple[Directive, ...] = ()
+    loaded_ids: Fact[str] = None
+    """The ids that the loaded vfio-pci was given, where the kernel shows them; the stock kernel does not."""
+    driverctl: tuple[DriverctlOverride, ...] = ()
+    udev_rules: tuple[UdevRule, ...] = ()
+    blacklisted_aliases: tuple[ModuleAlias, ...] = ()
+    unread: tuple[str, ...] = ()

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the lab provokes every finding that it can, and why it cannot provoke the others. A file a subject."""
+
+from __future__ import annotations
+
+from tests.lab.provocations import device, platform, usage
+from tests.lab.provocations.provocation import MendedBy, Provocation
+
+__all__ = ["PROVOCATIONS", "UNIT_ONLY", "MendedBy", "Provocation"]
+
+_SUBJECTS = (platform, usage, device)
+
+PROVOCATIONS: tuple[Provocation, ...] = tuple(found for subject in _SUBJECTS for found in subject.PROVOCATIONS)
+UNIT_ONLY: dict[str, str] = {code: why for subject in _SUBJECTS for code, why in subject.UNIT_ONLY.items()}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is published is what the program prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from nicpass.cli.main import main
+from nicpass.cli.schemas import DOCUMENTS, build_schema
+from nicpass.model.host import Host
+from tests.support.documents import DOCS, make_documents
+from tests.support.hosts import VM, nic, pf_with_vfs, ready_host
+from tests.support.strategies import values_of
+from tests.support.trees import Tree
+
+HOSTS = {
+    "a NIC": ready_host(),
+    "a PF": ready_host(*pf_with_vfs("0000:01:00.0", "eth1", 2)),
+    "no NIC": ready_host(functions=()),
+    "much unknown": ready_host(nic("0000:01:00.0", "eth1", config_size=64), network=None, vms=None, available=None),
+}
+COMMANDS = {
+    "check": ["check"],
+    "security": ["check", "--security"],
+    "list": ["list"],
+    "snapshot": ["snapshot"],
+    "plan": ["attach", "guest", "0000:01:00.0", "--dry-run"],
+}
+
+
+def validator(what: str) -> jsonschema.Draft202012Validator:
+    schema = build_schema(what)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("name", sorted(make_documents()))
+def test_a_published_document_is_current(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == make_documents()[name], "make documents"
+
+
+@pytest.mark.parametrize("tree", HOSTS.values(), ids=HOSTS)
+@pytest.mark.parametrize("what", sorted(set(DOCUMENTS) - {"plan"}))
+def test_what_is_printed_is_of_its_schema(
+    what: str, tree: Tree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*COMMANDS[what], "--json", "--root", str(tree.write(tmp_path))])
+    validator(what).validate(json.loads(capsys.readouterr().out))
+
+
+def test_a_plan_is_of_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = ready_host(vms=(VM,))
+    assert main([*COMMANDS["plan"], "--json", "--root", str(tree.write(tmp_path))]) == 0
+    validator("plan").validate(json.loads(capsys.readouterr().out))
+
+
+@given(values_of(Host))
+@settings(max_examples=10)
+def test_any_snapshot_is_of_its_schema(host: Host) -> None:
+    validator("snapshot").validate(json.loads(msgspec.json.encode(host)))
+
+
+def test_the_schema_refuses_what_is_none() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        validator("check").validate({"host": [{"code": 5}], "nics": []})

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A redacted snapshot names nobody, and is checked like the host itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nicpass.checks.index import HostIndex
+from nicpass.checks.nics import list_nics
+from nicpass.checks.preflight import check_host, check_nic
+from nicpass.host.redaction import redact
+from nicpass.model.host import Host
+from nicpass.model.network import IpAddress, Link, Network, Route
+from nicpass.model.platform import Platform
+from tests.support.hosts import nic, ready_host
+from tests.support.strategies import values_of
+from tests.support.trees import Vm, hostdev_xml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = bytes(32)
+NIC = "0000:01:00.0"
+NETWORK = Network(
+    links=(Link(name="eth1", mac="52:54:00:12:34:56", altnames=("enx525400123456",), up=True),),
+    addresses=(IpAddress(netdev="eth1", address="198.51.100.7", prefix_length=24),),
+    routes=(
+        Route(netdev="eth1", destination="198.51.100.0/24", protocol="kernel", source="198.51.100.7"),
+        Route(netdev="eth1", destination="default", gateway="198.51.100.1"),
+        Route(netdev="eth1", destination="2001:db8:5::/64", gateway="fe80::5254:ff:fe12:3456", family="inet6"),
+    ),
+)
+SECRETS = (
+    "198.51.100", "52:54:00:12:34:56", "525400123456", "2001:db8:5", "12:3456", "node7", "billing", "hunter2",
+    "c7a5fdbd-edaf-9455-926a-d65c16db1801", "20d7a1b4",
+)  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    tree = ready_host(
+        nic(NIC, "eth1"),
+        network=NETWORK,
+        vms=(Vm(name="billing", devices=hostdev_xml(NIC)),),
+        cmdline="root=UUID=20d7a1b4-0000-4000-8000-000000000001 ip=198.51.100.7 netroot=iscsi:u:hunter2@node7 iommu=pt",
+    )
+    read = tree.read(tmp_path)
+    return msgspec.structs.replace(read, platform=msgspec.structs.replace(read.platform, hostname="node7"))
+
+
+def codes_of(host: Host) -> list[tuple[str, ...]]:
+    index = HostIndex(host)
+    return [
+        tuple(finding.code for finding in findings)
+        for findings in (check_host(host), *(check_nic(function, index) for function in list_nics(host)))
+    ]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_what_names_somebody_is_gone(secret: str, host: Host) -> None:
+    assert secret in msgspec.json.encode(host).decode()
+    assert secret not in msgspec.json.encode(redact(host, KEY)).decode()
+
+
+def test_the_check_finds_the_same(host: Host) -> None:
+    assert codes_of(redact(host, KEY)) == codes_of(host)
+
+
+def test_what_concerns_us_stays(host: Host) -> None:
+    redacted = redact(host, KEY)
+    assert [function.address for function in redacted.pci] == [function.address for function in host.pci]
+    assert redacted.platform.cmdline == "root=... ip=... netroot=... iommu=pt"
+    assert [link.name for link in redacted.network.links] == ["eth1"]
+
+
+def test_another_key_gives_other_names(host: Host) -> None:
+    assert redact(host, KEY) != redact(host, b"1" * 32)
+
+
+@given(values_of(Host))
+def test_any_host_can_be_redacted(host: Host) -> None:
+    once = redact(host, KEY)
+    assert isinstance(once, Host)
+    assert redact(host, KEY) == once
+
+
+@given(st.ip_addresses(), st.data())
+def test_addresses_keep_their_common_prefix(first: ipaddress.IPv4Address, data: st.DataObject) -> None:
+    width = first.max_prefixlen
+    prefix = data.draw(st.integers(20, width))
+    flipped = int(first) ^ (data.draw(st.integers(0, 2 ** (width - prefix) - 1)))
+    second = type(first)(flipped)
+    texts = [redact_address(str(address)) for address in (first, second)]
+    shared = width - (int(first) ^ int(second)).bit_length()
+    kept = width - (int(texts[0]) ^ int(texts[1])).bit_length()
+    special = any(a.is_loopback or a.is_multicast or a.is_unspecified or a.is_link_local for a in (first, second))
+    assert special or kept == shared
+
+
+def redact_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    address = IpAddress(netdev="eth0", address=text, prefix_length=24)
+    host = Host(pci=(), platform=Platform(), network=Network(addresses=(address,)))
+    redacted = redact(host, KEY).network.addresses
+    assert isinstance(redacted, tuple)
+    return ipaddress.ip_address(redacted[0].address)
