@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.emulated import bench_emulated_host
 from bench.measure import MIN_RUNS, Result, compare, cpus
+from bench.namespace import bench_namespace
 from tests.support.hosts import generated_host
 
 NICPASS = str(Path(sys.executable).with_name("nicpass"))
@@ -31,6 +32,7 @@ def main() -> int:
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
         results += bench_trees(Path(folder), arguments.runs)
+    results += bench_namespace(arguments.runs)
     if not arguments.no_lab:
         results += bench_emulated_host(arguments.runs)
     _print_table(results)

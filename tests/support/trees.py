@@ -23,6 +23,7 @@ from tests.support import acpi
 from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ETHERNET, BRIDGE, NVME, BLOCK = 0x020000, 0x060400, 0x010802, 0x018000
@@ -34,6 +35,16 @@ CPUS = {
 }
 _TABLES = {"DMAR": acpi.dmar(), "IVRS": acpi.ivrs()}
 MSI_REGION = "0x00000000fee00000 0x00000000feefffff msi\n"
+IDLE_ACTIVITY = {
+    "/proc/net/tcp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n",
+    "/proc/net/tcp6": "  sl  local_address                         remote_address                        st\n",
+    "/proc/net/packet": "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n",
+    "/proc/net/protocols": "protocol  size sockets  memory press maxhdr\nXDP       1088      0      -1\n",
+    "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
+    "/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
+    "/proc/1/comm": "systemd\n",
+}
+"""Nobody is logged in, nothing is mounted from elsewhere, one process runs."""
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
 
 
@@ -111,10 +122,10 @@ class Tree:
     kernel: str = "6.1.0-28-amd64"
     interrupts: str | None = "IR-PCI-MSIX-0000:01:00.0"
     """The name of the interrupt controllers in /proc/interrupts; None leaves the file out."""
-    files: dict[str, str | bytes] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
     """More files, by their absolute paths, or other ones in place of those above."""
-    links: dict[str, str] = dataclasses.field(default_factory=dict)
-    """More links, from path to path."""
+    links: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """More links, from path to target."""
 
     def but(self, **changes: object) -> Self:
         """The same host with these fields changed."""
@@ -133,8 +144,10 @@ class Tree:
             writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
         if self.vms is not None:
             writer.folder("/etc/libvirt/qemu")
-        for path, content in self.files.items():
+        for path, content in (IDLE_ACTIVITY | dict(self.files)).items():
             writer.file(path, content)
+        for path in ("/run/systemd/sessions", "/proc/1/fd"):
+            writer.folder(path)
         for path, target in self.links.items():
             writer.link(path, target)
         return root
@@ -259,10 +272,11 @@ class _Writer:
         os.close(descriptor)
 
     def link(self, path: str, target: str) -> None:
-        """A relative link, as sysfs makes them all."""
+        """A link; one to a place in the tree is written relative, as sysfs writes all of its own."""
         folder = posixpath.dirname(path)
         self.folder(folder)
-        os.symlink(posixpath.relpath(target, folder), self.root + path)  # noqa: PTH211
+        written = posixpath.relpath(target, folder) if target.startswith("/sys/") else target
+        os.symlink(written, self.root + path)  # noqa: PTH211
 
     def write_platform(self, tree: Tree) -> None:
         self.file("/proc/cpuinfo", f"processor\t: 0\n{CPUS[tree.cpu]}\n\nprocessor\t: 1\n{CPUS[tree.cpu]}\n\n")

@@ -25,7 +25,8 @@ from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, explain_iommu_off
 from nicpass.checks.nics import on_vfio
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.checks.usage import summarize_usage, walk_uppers
+from nicpass.checks.usage import summarize_usage
+from nicpass.checks.walk import walk_uppers
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.fact import Unknown
@@ -35,6 +36,7 @@ from nicpass.model.network import Link, Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
 from tests.support import provoking
+from tests.support.dependence import DEPENDENT
 from tests.support.hosts import (
     VM,
     address,
@@ -91,13 +93,14 @@ HAVING: dict[str, Tree] = {
     "DRIVER_ABSENT": ready_host(nic(NIC, driver=None)),
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
     **provoking.HAVING,
+    **DEPENDENT,
 }
 
 
 def test_every_code_of_the_catalogue_has_a_host_here() -> None:
-    # In test_vm_checks.py, test_security.py and test_device_checks.py.
+    # In test_vm_checks.py, test_security.py, test_device_checks.py, test_checks_platform.py and test_dependence.py.
     subjects = (vm, vm_memory, security, reset, capabilities, sriov, path, quirks)
-    elsewhere = {code for subject in subjects for code in subject.ENTRIES}
+    elsewhere = {code for subject in subjects for code in subject.ENTRIES} | {"KVM_UNUSABLE", "AF_XDP_IN_USE"}
     assert set(HAVING) == set(CATALOGUE) - elsewhere
 
 

@@ -233,7 +233,9 @@ class TestRefusal:
         assert "HAS_ADDRESS" in caught.value.hint
 
     def test_only_the_administrators_own_network_may_be_overridden(self) -> None:
-        assert frozenset({"CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS"}) == OVERRIDABLE
+        own = {"CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "CARRIES_SESSION", "CARRIES_TUNNEL", "HAS_ADDRESS"}
+        own |= {"PTP_IN_USE", "RULE_NAMES_NIC", "SESSION_UNPLACED", "STORAGE_UNPLACED", "XDP_ATTACHED"}
+        assert own == OVERRIDABLE
         refuse_unless_clear(())
 
     def test_a_running_vm_is_refused_until_hot_attach_is_there(self, tmp_path: Path) -> None:

@@ -7,20 +7,22 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.checks.routing import RoutingTables
 from nicpass.checks.scopes import ScopeIndex
-from nicpass.model.fact import known
-from nicpass.model.network import Link
+from nicpass.checks.walk import add_tunnels, find_uppers, walk_uppers, why_unplaced
+from nicpass.model.fact import known, value_or
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nicpass.model.activity import BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
     from nicpass.model.address import Address
     from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
     from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
-    from nicpass.model.network import IpAddress, Route
+    from nicpass.model.network import IpAddress, Link, Route, Rule
     from nicpass.model.pci import PciFunction
 
 
@@ -35,6 +37,7 @@ class HostIndex:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self._chains: dict[Address, list[list[Link]]] = {}
 
     @cached_property
     def functions(self) -> dict[Address, PciFunction]:
@@ -118,15 +121,121 @@ class HostIndex:
 
     @cached_property
     def uppers(self) -> dict[str, list[Link]]:
-        """Interface to those that stand on it: its master, and the VLANs and macvlans that name it as lower."""
-        standing: dict[str, list[Link]] = defaultdict(list)
-        for link in self.host.network.links:
-            if link.lower is not None:
-                standing[link.lower].append(link)
-            if link.master is not None:
-                # One that is not shown may just have gone, or the capture lacks it: its port is in use all the same.
-                standing[link.name].append(self.links.get(link.master) or Link(name=link.master))
+        """Interface to those that stand on it: by the kernel's links, and tunnels by what their packets leave by."""
+        standing = find_uppers(self.links)
+        if any(link.tunnel_remotes is not None for link in self.host.network.links):
+            add_tunnels(standing, self.links, self.tables, self.places)
         return standing
+
+    @cached_property
+    def unplaced_tunnels(self) -> list[str]:
+        """Of a tunnel that names neither end nor the interface below it, nobody knows by which NIC it goes."""
+        return [why for link in self.host.network.links if (why := why_unplaced(link)) is not None]
+
+    @cached_property
+    def ports(self) -> dict[str, list[Link]]:
+        """Bond, team or bridge to its ports."""
+        grouped: dict[str, list[Link]] = defaultdict(list)
+        for link in self.host.network.links:
+            if link.master is not None:
+                grouped[link.master].append(link)
+        return grouped
+
+    @cached_property
+    def tables(self) -> RoutingTables:
+        return RoutingTables(value_or(self.host.network.routes, ()))
+
+    @cached_property
+    def places(self) -> dict[str, list[IpAddress]]:
+        """The text of an address to where it is."""
+        grouped: dict[str, list[IpAddress]] = defaultdict(list)
+        for address in value_or(self.host.network.addresses, ()):
+            grouped[address.address].append(address)
+        return grouped
+
+    def find_netdevs(self, local: str | None, remotes: Iterable[str]) -> set[str]:
+        """The interfaces that packets between these may use: that of the own address, and the best routes'."""
+        found = {route.netdev for remote in remotes for route in self.tables.best(remote)}
+        return found | {address.netdev for address in self.places.get(local or "", ())}
+
+    def chains(self, function: PciFunction) -> list[list[Link]]:
+        """All chains that stand on the function's interfaces (`walk_uppers`), walked once."""
+        if function.address not in self._chains:
+            found = [chain for link in self.netdevs(function) for chain in walk_uppers(link, self)]
+            self._chains[function.address] = found
+        return self._chains[function.address]
+
+    @cached_property
+    def rules(self) -> dict[str, list[Rule]]:
+        """Interface to the rules that name it."""
+        grouped: dict[str, list[Rule]] = defaultdict(list)
+        for rule in value_or(self.host.network.rules, ()):
+            for name in {rule.iif, rule.oif} - {None}:
+                grouped[name or ""].append(rule)
+        return grouped
+
+    @cached_property
+    def sessions(self) -> dict[str | None, list[Session]]:
+        """Interface to the sessions that it may carry; under None those of which that is not known."""
+        grouped: dict[str | None, list[Session]] = defaultdict(list)
+        for session in value_or(self.host.activity.sessions, ()):
+            peers = [session.peer_address] if session.peer_address else []
+            found: set[str] = self.find_netdevs(session.local_address, peers)
+            for netdev in found or (None,):
+                grouped[netdev].append(session)
+        return grouped
+
+    @cached_property
+    def storage(self) -> dict[str | None, list[NetworkStorage]]:
+        """Interface to the network storage that it may carry; under None that of which it is not known."""
+        grouped: dict[str | None, list[NetworkStorage]] = defaultdict(list)
+        for storage in value_or(self.host.activity.storage, ()):
+            bound = {storage.netdev} if storage.netdev else set()
+            for netdev in bound | self.find_netdevs(storage.local_address, storage.servers) or (None,):
+                grouped[netdev].append(storage)
+        return grouped
+
+    @cached_property
+    def devices(self) -> dict[Address, list[FunctionDevice]]:
+        """Function to what it offers beside its interface: RDMA devices, clocks."""
+        grouped: dict[Address, list[FunctionDevice]] = defaultdict(list)
+        for device in value_or(self.host.activity.devices, ()):
+            grouped[device.address].append(device)
+        return grouped
+
+    @cached_property
+    def holders(self) -> dict[str, list[Holder]]:
+        """A device's file to the processes that have it open."""
+        grouped: dict[str, list[Holder]] = defaultdict(list)
+        for holder in value_or(self.host.activity.holders, ()):
+            grouped[holder.node].append(holder)
+        return grouped
+
+    @cached_property
+    def packet_sockets(self) -> dict[str, list[BoundSocket]]:
+        return _by_netdev(value_or(self.host.activity.packet_sockets, ()))
+
+    @cached_property
+    def xdp_sockets(self) -> dict[str, list[BoundSocket]]:
+        return _by_netdev(value_or(self.host.activity.xdp_sockets, ()))
+
+    @cached_property
+    def foreign_netdevs(self) -> dict[Address, list[ForeignNetdev]]:
+        """Function to its interfaces in other network namespaces."""
+        grouped: dict[Address, list[ForeignNetdev]] = defaultdict(list)
+        for netdev in value_or(self.host.activity.foreign_netdevs, ()):
+            grouped[netdev.address].append(netdev)
+        return grouped
+
+    @cached_property
+    def vfs(self) -> dict[Address, list[PciFunction]]:
+        """PF to its VFs, by its links to them or theirs to it."""
+        grouped: dict[Address, list[PciFunction]] = defaultdict(list)
+        for function in self.host.pci:
+            pf = self.vf_indices[function.address][0] if function.address in self.vf_indices else function.physfn
+            if known(pf):
+                grouped[pf].append(function)
+        return grouped
 
     @cached_property
     def addresses(self) -> dict[str, list[IpAddress]]:
@@ -154,7 +263,7 @@ class HostIndex:
         return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
 
 
-NetdevItem = TypeVar("NetdevItem", "IpAddress", "Route")
+NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "Route")
 
 
 def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:

@@ -16,6 +16,7 @@ from nicpass.model.language import _
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.host.processes import Processes
     from nicpass.model.host import Host
 
 
@@ -43,7 +44,16 @@ def read_source(arguments: argparse.Namespace) -> Source:
             _("--root wants one that holds sys, proc and etc."),
         )
     files = Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
-    return Source(files, read_host(files, read_domains(files)), is_live=files.is_live)
+    environment = os.environ if files.is_live else None
+    host = read_host(files, read_domains(files), _open_processes, environment)
+    return Source(files, host, is_live=files.is_live)
+
+
+def _open_processes() -> Processes:
+    """Late: hardly a run needs it, and its library is loaded slowly."""
+    from nicpass.host.processes import Processes
+
+    return Processes()
 
 
 def require_live_root(arguments: argparse.Namespace) -> None:

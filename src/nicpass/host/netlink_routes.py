@@ -59,9 +59,10 @@ def split_routes(bodies: Iterable[bytes]) -> Iterator[RouteMessage]:
         MalformedError: a length cannot be.
     """
     for body in bodies:
+        if len(body) >= _ROUTE.size and (body[7] != _RTN_UNICAST or body[4] == _RT_TABLE_LOCAL):
+            continue  # two of three: not even their head is taken apart
         head = fixed_part(_ROUTE, body)
-        family, _, _, _, table, _, _, kind, flags = head
-        if kind == _RTN_UNICAST and table != _RT_TABLE_LOCAL and family in _FAMILIES and not flags & _RTM_F_CLONED:
+        if head[0] in _FAMILIES and not head[8] & _RTM_F_CLONED:
             yield RouteMessage(head, read_attributes(body, _ROUTE.size))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.host.access import read_access
+from nicpass.host.activity import read_activity
 from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
 from nicpass.host.groups import read_groups
@@ -21,13 +22,24 @@ from nicpass.model.host import SCHEMA, Host
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact, Unknown
 
 
-def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
+def read_host(
+    files: Files,
+    domains: Fact[tuple[Domain, ...]],
+    processes: Callable[[], Processes] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Host:
     """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
+
+    `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
+    out, and what they would have told is then not known.
 
     Raises:
         BadInputError: a file of a capture is damaged.
@@ -43,6 +55,7 @@ def read_host(files: Files, domains: Fact[tuple[Domain, ...]]) -> Host:
         network=read_network(files),
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
+        activity=read_activity(files, pci, processes, environment),
         domains=domains,
     )
 

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from nicpass.model.access import Access
+from nicpass.model.activity import Activity
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
@@ -36,4 +37,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     class_devices: Fact[tuple[ClassDevice, ...]] = None
     """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
     leftovers: Leftovers = Leftovers()
+    activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None

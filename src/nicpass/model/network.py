@@ -39,7 +39,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     tunnel_local: str | None = None
     """The address from which a tunnel sends; None is any."""
     tunnel_remotes: Fact[tuple[str, ...]] = None
-    """Where a tunnel's packets go: of VXLAN the group, of WireGuard all peers' endpoints. None for what is no tunnel."""
+    """Where its packets go: of VXLAN the group, of WireGuard all peers' endpoints. None for what is no tunnel."""
     xdp_programs: tuple[int, ...] = ()
     """The BPF programs that see every packet first, by id (IFLA_XDP); 0 where the kernel does not say which."""
     parent_device: str | None = None

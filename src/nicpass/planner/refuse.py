@@ -20,7 +20,20 @@ _ERRORS: dict[Severity, type[NicpassError]] = {
     Severity.REBOOT: RebootNeededError,
 }
 
-OVERRIDABLE = frozenset({"CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS"})
+OVERRIDABLE = frozenset(
+    {
+        "CARRIES_DEFAULT_ROUTE",
+        "CARRIES_ROUTE",
+        "CARRIES_SESSION",
+        "CARRIES_TUNNEL",
+        "HAS_ADDRESS",
+        "PTP_IN_USE",
+        "RULE_NAMES_NIC",
+        "SESSION_UNPLACED",
+        "STORAGE_UNPLACED",
+        "XDP_ATTACHED",
+    }
+)
 """What an administrator may take upon himself. The others would break something else, not only his network."""
 
 

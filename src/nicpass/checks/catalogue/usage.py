@@ -11,53 +11,128 @@ ENTRIES: dict[str, Entry] = {
         severity=Severity.UNSAFE,
         sentence="{nic} carries the host's default route: {chain}.",
         meaning="Without it the host, and whoever administers it from afar, loses the network.",
+        background="A default route takes everything for which there is no narrower one. Every routing table is "
+        "looked at, of IPv4 and IPv6, since rules may send traffic to any of them. When the interface goes, the "
+        "kernel removes its routes at once, and nothing puts them on another interface by itself.",
         mend="Move the default route to another NIC first, or give away a VF of this one.",
+        command="ip {family}route del {route}",
     ),
     "CARRIES_ROUTE": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} carries a route of the host: {chain}.",
         meaning="What the host reaches by that route it would no longer reach.",
+        background="Somebody, or a daemon, has made this route; the ones that the kernel makes for each address are "
+        "not told. When the interface goes, its routes go too, also when the interface comes back later.",
         mend="Remove the route, or give away another NIC; --allow CARRIES_ROUTE if it may go.",
+        command="ip {family}route del {route}",
     ),
     "HAS_ADDRESS": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} carries an address of the host: {chain}.",
         meaning="Whoever talks to the host by that address would be cut off.",
+        background="The address stands on the NIC's own interface, or on a bond, bridge, VLAN or tunnel above it. "
+        "Link-local addresses of IPv6 are not counted: every interface that is up has one.",
         mend="Remove the address, or give away another NIC; --allow HAS_ADDRESS if it may go.",
+        command="ip address del {text} dev {netdev}",
+    ),
+    "RULE_NAMES_NIC": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} is named by a routing rule of the host: {chain}: {rule}.",
+        meaning="Somebody routes by this interface on purpose; without it the rule never matches.",
+        background="A rule with `iif` or `oif` chooses a routing table by the interface that a packet came in by or "
+        "goes out by. When the interface goes, the rule stays, detached, and takes hold of the next interface of "
+        "that name. A host that only forwards may have no address on the NIC and such a rule.",
+        mend="Remove the rule, or give away another NIC; --allow RULE_NAMES_NIC if it may stay.",
+        command="ip {family}rule del {words}",
     ),
     "HAS_UPPER": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} is part of another interface: {chain}.",
         meaning="A bond, team, bridge, VLAN or macvlan of the host stands on it and would lose it.",
-        mend="Take it out first: ip link set {netdev} nomaster, or delete what stands on it.",
+        background="Interfaces stand on each other: a port belongs to a bond, bridge, team, VRF or Open vSwitch, a "
+        "VLAN, macvlan or macvtap (a VM's, perhaps) names the interface below it. When the lower one goes, ports "
+        "drop out, and VLANs and macvlans are deleted together with their addresses.",
+        mend="Take it out first; what stands on it then goes without this NIC.",
+        command="{undo}",
+    ),
+    "CARRIES_TUNNEL": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} carries a tunnel of the host: {chain}.",
+        meaning="What goes through the tunnel would stop, although the tunnel's own interface stays.",
+        background="A tunnel (VXLAN, Geneve, GRE, IPIP, WireGuard) is no part of the NIC; it needs a route to its "
+        "other end, or its own address, and those are on this NIC. Every table's best route to the other end counts, "
+        "so more than one NIC may be told for one tunnel.",
+        mend="Take the tunnel down, or lead its other end over another NIC; --allow CARRIES_TUNNEL if it may go.",
+        command="ip link delete {tunnel}",
+    ),
+    "BOND_LAST_PORT": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} is the last port of {upper} that has a carrier.",
+        meaning="Without it the bond or team is down, with all that stands on it.",
+        background="A bond or team is up as long as one of its ports is. The others are down, have no carrier, or "
+        "there are none, so it has no redundancy now.",
+        mend="Bring another port of {upper} up first (ip link show master {upper}), then take this one out.",
+    ),
+    "BOND_STAYS_UP": Entry(
+        severity=Severity.INFO,
+        sentence="{nic} is one of several ports of {upper}, which would stay up without it by {others}.",
+        meaning="Taking it out of there first costs redundancy and bandwidth, not the connection.",
+        background="A bond or team goes on with the ports that are left. It is refused all the same while the NIC is "
+        "a port: take it out of the bond on purpose, and see that the bond still works, before it is given away.",
     ),
     "USE_UNKNOWN": Entry(
         severity=Severity.UNSAFE,
         sentence="What the host uses {nic} for could not be learned: {reason}.",
         meaning="Unknown counts as in use: the NIC might carry the network of the host.",
+        background="Every way by which the host depends on a NIC is looked at before it may go. One of them could not "
+        "be read: a capture lacks it, the rights do not suffice, or the kernel does not tell. That nothing was seen "
+        "is then no proof that there is nothing.",
+        mend="Run it as root on the machine itself.",
     ),
     "NETDEV_ELSEWHERE": Entry(
         severity=Severity.UNSAFE,
-        sentence="{nic} is on its network driver {driver} and shows no interface here.",
-        meaning="Its interface is in another network namespace (a container's?), or the driver failed to make one.",
-        mend="Look for it: lsns -t net; dmesg | grep {address}",
+        sentence="{nic} is on its network driver {driver} and shows no interface here: {place}.",
+        meaning="A container or another network namespace may be using it, or its driver failed to make an interface.",
+        background="An interface is visible in one network namespace only. Container runtimes move whole NICs into "
+        "a container's, and there it may carry anything; this host's routes and addresses say nothing of it. "
+        "Namespaces with a name are in /run/netns, the others are those of running processes.",
+        mend="Bring the interface back from there, or see why there is none.",
+        command="{undo}",
     ),
     "PF_HAS_VFS": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} has {count} VFs, which would vanish with it.",
         meaning="A PF is not given away while it has VFs: somebody may be using them.",
-        mend="Give away one of its VFs instead, or remove them: nicpass vf remove {address}",
+        background="VFs exist by grace of their PF's driver. When the PF leaves its driver, the VFs disappear from the "
+        "bus, or stay without anybody who sets their MACs and VLANs; and a guest that has the PF rules all its VFs.",
+        mend="Give away one of its VFs instead, or remove them.",
+        command="nicpass vf remove {address}",
+    ),
+    "PF_OF_USED_VFS": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} is the PF of VFs that are in use: {vfs}.",
+        meaning="VMs or the host would lose these VFs in the midst of their work.",
+        background="A VF that a VM has cannot simply vanish: the kernel waits for the VM to let it go, in a way that "
+        "cannot be interrupted. A VF that the host uses takes its addresses and routes along.",
+        mend="Take the VFs back from the VMs, and free those that the host uses, before anything is done to the PF.",
     ),
     "VFS_NEARBY": Entry(
         severity=Severity.WARNING,
         sentence="{nic} may be the PF of VFs beside it that show no PF: {vfs}.",
         meaning="They are bound to a driver of VFs. If they are its own, they vanish with it.",
-        mend="ls -l /sys/bus/pci/devices/{address}/virtfn*",
+        background="The kernel links each VF with its PF (physfn, virtfn0 ...). These links are missing here, as in a "
+        "capture that was made without them, or in a VM that was given VFs only. What remains is a driver that binds "
+        "nothing but VFs, on the same bus and of the same vendor.",
+        mend="See whose they are.",
+        command="ls -l /sys/bus/pci/devices/{address}/virtfn*",
     ),
     "OWNED_BY_VM": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} belongs to the VM {owners} already.",
         meaning="It stands in that VM's definition, running or not.",
-        mend="nicpass detach {owner} {address}",
+        background="A device can be in one running VM only, and libvirt takes it from the host at each start of a VM "
+        "that has it in its definition. Two VMs with the same device cannot run at the same time.",
+        mend="Take it out of that VM first.",
+        command="nicpass detach {owner} {address}",
     ),
 }

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes on at a host: who is logged in from afar, what lies on other machines, which programs hold a device."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from nicpass.model.address import Address
+from nicpass.model.fact import Fact, Unknown
+
+_NOT_READ = Unknown("not read")
+"""What a snapshot says that was taken before these were read."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody administers the host from another machine."""
+
+    user: str | None = None
+    program: str = "ssh"
+    """The program at this end, as its process is called: `sshd`, `cockpit-session`."""
+    own: bool = False
+    """Whether nicpass itself runs in it."""
+    local_address: str | None = None
+    """None where the connection was not found, and only the session is known."""
+    local_port: int | None = None
+    peer_address: str | None = None
+    """An IP address; None where only a host's name is known."""
+    peer_port: int | None = None
+    remote_host: str | None = None
+    """The other machine in the words of systemd-logind: an address or a name."""
+
+
+class NetworkStorage(msgspec.Struct, frozen=True, kw_only=True):
+    """A file system, disk or swap space that lies on another machine."""
+
+    kind: str
+    """`nfs`, `cifs`, `ceph`, `iscsi`, `nbd`, `nvme-tcp` ..."""
+    source: str
+    """What it is called there or here: `10.0.0.20:/srv`, `sdb`, `nvme1`."""
+    servers: tuple[str, ...] = ()
+    """IP addresses; empty where the kernel shows names only."""
+    local_address: str | None = None
+    netdev: str | None = None
+    """The interface, where the connection is bound to one."""
+    mounts: tuple[str, ...] = ()
+    """Where it is mounted, also by way of device mapper."""
+    root: bool = False
+    """The root file system lies on it."""
+    swap: bool = False
+
+
+class FunctionDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a PCI function offers to programs beside its network interface."""
+
+    kind: Literal["rdma", "ptp", "uio", "vfio"]
+    name: str
+    """`mlx5_0`, `ptp1`, `uio0`."""
+    address: Address
+    nodes: tuple[str, ...] = ()
+    """Its files: `/dev/infiniband/uverbs0`."""
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that has the file of a device open."""
+
+    process: int
+    program: str
+    node: str
+
+
+class BoundSocket(msgspec.Struct, frozen=True, kw_only=True):
+    """A socket that sees an interface's packets beside the network stack: packet(7), AF_XDP."""
+
+    netdev: str
+    process: int | None = None
+    """None where nobody was found who has it."""
+    program: str = ""
+    queue: int | None = None
+
+
+class ForeignNetdev(msgspec.Struct, frozen=True, kw_only=True):
+    """A NIC's interface that lies in another network namespace."""
+
+    address: Address
+    netdev: str
+    namespace: str
+    """A file that nsenter(1) takes: `/run/netns/blue`, `/proc/4711/ns/net`."""
+    program: str = ""
+    """One that runs in it, where the namespace has no name."""
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it; each is unknown by itself."""
+
+    sessions: Fact[tuple[Session, ...]] = _NOT_READ
+    storage: Fact[tuple[NetworkStorage, ...]] = _NOT_READ
+    devices: Fact[tuple[FunctionDevice, ...]] = _NOT_READ
+    holders: Fact[tuple[Holder, ...]] = _NOT_READ
+    packet_sockets: Fact[tuple[BoundSocket, ...]] = _NOT_READ
+    xdp_sockets: Fact[tuple[BoundSocket, ...]] = _NOT_READ
+    foreign_netdevs: Fact[tuple[ForeignNetdev, ...]] = _NOT_READ
