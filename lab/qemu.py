@@ -74,6 +74,7 @@ def qemu_arguments(shape: Shape, image: Image, start: Start) -> list[str]:
         _channels(),
         _management_nic(start.ssh_port),
         nic_arguments(shape.nics, start.nic_ssh_port),
+        _more_devices(shape, image),
         ["-loadvm", start.snapshot] if start.snapshot else [],
     )
     return [argument for group in groups for argument in group]
@@ -148,6 +149,13 @@ def _management_nic(ssh_port: int | None) -> list[str]:
         *("-netdev", f"user,id=management,net=10.9.0.0/24,host=10.9.0.2,dns=10.9.0.3,restrict=on{forward}"),
         *("-device", f"virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},bus=pcie.0,addr=0x6,romfile="),
     ]
+
+
+def _more_devices(shape: Shape, image: Image) -> Iterator[str]:
+    if any("drive=spare" in device for device in shape.devices):
+        yield from ("-drive", f"file={image.disk},format=raw,if=none,id=spare,readonly=on")
+    for device in shape.devices:
+        yield from ("-device", device)
 
 
 def qemu_program(base: Path, name: str = "qemu-system-x86_64") -> list[str]:

@@ -78,6 +78,7 @@ class Shape:
     iommu_options: str = ""
     dmar_flags: int | None = None
     reserved: tuple[ReservedMemory, ...] = ()
+    devices: tuple[str, ...] = ()  # more of them, as QEMU's -device takes them; `drive=spare` is a disk to read from
     processors: int = 2
     numa_nodes: int = 1
     memory_mib: int = 4096
@@ -123,7 +124,18 @@ TANGLED = Shape(
     iommu_options="aw-bits=39",  # the processor has 40
     dmar_flags=0b100,  # DMA_CTRL_PLATFORM_OPT_IN, and no INTR_REMAP
     reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
+    devices=(  # in one group with the conventional NICs
+        *("virtio-blk-pci,drive=spare,bus=bridge,addr=0x11", "pci-ohci,id=usb,bus=bridge,addr=0x12"),
+        "usb-kbd,bus=usb.0",
+    ),
     numa_nodes=2,
 )
-OFF = Shape("off", Iommu.INTEL, _NICS, ("intel_iommu=off", "intremap=off"))
+OFF = Shape(
+    "off",
+    Iommu.INTEL,
+    _NICS,
+    ("intel_iommu=off", "intremap=off"),
+    dmar_flags=0b011,  # INTR_REMAP and X2APIC_OPT_OUT
+    reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
+)
 SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF)}

@@ -12,7 +12,7 @@ import importlib
 import sys
 import time
 
-TARGETS = {"domain_xml": "tests.fuzz.domain_xml", "tables": "tests.fuzz.tables"}
+TARGETS = {"config": "tests.fuzz.config", "domain_xml": "tests.fuzz.domain_xml", "tables": "tests.fuzz.tables"}
 """Name to a module with `fuzz(count, seed) -> int`, which returns how many inputs it tried."""
 
 

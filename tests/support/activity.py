@@ -19,13 +19,14 @@ class Parts(NamedTuple):
 
 def having(tree: Tree, *parts: Parts) -> Tree:
     """The same tree with these parts; of the tables of sockets, whose parts are lines, all lines."""
-    files, links = dict(tree.files), dict(tree.raw_links)
+    files, links = dict(tree.files), dict(tree.links)
     for part in parts:
         for path, text in part.files.items():
             head = files.get(path) or IDLE_ACTIVITY.get(path, "")
-            files[path] = f"{head!s}{text}" if path in IDLE_ACTIVITY and path != "/proc/1/comm" else text
+            assert isinstance(head, str)
+            files[path] = head + text if path in IDLE_ACTIVITY and path != "/proc/1/comm" else text
         links.update(part.links)
-    return tree.but(files=files, raw_links=links)
+    return tree.but(files=files, links=links)
 
 
 def tcp(local: str, peer: str, inode: int, state: str = "01") -> Parts:

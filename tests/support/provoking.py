@@ -74,6 +74,7 @@ PLATFORM: dict[str, Tree] = {
             "/sys/devices/virtual/iommu/dmar0/intel-iommu/cap": capability(39, 1, 2),
         }
     ),
+    "DMA_OPT_IN": ready_host(firmware={"DMAR": acpi.dmar(flags=acpi.INTR_REMAP | acpi.DMA_OPT_IN)}),
     "NOIOMMU_MODE": _with_file("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n"),
     "ACS_OVERRIDE": ready_host(cmdline="ro intel_iommu=on pcie_acs_override=downstream,multifunction"),
     "INTERRUPT_REMAPPING_ABSENT": ready_host(interrupts="PCI-MSI", firmware={"DMAR": acpi.dmar(flags=0)}),

@@ -23,6 +23,7 @@ from tests.support import acpi
 from tests.support.config_space import Capabilities, Identity, Sriov, build_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ETHERNET, BRIDGE, NVME, BLOCK = 0x020000, 0x060400, 0x010802, 0x018000
@@ -32,19 +33,18 @@ CPUS = {
     "bare": "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme msr pae sse2",
     "arm": "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm",
 }
+_TABLES = {"DMAR": acpi.dmar(), "IVRS": acpi.ivrs()}
+MSI_REGION = "0x00000000fee00000 0x00000000feefffff msi\n"
 IDLE_ACTIVITY = {
     "/proc/net/tcp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n",
     "/proc/net/tcp6": "  sl  local_address                         remote_address                        st\n",
     "/proc/net/packet": "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n",
     "/proc/net/protocols": "protocol  size sockets  memory press maxhdr\nXDP       1088      0      -1\n",
-    "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
-    "23 22 0:22 / /sys rw,relatime shared:2 - sysfs sysfs rw\n",
+    "/proc/self/mountinfo": "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
     "/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
     "/proc/1/comm": "systemd\n",
 }
 """Nobody is logged in, nothing is mounted from elsewhere, one process runs."""
-_TABLES = {"DMAR": acpi.dmar(), "IVRS": acpi.ivrs()}
-MSI_REGION = "0x00000000fee00000 0x00000000feefffff msi\n"
 UUID = "c7a5fdbd-edaf-9455-926a-d65c16db18{:02x}"
 
 
@@ -122,12 +122,10 @@ class Tree:
     kernel: str = "6.1.0-28-amd64"
     interrupts: str | None = "IR-PCI-MSIX-0000:01:00.0"
     """The name of the interrupt controllers in /proc/interrupts; None leaves the file out."""
-    files: dict[str, str | bytes] = dataclasses.field(default_factory=dict)
+    files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
     """More files, by their absolute paths, or other ones in place of those above."""
-    links: dict[str, str] = dataclasses.field(default_factory=dict)
-    """More links, from path to path."""
-    raw_links: dict[str, str] = dataclasses.field(default_factory=dict)
-    """More links whose target is written as it stands here: `socket:[7]`."""
+    links: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """More links, from path to target."""
 
     def but(self, **changes: object) -> Self:
         """The same host with these fields changed."""
@@ -137,10 +135,6 @@ class Tree:
         """Make all its files below `root`."""
         writer = _Writer(str(root))
         writer.write_platform(self)
-        for path, idle in IDLE_ACTIVITY.items():
-            writer.file(path, idle)
-        for path in ("/run/systemd/sessions", "/proc/1/fd"):
-            writer.folder(path)
         paths = {function.address: self._path(function) for function in self.functions}
         writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
         for number, function in enumerate(self.functions):
@@ -150,13 +144,12 @@ class Tree:
             writer.file(f"/etc/libvirt/qemu/{vm.name}.xml", domain_xml(vm))
         if self.vms is not None:
             writer.folder("/etc/libvirt/qemu")
-        for path, content in self.files.items():
+        for path, content in (IDLE_ACTIVITY | dict(self.files)).items():
             writer.file(path, content)
+        for path in ("/run/systemd/sessions", "/proc/1/fd"):
+            writer.folder(path)
         for path, target in self.links.items():
             writer.link(path, target)
-        for path, target in self.raw_links.items():
-            writer.folder(posixpath.dirname(path))
-            os.symlink(target, f"{root}{path}")  # noqa: PTH211
         return root
 
     def read(self, root: Path) -> Host:
@@ -279,10 +272,11 @@ class _Writer:
         os.close(descriptor)
 
     def link(self, path: str, target: str) -> None:
-        """A relative link, as sysfs makes them all."""
+        """A link; one to a place in the tree is written relative, as sysfs writes all of its own."""
         folder = posixpath.dirname(path)
         self.folder(folder)
-        os.symlink(posixpath.relpath(target, folder), self.root + path)  # noqa: PTH211
+        written = posixpath.relpath(target, folder) if target.startswith("/sys/") else target
+        os.symlink(written, self.root + path)  # noqa: PTH211
 
     def write_platform(self, tree: Tree) -> None:
         self.file("/proc/cpuinfo", f"processor\t: 0\n{CPUS[tree.cpu]}\n\nprocessor\t: 1\n{CPUS[tree.cpu]}\n\n")

@@ -19,7 +19,7 @@ from nicpass.host.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import NicpassError
-from nicpass.model.fact import Unknown
+from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import AttachRequest
@@ -134,3 +134,43 @@ def test_reading_a_capture_twice_gives_the_same(name: str, capture: Capture) -> 
     first = read_root(root)
     assert first == read_root(root)
     assert all(not isinstance(nic.class_code, Unknown) for nic in first.pci)
+
+
+def test_of_a_config_of_64_bytes_nothing_is_absent_and_root_is_asked_for(capture: Capture) -> None:
+    host = read_root(capture(X722))
+    for address, nic in nics_of(host).items():
+        assert known(nic.config)
+        assert nic.config.bytes_read == 64
+        for field in ("pcie", "pm", "msi", "msix", "af_flr", "sriov", "ari", "acs"):
+            fact = getattr(nic.config, field)
+            assert isinstance(fact, Unknown), (address, field)
+            assert "run as root" in fact.unknown
+    unreadable = next(finding for finding in check_host(host) if finding.code == "CONFIG_UNREADABLE")
+    assert "of 4 NICs" in unreadable.sentence
+    assert "as root" in unreadable.mend
+
+
+def test_of_a_config_of_64_bytes_the_reset_is_unknown_and_nothing_else_is_claimed(capture: Capture) -> None:
+    host = read_root(capture(X722))
+    index = HostIndex(host)
+    for nic in nics_of(host).values():
+        codes = {finding.code for finding in check_nic(nic, index)}
+        assert "RESET_UNKNOWN" in codes
+        assert not codes & {"RESET_NONE", "MSI_NONE", "MSIX_NONE", "ACS_MISSING", "SRIOV_OFF_IN_FIRMWARE", "ARI_ABSENT"}
+
+
+def test_what_the_i350_capture_lacks_is_unknown_or_absent_and_claims_nothing(capture: Capture) -> None:
+    host = read_root(capture(I350))
+    index = HostIndex(host)
+    for nic in nics_of(host).values():
+        assert nic.config is None
+        codes = {finding.code for finding in check_nic(nic, index)}
+        assert not codes & {"MSI_NONE", "RESET_NONE", "RESET_BUS_SHARED", "SRIOV_KERNEL_CANNOT", "DEVICE_GONE"}
+
+
+def test_a_card_whose_ports_are_said_to_be_on_two_nodes_is_remarked(capture: Capture) -> None:
+    host = read_root(capture(I350))
+    index, nics = HostIndex(host), nics_of(host)
+    codes = {address: {f.code for f in check_nic(nic, index)} for address, nic in nics.items()}
+    assert "NUMA_INCONSISTENT" in codes["0000:05:00.0"]
+    assert "NUMA_INCONSISTENT" not in codes["0000:01:00.0"]

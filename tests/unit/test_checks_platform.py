@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nicpass.checks.firmware_menu import describe_menu, maker_of
 from nicpass.checks.platform import check_platform
 from nicpass.host.files import Files
 from nicpass.host.iommu import read_interrupt_chips
+from nicpass.host.kvm import try_kvm
 from nicpass.host.machine import SECURE_BOOT, read_container, read_lockdown, read_secure_boot, read_sysfs_read_only
 from nicpass.host.modules import read_kernel_options
 from nicpass.host.platform import read_platform
@@ -31,6 +32,7 @@ from tests.support.provoking import CONFIG, CPUINFO, NIC, capability
 from tests.support.strategies import values_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nicpass.model.finding import Finding
@@ -42,6 +44,14 @@ BROKEN_CONFIGS = (
     gzip.compress(b"CONFIG_KVM=y\n" + b"#" * (5 << 20), mtime=0),  # more than any kernel's
 )
 IN_GROUP = (PciFunction(address=Address(NIC), iommu_group=1),)
+
+
+class _Live(Files):
+    """A tree that claims to be the running machine."""
+
+    @property
+    def is_live(self) -> bool:
+        return True
 
 
 def told(host: Host) -> dict[str, Finding]:
@@ -238,6 +248,26 @@ class TestKvm:
         host = host_of(cpu_vendor="GenuineIntel", virtualization="vmx", kvm_device=True, kvm_works=works)
         assert "KVM_UNUSABLE" not in told(host)
 
+    @pytest.mark.parametrize(
+        ("state", "code"),
+        [
+            ("loadable", "KVM_ABSENT"),
+            ("absent", "KVM_MODULE_ABSENT"),
+            ("loaded", "KVM_UNUSABLE"),
+            ("builtin", "KVM_UNUSABLE"),
+        ],
+    )
+    def test_a_node_without_its_module_is_no_kvm(self, state: str, code: str) -> None:
+        host = host_of(
+            cpu_vendor="AuthenticAMD",
+            virtualization="svm",
+            kvm_device=True,
+            kvm_works=False,
+            kvm_error="no such device",
+            modules=(Module(name="kvm_amd", state=state),),  # type: ignore[arg-type]
+        )
+        assert {each for each in told(host) if each.startswith("KVM_")} == {code}
+
     def test_without_the_flag_a_device_that_opens_counts_for_nothing(self) -> None:
         host = host_of(cpu_vendor="GenuineIntel", virtualization=None, kvm_device=True, kvm_works=True)
         assert "CPU_NO_VIRTUALIZATION" in told(host)
@@ -245,6 +275,21 @@ class TestKvm:
     def test_the_module_to_load_is_that_of_the_processor(self, tmp_path: Path) -> None:
         found = told(ready_host(cpu="amd", kvm=False).read(tmp_path))
         assert found["KVM_ABSENT"].command == "modprobe kvm_amd"
+
+    @pytest.mark.parametrize(
+        ("make", "works", "error"),
+        [
+            (lambda path: path.write_text(""), False, "inappropriate ioctl for device"),
+            (lambda path: path.mkdir(), False, "is a directory"),
+            (lambda _path: None, None, None),
+        ],
+    )
+    def test_what_answers_no_kvm_call_is_no_kvm(
+        self, make: Callable[[Path], object], works: bool | None, error: str | None, tmp_path: Path
+    ) -> None:
+        (tmp_path / "dev").mkdir()
+        make(tmp_path / "dev" / "kvm")
+        assert try_kvm(_Live(str(tmp_path))) == (works, error)
 
     def test_a_capture_is_never_asked(self, tmp_path: Path) -> None:
         assert isinstance(ready_host().read(tmp_path).platform.kvm_works, Unknown)
@@ -399,6 +444,7 @@ def test_every_platform_can_be_judged(platform: Platform) -> None:
             assert finding.sentence
 
 
+@settings(max_examples=10)
 @given(st.binary(max_size=200))
 def test_no_file_of_the_platform_is_too_strange(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     root = tmp_path_factory.mktemp("odd")

@@ -34,7 +34,7 @@ HAVING: dict[str, Tree] = {
     # A folder in the file's place: root, as whom tests may run, is refused no file.
     "TABLE_UNREADABLE": ready_host(tables=("DMAR/x",)),
     "X2APIC_OPT_OUT": ready_host(firmware={"DMAR": acpi.dmar(flags=acpi.INTR_REMAP | acpi.X2APIC_OPT_OUT)}),
-    "INTERRUPT_REMAPPING_NOT_OFFERED": ready_host(firmware={"DMAR": acpi.dmar(flags=0)}),
+    "INTERRUPT_REMAPPING_NOT_OFFERED": ready_host(firmware={"DMAR": acpi.dmar(flags=0)}, interrupts=None),
     "NO_UNIT_FOR_NIC": ready_host(
         PORT, nic(NIC, "eth1", group=None), firmware={"DMAR": acpi.dmar(acpi.drhd(acpi.pack_scope(((2, 0),))))}
     ),

@@ -168,6 +168,9 @@ def check_iommu_state(host: Host) -> Iterator[Finding]:
         yield from _check_on_by_default(platform)
         yield from _check_passthrough(host)
     yield from _check_address_width(platform)
+    dmar = host.firmware.dmar
+    if known(dmar) and dmar.dma_ctrl_platform_opt_in:
+        yield make_finding("DMA_OPT_IN", evidence=((f"{_TABLES}/DMAR", f"flags {dmar.flags:#04x}"),))
     if platform.noiommu_mode is True:
         yield make_finding("NOIOMMU_MODE", evidence=(("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"),))
 

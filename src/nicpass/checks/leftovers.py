@@ -169,7 +169,7 @@ def _check_driverctl(function: PciFunction, index: HostIndex) -> Iterator[Findin
 def _check_blacklist(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Of the driver that it has, or of one that it could have while it has none of its own."""
     left = index.host.leftovers
-    alias = modalias_of(function)
+    alias = modalias_of(function) if left.blacklisted_aliases else None
     wanted = {function.driver.replace("-", "_")} if known(function.driver) and not on_vfio(function) else set()
     if alias is not None and not wanted:
         wanted = {each.module for each in left.blacklisted_aliases if fnmatch.fnmatchcase(alias, each.pattern)}

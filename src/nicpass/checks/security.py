@@ -3,7 +3,8 @@
 
 Exit codes, which the command line makes of it: 0 as long as nothing is `unsafe`, 4 when something is; with
 `--strict` a `warning` is enough. `unsafe` means that isolation itself is broken: a guest can reach the host or
-another guest. A `warning` is something that an administrator can have meant. What could not be read is a warning.
+another guest, or nobody can say who has which NIC. A `warning` is something that an administrator can have meant,
+or a smaller thing that could not be read.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def parse_modprobe(path: str, text: str) -> Iterator[Directive]:
         if len(words) >= 2 and words[0] in _COMMANDS:
             yield Directive(
                 path=path,
-                text=whole,
+                text=whole.removesuffix("\n"),
                 command=words[0],
                 module=words[1].replace("-", "_"),
                 value=words[2].strip() if len(words) > 2 else "",

@@ -25,6 +25,7 @@ _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specificati
 # Lines of `resource`: six BARs, the option ROM, six VF BARs where the kernel knows SR-IOV (linux/pci.h,
 # PCI_ROM_RESOURCE, PCI_IOV_RESOURCES), then the windows of a bridge.
 _ROM, _FIRST_VF_BAR, _AFTER_VF_BARS = 6, 7, 13
+_EMPTY_LINE = " ".join(["0x" + "0" * 16] * 3)  # most are; the format is that of resource_show()
 # linux/ioport.h
 _IORESOURCE_IO, _IORESOURCE_PREFETCH, _IORESOURCE_MEM_64, _IORESOURCE_UNSET = 0x100, 0x2000, 0x100000, 0x20000000
 
@@ -92,7 +93,7 @@ def parse_resources(text: Fact[str]) -> Fact[dict[int, Bar]]:
     found: dict[int, Bar] = {}
     try:
         for number, line in enumerate(text.splitlines()):
-            if line.count("0") < len(line) - 5:  # 3 * "0x" and two blanks are all else in an empty one
+            if line != _EMPTY_LINE:
                 start, end, flags = (int(word, 16) for word in line.split())
                 found[number] = _make_bar(number, start, end, flags)
     except ValueError:

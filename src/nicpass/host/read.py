@@ -53,9 +53,9 @@ def read_host(
         firmware=read_firmware(files),
         iommu_groups=read_groups(files),
         network=read_network(files),
-        activity=read_activity(files, pci, processes, environment),
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
+        activity=read_activity(files, pci, processes, environment),
         domains=domains,
     )
 

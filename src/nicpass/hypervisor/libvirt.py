@@ -21,6 +21,7 @@ from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.language import _
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
@@ -252,13 +253,14 @@ def _read_definitions(files: Files) -> Fact[tuple[Domain, ...]]:
     saved = files.list_directory(SAVED_IMAGES)
     domains: list[Domain] = []
     for name in sorted(name for name in names if name.endswith(".xml")):
-        text = files.read_text(f"{DEFINITIONS}/{name}")
+        path = f"{DEFINITIONS}/{name}"
+        text = files.read_text(path)
         if not isinstance(text, str):
-            return text or Unknown(f"gone: {DEFINITIONS}/{name}")
+            return Unknown(printable(text.unknown if text else f"gone: {path}"))
         try:
             domain = parse_domain(text)
         except NicpassError as error:
-            return Unknown(f"{DEFINITIONS}/{name}: {error.sentence}")
+            return Unknown(f"{printable(path)}: {error.sentence.rstrip('.')}")
         domains.append(msgspec.structs.replace(domain, saved_image=_is_saved(domain, saved)))
     return tuple(domains)
 

@@ -34,8 +34,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     firmware: Firmware = Firmware()
     iommu_groups: Fact[tuple[IommuGroup, ...]] = None
     network: Network = Network()
-    activity: Activity = Activity()
     class_devices: Fact[tuple[ClassDevice, ...]] = None
     """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
     leftovers: Leftovers = Leftovers()
+    activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None

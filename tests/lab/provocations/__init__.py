@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from tests.lab.provocations import device, platform, usage
+from tests.lab.provocations import device, iommu, leftovers, platform, security, usage, vm
 from tests.lab.provocations.provocation import MendedBy, Provocation
 
 __all__ = ["PROVOCATIONS", "UNIT_ONLY", "MendedBy", "Provocation"]
 
-_SUBJECTS = (platform, usage, device)
+_SUBJECTS = (platform, iommu, usage, device, leftovers, vm, security)
 
 PROVOCATIONS: tuple[Provocation, ...] = tuple(found for subject in _SUBJECTS for found in subject.PROVOCATIONS)
 UNIT_ONLY: dict[str, str] = {code: why for subject in _SUBJECTS for code, why in subject.UNIT_ONLY.items()}

@@ -3,9 +3,20 @@
 
 from __future__ import annotations
 
+from tests.lab.provocations import nfs
 from tests.lab.provocations.provocation import MendedBy, Provocation
 
-NIC, NETDEV = "0000:02:00.0", "enp2s0"
+FIRST, NIC, THIRD = "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
+# The kernel's bpf(2), from Python: a program that passes every packet, pinned for ip(8) to attach.
+_XDP = (
+    "import ctypes, struct; libc = ctypes.CDLL(None, use_errno=True); "
+    "code = struct.pack('<BBhiBBhi', 0xb7, 0, 0, 2, 0x95, 0, 0, 0); text = ctypes.create_string_buffer(code); "
+    "name = ctypes.create_string_buffer(b'GPL'); path = ctypes.create_string_buffer(b'/sys/fs/bpf/lab'); "
+    "load = struct.pack('<IIQQIIQII', 6, 2, ctypes.addressof(text), ctypes.addressof(name), 0, 0, 0, 0, 0); "
+    "number = libc.syscall(321, 5, load, len(load)); assert number > 0, ctypes.get_errno(); "
+    "pin = struct.pack('<QII', ctypes.addressof(path), number, 0); "
+    "assert libc.syscall(321, 6, pin, len(pin)) == 0, ctypes.get_errno()"
+)
 
 PROVOCATIONS = (
     Provocation(
@@ -13,54 +24,118 @@ PROVOCATIONS = (
         how="a second default route over the NIC",
         sees=r"enp2s0 → 192.0.2.9/24 → default via 192.0.2.1",
         nic=NIC,
+        scene="routes",
         provoke=(
             "ip link set enp2s0 up; ip address add 192.0.2.9/24 dev enp2s0",
             "ip route add default via 192.0.2.1 dev enp2s0 metric 500",
         ),
-        mended_by=MendedBy.ADVICE,
-        mend=("ip route del default via 192.0.2.1 dev enp2s0",),
-        undo=("ip address del 192.0.2.9/24 dev enp2s0; ip link set enp2s0 down",),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip address flush dev enp2s0; ip link set enp2s0 down",),
     ),
     Provocation(
         code="CARRIES_ROUTE",
         how="a route over the NIC in a table of its own",
-        sees=r"enp2s0 .*198.51.100.0/24",
-        nic=NIC,
-        provoke=("ip link set enp2s0 up; ip route add 198.51.100.0/24 dev enp2s0 table 77",),
-        mended_by=MendedBy.ADVICE,
-        mend=("ip route flush table 77",),
-        undo=("ip link set enp2s0 down",),
+        sees=r"enp1s0 .*198.51.100.0/24",
+        nic=FIRST,
+        scene="routes",
+        provoke=("ip link set enp1s0 up; ip route add 198.51.100.0/24 dev enp1s0 table 77",),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip link set enp1s0 down",),
+    ),
+    Provocation(
+        code="RULE_NAMES_NIC",
+        how="a routing rule for what comes in by the NIC",
+        sees=r"enp3s0 .*iif enp3s0",
+        nic=THIRD,
+        scene="routes",
+        provoke=("ip rule add iif enp3s0 table 77 priority 700",),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip rule del priority 700 || true",),
     ),
     Provocation(
         code="HAS_ADDRESS",
         how="an address on a bridge over a bond over the NIC",
         sees=r"enp2s0 → bond9 → br9 → 192.0.2.9/24",
         nic=NIC,
+        scene="uppers",
         provoke=(
-            "ip link add bond9 type bond mode active-backup; ip link set enp2s0 master bond9",
-            "ip link add br9 type bridge; ip link set bond9 master br9; ip address add 192.0.2.9/24 dev br9",
+            "ip link add bond9 type bond mode active-backup miimon 100",
+            "ip link set enp2s0 master bond9; ip link set bond9 up",
+            "ip link add br9 type bridge; ip link set bond9 master br9; ip link set br9 up",
+            "ip address add 192.0.2.9/24 dev br9",
+            "timeout 20 sh -c 'until grep -q 1 /sys/class/net/bond9/carrier; do sleep 0.2; done'",
         ),
+        mended_by=MendedBy.COMMAND,
+    ),
+    Provocation(
+        code="BOND_LAST_PORT",
+        how="a bond of which the NIC is the only port",
+        sees=r"enp2s0 .* is the last port of bond9",
+        nic=NIC,
+        scene="uppers",
+        provoke=("true",),
         mended_by=MendedBy.ADVICE,
-        mend=("ip address del 192.0.2.9/24 dev br9",),
-        undo=("ip link del br9; ip link del bond9; ip link set enp2s0 down",),
+        mend=(
+            "ip link set enp1s0 master bond9",
+            "timeout 20 sh -c 'until grep -q up /sys/class/net/enp1s0/bonding_slave/mii_status; do sleep 0.2; done'",
+        ),
+        undo=("ip link del br9; ip link del bond9; ip link set enp2s0 down; ip link set enp1s0 down",),
+    ),
+    Provocation(
+        code="BOND_STAYS_UP",
+        how="a bond of two ports that both have a carrier",
+        sees=r"enp2s0 .* is one of several ports of bond9.*enp1s0",
+        nic=NIC,
+        scene="bond",
+        provoke=(
+            "ip link add bond9 type bond mode active-backup miimon 100",
+            "ip link set enp2s0 master bond9; ip link set enp1s0 master bond9; ip link set bond9 up",
+            'for n in 1 2; do timeout 20 sh -c "until grep -q up /sys/class/net/enp${n}s0/bonding_slave/mii_status; '
+            'do sleep 0.2; done"; done',
+        ),
+        mended_by=MendedBy.NOTHING,
     ),
     Provocation(
         code="HAS_UPPER",
-        how="a VLAN and a macvlan on the NIC",
-        sees=r"enp2s0 → enp2s0\.5",
+        how="a bond on the NIC",
+        sees=r"enp2s0 → bond9",
         nic=NIC,
-        provoke=("ip link add link enp2s0 name enp2s0.5 type vlan id 5; ip link add mv9 link enp2s0 type macvlan",),
-        mended_by=MendedBy.ADVICE,
-        mend=("ip link del enp2s0.5; ip link del mv9",),
+        scene="bond",
+        provoke=("true",),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip link del bond9; ip link set enp2s0 down; ip link set enp1s0 down",),
+    ),
+    Provocation(
+        code="HAS_UPPER",
+        how="a macvlan on the NIC",
+        sees=r"enp3s0 → mv9",
+        nic=THIRD,
+        scene="bond",
+        provoke=("ip link add mv9 link enp3s0 type macvlan",),
+        mended_by=MendedBy.COMMAND,
+    ),
+    Provocation(
+        code="CARRIES_TUNNEL",
+        how="a VXLAN whose other end is reached by the NIC",
+        sees=r"enp3s0 .*vx9",
+        nic=THIRD,
+        scene="tunnel",
+        provoke=(
+            "ip link set enp3s0 up; ip address add 192.0.2.9/24 dev enp3s0",
+            "ip link add vx9 type vxlan id 9 remote 192.0.2.10 local 192.0.2.9 dstport 4789; ip link set vx9 up",
+        ),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip address flush dev enp3s0; ip link set enp3s0 down",),
     ),
     Provocation(
         code="NETDEV_ELSEWHERE",
         how="the interface in another network namespace",
-        sees=r"0000:02:00.0 is on its network driver igb",
+        sees=r"0000:02:00.0 is on its network driver igb and shows no interface here.*enp2s0",
         nic=NIC,
+        scene="tunnel",
         provoke=("ip netns add lab9; ip link set enp2s0 netns lab9",),
-        mended_by=MendedBy.ADVICE,
-        mend=("ip -n lab9 link set enp2s0 netns 1; udevadm settle",),
+        mended_by=MendedBy.COMMAND,
+        mend=("udevadm settle",),
         undo=("ip netns del lab9",),
     ),
     Provocation(
@@ -68,21 +143,124 @@ PROVOCATIONS = (
         how="VFs made of the NIC",
         sees=r"has 2 VFs",
         nic=NIC,
+        scene="vfs",
         provoke=(f"nicpass vf create {NIC} --count 2",),
         mended_by=MendedBy.COMMAND,
-        undo=(),
+    ),
+    Provocation(
+        code="PF_OF_USED_VFS",
+        how="an address on a VF of the NIC",
+        sees=r"is the PF of VFs that are in use: .*0000:01:10.0.*192.0.2.9",
+        nic=FIRST,
+        scene="vfs",
+        provoke=(
+            f"nicpass vf create {FIRST} --count 1; udevadm settle",
+            "ip address add 192.0.2.9/24 dev $(ls /sys/bus/pci/devices/0000:01:10.0/net)",
+        ),
+        mended_by=MendedBy.ADVICE,
+        mend=("ip address flush dev $(ls /sys/bus/pci/devices/0000:01:10.0/net)",),
+        undo=(f"nicpass vf remove {FIRST}",),
     ),
     Provocation(
         code="OWNED_BY_VM",
         how="the NIC in a VM's definition",
         sees=r"belongs to the VM db01",
-        nic=NIC,
-        provoke=(f"nicpass attach db01 {NIC}",),
+        nic=THIRD,
+        scene="vfs",
+        provoke=(f"nicpass attach db01 {THIRD}",),
         mended_by=MendedBy.COMMAND,
+    ),
+    Provocation(
+        code="PTP_IN_USE",
+        how="a program that has the NIC's clock open",
+        sees=r"clock ptp\d of enp2s0 .* is open in sleep",
+        nic=NIC,
+        scene="holders",
+        provoke=("setsid -f sleep 4217 </dev/$(ls /sys/class/net/enp2s0/device/ptp) >/dev/null 2>&1",),
+        mended_by=MendedBy.ADVICE,
+        mend=("pkill -f 'sleep 421[7]'",),
+    ),
+    Provocation(
+        code="CAPTURED_BY",
+        how="a program that listens to the NIC's packets",
+        sees=r"listen to the packets of enp3s0.*python3",
+        nic=THIRD,
+        scene="holders",
+        provoke=(
+            'setsid -f python3 -c "import socket, time; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x0300); '
+            "s.bind(('enp3s0', 0)); time.sleep(4219)\" </dev/null >/dev/null 2>&1; sleep 1",
+        ),
+        mended_by=MendedBy.NOTHING,
+        undo=("pkill -f 'sleep.421[9]'",),
+    ),
+    Provocation(
+        code="XDP_ATTACHED",
+        how="an XDP program on the NIC",
+        sees=r"enp1s0 .* has an XDP program attached",
+        nic=FIRST,
+        scene="holders",
+        provoke=(
+            "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf",
+            f'python3 -c "{_XDP}"',
+            "ip link set dev enp1s0 xdpgeneric pinned /sys/fs/bpf/lab",
+        ),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip link set dev enp1s0 xdpgeneric off; rm -f /sys/fs/bpf/lab",),
+    ),
+    Provocation(
+        code="HELD_BY_PROCESS",
+        how="a NIC on vfio-pci whose group a program has open, as DPDK has",
+        sees=r"0000:02:00.0 is held open by sleep",
+        nic=NIC,
+        scene="held",
+        provoke=(
+            f"driverctl --nosave set-override {NIC} vfio-pci",
+            "group=$(basename $(readlink /sys/bus/pci/devices/0000:02:00.0/iommu_group)); "
+            "setsid -f sleep 4218 <>/dev/vfio/$group >/dev/null 2>&1",
+        ),
+        mended_by=MendedBy.ADVICE,
+        mend=("pkill -f 'sleep 421[8]'",),
+        undo=(f"driverctl --nosave unset-override {NIC}", "udevadm settle; modprobe -r vfio-pci vfio_iommu_type1"),
+    ),
+    Provocation(
+        code="CARRIES_SESSION",
+        how="somebody comes in by ssh, over a bridge over a bond over the NIC",
+        sees=r"enp3s0f0 → bond9 → br9 → 10.0.2.15/24 → .*ssh session.* from 10.0.2.2",
+        shape="tangled",
+        nic=THIRD,
+        scene="session",
+        session=True,
+        provoke=(
+            "ip link add bond9 type bond mode active-backup miimon 100",
+            "ip link set enp3s0f0 master bond9; ip link set bond9 up",
+            "ip link add br9 type bridge; ip link set bond9 master br9; ip link set br9 up",
+            "ip address add 10.0.2.15/24 dev br9",
+            "timeout 20 sh -c 'until ping -c 1 -W 1 10.0.2.2 >/dev/null; do :; done'",
+        ),
+        mended_by=MendedBy.ADVICE,
+        undo=("ip link del br9; ip link del bond9; ip link set enp3s0f0 down",),
+    ),
+    Provocation(
+        code="CARRIES_STORAGE",
+        how="an NFS mount over the NIC: its server is behind another NIC, in a network namespace, by a cable",
+        sees=r"enp1s0 → 198.18.0.1/24 → nfs.* 198.18.0.2:/ .*mounted at /mnt",
+        shape="tangled",
+        nic=FIRST,
+        scene="nfs",
+        provoke=nfs.MOUNT,
+        mended_by=MendedBy.COMMAND,
+        undo=nfs.CLEAN_UP,
     ),
 )
 
 UNIT_ONLY = {
     "USE_UNKNOWN": "the kernel of the lab always answers; it takes a capture without network facts",
     "VFS_NEARBY": "it takes a tree whose VFs do not show their PF, as guests and containers see it",
+    "SESSION_UNPLACED": "it takes a capture that knows a session and not its addresses",
+    "CARRIES_ROOT": "the lab's root file system is a disk of its own",
+    "ROOT_UNPLACED": "the lab's root file system is a disk of its own",
+    "STORAGE_UNPLACED": "it takes a mount whose server is known by a name alone",
+    "RDMA_DEVICE": "QEMU has no NIC with RDMA",
+    "RDMA_IN_USE": "QEMU has no NIC with RDMA",
+    "AF_XDP_IN_USE": "the lab has no program that uses such a socket",
 }

@@ -89,6 +89,15 @@ ENTRIES: dict[str, Entry] = {
         "cannot translate. Telling the VM fewer bits keeps everything within reach.",
         mend="In the VM's definition, inside <cpu>: <maxphysaddr mode='emulate' bits='{width}'/>.",
     ),
+    "DMA_OPT_IN": Entry(
+        severity=Severity.INFO,
+        sentence="The firmware asks the kernel to confine DMA from its start (DMA_CTRL_PLATFORM_OPT_IN in the DMAR).",
+        meaning="On a host with ports for strange devices the kernel turns VT-d on by itself, without an argument.",
+        background="Firmware sets this flag to guard against devices that are plugged in from outside and do DMA, as "
+        "Thunderbolt allows it. Where it also marks a PCI port as external facing, Linux turns VT-d on although it is "
+        "off by default, and leaves the devices that are built in unconfined. Passthrough works in that state; "
+        "intel_iommu=on makes it certain.",
+    ),
     "NOIOMMU_MODE": Entry(
         severity=Severity.WARNING,
         sentence="VFIO's mode without an IOMMU is enabled (enable_unsafe_noiommu_mode).",

@@ -2,7 +2,8 @@
 """Codes of `nicpass check --security`: the host as an auditor sees it.
 
 Unsafe is what lets one guest reach the host or another guest; a warning is what the guest gains with a NIC of its
-own and an administrator should have meant; info is what is true of all passthrough.
+own and an administrator should have meant; info is what is true of all passthrough. That nobody can say who has
+which NIC is unsafe.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ ENTRIES: dict[str, Entry] = {
         mend="In the firmware setup look for: Pre-boot DMA Protection, Kernel DMA Protection, DMA Control Guarantee.",
     ),
     "GIVEN_NICS_UNKNOWN": Entry(
-        severity=Severity.WARNING,
+        severity=Severity.UNSAFE,
         sentence="Which VM has which NIC could not be learned, so isolation could not be judged: {reason}.",
         meaning="An audit that sees no VM proves nothing.",
         background="Whose NIC it is stands in libvirt's definitions. The daemon answers root and the group libvirt.",

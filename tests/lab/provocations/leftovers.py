@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What earlier hands left behind."""
+
+from __future__ import annotations
+
+from tests.lab.provocations.provocation import MendedBy, Provocation
+
+NIC = "0000:02:00.0"
+_SYSFS = f"/sys/bus/pci/devices/{NIC}"
+_UNLOAD = "udevadm settle; modprobe -r vfio-pci vfio_iommu_type1"
+
+PROVOCATIONS = (
+    Provocation(
+        code="ON_VFIO",
+        how="a NIC bound to vfio-pci",
+        sees=r"0000:02:00.0 is bound to vfio-pci",
+        nic=NIC,
+        scene="driverctl",
+        provoke=(f"driverctl set-override {NIC} vfio-pci",),
+        mended_by=MendedBy.COMMAND,
+    ),
+    Provocation(
+        code="DRIVERCTL_OVERRIDE",
+        how="driverctl set-override",
+        sees=r"driverctl binds .*0000:02:00.0.* to vfio-pci at every boot",
+        nic=NIC,
+        scene="driverctl",
+        mended_by=MendedBy.COMMAND,
+        provoke=("udevadm settle",),
+        undo=(_UNLOAD,),
+    ),
+    Provocation(
+        code="OVERRIDE_LEFT",
+        how="a driver_override written while the NIC keeps its driver",
+        sees=r"driver override: vfio-pci",
+        nic=NIC,
+        scene="files",
+        provoke=(f"echo vfio-pci >{_SYSFS}/driver_override",),
+        mended_by=MendedBy.COMMAND,
+    ),
+    Provocation(
+        code="VFIO_IDS",
+        how="options vfio-pci ids=8086:10d3 in /etc/modprobe.d",
+        sees=r"8086:10d3 \(/etc/modprobe.d/lab.conf\).*0000:03:00.0",
+        scene="files",
+        provoke=("echo 'options vfio-pci ids=8086:10d3' >/etc/modprobe.d/lab.conf",),
+        mended_by=MendedBy.COMMAND,
+        undo=("rm -f /etc/modprobe.d/lab.conf",),
+    ),
+    Provocation(
+        code="VFIO_IDS",
+        how="the kernel argument vfio-pci.ids=8086:10d3",
+        sees=r"8086:10d3 \(/proc/cmdline\).*0000:03:00.0.*0000:03:00.1",
+        shape="tangled",
+        scene="as it is",
+        mended_by=MendedBy.BOOT,
+    ),
+    Provocation(
+        code="DRIVER_BLACKLISTED",
+        how="blacklist igb in /etc/modprobe.d",
+        sees=r"igb, a driver of enp2s0",
+        nic=NIC,
+        scene="files",
+        provoke=("echo 'blacklist igb' >/etc/modprobe.d/lab-blacklist.conf",),
+        mended_by=MendedBy.COMMAND,
+        undo=("rm -f /etc/modprobe.d/lab-blacklist.conf",),
+    ),
+    Provocation(
+        code="UDEV_BINDING",
+        how="a udev rule that writes a driver_override",
+        sees=r"/etc/udev/rules.d/99-lab.rules",
+        scene="files",
+        provoke=(
+            'echo \'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="0000:77:00.0", ATTR{driver_override}="vfio-pci"\' '
+            ">/etc/udev/rules.d/99-lab.rules",
+        ),
+        mended_by=MendedBy.COMMAND,
+        undo=("rm -f /etc/udev/rules.d/99-lab.rules; udevadm control --reload",),
+    ),
+    Provocation(
+        code="HOSTDEV_STALE",
+        how="a VM's definition that names a card that is gone",
+        sees=r"VM web01 names 0000:77:00.0, which is not there",
+        scene="files",
+        provoke=(
+            'echo \'<hostdev mode="subsystem" type="pci" managed="yes"><source><address domain="0x0000" '
+            'bus="0x77" slot="0x00" function="0x0"/></source></hostdev>\' >/run/stale.xml',
+            "virsh attach-device web01 /run/stale.xml --config",
+        ),
+        mended_by=MendedBy.COMMAND,
+        undo=("virsh define /var/lib/lab/web01.xml",),
+    ),
+    Provocation(
+        code="BOUND_BY_NEW_ID",
+        how="the ids of a NIC without a driver written to vfio-pci's new_id",
+        sees=r"through new_id",
+        nic=NIC,
+        scene="new_id",
+        provoke=(
+            f"modprobe vfio-pci; echo {NIC} >{_SYSFS}/driver/unbind",
+            "echo 8086 10c9 >/sys/bus/pci/drivers/vfio-pci/new_id",
+        ),
+        mended_by=MendedBy.COMMAND,
+        undo=(_UNLOAD,),
+    ),
+    Provocation(
+        code="LEFTOVERS_UNREAD",
+        how="a file in /etc/modprobe.d that only root may read, and nicpass run by an ordinary user",
+        sees=r"modprobe.d",
+        user="nobody",
+        scene="unread",
+        provoke=("touch /etc/modprobe.d/lab-secret.conf; chmod 600 /etc/modprobe.d/lab-secret.conf",),
+        mended_by=MendedBy.ROOT,
+        undo=("rm /etc/modprobe.d/lab-secret.conf",),
+    ),
+)
+
+UNIT_ONLY: dict[str, str] = {}
