@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -337,6 +338,13 @@ class TestDriver:
         vms = (Vm(name="a", devices=hostdev_xml(NIC)), Vm(name="b", uuid="2", devices=hostdev_xml(NIC)), VM)
         assert "a, b" in findings_of(ready_host(vms=vms), tmp_path)["OWNED_BY_VM"].sentence
 
+    def test_its_name_is_no_shell_code_in_the_mend(self, tmp_path: Path) -> None:
+        host = ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),)).read(tmp_path)
+        domains = tuple(msgspec.structs.replace(domain, name="a b;$(id)'") for domain in host.domains)  # type: ignore[union-attr]
+        index = HostIndex(msgspec.structs.replace(host, domains=domains))
+        found = next(f for f in check_nic(index.functions[Address(NIC)], index) if f.code == "OWNED_BY_VM")
+        assert shlex.split(found.command) == ["nicpass", "detach", "a b;$(id)'", NIC]
+
     def test_a_vf_is_not_told_to_prefer_a_vf(self, tmp_path: Path) -> None:
         tree = ready_host(*WITH_VFS)
         assert "VF_PREFERRED" not in findings_of(tree, tmp_path, "0000:01:02.0")
@@ -365,3 +373,10 @@ def test_a_companion_of_another_vm_is_not_idle(tmp_path: Path) -> None:
 )
 def test_a_variant_of_vfio_is_vfio(driver: str | None, vfio: bool) -> None:
     assert on_vfio(PciFunction(address=Address("0000:01:00.0"), driver=driver)) is vfio
+
+
+@pytest.mark.parametrize(
+    "code", ["CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS", "HAS_UPPER", "CARRIES_TUNNEL"]
+)
+def test_a_command_that_takes_the_network_away_says_whom_it_cuts_off(code: str) -> None:
+    assert "cut off at once" in CATALOGUE[code].mend

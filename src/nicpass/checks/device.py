@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import make_finding
@@ -51,7 +52,7 @@ def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             (("libvirt, domain definition", names),),
             nic=label(function),
             owners=names,
-            owner=owners[0].name,
+            owner=quote(owners[0].name),
             address=function.address,
         )
 
