@@ -9,6 +9,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.holders import check_holders
 from nicpass.checks.nics import label
@@ -31,14 +33,29 @@ if TYPE_CHECKING:
 def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Everything by which the host would miss this NIC; the gravest first."""
     yield from check_visible(function, index)
-    yield from check_storage(function, index)
-    yield from check_sessions(function, index)
-    yield from _check_routes(function, index)
-    yield from _check_addresses(function, index)
-    yield from _check_rules(function, index)
-    yield from check_uppers(function, index)
+    carried = [*check_storage(function, index), *check_sessions(function, index)]
+    configured = [
+        *_check_routes(function, index),
+        *_check_addresses(function, index),
+        *_check_rules(function, index),
+        *check_uppers(function, index),
+    ]
+    yield from carried
+    if carried or _has_only_default_route(configured, function, index):
+        # The line that takes an address or a route away would be the last one that its reader types here.
+        configured = [msgspec.structs.replace(finding, command="") for finding in configured]
+    yield from configured
     yield from check_holders(function, index)
     yield from check_vfs(function, index)
+
+
+def _has_only_default_route(findings: list[Finding], function: PciFunction, index: HostIndex) -> bool:
+    """Whether no other NIC would carry the host's traffic to the world if this one did not."""
+    if not any(finding.code == "CARRIES_DEFAULT_ROUTE" for finding in findings):
+        return False
+    own = {chain[-1].name for chain in index.chains(function)}
+    kept = {route.family for route in index.default_routes if route.netdev not in own}
+    return any(route.netdev in own and route.family not in kept for route in index.default_routes)
 
 
 def summarize_usage(function: PciFunction, index: HostIndex) -> str:
