@@ -124,7 +124,7 @@ class TestSessions:
         )
         found = findings_of(net, sessions=(SSH,))
         assert "eth1 → ovs-system → br-ex → 10.0.0.5/24 → your ssh" in sentences("CARRIES_SESSION", found)[0]
-        assert [f.command for f in found if f.code == "HAS_UPPER"] == ["ovs-vsctl del-port eth1"]
+        assert [f.command for f in findings_of(net) if f.code == "HAS_UPPER"] == ["ovs-vsctl del-port eth1"]
 
     def test_whose_it_is(self) -> None:
         others = (
@@ -448,8 +448,9 @@ class TestLinesThatCutOff:
 
     OWN = (link("eth1"), link("eth2"), address("eth1", "10.0.0.5/24"))
 
-    def commands(self, *more: IpAddress | Link | Route, **activity: object) -> dict[str, str]:
-        return {finding.code: finding.command for finding in findings_of(network(*self.OWN, *more), **activity)}
+    def commands(self, *more: IpAddress | Link | Route, sessions: tuple[Session, ...] = ()) -> dict[str, str]:
+        found = findings_of(network(*self.OWN, *more), sessions=sessions)
+        return {finding.code: finding.command for finding in found}
 
     def test_the_only_default_route_has_none(self) -> None:
         assert self.commands(route("eth1")) == {"CARRIES_DEFAULT_ROUTE": "", "HAS_ADDRESS": ""}
