@@ -35,7 +35,7 @@ from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
-from tests.support import acpi, provoking
+from tests.support import provoking
 from tests.support.dependence import DEPENDENT
 from tests.support.hosts import (
     VM,

@@ -59,7 +59,7 @@ class TestMembers:
             files={f"{connector}/enabled": "enabled\n"},
             links={"/sys/class/drm/card0": f"{CARD}/drm/card0", "/sys/class/drm/card0-VGA-1": connector},
         )
-        assert "card0-VGA-1 shows a picture" in told(tree, tmp_path)["GROUP_HAS_CONSOLE"].sentence
+        assert "card0-VGA-1 with the console" in told(tree, tmp_path)["GROUP_HAS_CONSOLE"].sentence
 
     def test_idle_ones_must_go_along(self, tmp_path: Path) -> None:
         found = told(ready_host(ETH1, controller("0000:00:1f.3", 0x040300, None)), tmp_path)

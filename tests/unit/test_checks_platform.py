@@ -248,6 +248,26 @@ class TestKvm:
         host = host_of(cpu_vendor="GenuineIntel", virtualization="vmx", kvm_device=True, kvm_works=works)
         assert "KVM_UNUSABLE" not in told(host)
 
+    @pytest.mark.parametrize(
+        ("state", "code"),
+        [
+            ("loadable", "KVM_ABSENT"),
+            ("absent", "KVM_MODULE_ABSENT"),
+            ("loaded", "KVM_UNUSABLE"),
+            ("builtin", "KVM_UNUSABLE"),
+        ],
+    )
+    def test_a_node_without_its_module_is_no_kvm(self, state: str, code: str) -> None:
+        host = host_of(
+            cpu_vendor="AuthenticAMD",
+            virtualization="svm",
+            kvm_device=True,
+            kvm_works=False,
+            kvm_error="no such device",
+            modules=(Module(name="kvm_amd", state=state),),  # type: ignore[arg-type]
+        )
+        assert {each for each in told(host) if each.startswith("KVM_")} == {code}
+
     def test_without_the_flag_a_device_that_opens_counts_for_nothing(self) -> None:
         host = host_of(cpu_vendor="GenuineIntel", virtualization=None, kvm_device=True, kvm_works=True)
         assert "CPU_NO_VIRTUALIZATION" in told(host)

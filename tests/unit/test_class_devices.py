@@ -153,7 +153,7 @@ class TestInput:
 
 
 class TestScreens:
-    """What shows a picture."""
+    """What with the console."""
 
     CARD = "/sys/devices/pci0000:00/0000:00:02.0"
 
@@ -166,7 +166,7 @@ class TestScreens:
         )
         found = read_class_devices(Files(str(tree.write(tmp_path))))
         assert isinstance(found, tuple)
-        assert {device.name: device.screen for device in found} == {"card0": False, "card0-HDMI-A-1": screen}
+        assert {device.name: device.console for device in found} == {"card0": False, "card0-HDMI-A-1": screen}
 
     @pytest.mark.parametrize(("bound", "screen"), [("1", True), ("0", False)])
     def test_a_framebuffer_shows_when_the_console_is_on_it(self, bound: str, screen: bool, tmp_path: Path) -> None:
@@ -180,7 +180,16 @@ class TestScreens:
         )
         found = read_class_devices(Files(str(tree.write(tmp_path))))
         assert isinstance(found, tuple)
-        assert [device.screen for device in found] == [screen]
+        assert [device.console for device in found] == [screen]
+
+
+@pytest.mark.parametrize(("active", "console"), [("tty0 ttyS4", True), ("tty0", False), ("", False)])
+def test_a_serial_card_with_the_console(active: str, console: bool, tmp_path: Path) -> None:
+    port = "/sys/devices/pci0000:00/0000:05:00.0/tty/ttyS4"
+    tree = ready_host(files={"/sys/class/tty/console/active": f"{active}\n"}, links={"/sys/class/tty/ttyS4": port})
+    found = read_class_devices(Files(str(tree.write(tmp_path))))
+    assert isinstance(found, tuple)
+    assert [(device.name, device.console) for device in found] == [("ttyS4", console)]
 
 
 def test_without_classes_it_is_absent_and_unreadable_is_unknown(tmp_path: Path) -> None:

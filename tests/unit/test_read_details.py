@@ -16,7 +16,7 @@ from nicpass.host.pci_details import parse_link_speed, parse_resources
 from nicpass.model.address import Address
 from nicpass.model.config_space import PcieLink
 from nicpass.model.fact import Unknown, known, why_unknown
-from nicpass.model.pci import NOT_READ, Bar, PciFunction
+from nicpass.model.pci import IS_VF, NOT_READ, Bar, PciFunction
 from tests.support.hosts import bridge, nic, nvme, pf_with_vfs
 from tests.support.trees import Function, Tree
 
@@ -90,12 +90,11 @@ def test_the_details_of_a_pf(tmp_path: Path) -> None:
     assert pf.sysfs_link is None  # config has told it
 
 
-def test_of_a_vf_only_its_config_is_read(tmp_path: Path) -> None:
+def test_of_a_vf_nothing_more_is_read(tmp_path: Path) -> None:
     functions = read(tmp_path, PORT, *pf_with_vfs(NIC, "eth1", 2, under="0000:00:01.0"))
     vf = functions["0000:01:02.0"]
-    assert known(vf.config)
-    assert known(vf.config.msix)
-    assert "see its PF" in (why_unknown(vf.bars) or "")
+    assert {why_unknown(fact) for fact in (vf.config, vf.bars, vf.sysfs_link, vf.power_state)} == {IS_VF.unknown}
+    assert vf.reset_methods == ("flr", "bus")
 
 
 def test_a_plain_nic_has_no_vf_bars_and_no_rom(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.nics import attribute, kind_of, label, list_nics, on_vfio
 from nicpass.model.fact import Unknown, known, value_or, why_unknown
+from nicpass.model.pci import IS_VF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def _why_cut(function: PciFunction) -> str | None:
     config = function.config
     if known(config) and config.responds and config.bytes_read < _CONVENTIONAL_SIZE:
         return why_unknown(config.pm)
-    return why_unknown(config)
+    return None if config == IS_VF else why_unknown(config)
 
 
 def check_config(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

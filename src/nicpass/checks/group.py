@@ -77,9 +77,9 @@ def _has_storage(function: PciFunction, index: HostIndex) -> bool:
 
 
 def _has_console(function: PciFunction, index: HostIndex) -> bool:
-    """A picture on the screen, or every keyboard of the machine."""
+    """The console on a screen or a serial port, or every keyboard of the machine."""
     devices = index.class_devices.get(function.address, ())
-    return any(device.screen for device in devices) or _has_all_keyboards(devices, index)
+    return any(device.console for device in devices) or _has_all_keyboards(devices, index)
 
 
 def _has_all_keyboards(devices: list[ClassDevice] | tuple[ClassDevice, ...], index: HostIndex) -> bool:
@@ -124,7 +124,7 @@ def _describe_devices(function: PciFunction, index: HostIndex) -> list[str]:
 
 
 def _gravity(device: ClassDevice) -> tuple[bool, bool, bool, str]:
-    return not (device.mounts or device.swap), not device.screen, not device.keyboard, device.name
+    return not (device.mounts or device.swap), not device.console, not device.keyboard, device.name
 
 
 def _describe_device(
@@ -134,8 +134,8 @@ def _describe_device(
         return _("{name} mounted at {places}").format(name=device.name, places=" ".join(device.mounts))
     if device.swap:
         return _("{name} in use as swap").format(name=device.name)
-    if device.screen:
-        return _("{name} shows a picture").format(name=device.name)
+    if device.console:
+        return _("{name} with the console").format(name=device.name)
     if device.keyboard:
         only = _has_all_keyboards(devices, index)
         text = _("the only keyboard, {name}") if only else _("keyboard {name}")

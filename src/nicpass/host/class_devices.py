@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
 
 CLASS = "/sys/class"
-_PLAIN_CLASSES = ("sound", "tty", "nvme", "tpm")
-_DISPLAYS = ("drm", "graphics")
+_CLASSES = ("drm", "graphics", "sound", "tty", "nvme", "tpm")
 _ADDRESS = re.compile(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/|$)")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _CONTROLLER = re.compile(r"nvme\d+")
@@ -37,7 +36,7 @@ def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
     if not isinstance(classes, tuple):
         return classes
     found = [*_BlockDevices(files).read(), *_read_inputs(files)]
-    for subsystem in (*_DISPLAYS, *_PLAIN_CLASSES):
+    for subsystem in _CLASSES:
         if subsystem in classes:
             found += _read_class(files, subsystem)
     return tuple(found)
@@ -62,15 +61,22 @@ def _read_class(files: Files, subsystem: str) -> list[ClassDevice]:
     for name, folder in _read_links(files, subsystem).items():
         address = find_address(folder)
         if address is not None:
-            screen = subsystem in _DISPLAYS and _shows_picture(files, subsystem, folder)
-            found.append(ClassDevice(subsystem=subsystem, name=name, addresses=(address,), screen=screen))
+            console = _has_console(files, subsystem, name, folder)
+            found.append(ClassDevice(subsystem=subsystem, name=name, addresses=(address,), console=console))
     return found
 
 
-def _shows_picture(files: Files, subsystem: str, folder: str) -> bool:
-    """A connector of a card (`card0-HDMI-A-1`) says `enabled`; a framebuffer shows when a console is bound to it."""
+def _has_console(files: Files, subsystem: str, name: str, folder: str) -> bool:
+    """A connector of a card (`card0-HDMI-A-1`) says `enabled`; a framebuffer shows when a console is bound to it.
+
+    Serial ports with a console are named in /sys/class/tty/console/active (Documentation/ABI/testing/sysfs-tty).
+    """
     if subsystem == "drm":
         return files.read_attribute(f"{folder}/enabled") == "enabled"
+    if subsystem == "tty":
+        return name in str(files.read_attribute(f"{CLASS}/tty/console/active")).split()
+    if subsystem != "graphics":
+        return False
     consoles = files.list_directory(f"{CLASS}/vtconsole")
     return any(
         files.read_attribute(f"{CLASS}/vtconsole/{name}/bind") == "1"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes PCI configuration space. Source: linux/pci_regs.h; PCI Express Base Specification 5.0, 7.5 to 7.9, 9.3.3.
 
-Every read of a live one goes out to the device, four bytes at a time and about a microsecond each. So the
-extended part is not read whole: the list is followed, and only what is wanted is fetched.
+Every read of a live one goes out to the device, at most four bytes at a time. So the extended part is not read
+whole: the list is followed, and only what is wanted is fetched.
 Nothing here trusts a pointer or a length: a list ends at its first loop or its first step outside.
 """
 

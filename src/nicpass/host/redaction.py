@@ -30,8 +30,13 @@ _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORE
 _IP = re.compile(r"(?<![\w.:-])(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:.]*)(?![\w:])", re.IGNORECASE)
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNORECASE)
 
-_NAMED = {"hostname", "user", "group", "remote_host", "server"}
-"""Fields that hold the name of a machine or of a person, wherever they stand."""
+_NAMED = {
+    *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source"),
+    *("storage.mounts", "foreign_netdevs.namespace", "vfio_nodes.user", "vfio_nodes.group"),
+}
+"""Fields that hold the name of a machine, of a person or of his folders, after the name of what they stand in."""
+_NOBODY = {"root"}
+"""Who is on every host, and matters to the check."""
 
 _ARGUMENTS = re.compile(
     r"^(?:(?:intel|amd|s390)?_?iommu|intremap|x2apic|nox2apic|nointremap|noapic|apic|pci|pcie_.*|vfio.*|kvm.*|"
@@ -63,9 +68,10 @@ class _Redactor:
         self.name = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in found)) if found else None
 
     def walk(self, value: Any, field: str) -> Any:
-        """`value` with every string in it redacted; `field` is the name under which it stands."""
+        """`value` with every string in it redacted; `field` is its name, after that of what it stands in."""
         if isinstance(value, dict):
-            return {key: self.walk(item, key) for key, item in value.items()}
+            around = field.rpartition(".")[2]
+            return {key: self.walk(item, f"{around}.{key}") for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.walk(item, field) for item in value]
         if field.endswith("serial_number") and isinstance(value, int):
@@ -73,13 +79,13 @@ class _Redactor:
         return self.text(value, field) if isinstance(value, str) else value
 
     def text(self, text: str, field: str) -> str:
-        if _PCI.fullmatch(text) or not text:
+        if _PCI.fullmatch(text) or not text or text in _NOBODY:
             return text
         if field in _NAMED:
             return self.names.setdefault(text, f"name{len(self.names)}") if not _is_ip(text) else self._ip_in(text)
         if field.endswith(("serial_number", "serial")):
             return f"serial-{self._number(text, 32):08x}"
-        if field == "cmdline":
+        if field == "platform.cmdline":
             text = self._arguments(text)
         for pattern, replace in self._replacements():
             text = pattern.sub(replace, text)

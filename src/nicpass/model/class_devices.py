@@ -23,5 +23,5 @@ class ClassDevice(msgspec.Struct, frozen=True, kw_only=True):
     swap: bool = False
     """Whether it, or what stands on it, is swapped to."""
     keyboard: bool = False
-    screen: bool = False
-    """Whether it shows a picture: a framebuffer with the console on it, or a connector that is enabled."""
+    console: bool = False
+    """Whether the host's console is on it: a screen that shows a picture, or a serial port that the kernel logs to."""

@@ -53,6 +53,6 @@ def settle_struct_facts(owner: msgspec.Struct, **kinds: type[msgspec.Struct]) ->
     """
     for name, kind in kinds.items():
         value = getattr(owner, name)
-        if value is not None and not isinstance(value, Unknown | kind):
+        if value is not None and not isinstance(value, (Unknown, kind)):
             chosen = Unknown if isinstance(value, dict) and value.keys() == {"unknown"} else kind
             msgspec.structs.force_setattr(owner, name, msgspec.convert(value, chosen))

@@ -12,6 +12,7 @@ from nicpass.model.config_space import ConfigSpace, PcieLink
 from nicpass.model.fact import Fact, StructFact, Unknown, settle_struct_facts
 
 NOT_READ = Unknown("not read: no network controller depends on it")
+IS_VF = Unknown("not read: it is a VF, see its PF")
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import kind_of, label, on_vfio, pf_of
-from nicpass.checks.preflight import check_host, check_nic
+from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.checks.usage import describe_route
 from nicpass.model.address import derive_vf_mac, parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
@@ -52,7 +52,6 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     spec = _specify_device(function, request, index)
     owned = domain in index.owners.get(function.address, ())
     refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
-    _refuse_running(domain, owned=owned, what=label(function))
     steps: list[Step] = []
     if owned:  # what it was before it left stays as it was kept then
         _refuse_other_settings(function, request, domain)
@@ -83,7 +82,7 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
     index = HostIndex(host)
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
     device = next((d for d in domain.config_devices if d.address == function.address), None)
-    _refuse_running(domain, owned=False, what=label(function))
+    _refuse_running(domain, what=label(function))
     if device is None:
         owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
         hint = (
@@ -146,12 +145,12 @@ def _refuse_held(function: PciFunction, index: HostIndex) -> None:
 def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
     """All that speaks about this NIC; that it is this very VM's is no objection."""
     owners = [owner for owner in index.owners.get(function.address, ()) if owner != domain]
-    findings = (*check_host(index.host), *check_nic(function, index))
+    findings = (*check_host(index.host), *check_nic(function, index), *check_vm(function, domain, index))
     return tuple(finding for finding in findings if finding.code != "OWNED_BY_VM" or owners)
 
 
-def _refuse_running(domain: Domain, *, owned: bool, what: str) -> None:
-    if domain.running and not owned:
+def _refuse_running(domain: Domain, what: str) -> None:
+    if domain.running:
         raise RefusedError(
             _(
                 "{name} is running; {what} can be handed over only while it is stopped, until hot attach is there."

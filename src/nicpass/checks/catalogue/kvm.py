@@ -18,7 +18,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "KVM_ABSENT": Entry(
         severity=Severity.IMPOSSIBLE,
-        sentence="/dev/kvm is not there, though the processor could do it.",
+        sentence="/dev/kvm is not there, or it does not answer, though the processor could do it.",
         meaning="The module for it is not loaded, or it refused because the firmware has locked virtualization off.",
         background="The module makes /dev/kvm when it is loaded, which udev does at boot for a processor that has the "
         "flag. It refuses where the firmware has locked virtualization off; then modprobe answers that the operation "

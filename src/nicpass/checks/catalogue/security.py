@@ -2,7 +2,8 @@
 """Codes of `nicpass check --security`: the host as an auditor sees it.
 
 Unsafe is what lets one guest reach the host or another guest; a warning is what the guest gains with a NIC of its
-own and an administrator should have meant; info is what is true of all passthrough. That nobody can say who has which NIC is unsafe.
+own and an administrator should have meant; info is what is true of all passthrough. That nobody can say who has
+which NIC is unsafe.
 """
 
 from __future__ import annotations
