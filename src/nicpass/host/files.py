@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # ENODEV, ENXIO: the device went away between open and read; it is absent now.
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 _CHUNK = 65536
+# Where a FIFO lies in place of a file, neither the opening nor the reading waits for whoever writes into it.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Files:
@@ -54,7 +56,7 @@ class Files:
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
         """By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
         try:
-            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.root + path, _READ)
         except OSError as error:
             return _fact_of(error, path)
         try:
@@ -68,7 +70,7 @@ class Files:
     def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
         """A file of which only parts are wanted, wherever they lie; closed at the end."""
         try:
-            descriptor = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.root + path, _READ)
         except OSError as error:
             yield _fact_of(error, path)
             return

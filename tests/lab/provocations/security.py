@@ -19,6 +19,15 @@ def _hostdev(file: str, bus: str, slot: str) -> str:
 
 PROVOCATIONS = (
     Provocation(
+        code="PREBOOT_DMA_OPEN",
+        how="a DMAR table without the flag DMA_CTRL_PLATFORM_OPT_IN",
+        sees=r"keeps devices from DMA until the kernel takes over",
+        arguments=AUDIT,
+        scene="as it is",
+        mended_by=MendedBy.BOOT,
+        sound_shape="tangled",
+    ),
+    Provocation(
         code="VFIO_NODE_OPEN",
         how="a group's node in /dev/vfio that everybody may open",
         sees=r"/dev/vfio/\d+ can be opened by every user of this host \(mode 0666\)",
