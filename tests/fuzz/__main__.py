@@ -12,7 +12,7 @@ import importlib
 import sys
 import time
 
-TARGETS = {"config": "tests.fuzz.config", "domain_xml": "tests.fuzz.domain_xml", "tables": "tests.fuzz.tables"}
+TARGETS = {name: f"tests.fuzz.{name}" for name in ("config", "domain_xml", "netlink", "tables")}
 """Name to a module with `fuzz(count, seed) -> int`, which returns how many inputs it tried."""
 
 

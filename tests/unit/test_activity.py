@@ -258,6 +258,7 @@ class TestStorage:
             ("root=/dev/nfs nfsroot=10.0.0.20:/root,vers=4 ip=dhcp", "nfs", ("10.0.0.20",)),
             ("root=nfs:10.0.0.20:/root", "nfs", ("10.0.0.20",)),
             ("netroot=iscsi:10.0.0.20::3260::iqn.2000-01.org:disk root=/dev/sda1", "iscsi", ("10.0.0.20",)),
+            ("netroot=iscsi:ada:secret@10.0.0.20::::iqn.2000-01.org:disk", "iscsi", ("10.0.0.20",)),
         ],
     )
     def test_a_root_that_only_the_command_line_tells(
@@ -267,6 +268,7 @@ class TestStorage:
         assert known(found)
         assert {(storage.kind, storage.root) for storage in found} == {(kind, True)}
         assert servers in {storage.servers for storage in found}
+        assert "secret" not in str(found)
 
     def test_iscsi_with_a_partition_on_device_mapper_as_root(self, tmp_path: Path) -> None:
         session = "/sys/devices/platform/host3/session1"

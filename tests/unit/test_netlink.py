@@ -32,6 +32,7 @@ from nicpass.host.rtnetlink import (
 from nicpass.host.wireguard import read_endpoints
 from nicpass.model.fact import Unknown
 from nicpass.model.network import Link, Route, Rule, VfSettings
+from tests.fuzz.netlink import SOURCES, fuzz, read_network
 
 UNSUPPORTED = 0xFFFFFFFF
 """What a driver says of a switch that it does not have."""
@@ -380,3 +381,17 @@ def test_a_dump_is_what_the_whole_library_says() -> None:
 def test_what_the_kernel_refuses_is_its_own_errno() -> None:
     with pytest.raises(OSError, match="not supported"):
         dump(Kind(request=255, body=bytes(16), fixed=16))
+
+
+class TestFuzzer:
+    """`python -m tests.fuzz netlink` reaches what it is to try."""
+
+    def test_the_sound_dumps_are_read_to_the_end(self) -> None:
+        found = read_network("links", SOURCES["links"][1])
+        assert [link.name for link in found.links] == ["eth1", "v7", "br0", "vx0"]
+        assert (found.links[0].xdp_programs, len(found.links[0].vfs)) == ((42,), 1)
+        assert isinstance(found.routes, tuple)
+        assert (len(found.routes), found.rules) == (4, (Rule(priority=9, iif="eth1", table=254),))
+
+    def test_some_hundred_mutated_ones(self) -> None:
+        assert fuzz(300, 7) == 300

@@ -15,6 +15,8 @@ from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.redaction import redact
+from nicpass.model.activity import ForeignNetdev, NetworkStorage, Session
+from nicpass.model.address import Address
 from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, Network, Route
 from nicpass.model.platform import Platform
@@ -66,6 +68,17 @@ def codes_of(host: Host) -> list[tuple[str, ...]]:
 def test_what_names_somebody_is_gone(secret: str, host: Host) -> None:
     assert secret in msgspec.json.encode(host).decode()
     assert secret not in msgspec.json.encode(redact(host, KEY)).decode()
+
+
+def test_what_goes_on_names_nobody_either(host: Host) -> None:
+    nfs = NetworkStorage(kind="nfs", source="files7:/billing", servers=("198.51.100.20",), mounts=("/home/ada7",))
+    session = Session(user="ada7", remote_host="laptop7", local_address="198.51.100.7", peer_address="198.51.100.9")
+    foreign = ForeignNetdev(address=Address(NIC), netdev="eth9", namespace="/run/netns/ada7")
+    activity = msgspec.structs.replace(host.activity, storage=(nfs,), sessions=(session,), foreign_netdevs=(foreign,))
+    busy = msgspec.structs.replace(host, activity=activity)
+    text = msgspec.json.encode(redact(busy, KEY)).decode()
+    assert [secret for secret in ("ada7", "laptop7", "files7", "198.51.100") if secret in text] == []
+    assert codes_of(redact(busy, KEY)) == codes_of(busy)
 
 
 def test_the_check_finds_the_same(host: Host) -> None:

@@ -32,9 +32,9 @@ _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNOR
 
 _NAMED = {
     *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source"),
-    *("vfio_nodes.user", "vfio_nodes.group"),
+    *("storage.mounts", "foreign_netdevs.namespace", "vfio_nodes.user", "vfio_nodes.group"),
 }
-"""Fields that hold the name of a machine or of a person, after the name of what they stand in."""
+"""Fields that hold the name of a machine, of a person or of his folders, after the name of what they stand in."""
 _NOBODY = {"root"}
 """Who is on every host, and matters to the check."""
 

@@ -79,7 +79,8 @@ def _root_of_cmdline(files: Files) -> Iterator[NetworkStorage]:
     for word in text.split() if isinstance(text, str) else ():
         name, _, value = word.partition("=")
         kind = value.partition(":")[0]
+        # What stands before an @ is a user's name and password, and no concern of anybody's.
         if name == "nfsroot" or (name == "root" and kind in ("/dev/nfs", "nfs", "nfs4")):
-            yield NetworkStorage(kind="nfs", source=value, servers=ips_in(value), root=True)
+            yield NetworkStorage(kind="nfs", source=value.rpartition("@")[2], servers=ips_in(value), root=True)
         elif name == "netroot" or (name == "root" and kind in ("iscsi", "nbd", "nvmf")):
-            yield NetworkStorage(kind=kind, source=value, servers=ips_in(value), root=True)
+            yield NetworkStorage(kind=kind, source=value.rpartition("@")[2], servers=ips_in(value), root=True)
