@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.nics import group_companions, is_bridge, kind_of, label, on_vfio, pf_of
-from nicpass.checks.usage import summarize_usage
+from nicpass.checks.usage import summarize_usage, tell_usage
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
 
@@ -111,7 +111,7 @@ def describe_companion(function: PciFunction, index: HostIndex) -> str:
     disks = [disk for disk in function.block_devices if not any(words.startswith(disk) for words in used)]
     what = ", ".join(word for word in (netdevs, driver, *disks) if word)
     owners = [_("VM {name}").format(name=domain.name) for domain in index.owners.get(function.address, ())]
-    usage = ", ".join(filter(None, [summarize_usage(function, index), *used, *owners]))
+    usage = ", ".join(filter(None, [tell_usage(summarize_usage(function, index)), *used, *owners]))
     return f"{function.address} ({what}{': ' + usage if usage else ''})"
 
 

@@ -20,6 +20,7 @@ from nicpass.checks.unseen import check_visible
 from nicpass.checks.uppers import check_uppers
 from nicpass.checks.vfs import check_vfs
 from nicpass.checks.walk import chain_text
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.network import IpAddress, Link, Route, Rule
     from nicpass.model.pci import PciFunction
+
+
+_DEFAULT_ROUTE = "default route"
 
 
 def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
@@ -59,14 +63,22 @@ def _has_only_default_route(findings: list[Finding], function: PciFunction, inde
 
 
 def summarize_usage(function: PciFunction, index: HostIndex) -> str:
-    """A few words for a table: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use it."""
+    """A few words: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use it.
+
+    Always in English, as JSON has it; `tell_usage` makes it fit for people.
+    """
     chains = index.chains(function)
     tops = [chain[-1].name for chain in chains]
     routes = [route for top in tops for route in index.routes.get(top, ()) if _matters(route)]
-    words = ["default route"] if any(route.destination == "default" for route in routes) else []
+    words = [_DEFAULT_ROUTE] if any(route.destination == "default" for route in routes) else []
     words += [address.text for top in tops for address in index.addresses.get(top, ()) if not address.comes_with_link]
     words += [chain[-1].name for chain in chains if len(chain) > 1]
     return ", ".join(dict.fromkeys(words))
+
+
+def tell_usage(summary: str) -> str:
+    """A summary in the language chosen. Only the default route is in words: no interface's name has a space."""
+    return summary.replace(_DEFAULT_ROUTE, _("default route"), 1)
 
 
 def _check_routes(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
