@@ -28,3 +28,24 @@ def test_a_fifo_that_somebody_may_write_to_is_not_waited_for(tmp_path: Path) -> 
             assert isinstance(fifo.read(0, 1), Unknown)
     finally:
         os.close(writer)
+
+
+def test_a_name_that_is_no_text_is_escaped_and_found_again(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/eth\xff")).mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/eth\xff/mtu")).write_text("1500\n")
+    Path(tmp_path / r"dev-disk\x2dby").write_text("systemd")
+    files = Files(str(tmp_path))
+    names = files.list_directory("/")
+    assert isinstance(names, tuple)
+    assert set(names) == {r"eth\xff", r"dev-disk\x2dby"}
+    assert files.read_int(r"/eth\xff/mtu") == 1500
+    assert files.read_text(r"/dev-disk\x2dby") == "systemd"
+
+
+def test_a_name_with_a_nul_is_absent(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    assert files.read_bytes("/a\0b") is None
+    assert files.read_link("/a\0b") is None
+    assert files.list_directory("/a\0b") is None
+    assert files.read_status("/a\0b") is None
+    assert not files.exists("/a\0b")

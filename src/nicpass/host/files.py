@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # ENODEV, ENXIO: the device went away between open and read; it is absent now.
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 _CHUNK = 65536
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 # Where a FIFO lies in place of a file, neither the opening nor the reading waits for whoever writes into it.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -41,6 +43,12 @@ class Files:
         """Where `path` really lies."""
         return self.root + path
 
+    def _locate(self, path: str) -> str:
+        """Where `path` really lies; no file has a name with a NUL in it, but a damaged capture may name one."""
+        if "\0" in path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self.root + (_raw_name(path) if "\\x" in path else path)
+
     def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
         """The whole content, or its first `limit` bytes."""
         return self._read(path, _read_to_end if limit is None else functools.partial(_read_to_end, limit=limit))
@@ -56,7 +64,7 @@ class Files:
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
         """By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
         try:
-            descriptor = os.open(self.root + path, _READ)
+            descriptor = os.open(self._locate(path), _READ)
         except OSError as error:
             return _fact_of(error, path)
         try:
@@ -70,7 +78,7 @@ class Files:
     def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
         """A file of which only parts are wanted, wherever they lie; closed at the end."""
         try:
-            descriptor = os.open(self.root + path, _READ)
+            descriptor = os.open(self._locate(path), _READ)
         except OSError as error:
             yield _fact_of(error, path)
             return
@@ -92,29 +100,31 @@ class Files:
     def read_link(self, path: str) -> Fact[str]:
         """Where a symbolic link points, as it is written."""
         try:
-            return os.readlink(self.root + path)
+            return _shown_name(os.readlink(self._locate(path)))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return Unknown(f"not a symbolic link: {path}")
             return _fact_of(error, path)
 
     def list_directory(self, path: str) -> Fact[tuple[str, ...]]:
-        """The names in a folder, in no order."""
+        """The names in a folder, in no order; bytes that are not UTF-8 are escaped, and taken back to find the file."""
         try:
-            return tuple(os.listdir(self.root + path))
+            names = os.listdir(self._locate(path))
         except OSError as error:
             return _fact_of(error, path)
+
+        return tuple(names if all(map(str.isascii, names)) else map(_shown_name, names))
 
     def read_status(self, path: str) -> Fact[os.stat_result]:
         """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
         try:
-            return os.stat(self.root + path)  # noqa: PTH116
+            return os.stat(self._locate(path))  # noqa: PTH116
         except OSError as error:
             return _fact_of(error, path)
 
     def exists(self, path: str) -> bool:
         """Whether anything is there, also a dangling link."""
-        return os.path.lexists(self.root + path)
+        return "\0" not in path and os.path.lexists(self.root + path)
 
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
@@ -217,6 +227,16 @@ class OpenFile:
         """The same, where an error is as good as the end."""
         part = self.read(offset, length)
         return part if isinstance(part, bytes) else b""
+
+
+def _shown_name(name: str) -> str:
+    """A name as text that JSON can hold: the bytes that Python carries as lone surrogates become `\\xff`."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _raw_name(path: str) -> str:
+    """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
+    return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
