@@ -9,7 +9,7 @@ from nicpass.checks.catalogue import make_finding
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.nics import group_companions, is_bridge, kind_of, label, on_vfio, pf_of
 from nicpass.checks.usage import summarize_usage, tell_usage
-from nicpass.model.fact import known, why_unknown, value_or
+from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
