@@ -224,8 +224,8 @@ PROVOCATIONS = (
     ),
     Provocation(
         code="CARRIES_SESSION",
-        how="somebody comes in by ssh, over a bridge over a bond over the NIC",
-        sees=r"enp3s0f0 → bond9 → br9 → 10.0.2.15/24 → .*ssh session.* from 10.0.2.2",
+        how="a check in an ssh session that comes in over a bridge over a bond over the NIC",
+        sees=r"enp3s0f0 → bond9 → br9 → 10.0.2.15/24 → your ssh session from 10.0.2.2",
         shape="tangled",
         nic=THIRD,
         scene="session",
