@@ -14,7 +14,7 @@ ENTRIES: dict[str, Entry] = {
         background="A default route takes everything for which there is no narrower one. Every routing table is "
         "looked at, of IPv4 and IPv6, since rules may send traffic to any of them. When the interface goes, the "
         "kernel removes its routes at once, and nothing puts them on another interface by itself.",
-        mend="Move the default route to another NIC first, or give away a VF of this one.",
+        mend="Move the default route to another NIC first; if this one can make VFs, give away one of them instead.",
         command="ip {family}route del {route}",
     ),
     "CARRIES_ROUTE": Entry(
