@@ -1,33 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The door to files: what lies in place of a file is an answer too, and never a wait."""
+"""The door to files, where what lies there is not what should."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
+
+from nicpass.host import files as files_module
 from nicpass.host.files import Files
 from nicpass.model.fact import Unknown
 
-NAME = "/run/systemd/sessions/2.ref"
+
+@pytest.mark.parametrize("read", [Files.read_bytes, Files.read_text, Files.read_attribute, Files.read_int])
+def test_a_fifo_or_a_device_in_place_of_a_file_is_unknown_and_not_waited_for(read: object, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("fifo", "zero"):
+        assert read(Files(str(tmp_path)), f"/{name}") == Unknown(f"not a regular file: /{name}")  # type: ignore[operator]
 
 
-def test_a_fifo_that_somebody_may_write_to_is_not_waited_for(tmp_path: Path) -> None:
-    """Found on a real host: logind keeps one open for each session, and whoever reads it waits for ever."""
-    path = tmp_path / NAME.lstrip("/")
-    path.parent.mkdir(parents=True)
-    os.mkfifo(path)
+def test_parts_of_a_fifo_are_not_read_either(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config")
+    with Files(str(tmp_path)).open_for_reading("/config") as opened:
+        assert opened == Unknown("not a regular file: /config")
+
+
+def test_a_folder_in_place_of_a_file_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").mkdir()
+    assert Files(str(tmp_path)).read_text("/cpuinfo") == Unknown("is a directory: /cpuinfo")
+
+
+def test_a_file_too_large_to_hold_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "_LARGEST", 1 << 20)
+    (tmp_path / "edge").write_bytes(bytes(1 << 20))
+    (tmp_path / "tcp").write_bytes(bytes((1 << 20) + 1))
     files = Files(str(tmp_path))
-    assert files.read_text(NAME) == ""
-    writer = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    try:
-        for read in (files.read_text, files.read_attribute, files.read_bytes):
-            assert isinstance(read(NAME), Unknown)
-        with files.open_for_reading(NAME) as fifo:
-            assert not isinstance(fifo, Unknown | None)
-            assert isinstance(fifo.read(0, 1), Unknown)
-    finally:
-        os.close(writer)
+    assert files.read_bytes("/edge") == bytes(1 << 20)
+    assert files.read_bytes("/tcp") == files.read_stream("/tcp") == Unknown("larger than 1 MiB: /tcp")
+    assert files.read_bytes("/tcp", 10) == bytes(10)
+
+
+def test_a_user_may_name_a_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"{}")
+    os.close(writing)
+    assert Files().read_stream(f"/proc/self/fd/{reading}") == b"{}"
+    os.close(reading)
+
+
+@pytest.mark.parametrize("text", ["1" * 100, "0x" + "f" * 5000, "1" * 5000, "-" + "9" * 30, "²", "0x"])
+def test_what_is_no_number_of_64_bits_is_unknown(text: str, tmp_path: Path) -> None:
+    (tmp_path / "numa_node").write_text(text)
+    assert isinstance(Files(str(tmp_path)).read_int("/numa_node"), Unknown)
+
+
+@pytest.mark.parametrize(("text", "number"), [("-1", -1), ("0xffffffffffffffff", (1 << 64) - 1), ("0", 0)])
+def test_a_number_of_64_bits_is_read(text: str, number: int, tmp_path: Path) -> None:
+    (tmp_path / "size").write_text(text)
+    assert Files(str(tmp_path)).read_int("/size") == number
+
+
+@pytest.mark.parametrize("name", ["/6.1\0", "/eth\udc80x\ud800"])
+def test_a_name_that_no_file_can_have_is_absent(name: str, tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    assert files.read_text(name) is files.read_link(name) is files.list_directory(name) is None
+    assert files.read_status(name) is None
+    assert not files.exists(name)
+    with files.open_for_reading(name) as opened:
+        assert opened is None
+
+
+def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"eth\xff")).symlink_to(os.fsdecode(b"../\xfe"))
+    (tmp_path / "网卡").touch()
+    files = Files(str(tmp_path))
+    assert sorted(files.list_directory("/") or ()) == ["eth\\xff", "网卡"]  # type: ignore[arg-type]
+    (tmp_path / "link").symlink_to(os.fsdecode(b"../\xfe"))
+    assert files.read_link("/link") == "../\\xfe"
 
 
 def test_a_name_that_is_no_text_is_escaped_and_found_again(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_every_step_of_the_model_has_an_inverse() -> None:
         b'{"schema": "nicpass.host/1", "pci": [{"address": 5}]}',
         b'{"schema": "nicpass.host/1", "pci": [',
         b"\xff\xfe",
+        pytest.param(b'{"schema": "nicpass.host/1", "later": ' + b"[" * 100_000, id="deep"),
         None,
         Unknown("permission denied: host.json"),
     ],

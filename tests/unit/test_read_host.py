@@ -108,6 +108,12 @@ def test_a_damaged_capture_of_the_network_is_bad_input(content: bytes, tmp_path:
         read_network(Files(str(tmp_path)))
 
 
+def test_a_capture_of_the_network_too_deep_to_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "netlink.json").write_bytes(b'{"later": ' + b"[" * 100_000)
+    with pytest.raises(BadInputError, match=r"netlink\.json"):
+        read_network(Files(str(tmp_path)))
+
+
 def test_an_unreadable_capture_of_the_network_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "netlink.json").mkdir()
     assert read_network(Files(str(tmp_path))).addresses == Unknown("is a directory: /netlink.json")

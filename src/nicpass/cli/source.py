@@ -36,7 +36,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
     """
     if arguments.snapshot is not None:
         path = Path(arguments.snapshot).absolute()
-        host = load_snapshot(arguments.snapshot, Files().read_bytes(str(path)))
+        host = load_snapshot(arguments.snapshot, Files().read_stream(str(path)))
         return Source(Files(), host, is_live=False)
     if arguments.root is not None and not Path(arguments.root).is_dir():
         raise BadInputError(

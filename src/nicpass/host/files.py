@@ -11,7 +11,7 @@ import errno
 import functools
 import os
 import re
-import sys
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 # ENODEV, ENXIO: the device went away between open and read; it is absent now.
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
+# ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
+_ERRORS = (OSError, ValueError)
 _CHUNK = 65536
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
-# Where a FIFO lies in place of a file, neither the opening nor the reading waits for whoever writes into it.
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
+_INT64 = range(-(1 << 63), 1 << 64)  # what the kernel prints as a number fits in 64 bits
 
 
 class Files:
@@ -50,8 +52,19 @@ class Files:
         return self.root + (_raw_name(path) if "\\x" in path else path)
 
     def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
-        """The whole content, or its first `limit` bytes."""
-        return self._read(path, _read_to_end if limit is None else functools.partial(_read_to_end, limit=limit))
+        """The whole content, or its first `limit` bytes. Without a limit, one larger than 256 MiB is unknown."""
+        if limit is not None:
+            return self._read(path, functools.partial(_read_to_end, limit=limit))
+        content = self._read(path, functools.partial(_read_to_end, limit=_LARGEST + 1))
+        return _if_bearable(content, path)
+
+    def read_stream(self, path: str) -> Fact[bytes]:
+        """The same of what a user named, which may be a pipe too: `--snapshot /dev/stdin`."""
+        try:
+            with Path(self.root + path).open("rb", buffering=0) as stream:
+                return _if_bearable(_read_to_end(stream.fileno(), _LARGEST + 1), path)
+        except _ERRORS as error:
+            return _fact_of(error, path)
 
     def read_text(self, path: str) -> Fact[str]:
         """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
@@ -64,12 +77,12 @@ class Files:
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
         """By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
         try:
-            descriptor = os.open(self._locate(path), _READ)
-        except OSError as error:
+            descriptor = _open_file(self._locate(path))
+        except _ERRORS as error:
             return _fact_of(error, path)
         try:
             return how(descriptor)
-        except OSError as error:
+        except _ERRORS as error:
             return _fact_of(error, path)
         finally:
             os.close(descriptor)
@@ -78,8 +91,8 @@ class Files:
     def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
         """A file of which only parts are wanted, wherever they lie; closed at the end."""
         try:
-            descriptor = os.open(self._locate(path), _READ)
-        except OSError as error:
+            descriptor = _open_file(self._locate(path))
+        except _ERRORS as error:
             yield _fact_of(error, path)
             return
         try:
@@ -92,17 +105,17 @@ class Files:
         text = self.read_attribute(path)
         if not isinstance(text, str):
             return text
-        try:
-            return int(text, 0)
-        except ValueError:
-            return Unknown(f"not a number: {path}: {text[:40]!r}")
+        with contextlib.suppress(ValueError):
+            if (number := int(text, 0)) in _INT64:
+                return number
+        return Unknown(f"not a number: {path}: {text[:40]!r}")
 
     def read_link(self, path: str) -> Fact[str]:
         """Where a symbolic link points, as it is written."""
         try:
             return _shown_name(os.readlink(self._locate(path)))
-        except OSError as error:
-            if error.errno == errno.EINVAL:
+        except _ERRORS as error:
+            if isinstance(error, OSError) and error.errno == errno.EINVAL:
                 return Unknown(f"not a symbolic link: {path}")
             return _fact_of(error, path)
 
@@ -110,16 +123,15 @@ class Files:
         """The names in a folder, in no order; bytes that are not UTF-8 are escaped, and taken back to find the file."""
         try:
             names = os.listdir(self._locate(path))
-        except OSError as error:
+        except _ERRORS as error:
             return _fact_of(error, path)
-
         return tuple(names if all(map(str.isascii, names)) else map(_shown_name, names))
 
     def read_status(self, path: str) -> Fact[os.stat_result]:
         """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
         try:
             return os.stat(self._locate(path))  # noqa: PTH116
-        except OSError as error:
+        except _ERRORS as error:
             return _fact_of(error, path)
 
     def exists(self, path: str) -> bool:
@@ -254,23 +266,50 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def _open_file(path: str) -> int:
+    """Without waiting for a writer, as open(2) of a FIFO does; what is no file (a device, a FIFO) is not read.
+
+    Raises:
+        OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise OSError(errno.EOPNOTSUPP, "not a regular file")
+    return descriptor
+
+
+def _if_bearable(content: Fact[bytes], path: str) -> Fact[bytes]:
+    if isinstance(content, bytes) and len(content) > _LARGEST:
+        return Unknown(f"larger than {_LARGEST >> 20} MiB: {path}")
+    return content
+
+
 def _read_once(descriptor: int) -> bytes:
     return os.read(descriptor, _CHUNK)
 
 
-def _read_to_end(descriptor: int, limit: int = sys.maxsize) -> bytes:
+def _read_to_end(descriptor: int, limit: int) -> bytes:
     """Until the empty read: files of /proc come in pieces of a page, however much was asked for."""
     content = os.read(descriptor, min(_CHUNK, limit))
-    while more := os.read(descriptor, min(_CHUNK, limit - len(content))):
-        content += more
-    return content
+    more = os.read(descriptor, min(_CHUNK, limit - len(content)))
+    if not more:
+        return content
+    grown = bytearray(content)  # adding to bytes copies all of it each time
+    while more:
+        grown += more
+        more = os.read(descriptor, min(_CHUNK, limit - len(grown)))
+    return bytes(grown)
 
 
 def _decode(content: Fact[bytes]) -> Fact[str]:
     return content.decode("utf-8", "backslashreplace").strip() if isinstance(content, bytes) else content
 
 
-def _fact_of(error: OSError, path: str) -> Unknown | None:
-    if error.errno in _ABSENT:
+def _fact_of(error: OSError | ValueError, path: str) -> Unknown | None:
+    if isinstance(error, ValueError) or error.errno in _ABSENT:
         return None
     return Unknown(f"{(error.strerror or str(error)).lower()}: {path}")

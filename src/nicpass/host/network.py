@@ -46,7 +46,7 @@ def read_network(files: Files) -> Network:
         return Network(links=read_sysfs_links(files), addresses=missing, routes=missing)
     try:
         return msgspec.json.decode(content, type=Network)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(
             _("{path} does not hold what rtnetlink says: {error}.").format(path=files.path(CAPTURE), error=error)
         ) from None

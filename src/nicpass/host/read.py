@@ -76,7 +76,7 @@ def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
         )
     try:
         return msgspec.json.decode(content, type=Host)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(
             _("{path} is not a snapshot of schema {schema}: {error}.").format(path=path, schema=SCHEMA, error=error),
             hint,
