@@ -184,7 +184,7 @@ PROVOCATIONS = (
         scene="group",
         provoke=("for port in /sys/bus/serio/drivers/atkbd/serio*; do echo ${port##*/} >${port%/*}/unbind; done",),
         mended_by=MendedBy.ADVICE,
-        mend=("for port in /sys/bus/serio/devices/serio*; do echo rescan >$port/drvctl; done; udevadm settle",),
+        mend=("for port in /sys/bus/serio/devices/serio*; do printf rescan >$port/drvctl; done; udevadm settle",),
     ),
     Provocation(
         code="GROUP_HAS_OTHER_VM",
