@@ -17,6 +17,8 @@ from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.redaction import redact
 from nicpass.model.activity import ForeignNetdev, NetworkStorage, Session
 from nicpass.model.address import Address
+from nicpass.model.class_devices import ClassDevice
+from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, Network, Route
 from nicpass.model.platform import Platform
@@ -94,6 +96,39 @@ def test_what_concerns_us_stays(host: Host) -> None:
 
 def test_another_key_gives_other_names(host: Host) -> None:
     assert redact(host, KEY) != redact(host, b"1" * 32)
+
+
+@pytest.mark.parametrize(
+    "name", ["bridge", "vfio-pci", "default", "eth1", "flr", "loaded", "1", "nicpass.host", "ixgbe", "0000"]
+)
+def test_a_vm_or_a_host_may_be_called_like_a_word_of_the_kernel(name: str, host: Host) -> None:
+    domains = tuple(msgspec.structs.replace(domain, name=name) for domain in host.domains)  # type: ignore[union-attr]
+    named = msgspec.structs.replace(
+        host, domains=domains, platform=msgspec.structs.replace(host.platform, hostname=f"{name}7")
+    )
+    redacted = redact(named, KEY)
+    assert codes_of(redacted) == codes_of(named)
+    assert redacted.pci == redact(host, KEY).pci
+    assert redacted.network == redact(host, KEY).network
+    assert [domain.name for domain in redacted.domains] == ["vm1"]  # type: ignore[union-attr]
+    assert redacted.platform.hostname == "host"
+
+
+def test_folders_and_labels_name_nobody(host: Host) -> None:
+    disk = ClassDevice(
+        name="sda1", subsystem="block", addresses=(Address(NIC),), mounts=("/", "/home/ada7"), label="billing disk"
+    )
+    access = msgspec.structs.replace(host.access, qemu_user="ada7")
+    redacted = redact(msgspec.structs.replace(host, class_devices=(disk,), access=access), KEY)
+    text = msgspec.json.encode(redacted).decode()
+    assert [secret for secret in ("ada7", "billing") if secret in text] == []
+    assert redacted.class_devices[0].mounts[0] == "/"  # type: ignore[index]
+
+
+def test_why_something_is_unknown_names_nobody(host: Host) -> None:
+    unknown = Unknown("damaged: /etc/libvirt/qemu/billing.xml at node7")
+    redacted = redact(msgspec.structs.replace(host, iommu_groups=unknown), KEY)
+    assert redacted.iommu_groups == Unknown("damaged: /etc/libvirt/qemu/vm1.xml at host")
 
 
 @given(values_of(Host))

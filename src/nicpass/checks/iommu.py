@@ -122,6 +122,16 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
             _("the firmware has VT-d and intel_iommu=on is given, yet there are no groups"),
             _("Look for the reason: dmesg | grep -i -e iommu -e DMAR"),
         )
+    if "DMAR" in tables and not isinstance(platform.cmdline, str):
+        return (
+            _("the firmware has VT-d, and whether the kernel was told to use it is not known"),
+            _("Look for intel_iommu=on in /proc/cmdline."),
+        )
+    if "DMAR" in tables and "CONFIG_INTEL_IOMMU_DEFAULT_ON=y" in value_or(platform.kernel_options, ()):
+        return (
+            _("the firmware has VT-d and this kernel uses it unless told not to, yet there are no groups"),
+            _("Look for the reason: dmesg | grep -i -e iommu -e DMAR"),
+        )
     if "DMAR" in tables:
         return (
             _("the firmware has VT-d, and this kernel leaves it off unless told"),

@@ -26,7 +26,7 @@ USERSPACE_DRIVERS = frozenset({"uio_pci_generic", "igb_uio"})
 def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Unknown is in use: interfaces that cannot be seen, addresses that cannot be asked for."""
     nic, address = label(function), function.address
-    reasons = [why_unknown(function.netdevs), why_unknown(function.driver)]
+    reasons = [why_unknown(function.netdevs), why_unknown(function.driver), why_unknown(function.numvfs)]
     if has_interface(function) and not any(reasons):
         reasons.append(_why_network_unknown(index))
         if not any(reasons) and len(index.netdevs(function)) < max(1, len(value_or(function.netdevs, ()))):
@@ -94,7 +94,7 @@ def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str |
     reasons: list[str | None] = []
     if is_addressed(function, index):
         reasons += [why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels]
-    if index.devices.get(function.address):
+    if index.devices.get(function.address) or on_vfio(function):
         reasons.append(why_unknown(activity.holders))
     elif known(function.driver):
         reasons.append(why_unknown(activity.devices))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     count = max(value_or(function.numvfs, 0), len(function.virtfns))
-    if kind_of(function, index) == "pf" and count:
+    if kind_of(function, index) != "vf" and count:
         address = function.address
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_numvfs", count),)
         yield make_finding("PF_HAS_VFS", address, evidence, nic=label(function), count=count, address=address)

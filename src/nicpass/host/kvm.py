@@ -28,9 +28,10 @@ class KvmAnswer(NamedTuple):
 
 def read_kvm_device(files: Files) -> Fact[bool]:
     """Whether /dev/kvm is there. A capture has no /dev, so there it is unknown."""
-    if files.exists(DEVICE):
-        return True
-    return False if files.exists("/dev") else Unknown(f"not captured: {DEVICE}")
+    names = files.list_directory("/dev")
+    if isinstance(names, tuple):
+        return "kvm" in names
+    return names or Unknown(f"not captured: {DEVICE}")
 
 
 def try_kvm(files: Files) -> KvmAnswer:

@@ -39,19 +39,20 @@ _LARGEST_CONFIG = 4 << 20  # a distribution's is 280 KiB; what unpacks to more i
 
 def read_modules(files: Files, kernel: Fact[str]) -> Fact[tuple[Module, ...]]:
     """The state of each of `MODULES`, from /sys/module and the listings of the running kernel."""
-    has_sysfs = files.exists("/sys/module")
+    in_use = files.list_directory("/sys/module")
     builtin = _read_listing(files, kernel, "modules.builtin")
     loadable = _read_listing(files, kernel, "modules.dep")
-    if not has_sysfs and builtin is None and loadable is None:
-        return Unknown("not captured: /sys/module")
+    unseen = in_use if isinstance(in_use, Unknown) else Unknown("not captured: /sys/module")
+    if in_use is None and builtin is None and loadable is None:
+        return unseen
     found = []
     for name in MODULES:
         if builtin is not None and name in builtin:
             state: ModuleState | Unknown = "builtin"
-        elif not has_sysfs:
-            state = Unknown("not captured: /sys/module")
+        elif not isinstance(in_use, tuple):
+            state = unseen
         else:
-            state = "loaded" if files.exists(f"/sys/module/{name}") else _find_module(name, loadable)
+            state = "loaded" if name in in_use else _find_module(name, loadable)
         found.append(Module(name=name, state=state))
     return tuple(found)
 

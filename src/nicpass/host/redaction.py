@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -33,10 +34,20 @@ _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNOR
 _NAMED = {
     *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source"),
     *("storage.mounts", "foreign_netdevs.namespace", "vfio_nodes.user", "vfio_nodes.group"),
+    *("class_devices.mounts", "access.qemu_user"),
 }
 """Fields that hold the name of a machine, of a person or of his folders, after the name of what they stand in."""
-_NOBODY = {"root"}
-"""Who is on every host, and matters to the check."""
+_MENTIONING = {
+    *("platform.hostname", "platform.kvm_error", "domains.name", "leftovers.unread"),
+    *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
+    *("interfaces.source", "config_devices.rom_file", "live_devices.rom_file", "class_devices.label"),
+}
+"""Fields in whose text such a name may stand, as in every reason why something is unknown.
+
+In no other: a VM may be called `bridge`, `default` or `vfio-pci`, and words of the kernel are not its name.
+"""
+_NOBODY = {"root", "+0", "qemu", "libvirt-qemu", "kvm", "/", "/boot", "/boot/efi", "/home", "/srv", "/usr", "/var"}
+"""Who and what is on every host, and matters to the check."""
 
 _ARGUMENTS = re.compile(
     r"^(?:(?:intel|amd|s390)?_?iommu|intremap|x2apic|nox2apic|nointremap|noapic|apic|pci|pcie_.*|vfio.*|kvm.*|"
@@ -87,20 +98,20 @@ class _Redactor:
             return f"serial-{self._number(text, 32):08x}"
         if field == "platform.cmdline":
             text = self._arguments(text)
-        for pattern, replace in self._replacements():
+        for pattern, replace in self._replacements:
             text = pattern.sub(replace, text)
+        if self.name is not None and (field in _MENTIONING or field.endswith(".unknown")):
+            text = self.name.sub(lambda found: self.names[found[0]], text)
         return text
 
+    @cached_property
     def _replacements(self) -> list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]]:
-        patterns: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+        return [
             (_MAC, lambda found: self._mac(found[0])),
             (_MAC_IN_NAME, lambda found: self._mac(found[0]).replace(":", "")),
             (_UUID, lambda found: self._uuid(found[0])),
             (_IP, lambda found: self._ip_in(found[0])),
         ]
-        if self.name is not None:
-            patterns.append((self.name, lambda found: self.names[found[0]]))
-        return patterns
 
     def _arguments(self, cmdline: str) -> str:
         """Only what concerns us keeps its value: `root=`, `ip=`, `netroot=` and passwords do not."""

@@ -37,7 +37,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "IOMMU_OFF": Entry(
         severity=Severity.REBOOT,
-        sentence="The kernel does not use the IOMMU: {reason}.",
+        sentence="The kernel shows no IOMMU group: {reason}.",
         meaning="VFIO gives a device only out of an IOMMU group, and there are none.",
         background="The kernel takes the IOMMU into use while it boots, so every change takes a reboot. iommu=off "
         "turns off any IOMMU and is not taken back by a later argument. intel_iommu= and amd_iommu= are heeded only "
