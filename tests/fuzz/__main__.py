@@ -12,7 +12,7 @@ import importlib
 import sys
 import time
 
-TARGETS = {name: f"tests.fuzz.{name}" for name in ("config", "domain_xml", "netlink", "tables")}
+TARGETS = {name: f"tests.fuzz.{name}" for name in ("config", "domain_xml", "host", "netlink", "tables")}
 """Name to a module with `fuzz(count, seed) -> int`, which returns how many inputs it tried."""
 
 

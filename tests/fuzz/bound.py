@@ -31,5 +31,5 @@ def watching() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def rearm() -> None:
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+def rearm(seconds: float = SECONDS) -> None:
+    signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -7,12 +7,13 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.agent import Result
 from lab.cache import Cache
 from lab.errors import LabError
 from lab.machine import Machine
@@ -35,7 +36,10 @@ def check(machine: Machine, arguments: Sequence[str] = (), user: str = "root") -
     if user != "root":
         as_user = f"setpriv --reuid={user} --regid=nogroup --clear-groups /root/.local/bin/{command}"
         command = f"chmod o+x /root; {as_user} || code=$?; chmod o-x /root; exit $code"
-    result = machine.execute(command, 120)
+    return _parse(machine.execute(command, 120))
+
+
+def _parse(result: Result) -> Findings:
     if result.exit_code not in (0, 3, 4, 5) or "Traceback" in result.stderr:
         raise LabError("check failed", exit_code=result.exit_code, output=result.stdout + result.stderr)
     report = json.loads(result.stdout)
@@ -112,10 +116,8 @@ class Stagehand:
             machine.guest(guest).wait_ready()
         for provocation in scene:
             self._run(played, provocation, provocation.provoke)
-        with ExitStack() as sessions:
-            if any(provocation.session for provocation in scene):
-                sessions.enter_context(_session(machine))
-            played.provoked = self._check(view)
+        in_session = any(provocation.session for provocation in scene)
+        played.provoked = _check_in_session(machine) if in_session else self._check(view)
         for provocation in scene:
             self._mend(played, provocation)
         played.mended = self._check(view) if any(is_mended(provocation) for provocation in scene) else []
@@ -150,18 +152,14 @@ class Stagehand:
                 played.errors.setdefault(provocation, error)
 
 
-@contextmanager
-def _session(machine: Machine) -> Iterator[None]:
-    """Somebody is on the host, by ssh over the test NIC."""
-    with subprocess.Popen([*machine.ssh_over_nic, "echo here; exec sleep 1000"], stdout=subprocess.PIPE) as ssh:
-        try:
-            assert ssh.stdout is not None
-            if ssh.stdout.readline() != b"here\n":
-                raise LabError("there is no way in over the test NIC")
-            yield
-        finally:
-            ssh.terminate()
-    machine.wait_until_fails("pgrep -f 'sleep 100[0]$'", 30)
+def _check_in_session(machine: Machine) -> Findings:
+    """What the check says to somebody who came in by ssh over the test NIC, and is gone again afterwards."""
+    done = subprocess.run(
+        [*machine.ssh_over_nic, "nicpass check --json"], capture_output=True, text=True, timeout=120, check=False
+    )
+    findings = _parse(Result(done.returncode, done.stdout, done.stderr, seconds=0.0))
+    machine.wait_until_fails("ss -Htn state established | grep -q '10.0.2.15:22 '", 30)
+    return findings
 
 
 def is_mended(provocation: Provocation) -> bool:

@@ -373,10 +373,3 @@ def test_a_companion_of_another_vm_is_not_idle(tmp_path: Path) -> None:
 )
 def test_a_variant_of_vfio_is_vfio(driver: str | None, vfio: bool) -> None:
     assert on_vfio(PciFunction(address=Address("0000:01:00.0"), driver=driver)) is vfio
-
-
-@pytest.mark.parametrize(
-    "code", ["CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS", "HAS_UPPER", "CARRIES_TUNNEL"]
-)
-def test_a_command_that_takes_the_network_away_says_whom_it_cuts_off(code: str) -> None:
-    assert "cut off at once" in CATALOGUE[code].mend

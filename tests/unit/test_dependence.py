@@ -124,7 +124,7 @@ class TestSessions:
         )
         found = findings_of(net, sessions=(SSH,))
         assert "eth1 → ovs-system → br-ex → 10.0.0.5/24 → your ssh" in sentences("CARRIES_SESSION", found)[0]
-        assert [f.command for f in found if f.code == "HAS_UPPER"] == ["ovs-vsctl del-port eth1"]
+        assert [f.command for f in findings_of(net) if f.code == "HAS_UPPER"] == ["ovs-vsctl del-port eth1"]
 
     def test_whose_it_is(self) -> None:
         others = (
@@ -441,3 +441,29 @@ def test_an_idle_nic_of_a_busy_host_is_free(tmp_path: Path) -> None:
     net = network(link("eth1"), link("eth2"), address("eth2", "10.0.0.5/24"), kernel_route("eth2", "10.0.0.0/24"))
     tree = ready_host(nic(NIC, "eth1"), nic("0000:02:00.0", "eth2", group=11), net=net)
     assert told(having(tree, *SSH_FILES, NFS), tmp_path) == {}
+
+
+class TestLinesThatCutOff:
+    """A line to paste is not the last one that its reader can type."""
+
+    OWN = (link("eth1"), link("eth2"), address("eth1", "10.0.0.5/24"))
+
+    def commands(self, *more: IpAddress | Link | Route, sessions: tuple[Session, ...] = ()) -> dict[str, str]:
+        found = findings_of(network(*self.OWN, *more), sessions=sessions)
+        return {finding.code: finding.command for finding in found}
+
+    def test_the_only_default_route_has_none(self) -> None:
+        assert self.commands(route("eth1")) == {"CARRIES_DEFAULT_ROUTE": "", "HAS_ADDRESS": ""}
+
+    def test_one_of_two_default_routes_has_one(self) -> None:
+        commands = self.commands(route("eth1"), route("eth2", gateway="10.1.0.1"))
+        assert commands["CARRIES_DEFAULT_ROUTE"].startswith("ip route del default")
+        assert commands["HAS_ADDRESS"].startswith("ip address del 10.0.0.5/24")
+
+    def test_an_address_alone_has_one(self) -> None:
+        assert self.commands()["HAS_ADDRESS"] == "ip address del 10.0.0.5/24 dev eth1"
+
+    def test_the_address_of_a_session_has_none(self) -> None:
+        commands = self.commands(sessions=(SSH,))
+        assert commands["HAS_ADDRESS"] == ""
+        assert "CARRIES_SESSION" in commands

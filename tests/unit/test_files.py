@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from nicpass.host import files as files_module
 from nicpass.host.files import Files
 from nicpass.model.fact import Unknown
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("read", [Files.read_bytes, Files.read_text, Files.read_attribute, Files.read_int])
@@ -82,3 +79,24 @@ def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
     assert sorted(files.list_directory("/") or ()) == ["eth\\xff", "网卡"]  # type: ignore[arg-type]
     (tmp_path / "link").symlink_to(os.fsdecode(b"../\xfe"))
     assert files.read_link("/link") == "../\\xfe"
+
+
+def test_a_name_that_is_no_text_is_escaped_and_found_again(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/eth\xff")).mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/eth\xff/mtu")).write_text("1500\n")
+    Path(tmp_path / r"dev-disk\x2dby").write_text("systemd")
+    files = Files(str(tmp_path))
+    names = files.list_directory("/")
+    assert isinstance(names, tuple)
+    assert set(names) == {r"eth\xff", r"dev-disk\x2dby"}
+    assert files.read_int(r"/eth\xff/mtu") == 1500
+    assert files.read_text(r"/dev-disk\x2dby") == "systemd"
+
+
+def test_a_name_with_a_nul_is_absent(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    assert files.read_bytes("/a\0b") is None
+    assert files.read_link("/a\0b") is None
+    assert files.list_directory("/a\0b") is None
+    assert files.read_status("/a\0b") is None
+    assert not files.exists("/a\0b")

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from hatch_build import compile_messages
 from nicpass.checks.catalogue import CATALOGUE, make_finding
-from nicpass.cli.output import fold
+from nicpass.checks.usage import tell_usage
+from nicpass.cli.output import fold, say_error
 from nicpass.cli.translation import CATALOGUES, choose_language, speak
+from nicpass.model.errors import BadInputError
 from nicpass.model.language import _, use_translation
 from tests.support.messages import LANGUAGES, collect_messages, read_translation
 
@@ -66,6 +68,16 @@ def test_a_finding_is_told_in_the_language_chosen() -> None:
     assert _CJK.search(finding.sentence)
     assert "web01" in finding.sentence
     assert _("") == ""
+
+
+@pytest.mark.usefixtures("chinese")
+def test_a_summary_is_told_in_the_language_chosen() -> None:
+    assert tell_usage("default route, 10.0.0.5/24, br0") == "默认路由, 10.0.0.5/24, br0"
+
+
+def test_an_error_lets_no_control_character_of_a_name_through(capsys: pytest.CaptureFixture[str]) -> None:
+    say_error(BadInputError("No /x\x1b[31m.", "one\ntwo \x9b\u202e"), as_json=False)
+    assert capsys.readouterr().err == "nicpass: No /x\\x1b[31m.\n  hint: one\ntwo \\x9b\\u202e\n"
 
 
 def test_a_terminal_without_its_letters_gets_english() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield make_finding(
             "OWNED_BY_VM",
             function.address,
-            (("libvirt, domain definition", names),),
+            ((_("libvirt, domain definition"), names),),
             nic=label(function),
             owners=names,
             owner=quote(owners[0].name),

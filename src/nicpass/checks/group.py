@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.nics import group_companions, is_bridge, kind_of, label, on_vfio, pf_of
-from nicpass.checks.usage import summarize_usage
-from nicpass.model.fact import known, value_or
+from nicpass.checks.usage import summarize_usage, tell_usage
+from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
@@ -107,11 +107,13 @@ def describe_companion(function: PciFunction, index: HostIndex) -> str:
     """`0000:05:02.0 (eth3, driver e1000: 10.1.2.3/24)`, `0000:00:17.0 (driver ahci: sda1 mounted at /)`."""
     netdevs = ", ".join(link.name for link in index.netdevs(function))
     driver = _("driver {name}").format(name=function.driver) if known(function.driver) else _("no driver")
+    if why_unknown(function.driver):
+        driver = _("driver unknown")
     used = _describe_devices(function, index)
     disks = [disk for disk in function.block_devices if not any(words.startswith(disk) for words in used)]
     what = ", ".join(word for word in (netdevs, driver, *disks) if word)
     owners = [_("VM {name}").format(name=domain.name) for domain in index.owners.get(function.address, ())]
-    usage = ", ".join(filter(None, [summarize_usage(function, index), *used, *owners]))
+    usage = ", ".join(filter(None, [tell_usage(summarize_usage(function, index)), *used, *owners]))
     return f"{function.address} ({what}{': ' + usage if usage else ''})"
 
 

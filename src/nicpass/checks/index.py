@@ -243,6 +243,12 @@ class HostIndex:
         return _by_netdev(found if known(found) else ())
 
     @cached_property
+    def default_routes(self) -> tuple[Route, ...]:
+        """Those of the main table, by which the host reaches the world (rt_tables(5))."""
+        found = self.host.network.routes
+        return tuple(r for r in (found if known(found) else ()) if r.destination == "default" and r.table == 254)
+
+    @cached_property
     def routes(self) -> dict[str, list[Route]]:
         found = self.host.network.routes
         return _by_netdev(found if known(found) else ())

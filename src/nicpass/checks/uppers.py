@@ -10,6 +10,7 @@ from nicpass.checks.catalogue import make_finding
 from nicpass.checks.nics import label
 from nicpass.checks.walk import chain_text, is_carried
 from nicpass.model.fact import value_or
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def check_uppers(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 def _upper_finding(function: PciFunction, chain: list[Link]) -> Finding:
     port, upper = chain
-    what = f"{upper.name} ({upper.kind or 'interface'})"
+    what = f"{upper.name} ({upper.kind or _('interface')})"
     undo = f"ip link delete {quote(upper.name)}"
     if port.master == upper.name:
         undo = f"ip link set {quote(port.name)} nomaster"
@@ -53,7 +54,7 @@ def _upper_finding(function: PciFunction, chain: list[Link]) -> Finding:
 def _tunnel_finding(function: PciFunction, chain: list[Link]) -> Finding:
     tunnel = chain[-1]
     remotes = ", ".join(value_or(tunnel.tunnel_remotes, ()))
-    what = f"{tunnel.name} ({tunnel.kind or 'tunnel'}{' ' + remotes if remotes else ''})"
+    what = f"{tunnel.name} ({tunnel.kind or _('tunnel')}{' ' + remotes if remotes else ''})"
     return make_finding(
         "CARRIES_TUNNEL",
         function.address,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.holders import check_holders
 from nicpass.checks.nics import label
@@ -18,6 +20,7 @@ from nicpass.checks.unseen import check_visible
 from nicpass.checks.uppers import check_uppers
 from nicpass.checks.vfs import check_vfs
 from nicpass.checks.walk import chain_text
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,28 +31,54 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 
+_DEFAULT_ROUTE = "default route"
+
+
 def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Everything by which the host would miss this NIC; the gravest first."""
     yield from check_visible(function, index)
-    yield from check_storage(function, index)
-    yield from check_sessions(function, index)
-    yield from _check_routes(function, index)
-    yield from _check_addresses(function, index)
-    yield from _check_rules(function, index)
-    yield from check_uppers(function, index)
+    carried = [*check_storage(function, index), *check_sessions(function, index)]
+    configured = [
+        *_check_routes(function, index),
+        *_check_addresses(function, index),
+        *_check_rules(function, index),
+        *check_uppers(function, index),
+    ]
+    yield from carried
+    if carried or _has_only_default_route(configured, function, index):
+        # The line that takes an address or a route away would be the last one that its reader types here.
+        configured = [msgspec.structs.replace(finding, command="") for finding in configured]
+    yield from configured
     yield from check_holders(function, index)
     yield from check_vfs(function, index)
 
 
+def _has_only_default_route(findings: list[Finding], function: PciFunction, index: HostIndex) -> bool:
+    """Whether no other NIC would carry the host's traffic to the world if this one did not."""
+    if not any(finding.code == "CARRIES_DEFAULT_ROUTE" for finding in findings):
+        return False
+    own = {chain[-1].name for chain in index.chains(function)}
+    kept = {route.family for route in index.default_routes if route.netdev not in own}
+    return any(route.netdev in own and route.family not in kept for route in index.default_routes)
+
+
 def summarize_usage(function: PciFunction, index: HostIndex) -> str:
-    """A few words for a table: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use it."""
+    """A few words: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use it.
+
+    Always in English, as JSON has it; `tell_usage` makes it fit for people.
+    """
     chains = index.chains(function)
     tops = [chain[-1].name for chain in chains]
     routes = [route for top in tops for route in index.routes.get(top, ()) if _matters(route)]
-    words = ["default route"] if any(route.destination == "default" for route in routes) else []
+    words = [_DEFAULT_ROUTE] if any(route.destination == "default" for route in routes) else []
     words += [address.text for top in tops for address in index.addresses.get(top, ()) if not address.comes_with_link]
     words += [chain[-1].name for chain in chains if len(chain) > 1]
     return ", ".join(dict.fromkeys(words))
+
+
+def tell_usage(summary: str) -> str:
+    """A summary in the language chosen. Only the default route is in words: no interface's name has a space."""
+    return summary.replace(_DEFAULT_ROUTE, _("default route"), 1)
 
 
 def _check_routes(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import list_nics
+from nicpass.checks.usage import tell_usage
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
 from nicpass.cli.views import NicList, NicView, view_nics
@@ -75,7 +76,7 @@ def _row(nic: NicView) -> tuple[str, ...]:
         _describe_group(nic),
         show(nic.numa_node),
         "; ".join(netdev.link for netdev in nic.netdevs) or "-",
-        show(nic.used_for),
+        tell_usage(show(nic.used_for)),
         _describe_vms(nic),
         _("yes") if nic.may_go else _describe_refusal(nic.why_not),
     )
@@ -90,16 +91,16 @@ def _describe_refusal(codes: tuple[str, ...]) -> str:
 
 def _details(nic: NicView) -> list[tuple[str, str]]:
     rows = [
-        ("address", nic.address),
-        ("device", f"{_describe_device(nic)} [{nic.vendor_id}:{nic.device_id}]"),
-        ("kind", _describe_kind(nic)),
-        ("driver", show(nic.driver)),
+        (_("address"), nic.address),
+        (_("device"), f"{_describe_device(nic)} [{nic.vendor_id}:{nic.device_id}]"),
+        (_("kind"), _describe_kind(nic)),
+        (_("driver"), show(nic.driver)),
         (_("IOMMU group"), _describe_group(nic)),
         (_("NUMA node"), show(nic.numa_node)),
     ]
     for netdev in nic.netdevs:
         rows += [
-            ("netdev", f"{netdev.name}, {netdev.link}, MTU {show(netdev.mtu)}"),
+            (_("netdev"), f"{netdev.name}, {netdev.link}, MTU {show(netdev.mtu)}"),
             (
                 "MAC",
                 _("{mac} (permanent {permanent})").format(mac=show(netdev.mac), permanent=show(netdev.permanent_mac)),
@@ -109,8 +110,8 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
         ]
     return [
         *rows,
-        (_("used for"), show(nic.used_for)),
-        ("VM", _describe_vms(nic)),
+        (_("used for"), tell_usage(show(nic.used_for))),
+        (_("VM"), _describe_vms(nic)),
         (
             _("may go"),
             _("yes")

@@ -15,6 +15,7 @@ import msgspec
 
 from nicpass.model.fact import Unknown
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -91,14 +92,19 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
         fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": error.sentence}
         say_json({"error": fields | {"hint": error.hint, "findings": error.findings}})
         return
-    sys.stderr.write(f"nicpass: {error.sentence}\n")
+    sys.stderr.write(f"nicpass: {_printable_lines(error.sentence)}\n")
     for finding in error.findings:
         if finding.sentence not in error.sentence:
-            also = _("also: {sentence}").format(sentence=finding.sentence)
+            also = _("also: {sentence}").format(sentence=_printable_lines(finding.sentence))
             sys.stderr.write(f"  {also}\n")
     if error.hint:
-        hint = _("hint: {hint}").format(hint=error.hint)
+        hint = _("hint: {hint}").format(hint=_printable_lines(error.hint))
         sys.stderr.write(f"  {hint}\n")
+
+
+def _printable_lines(text: str) -> str:
+    """Names of files and VMs in it may hold escape sequences; the line breaks are ours."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:

@@ -83,15 +83,21 @@ def render_shell(step: Step) -> list[str]:
 
 
 def _describe_state(state: NicState) -> str:
-    links = [f"{link.name}, MTU {link.mtu}, {'up' if link.up else 'down'}" for link in state.links]
+    driver = _("driver {name}").format(name=state.driver) if state.driver else _("no driver")
+    links = [_describe_link(link) for link in state.links]
     addresses = [address.text for address in state.addresses if not address.comes_with_link]
-    return ", ".join([f"driver {state.driver or 'none'}", *links, *addresses])
+    return ", ".join([driver, *links, *addresses])
+
+
+def _describe_link(link: Link) -> str:
+    text = _("{name}, MTU {mtu}, up") if link.up else _("{name}, MTU {mtu}, down")
+    return text.format(name=link.name, mtu=link.mtu)
 
 
 def _describe_device(device: DeviceSpec) -> str:
     words = [f"MAC {device.mac}"] if device.mac else []
     words += [f"VLAN {device.vlan}"] if device.vlan is not None else []
-    return f", {', '.join(words)}" if words else ""
+    return _(", {words}").format(words=", ".join(words)) if words else ""
 
 
 def _shell_notes(state: NicState) -> list[str]:

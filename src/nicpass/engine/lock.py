@@ -30,7 +30,7 @@ def hold_lock(files: Files, purpose: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "unknown"
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or _("unknown")
             raise BusyError(
                 _("Another run is at work: {holder}.").format(holder=holder), _("Wait for it to end, and try again.")
             ) from None

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
 _INT64 = range(-(1 << 63), 1 << 64)  # what the kernel prints as a number fits in 64 bits
 
@@ -42,6 +44,12 @@ class Files:
     def path(self, path: str) -> str:
         """Where `path` really lies."""
         return self.root + path
+
+    def _locate(self, path: str) -> str:
+        """Where `path` really lies; no file has a name with a NUL in it, but a damaged capture may name one."""
+        if "\0" in path:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return self.root + (_raw_name(path) if "\\x" in path else path)
 
     def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
         """The whole content, or its first `limit` bytes. Without a limit, one larger than 256 MiB is unknown."""
@@ -69,7 +77,7 @@ class Files:
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
         """By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
         try:
-            descriptor = _open_file(self.root + path)
+            descriptor = _open_file(self._locate(path))
         except _ERRORS as error:
             return _fact_of(error, path)
         try:
@@ -83,7 +91,7 @@ class Files:
     def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
         """A file of which only parts are wanted, wherever they lie; closed at the end."""
         try:
-            descriptor = _open_file(self.root + path)
+            descriptor = _open_file(self._locate(path))
         except _ERRORS as error:
             yield _fact_of(error, path)
             return
@@ -105,29 +113,30 @@ class Files:
     def read_link(self, path: str) -> Fact[str]:
         """Where a symbolic link points, as it is written."""
         try:
-            return _printable(os.readlink(self.root + path))
+            return _shown_name(os.readlink(self._locate(path)))
         except _ERRORS as error:
             if isinstance(error, OSError) and error.errno == errno.EINVAL:
                 return Unknown(f"not a symbolic link: {path}")
             return _fact_of(error, path)
 
     def list_directory(self, path: str) -> Fact[tuple[str, ...]]:
-        """The names in a folder, in no order; bytes that are not UTF-8 are escaped, as in texts."""
+        """The names in a folder, in no order; bytes that are not UTF-8 are escaped, and taken back to find the file."""
         try:
-            return tuple(map(_printable, os.listdir(self.root + path)))
+            names = os.listdir(self._locate(path))
         except _ERRORS as error:
             return _fact_of(error, path)
+        return tuple(names if all(map(str.isascii, names)) else map(_shown_name, names))
 
     def read_status(self, path: str) -> Fact[os.stat_result]:
         """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
         try:
-            return os.stat(self.root + path)  # noqa: PTH116
+            return os.stat(self._locate(path))  # noqa: PTH116
         except _ERRORS as error:
             return _fact_of(error, path)
 
     def exists(self, path: str) -> bool:
         """Whether anything is there, also a dangling link."""
-        return os.path.lexists(self.root + path)
+        return "\0" not in path and os.path.lexists(self.root + path)
 
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
@@ -232,6 +241,16 @@ class OpenFile:
         return part if isinstance(part, bytes) else b""
 
 
+def _shown_name(name: str) -> str:
+    """A name as text that JSON can hold: the bytes that Python carries as lone surrogates become `\\xff`."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _raw_name(path: str) -> str:
+    """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
+    return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
+
+
 def _write_all(descriptor: int, content: bytes) -> None:
     """All of it: one write(2) may take only a part, and says why at the next."""
     while content:
@@ -284,13 +303,6 @@ def _read_to_end(descriptor: int, limit: int) -> bytes:
         grown += more
         more = os.read(descriptor, min(_CHUNK, limit - len(grown)))
     return bytes(grown)
-
-
-def _printable(name: str) -> str:
-    """A name that JSON can hold. The file of one that had to be escaped is not found by it any more."""
-    if name.isascii():
-        return name
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _decode(content: Fact[bytes]) -> Fact[str]:

@@ -70,7 +70,7 @@ def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
     if not isinstance(content, bytes):
         raise BadInputError(
             _("The snapshot cannot be read: {reason}.").format(
-                reason=content.unknown if content else f"absent: {path}"
+                reason=content.unknown if content else _("absent: {path}").format(path=path)
             ),
             hint,
         )

@@ -95,9 +95,11 @@ class _Reader:
 
     def logged_in(self, name: str) -> Iterator[Session]:
         """One of logind's sessions, if it comes from another machine."""
+        if name.endswith(".ref"):  # a FIFO, by which logind learns that the session's last process is gone
+            return
         text = self.files.read_text(f"{_SESSIONS}/{name}")
         fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line) if isinstance(text, str) else {}
-        if fields.get("REMOTE") != "1" or name.endswith(".ref"):
+        if fields.get("REMOTE") != "1":
             return
         leader = int(fields["LEADER"]) if fields.get("LEADER", "").isdecimal() else 0
         own = leader in self.above or name == self.scope

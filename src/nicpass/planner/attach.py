@@ -168,7 +168,7 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
         ):
             raise BadInputError(
                 _("{name} has {nic} already, with MAC {mac} and VLAN {vlan}.").format(
-                    name=domain.name, nic=label(function), mac=device.mac, vlan=device.vlan or "none"
+                    name=domain.name, nic=label(function), mac=device.mac or _("none"), vlan=device.vlan or _("none")
                 ),
                 _("nicpass detach {name} {address}, and attach it anew.").format(
                     name=domain.name, address=function.address

@@ -62,7 +62,7 @@ def select_domain(index: HostIndex, name: str) -> Domain:
         )
     found = [domain for domain in domains if name in (domain.name, domain.uuid)]
     if not found:
-        names = ", ".join(sorted(domain.name for domain in domains)) or "none"
+        names = ", ".join(sorted(domain.name for domain in domains)) or _("none")
         raise BadInputError(
             _("There is no VM {name!r} on this host.").format(name=name),
             _("The VMs that libvirt knows: {names}.").format(names=names),

@@ -53,6 +53,14 @@ PROVOCATIONS = (
         undo=("echo default >/sys/bus/pci/devices/0000:03:00.0/reset_method",),
     ),
     Provocation(
+        code="RESET_BUS_SHARED",
+        how="a conventional NIC on a bus with another",
+        sees=r"ens5 .* has no reset of its own; a reset of its bus would also reset ens4",
+        nic=_COMPANION,
+        scene="as it is",
+        mended_by=MendedBy.NOTHING,
+    ),
+    Provocation(
         code="VF_PREFERRED",
         how="a NIC with SR-IOV",
         sees=r"can make 7 VFs",
@@ -77,6 +85,24 @@ PROVOCATIONS = (
         provoke=("ip link set enp3s0 down; setpci -s 00:12.0 SECONDARY_BUS=0",),
         mended_by=MendedBy.ADVICE,
         mend=("setpci -s 00:12.0 SECONDARY_BUS=3",),
+    ),
+    Provocation(
+        code="D3COLD_ALLOWED",
+        how="a NIC on vfio-pci below a port that may sleep",
+        sees=r"0000:02:00.0 is idle on vfio-pci and may be powered off",
+        nic=NIC,
+        scene="asleep",
+        provoke=(
+            "cat /sys/bus/pci/devices/0000:00:11.0/power/control >/run/control",
+            f"driverctl --nosave set-override {NIC} vfio-pci",
+            "echo auto >/sys/bus/pci/devices/0000:00:11.0/power/control",
+        ),
+        mended_by=MendedBy.COMMAND,
+        undo=(
+            f"cat /run/control >/sys/bus/pci/devices/0000:00:11.0/power/control; echo 1 >{_SYSFS}/d3cold_allowed",
+            f"driverctl --nosave unset-override {NIC}",
+            "udevadm settle; modprobe -r vfio-pci vfio_iommu_type1",
+        ),
     ),
     Provocation(
         code="MSI_NONE",
@@ -158,7 +184,7 @@ PROVOCATIONS = (
         scene="group",
         provoke=("for port in /sys/bus/serio/drivers/atkbd/serio*; do echo ${port##*/} >${port%/*}/unbind; done",),
         mended_by=MendedBy.ADVICE,
-        mend=("for port in /sys/bus/serio/devices/serio*; do echo rescan >$port/drvctl; done; udevadm settle",),
+        mend=("for port in /sys/bus/serio/devices/serio*; do printf rescan >$port/drvctl; done; udevadm settle",),
     ),
     Provocation(
         code="GROUP_HAS_OTHER_VM",
@@ -189,9 +215,12 @@ PROVOCATIONS = (
 )
 
 UNIT_ONLY = {
-    "RESET_BUS_SHARED": "the kernel resets no bus on which there are others, so sysfs never offers it",
+    "KERNEL_QUIRK": "no rule of the kernel that matters here is for a NIC that QEMU has",
     "RESET_UNKNOWN": "Debian's kernel has reset_method, and root may read it",
     "CONFIG_DAMAGED": "QEMU's devices have a sound configuration space",
+    "PCIE_LINK_NARROW": "the links of QEMU's NICs always run as wide as they can",
+    "PCIE_LINK_SLOW": "the links of QEMU's NICs always run as fast as they can",
+    "PCIE_SLOT_LIMITS": "QEMU's NICs ask for one lane at the lowest speed, which every port has",
     "MSIX_NONE": "QEMU has no NIC with MSI alone",
     "NUMA_INCONSISTENT": "the kernel of the lab gives all functions of a card the node of their bus",
     "SRIOV_OFF_IN_FIRMWARE": "QEMU has no NIC whose firmware could switch SR-IOV off",

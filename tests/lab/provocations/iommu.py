@@ -75,7 +75,7 @@ PROVOCATIONS = (
         evidence=r"type: identity",
         shape="tangled",
         scene="as it is",
-        mended_by=MendedBy.BOOT,
+        mended_by=MendedBy.NOTHING,
     ),
     Provocation(
         code="IOMMU_ADDRESS_WIDTH",

@@ -40,7 +40,7 @@ class Provocation:
     guest: str = ""
     """A VM that is started, and whose guest is up, before anything is provoked."""
     session: bool = False
-    """Once all is provoked, somebody comes in by ssh over the test NIC; the mend is to go again."""
+    """The check is run by somebody who came in by ssh over the test NIC; the mend is to go again."""
     provoke: tuple[str, ...] = ()
     """Nothing where the host is born with it."""
     mended_by: MendedBy

@@ -19,6 +19,15 @@ def _hostdev(file: str, bus: str, slot: str) -> str:
 
 PROVOCATIONS = (
     Provocation(
+        code="PREBOOT_DMA_OPEN",
+        how="a DMAR table without the flag DMA_CTRL_PLATFORM_OPT_IN",
+        sees=r"keeps devices from DMA until the kernel takes over",
+        arguments=AUDIT,
+        scene="as it is",
+        mended_by=MendedBy.BOOT,
+        sound_shape="tangled",
+    ),
+    Provocation(
         code="VFIO_NODE_OPEN",
         how="a group's node in /dev/vfio that everybody may open",
         sees=r"/dev/vfio/\d+ can be opened by every user of this host \(mode 0666\)",
@@ -53,15 +62,16 @@ PROVOCATIONS = (
     ),
     Provocation(
         code="OPTION_ROM_SHOWN",
-        how="a NIC given without <rom bar='off'/>",
-        sees=r"db01 may run the option ROM",
+        how="a NIC with an option ROM given without <rom bar='off'/>",
+        sees=r"db01 may run the option ROM of enp7s0",
+        shape="tangled",
         arguments=AUDIT,
-        nic=NIC,
+        nic="0000:07:00.0",
         scene="rom",
-        provoke=("nicpass attach db01 enp2s0",),
+        provoke=(_hostdev("/run/nic.xml", "0x07", "0x00"), "virsh attach-device db01 /run/nic.xml --config"),
         mended_by=MendedBy.COMMAND,
         edit='s|</hostdev>|<rom bar="off"/></hostdev>|',
-        undo=("nicpass detach db01 enp2s0",),
+        undo=("virsh detach-device db01 /run/nic.xml --config",),
     ),
     Provocation(
         code="FIREWALL_BYPASSED",
@@ -95,7 +105,7 @@ PROVOCATIONS = (
         nic=VF,
         scene="vf",
         provoke=(
-            "nicpass vf create enp2s0 --count 2; udevadm settle; nicpass attach db01 0000:02:10.0",
+            f"echo 2 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle; nicpass attach db01 {VF}",
             "ip link set enp2s0 vf 0 trust on",
         ),
         mended_by=MendedBy.COMMAND,
@@ -120,7 +130,10 @@ PROVOCATIONS = (
         provoke=("ip link set enp2s0 vf 1 vlan 7",),
         mended_by=MendedBy.ADVICE,
         mend=("ip link set enp2s0 vf 0 vlan 8",),
-        undo=("nicpass detach db01 0000:02:10.0", "nicpass vf remove enp2s0"),
+        undo=(
+            "ip link set enp2s0 vf 0 vlan 0; ip link set enp2s0 vf 1 vlan 0",
+            f"nicpass detach db01 {VF}; echo 0 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle",
+        ),
     ),
     Provocation(
         code="NIC_OF_TWO_VMS",

@@ -154,12 +154,12 @@ PROVOCATIONS = (
         nic=FIRST,
         scene="vfs",
         provoke=(
-            f"nicpass vf create {FIRST} --count 1; udevadm settle",
+            f"echo 1 >/sys/bus/pci/devices/{FIRST}/sriov_numvfs; udevadm settle",
             "ip address add 192.0.2.9/24 dev $(ls /sys/bus/pci/devices/0000:01:10.0/net)",
         ),
         mended_by=MendedBy.ADVICE,
         mend=("ip address flush dev $(ls /sys/bus/pci/devices/0000:01:10.0/net)",),
-        undo=(f"nicpass vf remove {FIRST}",),
+        undo=(f"echo 0 >/sys/bus/pci/devices/{FIRST}/sriov_numvfs; udevadm settle",),
     ),
     Provocation(
         code="OWNED_BY_VM",
@@ -224,8 +224,8 @@ PROVOCATIONS = (
     ),
     Provocation(
         code="CARRIES_SESSION",
-        how="somebody comes in by ssh, over a bridge over a bond over the NIC",
-        sees=r"enp3s0f0 → bond9 → br9 → 10.0.2.15/24 → .*ssh session.* from 10.0.2.2",
+        how="a check in an ssh session that comes in over a bridge over a bond over the NIC",
+        sees=r"enp3s0f0 → bond9 → br9 → 10.0.2.15/24 → your ssh session from 10.0.2.2",
         shape="tangled",
         nic=THIRD,
         scene="session",

@@ -147,7 +147,7 @@ PROVOCATIONS = (
         sees=r"web01 has 8 GiB of memory",
         arguments=WEB,
         nic=NIC,
-        scene="third",
+        scene="second",
         provoke=("virsh setmaxmem web01 8G --config; virsh setmem web01 8G --config",),
         mended_by=MendedBy.ADVICE,
         mend=("virsh setmem web01 384M --config; virsh setmaxmem web01 384M --config",),
@@ -156,7 +156,7 @@ PROVOCATIONS = (
     Provocation(
         code="VM_MEMORY_SHORT",
         how="a VM with more memory than is available",
-        sees=r"web01 needs .* GiB at its start",
+        sees=r"web01 needs .* at its start",
         arguments=WEB,
         nic=NIC,
         scene="fourth",
@@ -277,10 +277,10 @@ PROVOCATIONS = (
         code="VM_TEAMED",
         how="a VF in a team with a virtio interface",
         sees=r"in a team with a virtual interface",
-        arguments=("--vm", "web01", "0000:01:10.0"),
+        arguments=("--vm", "web01"),
         nic="0000:01:10.0",
         provoke=(
-            "nicpass vf create enp1s0 --count 1; udevadm settle",
+            "echo 1 >/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs; udevadm settle",
             _change(
                 "s|</devices>|<interface type='user'><mac address='52:54:00:00:09:01'/><model type='virtio'/>"
                 "<teaming type='persistent'/><alias name='ua-net0'/></interface>"
@@ -290,7 +290,7 @@ PROVOCATIONS = (
             ),
         ),
         mended_by=MendedBy.NOTHING,
-        undo=("nicpass vf remove enp1s0", _RESTORE),
+        undo=("echo 0 >/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs; udevadm settle", _RESTORE),
     ),
 )
 

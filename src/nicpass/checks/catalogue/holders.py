@@ -38,7 +38,7 @@ ENTRIES: dict[str, Entry] = {
         background="An XDP program sees each packet first and may drop, change or send it on, without any address "
         "or route on the interface. It is taken off when the interface goes, and nobody puts it back.",
         mend="Stop what attached it, or take it off; --allow XDP_ATTACHED if it may go.",
-        command="ip link set dev {netdev} xdp off",
+        command="ip link set dev {netdev} xdp off\nip link set dev {netdev} xdpgeneric off",
     ),
     "AF_XDP_IN_USE": Entry(
         severity=Severity.UNSAFE,

@@ -14,8 +14,7 @@ ENTRIES: dict[str, Entry] = {
         background="A default route takes everything for which there is no narrower one. Every routing table is "
         "looked at, of IPv4 and IPv6, since rules may send traffic to any of them. When the interface goes, the "
         "kernel removes its routes at once, and nothing puts them on another interface by itself.",
-        mend="Move the default route to another NIC first, or give away a VF of this one. The command only removes "
-        "the route, and whoever came in by it is cut off at once.",
+        mend="Move the default route to another NIC first; if this one can make VFs, give away one of them instead.",
         command="ip {family}route del {route}",
     ),
     "CARRIES_ROUTE": Entry(
@@ -24,8 +23,7 @@ ENTRIES: dict[str, Entry] = {
         meaning="What the host reaches by that route it would no longer reach.",
         background="Somebody, or a daemon, has made this route; the ones that the kernel makes for each address are "
         "not told. When the interface goes, its routes go too, also when the interface comes back later.",
-        mend="Remove the route, or give away another NIC; --allow CARRIES_ROUTE if it may go. Whoever came in by the "
-        "route is cut off at once.",
+        mend="Remove the route, or give away another NIC; --allow CARRIES_ROUTE if it may go.",
         command="ip {family}route del {route}",
     ),
     "HAS_ADDRESS": Entry(
@@ -34,8 +32,7 @@ ENTRIES: dict[str, Entry] = {
         meaning="Whoever talks to the host by that address would be cut off.",
         background="The address stands on the NIC's own interface, or on a bond, bridge, VLAN or tunnel above it. "
         "Link-local addresses of IPv6 are not counted: every interface that is up has one.",
-        mend="Remove the address, or give away another NIC; --allow HAS_ADDRESS if it may go. Whoever came in by the "
-        "address is cut off at once.",
+        mend="Remove the address, or give away another NIC; --allow HAS_ADDRESS if it may go.",
         command="ip address del {text} dev {netdev}",
     ),
     "RULE_NAMES_NIC": Entry(
@@ -55,8 +52,7 @@ ENTRIES: dict[str, Entry] = {
         background="Interfaces stand on each other: a port belongs to a bond, bridge, team, VRF or Open vSwitch, a "
         "VLAN, macvlan or macvtap (a VM's, perhaps) names the interface below it. When the lower one goes, ports "
         "drop out, and VLANs and macvlans are deleted together with their addresses.",
-        mend="Take it out first; what stands on it then goes without this NIC, and whoever came in by it alone is cut "
-        "off at once.",
+        mend="Take it out first; what stands on it then goes without this NIC.",
         command="{undo}",
     ),
     "CARRIES_TUNNEL": Entry(
@@ -66,8 +62,7 @@ ENTRIES: dict[str, Entry] = {
         background="A tunnel (VXLAN, Geneve, GRE, IPIP, WireGuard) is no part of the NIC; it needs a route to its "
         "other end, or its own address, and those are on this NIC. Every table's best route to the other end counts, "
         "so more than one NIC may be told for one tunnel.",
-        mend="Take the tunnel down, or lead its other end over another NIC; --allow CARRIES_TUNNEL if it may go. "
-        "Whoever came in by the tunnel is cut off at once.",
+        mend="Take the tunnel down, or lead its other end over another NIC; --allow CARRIES_TUNNEL if it may go.",
         command="ip link delete {tunnel}",
     ),
     "BOND_LAST_PORT": Entry(
