@@ -362,3 +362,15 @@ def test_what_a_snapshot_holds_is_no_shell_code(cli: Cli, tmp_path: Path) -> Non
     path.write_bytes(msgspec.json.encode(host))
     told = cli("detach", "guest", NIC, "--dry-run=shell", "--snapshot", str(path))
     assert "ip route replace '$(reboot)'" in told.output
+
+
+def test_a_name_in_a_snapshot_steers_no_terminal(cli: Cli, tmp_path: Path) -> None:
+    host = ready_host().read(tmp_path / "tree")
+    pci = tuple(msgspec.structs.replace(function, driver="a\nb\x1b[31m\u202e") for function in host.pci)
+    path = tmp_path / "host.json"
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(host, pci=pci)))
+    for command in (("list",), ("list", NIC), ("check", "-v")):
+        told = cli(*command, "--snapshot", str(path)).output
+        assert "\x1b" not in told
+        assert "\u202e" not in told
+        assert "a\nb" not in told

@@ -118,7 +118,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: S
 
     # rich itself heeds COLUMNS and the terminal; a pipe has no width, and its reader wants whole lines.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
-    body = [tuple(row) for row in rows]
+    body = [tuple(map(printable, row)) for row in rows]
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
     for place in places if columns else ():
