@@ -87,6 +87,7 @@ HAVING: dict[str, Tree] = {
     "NETDEV_ELSEWHERE": ready_host(nic(NIC)),
     "PF_HAS_VFS": ready_host(*WITH_VFS),
     "VFS_NEARBY": ready_host(nic(NIC, "eth1"), nic("0000:01:10.0", "eth2", group=11, driver="igbvf")),
+    "PCI_UNREAD": ready_host(links={"/sys/bus/pci/devices/0000:77:00.0": "/sys/devices/pci0000:77/0000:77:00.0"}),
     "OWNED_BY_VM": ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),)),
     "ON_VFIO": ready_host(nic(NIC, driver="vfio-pci")),
     "OVERRIDE_LEFT": ready_host(nic(NIC, "eth1", driver_override="vfio-pci")),

@@ -16,9 +16,8 @@ from nicpass.model.fact import Unknown
 @pytest.mark.parametrize("read", [Files.read_bytes, Files.read_text, Files.read_attribute, Files.read_int])
 def test_a_fifo_or_a_device_in_place_of_a_file_is_unknown_and_not_waited_for(read: object, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "zero").symlink_to("/dev/zero")
-    for name in ("fifo", "zero"):
-        assert read(Files(str(tmp_path)), f"/{name}") == Unknown(f"not a regular file: /{name}")  # type: ignore[operator]
+    for files, path in ((Files(str(tmp_path)), "/fifo"), (Files(), "/dev/zero")):
+        assert read(files, path) == Unknown(f"not a regular file: {path}")  # type: ignore[operator]
 
 
 def test_parts_of_a_fifo_are_not_read_either(tmp_path: Path) -> None:
@@ -100,3 +99,17 @@ def test_a_name_with_a_nul_is_absent(tmp_path: Path) -> None:
     assert files.list_directory("/a\0b") is None
     assert files.read_status("/a\0b") is None
     assert not files.exists("/a\0b")
+
+
+def test_a_link_of_the_captured_machine_does_not_lead_to_a_file_of_this_one(tmp_path: Path) -> None:
+    outside, root = tmp_path / "secret", tmp_path / "root"
+    outside.write_text("this machine's")
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/inside").write_text("the capture's")
+    (root / "etc/far").symlink_to(outside)
+    (root / "etc/near").symlink_to("inside")
+    files = Files(str(root))
+    assert files.read_text("/etc/near") == "the capture's"
+    assert files.read_text("/etc/far") == Unknown("a link leads out of the tree: /etc/far")
+    assert files.read_link("/etc/far") == str(outside)
+    assert files.read_text("/etc/absent") is None

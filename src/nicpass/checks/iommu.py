@@ -143,7 +143,7 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
             _("Look for the reason: dmesg | grep -i -e iommu -e AMD-Vi"),
         )
     return (
-        _("there are no IOMMU groups, and whether the firmware has an IOMMU is unknown"),
+        _("whether the firmware has an IOMMU is unknown"),
         _("Look for DMAR or IVRS in /sys/firmware/acpi/tables, as root."),
     )
 

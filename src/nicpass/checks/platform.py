@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
 
 
+_BUS = "/sys/bus/pci/devices"
+
+
 def check_kind(host: Host) -> Iterator[Finding]:
     """Bare metal has no finding; a container, dom0 and a guest have theirs."""
     platform = host.platform
@@ -37,6 +40,11 @@ def check_kind(host: Host) -> Iterator[Finding]:
         yield make_finding("HOST_IS_VM", evidence=(("/proc/cpuinfo", "hypervisor"),), product=product)
 
 
+def check_bus(host: Host) -> Iterator[Finding]:
+    if host.pci_unread is not None:
+        yield make_finding("PCI_UNREAD", evidence=((_BUS, host.pci_unread),), reason=host.pci_unread)
+
+
 def check_hypervisor(host: Host) -> Iterator[Finding]:
     reason = why_unknown(host.domains)
     if reason is not None:
@@ -45,6 +53,7 @@ def check_hypervisor(host: Host) -> Iterator[Finding]:
 
 PLATFORM_CHECKS: tuple[Callable[[Host], Iterator[Finding]], ...] = (
     check_kind,
+    check_bus,
     check_iommu,
     check_iommu_arguments,
     check_iommu_state,

@@ -89,7 +89,7 @@ def _say_report(report: Report, *, verbose: bool) -> None:
     say(_("This host: {count} to mend").format(count=mends) if mends else _("This host: ready"))
     _say_findings(report.host, verbose=verbose)
     if not report.nics:
-        say(_("There is no network controller on the PCI bus of this host."))
+        say(_("No network controller was seen on the PCI bus of this host."))
     for nic in report.nics:
         say_wrapped(_describe_verdict(nic, report.host))
         _say_findings(nic.findings, verbose=verbose)

@@ -50,7 +50,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
         spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("VM"))
         say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
-        say(_("There is no network controller on the PCI bus of this host."))
+        say(_("No network controller was seen on the PCI bus of this host."))
     return ExitCode.DONE
 
 

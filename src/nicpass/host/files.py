@@ -25,6 +25,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
+_KERNEL = ("/sys/", "/proc/")  # their links are relative, and they are many
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
 _INT64 = range(-(1 << 63), 1 << 64)  # what the kernel prints as a number fits in 64 bits
@@ -35,6 +36,7 @@ class Files:
 
     def __init__(self, root: str = "/") -> None:
         self.root = root.rstrip("/")
+        self._real_root = os.path.realpath(root)
 
     @property
     def is_live(self) -> bool:
@@ -45,11 +47,17 @@ class Files:
         """Where `path` really lies."""
         return self.root + path
 
-    def _locate(self, path: str) -> str:
+    def _locate(self, path: str, *, follow: bool = True) -> str:
         """Where `path` really lies; no file has a name with a NUL in it, but a damaged capture may name one."""
         if "\0" in path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        return self.root + (_raw_name(path) if "\\x" in path else path)
+        place = self.root + (_raw_name(path) if "\\x" in path else path)
+        if self.root and not path.startswith(_KERNEL):
+            # An absolute link of the captured machine would lead to a file of this one.
+            end = os.path.realpath(place if follow else os.path.dirname(place))  # noqa: PTH120
+            if os.path.commonpath((self._real_root, end)) != self._real_root:
+                raise OSError(errno.EXDEV, "a link leads out of the tree")
+        return place
 
     def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
         """The whole content, or its first `limit` bytes. Without a limit, one larger than 256 MiB is unknown."""
@@ -113,7 +121,7 @@ class Files:
     def read_link(self, path: str) -> Fact[str]:
         """Where a symbolic link points, as it is written."""
         try:
-            return _shown_name(os.readlink(self._locate(path)))
+            return _shown_name(os.readlink(self._locate(path, follow=False)))
         except _ERRORS as error:
             if isinstance(error, OSError) and error.errno == errno.EINVAL:
                 return Unknown(f"not a symbolic link: {path}")

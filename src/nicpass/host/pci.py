@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicpass.host.pci_details import needing_details, read_details
 from nicpass.model.address import Address, parse_address, split_address
-from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.fact import Fact, Unknown, known, why_unknown
 from nicpass.model.pci import PciFunction
 
 if TYPE_CHECKING:
@@ -35,6 +35,20 @@ def read_pci(files: Files) -> tuple[PciFunction, ...]:
         if reader.address in wanted:
             found |= read_details(reader)
     return tuple(PciFunction(**found) for found in fields)
+
+
+def why_pci_unread(files: Files, functions: tuple[PciFunction, ...]) -> str | None:
+    """Why functions may be missing: a bus that cannot be listed, or those that do not tell what they are."""
+    names = files.list_directory(DEVICES)
+    if isinstance(names, Unknown):
+        return names.unknown
+    if names is None and not files.is_live:  # a running machine without this folder has no PCI
+        return f"not captured: {DEVICES}"
+    silent = [function for function in functions if not known(function.class_code)]
+    if not silent:
+        return None
+    first = why_unknown(silent[0].class_code) or f"absent: {DEVICES}/{silent[0].address}/class"
+    return first if len(silent) == 1 else f"{first}, and {len(silent) - 1} more"
 
 
 def read_function(files: Files, address: Address) -> PciFunction:

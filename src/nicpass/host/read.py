@@ -15,7 +15,7 @@ from nicpass.host.groups import read_groups
 from nicpass.host.leftovers import read_leftovers
 from nicpass.host.memory import read_memory
 from nicpass.host.network import read_network
-from nicpass.host.pci import read_pci
+from nicpass.host.pci import read_pci, why_pci_unread
 from nicpass.host.platform import read_platform
 from nicpass.model.errors import BadInputError
 from nicpass.model.host import SCHEMA, Host
@@ -47,6 +47,7 @@ def read_host(
     pci, platform = read_pci(files), read_platform(files)
     return Host(
         pci=pci,
+        pci_unread=why_pci_unread(files, pci),
         platform=platform,
         memory=read_memory(files),
         access=read_access(files),

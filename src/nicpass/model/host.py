@@ -28,6 +28,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: Literal["nicpass.host/1"] = SCHEMA
     pci: tuple[PciFunction, ...]
+    pci_unread: str | None = None
+    """Why there may be more functions than in `pci`; None where the bus was listed in full."""
     platform: Platform = Platform()
     memory: Memory = Memory()
     access: Access = Access()

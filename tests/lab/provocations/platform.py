@@ -117,4 +117,5 @@ PROVOCATIONS = (
 UNIT_ONLY = {
     "SECURE_BOOT": "the lab's host boots by QEMU's own loader, not by UEFI",
     "XEN_DOM0": "the lab has no Xen",
+    "PCI_UNREAD": "root may read all of the bus; it takes a capture without it, or a function that goes away",
 }

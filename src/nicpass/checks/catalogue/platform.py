@@ -16,6 +16,15 @@ ENTRIES: dict[str, Entry] = {
         "device to another driver is the host's business.",
         mend="Run nicpass on the host itself.",
     ),
+    "PCI_UNREAD": Entry(
+        severity=Severity.WARNING,
+        sentence="The PCI bus could not be read in full: {reason}.",
+        meaning="There may be NICs, and members of IOMMU groups, that are not shown here.",
+        background="Every PCI function has a folder below /sys/bus/pci/devices, and its class there tells a NIC from "
+        "a disk. A function that goes away while it is read, a capture that lacks it, or rights that were taken from "
+        "/sys leave it out. What was not seen is not said to be absent.",
+        mend="Run it once more, as root; of a capture, take all of /sys/bus/pci and /sys/devices.",
+    ),
     "HOST_IS_VM": Entry(
         severity=Severity.INFO,
         sentence="This host is itself a virtual machine ({product}).",

@@ -24,7 +24,7 @@ ENTRIES: dict[str, Entry] = {
         background="A VM that was made by virsh create instead of virsh define exists only while it runs. libvirt "
         "refuses to change a lasting definition that is not there.",
         mend="Make it lasting: its running definition, defined, is its lasting one.",
-        command="virsh dumpxml {handle} --inactive > /root/vm.xml && virsh define /root/vm.xml",
+        command='f=$(mktemp) && virsh dumpxml {handle} --inactive > "$f" && virsh define "$f"; rm -f "$f"',
     ),
     "VM_SAVED_STATE": Entry(
         severity=Severity.UNSAFE,
