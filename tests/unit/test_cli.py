@@ -128,7 +128,7 @@ class TestReading:
         assert len(cli("list", "eth1", "--json", "--root", str(cli.root)).json()["nics"]) == 1
 
     def test_a_host_without_nics_says_so(self, cli: Cli) -> None:
-        assert "no network controller" in cli("list", on=Tree()).output
+        assert "No network controller" in cli("list", on=Tree()).output
         assert cli("list", "--json", "--root", str(cli.root)).json() == {"nics": []}
 
     @pytest.mark.parametrize(
