@@ -121,6 +121,8 @@ class Stagehand:
         for provocation in scene:
             self._mend(played, provocation)
         played.mended = self._check(view) if any(is_mended(provocation) for provocation in scene) else []
+        if played.mended and not any(provocation.undo for provocation in scene):
+            played.after = played.mended
         for provocation in reversed(scene):
             self._run(played, provocation, provocation.undo)
         if any(provocation.spoils for provocation in scene):
@@ -128,7 +130,7 @@ class Stagehand:
             self.discard()
             return played
         changed = any(provocation.provoke or provocation.guest or provocation.undo for provocation in scene)
-        played.after = self._check(view) if changed else played.before
+        played.after = played.after or (self._check(view) if changed else played.before)
         if played.errors or played.after != played.before:
             self.discard()
         return played

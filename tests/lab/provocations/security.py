@@ -76,7 +76,7 @@ PROVOCATIONS = (
     Provocation(
         code="FIREWALL_BYPASSED",
         how="a NIC given to a VM",
-        sees=r"do not see the traffic of VMs on NICs of their own: db01",
+        sees=r"do not see the traffic of VMs on NICs of their own: .*db01",
         arguments=AUDIT,
         scene="given",
         mended_by=MendedBy.NOTHING,
