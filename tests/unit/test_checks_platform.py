@@ -226,6 +226,34 @@ class TestInterrupts:
         assert "INTERRUPT_REMAPPING_ABSENT" not in found
 
     @pytest.mark.parametrize(
+        ("cmdline", "modprobe", "allowed"),
+        [
+            ("vfio_iommu_type1.allow_unsafe_interrupts=1", "", True),
+            ("vfio-iommu-type1.allow_unsafe_interrupts", "", True),
+            ("quiet", "options vfio_iommu_type1 allow_unsafe_interrupts=Y", True),
+            ("quiet", "options vfio-iommu-type1 disable_hugepages=0 allow_unsafe_interrupts=1", True),
+            ("vfio_iommu_type1.allow_unsafe_interrupts=0", "options vfio_iommu_type1 allow_unsafe_interrupts=1", False),
+            ("quiet", "options vfio_iommu_type1 allow_unsafe_interrupts=N", False),
+            ("quiet", "options vfio_pci allow_unsafe_interrupts=1", False),
+        ],
+    )
+    def test_the_option_counts_before_the_module_is_loaded(
+        self, cmdline: str, modprobe: str, allowed: bool, tmp_path: Path
+    ) -> None:
+        """Found on the virtio-iommu host: there is nothing in /sys until the first use of VFIO."""
+        tree = ready_host(
+            interrupts="PCI-MSI",
+            firmware={"DMAR": acpi.dmar(flags=0)},
+            cmdline=f"intel_iommu=on {cmdline}",
+            files={"/etc/modprobe.d/vfio.conf": f"{modprobe}\n"},
+            loaded=("kvm", "kvm_intel"),
+        )
+        found = told(tree.read(tmp_path))
+        assert ("UNSAFE_INTERRUPTS" in found) is allowed
+        assert ("INTERRUPT_REMAPPING_ABSENT" in found) is not allowed
+        assert not allowed or found["UNSAFE_INTERRUPTS"].command == ""
+
+    @pytest.mark.parametrize(
         "content", [b"", b"\n", b"CPU0\n", b"           CPU0\n NMI:  0  Non-maskable\n", bytes(range(256)), b"0:\n0:\n"]
     )
     def test_what_shows_no_controller_is_unknown(self, content: bytes, tmp_path: Path) -> None:

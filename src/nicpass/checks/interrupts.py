@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot.iommu_arguments import find_remapping_off
+import msgspec
+
+from nicpass.boot.iommu_arguments import find_remapping_off, is_true
 from nicpass.checks.catalogue import make_finding
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.iommu import CMDLINE, arguments_of, count_groups
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
 
 _INTERRUPTS = "/proc/interrupts"
+_OPTION = "allow_unsafe_interrupts"
+_PARAMETER = f"/sys/module/vfio_iommu_type1/parameters/{_OPTION}"
 ISOLATED = ("IR-", "ITS-")
 """Beginnings of a controller's name: remapped ones on x86, and those of Arm's Interrupt Translation Service."""
 
@@ -26,9 +30,10 @@ ISOLATED = ("IR-", "ITS-")
 def check_interrupts(host: Host) -> Iterator[Finding]:
     """In force, off, not to be had, or unknown; and whether VFIO was told not to care."""
     platform = host.platform
-    if platform.unsafe_interrupts is True:
-        evidence = (("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "Y"),)
-        yield make_finding("UNSAFE_INTERRUPTS", evidence=evidence)
+    if (allowed := _find_permission(host)) is not None:
+        finding = make_finding("UNSAFE_INTERRUPTS", evidence=(allowed,))
+        # Before the module is loaded there is nothing to write to.
+        yield finding if allowed[0] == _PARAMETER else msgspec.structs.replace(finding, command="")
         return  # VFIO gives devices all the same
     chips = platform.interrupt_chips
     if known(chips) and any(chip.startswith(ISOLATED) for chip in chips):
@@ -39,6 +44,26 @@ def check_interrupts(host: Host) -> Iterator[Finding]:
         reason = why_unknown(chips) or _("absent: {path}").format(path=_INTERRUPTS)
         evidence = ((_INTERRUPTS, reason),)
         yield make_finding("INTERRUPT_REMAPPING_UNKNOWN", evidence=evidence, reason=reason)
+
+
+def _find_permission(host: Host) -> tuple[str, str] | None:
+    """Where VFIO is told to do without isolated interrupts: the loaded module, or what it will be loaded with."""
+    if host.platform.unsafe_interrupts is not None and not why_unknown(host.platform.unsafe_interrupts):
+        return (_PARAMETER, "Y") if host.platform.unsafe_interrupts else None
+    said = [
+        (each.path, word)
+        for each in host.leftovers.directives
+        if each.command == "options" and each.module == "vfio_iommu_type1"
+        for word in each.value.split()
+        if word.partition("=")[0] == _OPTION
+    ]
+    # modprobe(8) puts the kernel's arguments behind those of its files, and the last one wins.
+    given = arguments_of(host.platform).get(f"vfio_iommu_type1.{_OPTION}", ())
+    said += [(CMDLINE, f"vfio_iommu_type1.{_OPTION}={value}") for value in given]
+    if not said:
+        return None
+    value = said[-1][1].partition("=")[2]
+    return said[-1] if value == "" or is_true(value) else None
 
 
 def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
