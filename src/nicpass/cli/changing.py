@@ -12,10 +12,11 @@ from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.cli.source import Source, read_source, require_live_root
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import Phase, read_nic_state
+from nicpass.engine.store import Phase, read_kept_nic
 from nicpass.engine.transaction import run_plan
 from nicpass.host.files import Files
 from nicpass.host.processes import Processes
+from nicpass.hypervisor.guard import guard_handlers, plan_guard, plan_guard_removal
 from nicpass.hypervisor.libvirt import libvirt_handlers
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.language import _
@@ -49,7 +50,12 @@ def change_command(arguments: argparse.Namespace) -> int:
         plan = _plan(request, source)
         if not arguments.json:
             say(_headline(plan))
-        handlers = {**host_handlers(source.files, Processes()), **libvirt_handlers(source.files)}
+        processes = Processes()
+        handlers = {
+            **host_handlers(source.files, processes),
+            **libvirt_handlers(source.files),
+            **guard_handlers(source.files, processes),
+        }
         run_plan(plan, handlers, source.files, _watch_silently if arguments.json else _say_phase)
         _say_outcome(plan, source, as_json=arguments.json)
     return ExitCode.DONE
@@ -94,11 +100,13 @@ def _words(request: Request) -> list[str]:
 def _plan(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
-            return plan_attach(source.host, request)
+            return plan_attach(source.host, request, plan_guard(source.files) if source.is_live else ())
         case DetachRequest():
             function = select_nic(HostIndex(source.host), request.nic)
-            kept = read_nic_state(source.files, function.address) if source.is_live else None
-            return plan_detach(source.host, request, kept)
+            kept = read_kept_nic(source.files, function.address) if source.is_live else None
+            guard = plan_guard_removal(source.files, function.address) if source.is_live else ()
+            state, owner = (kept.state, kept.owner) if kept is not None else (None, None)
+            return plan_detach(source.host, request, state, owner, guard)
         case VfRequest():
             return plan_vf(source.host, request)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.index import HostIndex
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
-from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
 from nicpass.host.holders import find_vfio_user
 from nicpass.host.network import read_network
 from nicpass.host.pci import DEVICES, read_function
@@ -62,10 +62,10 @@ class HostSteps:
         self.processes = processes
 
     def apply_take(self, step: TakeNic) -> None:
-        keep_nic_state(self.files, step.state)
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_take(self, step: TakeNic) -> None:
-        if read_nic_state(self.files, step.address) != step.state:
+        if read_kept_nic(self.files, step.address) != KeptNic(state=step.state, owner=step.owner):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
             )
@@ -73,7 +73,7 @@ class HostSteps:
     def apply_give_back(self, step: GiveBackNic) -> None:
         """Raises NeedsPersonError, with every field that differs, when the NIC is not what it was."""
         try:
-            self._restore(step.state)
+            self.restore(step.state)
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
@@ -86,7 +86,12 @@ class HostSteps:
         if read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
-    def _restore(self, state: NicState) -> None:
+    def restore(self, state: NicState) -> None:
+        """Make the NIC what it was, and see it; what is so already is left alone.
+
+        Raises:
+            NicpassError, OSError: something of it could not be brought back.
+        """
         if not self._wait_for_driver(state, seconds=0):
             self._bind(state.address, state.driver)
         if not self._wait_for_driver(state, seconds=_BIND_SECONDS):

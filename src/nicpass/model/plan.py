@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
+from nicpass.model.file_image import FileChange, invert_changes
 from nicpass.model.network import IpAddress, Link, Route, VfSettings
 
 
@@ -56,6 +57,17 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     """For a VF, what its PF enforces on it."""
 
 
+class NicOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """The VM that a NIC was given to, and on which terms; a later start of that VM is held to them."""
+
+    domain: str
+    uuid: str
+    allow: frozenset[str] = frozenset()
+    """Codes of findings that the administrator took upon himself when he gave it."""
+    managed: bool = True
+    """The hypervisor takes the NIC from the host at each start, and gives it back at each stop."""
+
+
 class Difference(msgspec.Struct, frozen=True):
     """One field of a NIC, as it was and as it is, in the words of the report."""
 
@@ -90,12 +102,15 @@ class TakeNic(StepBase, frozen=True, kw_only=True, tag="take_nic"):
     """Keep on disk what the NIC is to the host; from here on it may leave."""
 
     state: NicState
+    owner: NicOwner | None = None
 
 
 class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
     """Bind the NIC's own driver and restore name, MAC, MTU, link state, addresses and routes."""
 
     state: NicState
+    owner: NicOwner | None = None
+    """The VM that it comes back from."""
 
 
 class DefineDevice(StepBase, frozen=True, kw_only=True, tag="define_device"):
@@ -119,6 +134,8 @@ class StartDomain(StepBase, frozen=True, kw_only=True, tag="start_domain"):
 
     domain: str
     uuid: str
+    guarded: bool = False
+    """Done only when the guard was seen to let this start through."""
 
 
 class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
@@ -126,6 +143,8 @@ class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
 
     domain: str
     uuid: str
+    guarded: bool = False
+    """As in the step that started it."""
 
 
 class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
@@ -135,7 +154,32 @@ class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
     after: int
 
 
-Step: TypeAlias = TakeNic | GiveBackNic | DefineDevice | UndefineDevice | StartDomain | StopDomain | SetNumvfs
+class InstallGuard(StepBase, frozen=True, kw_only=True, tag="install_guard"):
+    """See to it that every later start of a VM is as safe as the first, and that a boot tidies up after a crash.
+
+    A hook that the hypervisor calls, and a unit of systemd; `files` in the order in which they are written.
+    """
+
+    files: tuple[FileChange, ...]
+
+
+class RemoveGuard(StepBase, frozen=True, kw_only=True, tag="remove_guard"):
+    """Take the guard away: what stood at its places before stands there again."""
+
+    files: tuple[FileChange, ...]
+
+
+Step: TypeAlias = (
+    TakeNic
+    | GiveBackNic
+    | DefineDevice
+    | UndefineDevice
+    | StartDomain
+    | StopDomain
+    | SetNumvfs
+    | InstallGuard
+    | RemoveGuard
+)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,16 +195,20 @@ def invert_step(step: Step) -> Step:
     """The step that takes `step` back."""
     match step:
         case TakeNic():
-            return GiveBackNic(address=step.address, state=step.state)
+            return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
         case GiveBackNic():
-            return TakeNic(address=step.address, state=step.state)
+            return TakeNic(address=step.address, state=step.state, owner=step.owner)
         case DefineDevice():
             return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case UndefineDevice():
             return DefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case StartDomain():
-            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid)
+            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
         case StopDomain():
-            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid)
+            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
         case SetNumvfs():
             return SetNumvfs(address=step.address, before=step.after, after=step.before)
+        case InstallGuard():
+            return RemoveGuard(address=step.address, files=invert_changes(step.files))
+        case RemoveGuard():
+            return InstallGuard(address=step.address, files=invert_changes(step.files))

@@ -19,7 +19,10 @@ from nicpass.model.plan import (
     DetachRequest,
     DeviceSpec,
     GiveBackNic,
+    InstallGuard,
+    NicOwner,
     Plan,
+    RemoveGuard,
     StartDomain,
     Step,
     TakeNic,
@@ -31,6 +34,7 @@ from nicpass.planner.select import select_domain, select_nic
 
 if TYPE_CHECKING:
     from nicpass.model.domain import Domain
+    from nicpass.model.file_image import FileChange
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
@@ -40,8 +44,10 @@ _NO_MAC = "00:00:00:00:00:00"
 _VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 
 
-def plan_attach(host: Host, request: AttachRequest) -> Plan:
+def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
     """The steps from this host to one in which the VM has the NIC; none if it has it already.
+
+    `guard` is what is to be changed for the guard to be there; nothing where it is.
 
     Raises:
         BadInputError: no such VM or NIC, or a MAC or VLAN that cannot be.
@@ -56,12 +62,16 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     if owned:  # what it was before it left stays as it was kept then
         _refuse_other_settings(function, request, domain)
     else:
+        owner = NicOwner(domain=domain.name, uuid=domain.uuid, allow=request.allow, managed=spec.managed)
+        if guard and spec.managed:
+            steps.append(InstallGuard(address=function.address, files=guard))
         steps += [
-            TakeNic(address=function.address, state=observe_state(function, index)),
+            TakeNic(address=function.address, state=observe_state(function, index), owner=owner),
             DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
         ]
     if request.start and not domain.running:
-        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
+        guarded = spec.managed and not owned
+        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
     summary = (
         _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
         if steps
@@ -70,10 +80,17 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
 
 
-def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Plan:
+def plan_detach(
+    host: Host,
+    request: DetachRequest,
+    kept: NicState | None,
+    owner: NicOwner | None = None,
+    guard: tuple[FileChange, ...] = (),
+) -> Plan:
     """The steps from this host to one in which the VM does not have the NIC and the host has it back.
 
-    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back.
+    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back. `owner` is who
+    has it by the same record, and `guard` what is to be changed for the guard to go; nothing while it has to stay.
 
     Raises:
         BadInputError: no such VM or NIC, or the VM does not have it.
@@ -103,10 +120,12 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
     undefine = UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec)
     summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
     state, notes = _state_to_restore(function, index, kept)
-    if state is None:
-        return Plan(summary=summary, request=request, steps=(undefine,), notes=notes)
-    give_back = GiveBackNic(address=function.address, state=state)
-    return Plan(summary=summary, request=request, steps=(undefine, give_back), notes=notes)
+    steps: list[Step] = [undefine]
+    if state is not None:
+        steps.append(GiveBackNic(address=function.address, state=state, owner=owner))
+    if guard:
+        steps.append(RemoveGuard(address=function.address, files=guard))
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
 
 
 def _state_to_restore(
