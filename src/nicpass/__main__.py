@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from nicpass.cli.main import main
 
-sys.exit(main())
+raise SystemExit(main())
