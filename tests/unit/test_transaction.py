@@ -358,9 +358,9 @@ class TestLock:
         path.write_text(left)
         name = f"process {os.getpid()}, nicpass attach web eth1, by alice"
         monkeypatch.setattr(time, "sleep", lambda _: path.write_text(f"{name}\n"))
-        with path.open() as holder, pytest.raises(BusyError) as caught:
+        with path.open() as holder:
             fcntl.flock(holder, fcntl.LOCK_EX)
-            with hold_lock(Files(str(tmp_path)), DB):
+            with pytest.raises(BusyError) as caught, hold_lock(Files(str(tmp_path)), DB):
                 pass
         assert caught.value.sentence == f"Another run is at work: {name}."
 

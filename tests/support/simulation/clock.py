@@ -15,10 +15,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.pace = 0.0
+        """Seconds of the real clock that each sleep takes, where another program is to come forward meanwhile."""
+        self._real_sleep = time.sleep
         self.on_tick: Callable[[], None] = lambda: None
 
     def sleep(self, seconds: float) -> None:
         self.now += max(seconds, 0.001)
+        if self.pace:
+            self._real_sleep(self.pace)
         self.on_tick()
 
     def install(self) -> None:
