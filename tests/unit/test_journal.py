@@ -15,6 +15,7 @@ from nicpass.cli.main import main
 from nicpass.engine import journal as journal_module
 from nicpass.engine.journal import (
     Journal,
+    find_unsettled,
     list_changes,
     parse_change,
     read_change,
@@ -76,6 +77,7 @@ def test_the_outcome_follows_from_the_records(
     assert change.opened.actor == ALICE
     assert change.opened.boot_id == "boot-1"
     assert (change in unsettled(read_changes(files))) == (outcome == Outcome.UNFINISHED)
+    assert find_unsettled(files) == unsettled(read_changes(files))
 
 
 def test_a_change_with_a_timer_awaits_confirmation_until_it_has_it(files: Files) -> None:

@@ -72,6 +72,8 @@ def show_command(arguments: argparse.Namespace) -> int:
         (_("command"), " ".join(("nicpass", *view.actor.command))),
         (_("outcome"), _tell_outcome(view)),
     ]
+    if change.overrides:
+        rows.append((_("overrides"), ", ".join(sorted(change.overrides))))
     if change.damage:
         rows.append((_("damage"), change.damage))
     say_table((), rows)
