@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nicpass.checks.index import HostIndex
     from nicpass.model.fact import Fact
-    from nicpass.model.network import IpAddress, Link, LinkSettings, Route, Setting, VfSettings
+    from nicpass.model.network import IpAddress, Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction
 
 __all__ = ["compare_states", "describe_address", "describe_link_state", "differences", "observe_state"]

@@ -13,6 +13,7 @@ from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.planner.confirm import confirmation
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
         # The kernel removes all of them on the way to another number.
         after_vfs=tuple(vf for vf in vfs if vf.vf_index < request.count),
     )
-    return Plan(summary=summary, request=request, steps=(step,))
+    # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
+    armed = confirmation(function.address, request.confirm_within, check_usage(function, index))
+    return Plan(summary=summary, request=request, steps=(*armed, step))
 
 
 def _settings_of(function: PciFunction, index: HostIndex) -> tuple[VfSettings, ...]:
