@@ -42,7 +42,7 @@ _VF_VALUE = struct.Struct("=II")  # struct ifla_vf_spoofchk, ifla_vf_trust and o
 _VF_VLAN_LAYOUT = struct.Struct("=III")  # struct ifla_vf_vlan: vf, vlan, qos
 _VF_RATE_LAYOUT = struct.Struct("=III")  # struct ifla_vf_rate: vf, min_tx_rate, max_tx_rate; Mbit/s
 _VF_VLAN_INFO_LAYOUT = struct.Struct("=IIIH")  # struct ifla_vf_vlan_info: vf, vlan, qos, protocol (big endian)
-_VF_LINK_STATES = ("auto", "enable", "disable")  # enum of IFLA_VF_LINK_STATE_*
+VF_LINK_STATES = ("auto", "enable", "disable")  # enum of IFLA_VF_LINK_STATE_*
 VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}  # linux/if_ether.h: ETH_P_8021Q, ETH_P_8021AD
 
 
@@ -171,7 +171,7 @@ def _vf_protocol(listing: bytes) -> str | None:
 
 def _vf_link_state(content: bytes | None) -> str | None:
     value = fixed_part(_VF_VALUE, content)[1] if content is not None else None
-    return _VF_LINK_STATES[value] if value is not None and value < len(_VF_LINK_STATES) else None
+    return VF_LINK_STATES[value] if value is not None and value < len(VF_LINK_STATES) else None
 
 
 def _protocol_of(content: bytes | None) -> str | None:

@@ -32,7 +32,7 @@ _HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, ifindex
 _DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _MULTIPATH, _TABLE, _VIA, _NH_ID = 1, 4, 5, 6, 7, 9, 15, 18, 30  # RTA_*
 _SRC, _METRICS, _FLOW, _PREF, _ENCAP_TYPE = 2, 8, 11, 20, 21
 _RARE = frozenset({_SRC, _METRICS, _FLOW, _ENCAP_TYPE, _NH_ID})
-_PREFERENCES = {0: "medium", 1: "high", 3: "low"}  # linux/icmpv6.h: ICMPV6_ROUTER_PREF_*
+PREFERENCES = {0: "medium", 1: "high", 3: "low"}  # linux/icmpv6.h: ICMPV6_ROUTER_PREF_*
 # RTAX_*: what a route has of its own beside its metric; in iproute2's words
 METRICS = {
     1: "lock",
@@ -221,7 +221,7 @@ def _build_routes(message: RouteMessage, outlets: list[Outlet], names: dict[int,
                 weight=outlet.weight,
                 onlink=bool(outlet.flags & _RTNH_F_ONLINK),
                 tos=tos or None,
-                preference=_PREFERENCES.get(preference) if preference is not None else None,
+                preference=PREFERENCES.get(preference) if preference is not None else None,
                 **rare,
             )
 

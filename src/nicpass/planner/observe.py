@@ -9,7 +9,6 @@ from nicpass.checks.nics import pf_of
 from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
 from nicpass.planner.words import (
-    describe_address,
     describe_addresses,
     describe_link_state,
     describe_routes,
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 
     from nicpass.checks.index import HostIndex
     from nicpass.model.fact import Fact
-    from nicpass.model.network import IpAddress, Link, LinkSettings, Setting, VfSettings
+    from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction
-
-__all__ = ["compare_states", "describe_address", "describe_link_state", "differences", "observe_state"]
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:
@@ -155,12 +152,6 @@ def _own_names(state: NicState) -> frozenset[str]:
 
 def _list_uppers(uppers: tuple[Link, ...]) -> str:
     return ", ".join(sorted(describe_upper(upper) for upper in uppers)) or "none"
-
-
-def is_missing(address: IpAddress, state: NicState) -> bool:
-    """Whether the state lacks that address, or has it otherwise."""
-    wanted = describe_address(address, frozenset(), flags=address.flags is not None)
-    return all(wanted != describe_address(a, frozenset(), flags=address.flags is not None) for a in state.addresses)
 
 
 def _switch(*, on: bool | None) -> str | None:

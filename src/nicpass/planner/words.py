@@ -82,10 +82,10 @@ def describe_address(address: IpAddress, own_names: frozenset[str] = frozenset()
 def describe_routes(routes: tuple[Route, ...], recorded: tuple[Route, ...]) -> str:
     """In an order of their own."""
     known = all(route.onlink is not None for route in recorded)
-    return ", ".join(sorted(describe_whole_route(route if known else _plain(route)) for route in routes)) or "none"
+    return ", ".join(sorted(describe_whole_route(route if known else plain_route(route)) for route in routes)) or "none"
 
 
-def _plain(route: Route) -> Route:
+def plain_route(route: Route) -> Route:
     """What records had of a route before they had all of it."""
     return msgspec.structs.replace(
         route,
