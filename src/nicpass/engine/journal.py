@@ -171,6 +171,22 @@ def unsettled(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     return tuple(change for change in reversed(changes) if change.outcome in (Outcome.UNFINISHED, Outcome.DAMAGED))
 
 
+def find_unsettled(files: Files) -> tuple[Change, ...]:
+    """The same as `unsettled` of all changes, without parsing those that are plainly closed: every `list` asks."""
+    found = [
+        read_change(files, identity) for identity in list_changes(files) if not _is_plainly_closed(files, identity)
+    ]
+    return unsettled(tuple(found))
+
+
+def _is_plainly_closed(files: Files, identity: str) -> bool:
+    content = files.read_bytes(f"{JOURNALS}/{identity}{_SUFFIX}")
+    if not isinstance(content, bytes) or not content.endswith(b"\n"):
+        return False
+    last = content[content.rfind(b"\n", 0, -1) + 1 :]
+    return last.startswith(b'{"type":"closed"') and b'"undo_failed"' not in content
+
+
 def _prune(files: Files) -> None:
     """Let the oldest closed journals go. That one cannot be removed stops no change."""
     with contextlib.suppress(OSError, NotPermittedError):

@@ -72,15 +72,14 @@ def _with_settings(link: Link, kinds: dict[str, str | None], files: Files) -> Li
             features=read_features(link.name),
             port_vlans=read_port_vlans(link.name) if kinds.get(link.master or "") == "bridge" else None,
         )
-    sysctls, port = read_sysctls(files, link.name), read_port(files, link.name)
-    return msgspec.structs.replace(
-        link,
-        settings=msgspec.structs.replace(
-            settings,
-            sysctls=sysctls if sysctls is not None else settings.sysctls,
-            port=port if port is not None else settings.port,
-        ),
+    sysctls = read_sysctls(files, link.name)
+    port = read_port(files, link.name) if link.master is not None else None
+    settings = msgspec.structs.replace(
+        settings,
+        sysctls=sysctls if sysctls is not None else settings.sysctls,
+        port=port if port is not None else settings.port,
     )
+    return msgspec.structs.replace(link, settings=settings) if settings != LinkSettings() else link
 
 
 def read_sysctls(files: Files, netdev: str) -> Fact[tuple[Setting, ...]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from nicpass.model.errors import ExitCode
 from nicpass.model.fact import Fact
-from nicpass.model.plan import ArmTimer, Plan, Step
+from nicpass.model.plan import ArmTimer, AttachRequest, Plan, Step, UndoRequest
 
 
 class Phase(enum.StrEnum):
@@ -143,6 +143,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         """Seconds from the change's beginning; None where nothing is to be confirmed."""
         steps = self.opened.plan.steps if self.opened is not None else ()
         return next((step.seconds for step in steps if isinstance(step, ArmTimer)), None)
+
+    @property
+    def overrides(self) -> frozenset[str]:
+        """Codes of the findings that were overridden, each by its name."""
+        request = self.opened.plan.request if self.opened is not None else None
+        return request.allow if isinstance(request, AttachRequest | UndoRequest) else frozenset()
 
     @property
     def changed_nothing(self) -> bool:
