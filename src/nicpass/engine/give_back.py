@@ -93,7 +93,7 @@ def _write_sysctls(files: Files, netdev: str, settings: LinkSettings, attempts: 
 
 
 def _write_port(files: Files, interface: Interface, settings: LinkSettings, attempts: Attempts) -> None:
-    for setting in _changed(settings.port, read_port(files, interface.name)):
+    for setting in _changed(settings.port, read_port(files, interface.name)) if known(settings.port) else ():
         if setting.name not in _NOT_WRITTEN:
             with attempts:
                 files.write_kernel(port_path(interface.name, setting.name), setting.value)
