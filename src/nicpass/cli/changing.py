@@ -19,6 +19,7 @@ from nicpass.engine.store import read_nic_state
 from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.actor import read_actor
 from nicpass.host.files import Files
+from nicpass.host.link_settings import add_settings
 from nicpass.host.processes import Processes
 from nicpass.hypervisor.libvirt import libvirt_handlers
 from nicpass.model.change import Outcome, Phase
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
     from nicpass.engine.handler import Handlers
     from nicpass.model.change import Actor, Change
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
     from nicpass.model.plan import Difference, Plan, Step
 
 
@@ -162,7 +165,7 @@ def _words(request: Request) -> list[str]:
 def _plan(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
-            return plan_attach(source.host, request)
+            return plan_attach(_look_closer(source, select_nic(HostIndex(source.host), request.nic)), request)
         case DetachRequest():
             function = select_nic(HostIndex(source.host), request.nic)
             kept = read_nic_state(source.files, function.address) if source.is_live else None
@@ -182,7 +185,13 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
             f"nicpass show {other}",
         )
     function = select_nic(HostIndex(source.host), nic_of(change))
-    return plan_undo(source.host, change, request, read_nic_state(source.files, function.address))
+    host = _look_closer(source, function)
+    return plan_undo(host, change, request, read_nic_state(source.files, function.address))
+
+
+def _look_closer(source: Source, function: PciFunction) -> Host:
+    """The host, with what is asked of one NIC alone; of a snapshot nothing more can be asked."""
+    return add_settings(source.host, source.files, function) if source.is_live else source.host
 
 
 def _show_plan(plan: Plan, arguments: argparse.Namespace) -> int:

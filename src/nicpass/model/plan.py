@@ -70,6 +70,13 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     vf: VfSettings | None = None
     """For a VF, what its PF enforces on it."""
+    numvfs: int | None = None
+    """For a PF; None for what makes no VFs, or where it was not recorded."""
+    uppers: tuple[Link, ...] | None = None
+    """What stands on its interfaces and leaves with them (VLANs, macvlans), the lower first; None: not recorded.
+
+    A VLAN's addresses and routes are among `addresses` and `routes`.
+    """
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -153,6 +160,10 @@ class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
 
     before: int
     after: int
+    before_vfs: tuple[VfSettings, ...] = ()
+    """What the PF enforced on each: lost with them."""
+    after_vfs: tuple[VfSettings, ...] = ()
+    """What it shall enforce on them once they are made."""
 
 
 class ArmTimer(StepBase, frozen=True, kw_only=True, tag="arm_timer"):
@@ -205,7 +216,13 @@ def invert_step(step: Step) -> Step:
         case StopDomain():
             return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid)
         case SetNumvfs():
-            return SetNumvfs(address=step.address, before=step.after, after=step.before)
+            return SetNumvfs(
+                address=step.address,
+                before=step.after,
+                after=step.before,
+                before_vfs=step.after_vfs,
+                after_vfs=step.before_vfs,
+            )
         case ArmTimer():
             return DisarmTimer(address=step.address, seconds=step.seconds)
         case DisarmTimer():

@@ -129,5 +129,6 @@ def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
         )
     plan = plan_vf(host, VfRequest(pf=step.address, count=step.before))
     # What the VFs were set to before stands in the step, not on the host.
-    back = tuple(msgspec.structs.replace(s, before=step.after) if isinstance(s, SetNumvfs) else s for s in plan.steps)
+    known = {"before": step.after, "after_vfs": step.before_vfs}
+    back = tuple(msgspec.structs.replace(s, **known) if isinstance(s, SetNumvfs) else s for s in plan.steps)
     return msgspec.structs.replace(plan, steps=back, request=request)
