@@ -17,7 +17,7 @@ from nicpass.engine.give_back import (
 )
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
-from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
 from nicpass.host.holders import find_vfio_user
 from nicpass.host.link_settings import with_settings
 from nicpass.host.network import read_network
@@ -74,16 +74,16 @@ def read_state(files: Files, address: Address) -> NicState:
 class HostSteps:
     """Handlers that share the three doors: files, processes, and netlink for writing."""
 
-    def __init__(self, files: Files, processes: Processes, interface: OpenInterface) -> None:
+    def __init__(self, files: Files, processes: Processes, interface: OpenInterface = Interface) -> None:
         self.files = files
         self.processes = processes
         self.open_interface = interface
 
     def apply_take(self, step: TakeNic) -> None:
-        keep_nic_state(self.files, step.state)
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_take(self, step: TakeNic) -> None:
-        if read_nic_state(self.files, step.address) != step.state:
+        if read_kept_nic(self.files, step.address) != KeptNic(state=step.state, owner=step.owner):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
             )
@@ -94,7 +94,7 @@ class HostSteps:
             forget_nic_state(self.files, step.address)
             return
         try:
-            self._restore(step.state)
+            self.restore(step.state)
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
@@ -107,7 +107,12 @@ class HostSteps:
         if read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
-    def _restore(self, state: NicState) -> None:
+    def restore(self, state: NicState) -> None:
+        """Make the NIC what it was, and see it; what is so already is left alone.
+
+        Raises:
+            NicpassError, OSError: something of it could not be brought back.
+        """
         attempts = Attempts()
         # A VF's driver asks for its MAC when it is bound.
         asks_anew = state.vf is not None and self._restore_vfs_of(state, attempts)
