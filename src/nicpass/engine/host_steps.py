@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.index import HostIndex
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
+from nicpass.engine.managers import ask_managers, is_managed, shell_lines
 from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
 from nicpass.host.holders import find_vfio_user
 from nicpass.host.network import read_network
@@ -97,7 +98,13 @@ class HostSteps:
             )
         if state.links:
             self._restore_links(state)
-        if not wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3):
+
+        def is_as_before() -> bool:
+            return not differences(state, read_state(self.files, state.address))
+
+        if state.managers:
+            ask_managers(self.processes, state, is_as_before)
+        elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
 
     def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
@@ -146,6 +153,8 @@ class HostSteps:
                 )
             with Interface(now.name) as interface:
                 interface.restore(link, now)
+                if is_managed(state, link.name):
+                    continue
                 for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
                     interface.add_address(address)
                 routes = [r for r in state.routes if r.netdev == link.name and not _follows(r)]
@@ -225,11 +234,15 @@ def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonE
         _("{field} was {before}, is {after}").format(field=field.field, before=field.before, after=field.after)
         for field in fields
     ) or _("nothing more")
+    hint = _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}")
+    if before.managers:
+        hint = _(
+            "Its network manager is asked by: {commands}. To have the NIC as it is now, move "
+            "/var/lib/nicpass/nics/{address}.json away and detach again."
+        )
     return NeedsPersonError(
         _("{address} is not what it was before: {listing}. {reason}")
         .format(address=before.address, listing=listing, reason=reason)
         .strip(),
-        _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}").format(
-            address=before.address
-        ),
+        hint.format(address=before.address, commands=" && ".join(shell_lines(before))),
     )

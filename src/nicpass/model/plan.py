@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.network import IpAddress, Link, Route, VfSettings
+from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -54,6 +54,8 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     vf: VfSettings | None = None
     """For a VF, what its PF enforces on it."""
+    managers: tuple[LinkManager, ...] = ()
+    """Who configured its interfaces; whoever did is asked to do it again."""
 
 
 class Difference(msgspec.Struct, frozen=True):

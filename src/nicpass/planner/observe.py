@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.nics import pf_of
 from nicpass.checks.usage import describe_route
-from nicpass.model.fact import value_or
+from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         addresses=tuple(address for name in names for address in index.addresses.get(name, ())),
         routes=tuple(route for name in names for route in index.routes.get(name, ())),
         vf=_observe_vf(function, index),
+        managers=tuple(m for name in names for m in index.managers.get(name, ()) if known(m.profile)),
     )
 
 
@@ -62,6 +63,8 @@ def _compare(before: NicState, after: NicState) -> Iterator[Difference]:
         yield Difference("name", lost.name, "none")
     if before.vf is not None or after.vf is not None:
         yield Difference("VF", _vf_text(before.vf), _vf_text(after.vf))
+    if before.managers:
+        yield Difference("manager", _manager_text(before), _manager_text(after))
     yield Difference("addresses", _address_text(before.addresses), _address_text(after.addresses))
     yield Difference("routes", _route_text(before.routes), _route_text(after.routes))
 
@@ -87,6 +90,11 @@ def _vf_text(vf: VfSettings | None) -> str:
         return "unknown"
     switches = [f"{name} {'on' if on else 'off'}" for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust))]
     return ", ".join([f"MAC {vf.mac}", f"VLAN {vf.vlan or 'none'}", *switches])
+
+
+def _manager_text(state: NicState) -> str:
+    """By name only: a profile may be made anew, and under the same name it may say something else."""
+    return ", ".join(f"{manager.netdev} by {manager.manager}" for manager in state.managers) or "none"
 
 
 def _address_text(addresses: tuple[IpAddress, ...]) -> str:
