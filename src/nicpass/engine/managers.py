@@ -28,6 +28,7 @@ MANAGER_SECONDS = 60.0
 """How long a manager has for all of it: a DHCP client of theirs gives up after 30 to 60 s."""
 _AGAIN_SECONDS = 5.0
 """A manager that has not seen the interface yet says no; after this it is asked again."""
+_LOOK_SECONDS = 0.3
 
 
 def commands_for(manager: LinkManager) -> tuple[list[str], ...]:
@@ -69,7 +70,7 @@ def ask_managers(processes: Processes, state: NicState, is_as_before: Callable[[
         if left <= 0:
             raise _not_configured(state, answer)
         answer = _ask(processes, state, left)
-        done = wait_until(is_as_before, min(_AGAIN_SECONDS, left) if answer else left, 0.3)
+        done = wait_until(is_as_before, min(_AGAIN_SECONDS, left) if answer else left, _LOOK_SECONDS)
         if not done and not answer:
             raise _not_configured(state, answer)
 
