@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
@@ -175,6 +175,17 @@ class TestRead:
         read(tmp_path, {IFUPDOWN: "eth1=eth1\n"})
         assert read_network(Files(str(tmp_path))).managers == (managed("ifupdown", "eth1"),)
 
+    @settings(max_examples=50)
+    @given(st.binary(max_size=200), st.sampled_from((b"", b"[device]\n", b"ADMIN_STATE=", b"eth1=")))
+    def test_whatever_stands_there_is_an_answer(self, content: bytes, beginning: bytes) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            read(Path(root), {NM: "", NETWORKD: "", IFUPDOWN: ""})
+            for name in (NM, NETWORKD, IFUPDOWN):
+                (Path(root) / name).write_bytes(beginning + content)
+            found = read_managers(Files(root), (Link(name="eth1"),))
+        assert {manager.netdev for manager in found} <= {"eth1"}
+        assert msgspec.json.decode(msgspec.json.encode(found), type=tuple[LinkManager, ...]) == found
+
     @given(st.text(max_size=200))
     def test_no_keyfile_is_too_strange(self, text: str) -> None:
         for section in parse_keyfile(text.splitlines()).values():
@@ -295,6 +306,15 @@ class TestAsk:
         tools = Tools(*[answer] * 1000)
         with pytest.raises(StepError, match=told):
             ask_managers(tools, state_of(managed("NetworkManager")), lambda: tools.is_up)
+
+    def test_it_is_not_begun_anew_when_the_time_is_nearly_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A tool that is killed half way hides what it would have said, and leaves its work half done."""
+        monkeypatch.setattr(managers, "MANAGER_SECONDS", 0.02)
+        monkeypatch.setattr(managers, "_AGAIN_SECONDS", 0.02)
+        tools = Tools(Completed(8, "", "Error: NetworkManager is not running."))
+        with pytest.raises(StepError, match="not running"):
+            ask_managers(tools, state_of(managed("NetworkManager")), lambda: False)
+        assert len(tools.ran) == 1
 
     def test_what_it_gives_instead_is_not_asked_for_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(managers, "MANAGER_SECONDS", 0.02)

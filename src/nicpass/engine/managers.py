@@ -67,11 +67,11 @@ def ask_managers(processes: Processes, state: NicState, is_as_before: Callable[[
     answer = ""
     while not is_as_before():
         left = deadline - time.monotonic()
-        if left <= 0:
+        if answer and left < _AGAIN_SECONDS:  # too late to begin anew
             raise _not_configured(state, answer)
         answer = _ask(processes, state, left)
-        done = wait_until(is_as_before, min(_AGAIN_SECONDS, left) if answer else left, _LOOK_SECONDS)
-        if not done and not answer:
+        left = max(deadline - time.monotonic(), 0)
+        if not wait_until(is_as_before, min(_AGAIN_SECONDS, left) if answer else left, _LOOK_SECONDS) and not answer:
             raise _not_configured(state, answer)
 
 
