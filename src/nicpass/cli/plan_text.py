@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.usage import describe_route
 from nicpass.engine.deadman import UNIT
+from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
@@ -119,7 +120,8 @@ def _describe_state(state: NicState) -> str:
     driver = _("driver {name}").format(name=state.driver) if state.driver else _("no driver")
     links = [_describe_link(link) for link in state.links]
     addresses = [address.text for address in state.addresses if not address.comes_with_link]
-    return ", ".join([driver, *links, *addresses])
+    managers = dict.fromkeys(_("configured by {manager}").format(manager=each.manager) for each in state.managers)
+    return ", ".join([driver, *links, *addresses, *managers])
 
 
 def _describe_link(link: Link) -> str:
@@ -150,12 +152,14 @@ def _shell_give_back(state: NicState) -> list[str]:
     ]
     for link in state.links:
         lines += _shell_link(link, state)
-    return lines
+    return lines + shell_lines(state)
 
 
 def _shell_link(link: Link, state: NicState) -> list[str]:
     name = shlex.quote(link.name)
     lines = [f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}"]
+    if is_managed(state, link.name):
+        return lines
     lines += [
         f"ip address replace {shlex.quote(address.text)} dev {name}"
         for address in state.addresses

@@ -17,6 +17,7 @@ from nicpass.engine.give_back import (
 )
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
+from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
 from nicpass.host.holders import find_vfio_user
 from nicpass.host.link_settings import with_settings
@@ -129,7 +130,13 @@ class HostSteps:
         if state.numvfs:
             with attempts:
                 self._remake_vfs(state)
-        if not wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3):
+
+        def is_as_before() -> bool:
+            return not differences(state, read_state(self.files, state.address))
+
+        if state.managers:
+            ask_managers(self.processes, state, is_as_before)
+        elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
             attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
 
@@ -185,8 +192,9 @@ class HostSteps:
         for link, now in zip(state.links, read().links, strict=False):
             restore_driver(self.open_interface, link, now, attempts)
         restore_uppers(self.open_interface, state, read(), attempts)
-        restore_addresses(self.open_interface, state, read, attempts)
-        restore_routes(self.open_interface, state, read(), attempts)
+        own = without_managed(state)
+        restore_addresses(self.open_interface, own, read, attempts)
+        restore_routes(self.open_interface, own, read(), attempts)
 
     def _restore_vfs_of(self, state: NicState, attempts: Attempts) -> bool:
         """What the PF enforces on this VF, which libvirt may have changed; whether its MAC was among that."""
@@ -290,11 +298,15 @@ def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonE
         _("{field} was {before}, is {after}").format(field=field.field, before=field.before, after=field.after)
         for field in fields
     ) or _("nothing more")
+    hint = _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}")
+    if before.managers:
+        hint = _(
+            "Its network manager is asked by: {commands}. To have the NIC as it is now, move "
+            "/var/lib/nicpass/nics/{address}.json away and detach again."
+        )
     return NeedsPersonError(
         _("{address} is not what it was before: {listing}. {reason}")
         .format(address=before.address, listing=listing, reason=reason)
         .strip(),
-        _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}").format(
-            address=before.address
-        ),
+        hint.format(address=before.address, commands=" && ".join(shell_lines(before))),
     )

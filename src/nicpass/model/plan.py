@@ -13,7 +13,7 @@ import msgspec
 
 from nicpass.model.address import Address
 from nicpass.model.file_image import FileChange, invert_changes
-from nicpass.model.network import IpAddress, Link, Route, VfSettings
+from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -78,6 +78,8 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
 
     A VLAN's addresses and routes are among `addresses` and `routes`.
     """
+    managers: tuple[LinkManager, ...] = ()
+    """Who configured its interfaces; whoever did is asked to do it again."""
 
 
 class NicOwner(msgspec.Struct, frozen=True, kw_only=True):

@@ -196,8 +196,10 @@ def _state_to_restore(
     if kept is None:
         return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
     had = {a.text for a in kept.addresses} | {describe_route(r) for r in kept.routes}
-    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic]
-    has += [describe_route(r) for r in now.routes if r.protocol != "kernel"]
+    # What a manager has put there is not cut off by asking it again.
+    managed = {manager.netdev for manager in kept.managers}
+    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic and a.netdev not in managed]
+    has += [describe_route(r) for r in now.routes if r.protocol != "kernel" and r.netdev not in managed]
     gained = [text for text in has if text not in had]
     if gained:
         # The host has come to use it since; going back to the record would cut that off.
