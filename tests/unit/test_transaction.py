@@ -15,27 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nicpass.engine.handler import Handler, Handlers, wait_until
+from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import (
-    Closed,
-    Journal,
-    Opened,
-    Phase,
-    StepRecord,
-    forget_nic_state,
-    keep_nic_state,
-    read_nic_state,
-)
+from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
 from nicpass.engine.transaction import run_plan
 from nicpass.host.files import Files
 from nicpass.model.address import Address
+from nicpass.model.change import Actor, Closed, Opened, Phase, Record, StepRecord
 from nicpass.model.errors import BusyError, ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.plan import NicState, Plan, SetNumvfs, Step, VfRequest
 
 NIC = Address("0000:01:00.0")
 REQUEST = VfRequest(pf=NIC, count=4)
-Record = Opened | StepRecord | Closed
+
+
+DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
 def step(number: int) -> SetNumvfs:
@@ -48,7 +43,7 @@ def plan_of(count: int) -> Plan:
 
 def records_in(root: Path) -> list[Record]:
     (journal,) = (root / "var/lib/nicpass/journal").iterdir()
-    return [msgspec.json.decode(line, type=Record) for line in journal.read_bytes().splitlines()]
+    return [DECODER.decode(line) for line in journal.read_bytes().splitlines()]
 
 
 @dataclasses.dataclass
@@ -221,7 +216,7 @@ class TestJournal:
     def test_the_plan_with_what_was_before_is_recorded_with_the_boot(self, tmp_path: Path) -> None:
         (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
         (tmp_path / "proc/sys/kernel/random/boot_id").write_text("abc\n")
-        Journal(Files(str(tmp_path)), plan_of(1))
+        Journal.open(Files(str(tmp_path)), plan_of(1))
         (opened,) = records_in(tmp_path)
         assert isinstance(opened, Opened)
         assert opened.boot_id == "abc"
@@ -325,27 +320,31 @@ class TestKept:
         assert files.list_directory("/var/lib/nicpass/nics") == (f"{NIC}.json",)
 
 
+WEB = Actor(user="alice", process=17, command=("attach", "web", "eth1"))
+DB = Actor(user="bob", process=18, command=("undo",))
+
+
 class TestLock:
     """One change at a time."""
 
     def test_the_second_is_told_who_the_first_is(self, tmp_path: Path) -> None:
         files = Files(str(tmp_path))
         with (
-            hold_lock(files, "nicpass attach web eth1"),
+            hold_lock(files, WEB),
             pytest.raises(BusyError) as caught,
-            hold_lock(files, "second"),
+            hold_lock(files, DB),
         ):
             pass
-        assert f"process {os.getpid()}, nicpass attach web eth1" in caught.value.sentence
+        assert "process 17, nicpass attach web eth1, by alice" in caught.value.sentence
         assert caught.value.exit_code == ExitCode.BUSY
 
     def test_it_is_free_again_after_success_and_failure(self, tmp_path: Path) -> None:
         files = Files(str(tmp_path))
-        with pytest.raises(StepError), hold_lock(files, "a longer purpose than the next"):
+        with pytest.raises(StepError), hold_lock(files, WEB):
             raise StepError("No.")
-        with hold_lock(files, "b"):
+        with hold_lock(files, DB):
             text = (tmp_path / "run/nicpass.lock").read_text()
-        assert text == f"process {os.getpid()}, b\n"
+        assert text == "process 18, nicpass undo, by bob\n"
 
 
 def test_waiting_asks_once_more_at_the_end() -> None:
@@ -357,7 +356,7 @@ def test_waiting_asks_once_more_at_the_end() -> None:
 
 def test_a_boot_id_that_cannot_be_read_is_unknown_in_the_journal(tmp_path: Path) -> None:
     (tmp_path / "proc/sys/kernel/random/boot_id").mkdir(parents=True)
-    Journal(Files(str(tmp_path)), plan_of(1))
+    Journal.open(Files(str(tmp_path)), plan_of(1))
     (opened,) = records_in(tmp_path)
     assert isinstance(opened, Opened)
     assert isinstance(opened.boot_id, Unknown)

@@ -7,11 +7,14 @@ import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.usage import describe_route
+from nicpass.engine.deadman import UNIT
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    ArmTimer,
     DefineDevice,
+    DisarmTimer,
     GiveBackNic,
     NicState,
     SetNumvfs,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec
 
 
-def describe_step(step: Step) -> str:
+def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """What the step does, in one line."""
     match step:
         case TakeNic():
@@ -50,15 +53,23 @@ def describe_step(step: Step) -> str:
             return _("start {domain}; libvirt binds {address} to vfio-pci").format(
                 domain=step.domain, address=step.address
             )
+        case StopDomain(for_all=True):
+            return _("shut {domain} down, and switch it off if it does not heed within 30 s").format(domain=step.domain)
         case StopDomain():
             return _("stop {domain}").format(domain=step.domain)
         case SetNumvfs():
             return _("set the number of VFs of {address} from {before} to {after}").format(
                 address=step.address, before=step.before, after=step.after
             )
+        case ArmTimer():
+            return _("set a timer that takes all back in {seconds} s unless you say nicpass confirm").format(
+                seconds=step.seconds
+            )
+        case DisarmTimer():
+            return _("take away the timer that would take all back")
 
 
-def render_shell(step: Step) -> list[str]:
+def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
     """The same by hand, with the tools of every host."""
     match step:
         case TakeNic():
@@ -75,11 +86,17 @@ def render_shell(step: Step) -> list[str]:
         case StartDomain():
             return [f"virsh start {shlex.quote(step.domain)}", f"readlink {DEVICES}/{step.address}/driver  # vfio-pci"]
         case StopDomain():
+            if step.for_all:
+                return [f"virsh shutdown {shlex.quote(step.domain)}  # and wait until it is off"]
             return [f"virsh destroy {shlex.quote(step.domain)}"]
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
             counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
             return [f"echo {count} > {path}" for count in counts]
+        case ArmTimer():
+            return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
+        case DisarmTimer():
+            return [f"systemctl stop {UNIT}.timer"]
 
 
 def _describe_state(state: NicState) -> str:

@@ -71,6 +71,22 @@ def dispatch(arguments: argparse.Namespace) -> int:
             from nicpass.cli.listing import snapshot_command
 
             return snapshot_command(arguments)
+        case "history":
+            from nicpass.cli.history import history_command
+
+            return history_command(arguments)
+        case "show":
+            from nicpass.cli.history import show_command
+
+            return show_command(arguments)
+        case "recover":
+            from nicpass.cli.settling import recover_command
+
+            return recover_command(arguments)
+        case "confirm":
+            from nicpass.cli.settling import confirm_command
+
+            return confirm_command(arguments)
         case _:
             from nicpass.cli.changing import change_command
 

@@ -25,6 +25,8 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     vlan: int | None = None
     allow: frozenset[str] = frozenset()
     """Codes of `unsafe` findings that the administrator takes upon himself, each by its name."""
+    confirm_within: int | None = None
+    """Seconds after which all is taken back unless confirmed; 0 is never, None is as the findings demand."""
 
 
 class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
@@ -32,6 +34,8 @@ class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
 
     vm: str
     nic: str
+    stop: bool = False
+    """Shut the VM down first, and switch it off if it does not heed."""
 
 
 class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
@@ -39,9 +43,21 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
 
     pf: str
     count: int
+    confirm_within: int | None = None
+    """As in AttachRequest."""
 
 
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest
+class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
+    """Take back a change that was done."""
+
+    change: str
+    stop: bool = False
+    allow: frozenset[str] = frozenset()
+    unconfirmed: bool = False
+    """Nobody asked for it but the dead man's hand."""
+
+
+Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest
 
 
 class NicState(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +112,8 @@ class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
     """Bind the NIC's own driver and restore name, MAC, MTU, link state, addresses and routes."""
 
     state: NicState
+    after_boot: bool = False
+    """A boot has set the NIC up since, so only what was kept of it is let go."""
 
 
 class DefineDevice(StepBase, frozen=True, kw_only=True, tag="define_device"):
@@ -122,10 +140,12 @@ class StartDomain(StepBase, frozen=True, kw_only=True, tag="start_domain"):
 
 
 class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
-    """Stop a VM that this plan started; never one that was running before."""
+    """Switch off a VM that this run has started and no other; or, `for_all`, whoever started it."""
 
     domain: str
     uuid: str
+    for_all: bool = False
+    """It is asked to shut down first, and switched off only when it does not heed."""
 
 
 class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
@@ -135,7 +155,29 @@ class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
     after: int
 
 
-Step: TypeAlias = TakeNic | GiveBackNic | DefineDevice | UndefineDevice | StartDomain | StopDomain | SetNumvfs
+class ArmTimer(StepBase, frozen=True, kw_only=True, tag="arm_timer"):
+    """The dead man's hand: from now, unless it is confirmed in `seconds`, all is taken back by a timer of systemd."""
+
+    seconds: int
+
+
+class DisarmTimer(StepBase, frozen=True, kw_only=True, tag="disarm_timer"):
+    """Take the dead man's hand away."""
+
+    seconds: int
+
+
+Step: TypeAlias = (
+    TakeNic
+    | GiveBackNic
+    | DefineDevice
+    | UndefineDevice
+    | StartDomain
+    | StopDomain
+    | SetNumvfs
+    | ArmTimer
+    | DisarmTimer
+)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,3 +206,7 @@ def invert_step(step: Step) -> Step:
             return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid)
         case SetNumvfs():
             return SetNumvfs(address=step.address, before=step.after, after=step.before)
+        case ArmTimer():
+            return DisarmTimer(address=step.address, seconds=step.seconds)
+        case DisarmTimer():
+            return ArmTimer(address=step.address, seconds=step.seconds)

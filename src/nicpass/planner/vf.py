@@ -13,6 +13,7 @@ from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.planner.confirm import confirmation
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     if request.count == 0:
         summary = _("Remove the {numvfs} VFs of {nic}").format(numvfs=numvfs, nic=label(function))
     step = SetNumvfs(address=function.address, before=numvfs, after=request.count)
-    return Plan(summary=summary, request=request, steps=(step,))
+    # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
+    armed = confirmation(function.address, request.confirm_within, check_usage(function, index))
+    return Plan(summary=summary, request=request, steps=(*armed, step))
 
 
 def _counts_of(function: PciFunction) -> tuple[int, int]:
