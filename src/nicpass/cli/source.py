@@ -28,8 +28,8 @@ class Source(NamedTuple):
     is_live: bool
 
 
-def read_source(arguments: argparse.Namespace) -> Source:
-    """The host that the command line names.
+def read_source(arguments: argparse.Namespace, nic: str | None = None) -> Source:
+    """The host that the command line names; with `nic`, where it can be told, only what that NIC depends on.
 
     Raises:
         BadInputError: the snapshot or the tree cannot be read.
@@ -45,7 +45,7 @@ def read_source(arguments: argparse.Namespace) -> Source:
         )
     files = Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
     environment = os.environ if files.is_live else None
-    host = read_host(files, read_domains(files), _open_processes, environment)
+    host = read_host(files, read_domains(files), _open_processes, environment, nic)
     return Source(files, host, is_live=files.is_live)
 
 
