@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,9 @@ def test_a_host_that_has_something_to_say(code: str, tmp_path: Path) -> None:
 
 def test_a_host_that_has_nothing_to_say(tmp_path: Path) -> None:
     tree = ready_host()
-    assert compare(tree.but(functions=(*tree.functions, *FAR)).write(tmp_path)) == 2  # eth1, by its name and by its address
+    assert (
+        compare(tree.but(functions=(*tree.functions, *FAR)).write(tmp_path)) == 2
+    )  # eth1, by its name and by its address
 
 
 @pytest.mark.parametrize("name", ["ghw-xeon-l5640-i350-8vfs", "hwloc-necve-x722-64byte-config"])
@@ -86,7 +89,7 @@ class TestNearness:
 
     FAR = nic("0000:90:00.0", "far0", group=90)
 
-    def near(self, root: Path, name: str, *functions: Function, **more: object) -> set[str]:
+    def near(self, root: Path, name: str, *functions: Function, **more: Any) -> set[str]:
         host = read(ready_host(*functions, self.FAR, **more).write(root), name)
         return {function.address for function in host.pci}
 
@@ -118,7 +121,7 @@ class TestNearness:
 class TestAllIsRead:
     """Where what is near cannot be told for certain."""
 
-    def reads_all(self, root: Path, name: str, *functions: Function, **more: object) -> bool:
+    def reads_all(self, root: Path, name: str, *functions: Function, **more: Any) -> bool:
         tree = ready_host(*(functions or (nic("0000:02:00.0", "eth1"),)), TestNearness.FAR, **more)
         host = read(tree.write(root), name)
         return host.pci_unread is None and len(host.pci) == len(tree.functions)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import fcntl
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -320,7 +322,7 @@ class TestKept:
         assert files.list_directory("/var/lib/nicpass/nics") == (f"{NIC}.json",)
 
 
-WEB = Actor(user="alice", process=17, command=("attach", "web", "eth1"))
+WEB = Actor(user="alice", process=os.getpid(), command=("attach", "web", "eth1"))
 DB = Actor(user="bob", process=18, command=("undo",))
 
 
@@ -335,7 +337,7 @@ class TestLock:
             hold_lock(files, DB),
         ):
             pass
-        assert "process 17, nicpass attach web eth1, by alice" in caught.value.sentence
+        assert f"process {os.getpid()}, nicpass attach web eth1, by alice" in caught.value.sentence
         assert caught.value.exit_code == ExitCode.BUSY
 
     def test_it_is_free_again_after_success_and_failure(self, tmp_path: Path) -> None:
@@ -345,6 +347,27 @@ class TestLock:
         with hold_lock(files, DB):
             text = (tmp_path / "run/nicpass.lock").read_text()
         assert text == "process 18, nicpass undo, by bob\n"
+
+    @pytest.mark.parametrize("left", ["", "process 4194305, nicpass undo, by bob\n", "process 1, nicp", "damaged\n"])
+    def test_the_holder_has_a_moment_to_say_who_it_is(
+        self, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who was killed may stand there still (no process has so high a number: PID_MAX_LIMIT), or half a name."""
+        path = tmp_path / "run/nicpass.lock"
+        path.parent.mkdir()
+        path.write_text(left)
+        name = f"process {os.getpid()}, nicpass attach web eth1, by alice"
+        monkeypatch.setattr(time, "sleep", lambda _: path.write_text(f"{name}\n"))
+        with path.open() as holder, pytest.raises(BusyError) as caught:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            with hold_lock(Files(str(tmp_path)), DB):
+                pass
+        assert caught.value.sentence == f"Another run is at work: {name}."
+
+    def test_a_lock_that_was_let_go_names_nobody(self, tmp_path: Path) -> None:
+        with hold_lock(Files(str(tmp_path)), WEB):
+            pass
+        assert (tmp_path / "run/nicpass.lock").read_text() == ""
 
 
 def test_waiting_asks_once_more_at_the_end() -> None:

@@ -11,8 +11,8 @@ import msgspec
 from nicpass.cli.changing import mark_of, summary_of
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
+from nicpass.cli.source import open_root
 from nicpass.engine.journal import read_changes, select_change
-from nicpass.host.files import Files
 from nicpass.model.change import Actor, Change, Outcome, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.language import _
@@ -43,7 +43,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def history_command(arguments: argparse.Namespace) -> int:
-    changes = read_changes(Files())
+    changes = read_changes(open_root(arguments))
     views = [_view(change, changes) for change in changes[-arguments.last :]]
     if arguments.json:
         say_json(History(changes=tuple(views)))
@@ -56,7 +56,7 @@ def history_command(arguments: argparse.Namespace) -> int:
 
 
 def show_command(arguments: argparse.Namespace) -> int:
-    changes = read_changes(Files())
+    changes = read_changes(open_root(arguments))
     if not changes:
         raise BadInputError(_("nicpass has changed nothing on this host yet."))
     change = select_change(changes, arguments.change) if arguments.change else changes[-1]

@@ -93,7 +93,7 @@ def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("print the JSON Schema of what a command prints with --json")
     schema = commands.add_parser("schema", help=text, description=_as_sentence(text))
-    schema.add_argument("what", choices=("check", "security", "list", "snapshot", "plan"))
+    schema.add_argument("what", choices=("check", "security", "list", "snapshot", "plan", "history", "change"))
     _add_language(schema)
 
 
@@ -170,8 +170,10 @@ def _add_recover(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
     history = _add_live_command(commands, "history", _("show who changed what, when, and what became of it"))
+    _add_root(history)
     history.add_argument("--last", type=_positive, default=20, metavar="N", help=_("only the last N (default: 20)"))
     show = _add_live_command(commands, "show", _("show one change, step by step"))
+    _add_root(show)
     show.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
 
 
@@ -189,8 +191,12 @@ def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: 
     _add_language(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--snapshot", metavar="FILE", help=_("read the host from what `nicpass snapshot` wrote"))
-    source.add_argument("--root", metavar="DIR", help=_("read DIR/sys, DIR/proc, DIR/etc in place of /"))
+    _add_root(source)
     return parser
+
+
+def _add_root(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--root", metavar="DIR", help=_("read DIR/sys, DIR/proc, DIR/etc in place of /"))
 
 
 def _add_live_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:

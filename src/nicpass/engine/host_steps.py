@@ -20,12 +20,17 @@ from nicpass.model.plan import GiveBackNic, SetNumvfs, TakeNic
 from nicpass.planner.observe import differences, observe_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from nicpass.host.files import Files
     from nicpass.host.processes import Processes
     from nicpass.model.address import Address
     from nicpass.model.network import IpAddress, Link, Route
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
+
+    OpenInterface: TypeAlias = Callable[[str], Interface]
 
 _BIND_SECONDS = 20.0
 """How long a probe may take; drivers that load firmware need several seconds."""
@@ -36,9 +41,9 @@ _NUMVFS_SECONDS = 120.0
 """Drivers take up to half a second a VF."""
 
 
-def host_handlers(files: Files, processes: Processes) -> Handlers:
-    """The handlers of this file's steps."""
-    steps = HostSteps(files, processes)
+def host_handlers(files: Files, processes: Processes, interface: OpenInterface | None = None) -> Handlers:
+    """The handlers of this file's steps; `interface` opens the netlink writer of one interface, by its name."""
+    steps = HostSteps(files, processes, interface or Interface)
     return {
         TakeNic: Handler(steps.apply_take, steps.verify_take),
         GiveBackNic: Handler(steps.apply_give_back, steps.verify_give_back),
@@ -55,11 +60,12 @@ def read_state(files: Files, address: Address) -> NicState:
 
 
 class HostSteps:
-    """Handlers that share the two doors."""
+    """Handlers that share the three doors: files, processes, and netlink for writing."""
 
-    def __init__(self, files: Files, processes: Processes) -> None:
+    def __init__(self, files: Files, processes: Processes, interface: OpenInterface) -> None:
         self.files = files
         self.processes = processes
+        self.open_interface = interface
 
     def apply_take(self, step: TakeNic) -> None:
         keep_nic_state(self.files, step.state)
@@ -147,7 +153,7 @@ class HostSteps:
                         address=state.address, mac=now.permanent_mac
                     )
                 )
-            with Interface(now.name) as interface:
+            with self.open_interface(now.name) as interface:
                 interface.restore(link, now)
                 for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
                     interface.add_address(address)

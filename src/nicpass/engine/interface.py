@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nicpass.model.errors import StepError
 from nicpass.model.language import _
@@ -21,11 +21,12 @@ _PROTOCOLS = {"redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp
 class Interface:
     """One netlink socket, and one interface that it writes to. All methods raise StepError."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kernel: Any = None) -> None:
+        """`kernel` stands in for pyroute2's IPRoute: a host in a test answers by its own."""
         from pyroute2 import IPRoute
 
         self.name = name
-        self._kernel = IPRoute()
+        self._kernel = kernel or IPRoute()
 
     def __enter__(self) -> Interface:
         return self

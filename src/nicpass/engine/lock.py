@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nicpass.model.change import Actor
 
 PATH = "/run/nicpass.lock"
+_NAMING_SECONDS = 1.0
+"""Between taking the lock and writing down who has it lies a moment."""
 
 
 @contextlib.contextmanager
@@ -31,7 +33,8 @@ def hold_lock(files: Files, actor: Actor, *, patience: float = 0) -> Iterator[No
     """
     with files.open_for_lock(PATH) as descriptor:
         if not wait_until(lambda: _try_lock(descriptor), patience, interval=0.2):
-            holder = os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip() or _("unknown")
+            wait_until(lambda: _read_holder(descriptor) != "", _NAMING_SECONDS, interval=0.01)
+            holder = _read_holder(descriptor) or _("unknown")
             raise BusyError(
                 _("Another run is at work: {holder}.").format(holder=printable(holder)),
                 _("Wait for it to end, and try again."),
@@ -39,7 +42,10 @@ def hold_lock(files: Files, actor: Actor, *, patience: float = 0) -> Iterator[No
         words = " ".join(("nicpass", *actor.command))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {actor.process}, {words}, by {actor.user}\n".encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -48,3 +54,18 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _read_holder(descriptor: int) -> str:
+    """What the holder has written of itself; nothing where it has not yet, and a run that was killed stands there."""
+    text = os.pread(descriptor, 500, 0).decode("utf-8", "replace")
+    process = text.removeprefix("process ").partition(",")[0]
+    if not text.endswith("\n") or not (process.isascii() and process.isdecimal()):
+        return ""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return ""
+    except PermissionError:
+        pass
+    return text.strip()

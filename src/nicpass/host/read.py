@@ -19,6 +19,7 @@ from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci, why_pci_unread
 from nicpass.host.platform import read_platform
 from nicpass.model.errors import BadInputError
+from nicpass.model.fact import known
 from nicpass.model.host import SCHEMA, Host
 from nicpass.model.language import _
 
@@ -57,7 +58,9 @@ def read_host(
         memory=read_memory(files),
         access=read_access(files),
         firmware=read_firmware(files),
-        iommu_groups=read_groups(files, None if near is None else {function.iommu_group for function in near}),
+        iommu_groups=read_groups(
+            files, None if near is None else {f.iommu_group for f in near if known(f.iommu_group)}
+        ),
         network=network,
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
