@@ -24,7 +24,7 @@ from nicpass.host.processes import Processes
 from nicpass.hypervisor.guard import guard_handlers, plan_guard, plan_guard_removal
 from nicpass.hypervisor.libvirt import libvirt_handlers
 from nicpass.model.change import Outcome, Phase
-from nicpass.model.errors import BadInputError, ExitCode, RefusedError
+from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
@@ -57,20 +57,38 @@ def change_command(arguments: argparse.Namespace) -> int:
     """`nicpass attach`, `detach`, `vf` and `undo`."""
     request = _request_of(arguments)
     if arguments.dry_run is not None:
-        return _show_plan(_plan(request, read_source(arguments)), arguments)
+        _, plan = read_and_plan(request, arguments)
+        return _show_plan(plan, arguments)
     require_live_root(arguments)
     outlive_session()
     actor = read_actor(Files(), _words(request))
     # Read under the lock: a plan made before another run's change is one for a host that is gone.
     with hold_lock(Files(), actor):
         refuse_unless_settled(read_changes(Files()), request)
-        carry_out(request, read_source(arguments), actor, as_json=arguments.json)
+        source, plan = read_and_plan(request, arguments)
+        carry_out(plan, source, actor, as_json=arguments.json)
     return ExitCode.DONE
 
 
-def carry_out(request: Request, source: Source, actor: Actor, *, as_json: bool) -> None:
-    """Plan it for the host as it was just read, and do it, under the lock that the caller holds."""
-    plan = _plan(request, source)
+def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:
+    """The host as it is now, and the plan for it.
+
+    To attach, what is near the NIC is enough. Where that says no, all is read before it is said: the whole host may
+    offer a way out, and the nearest of two that answer to one name is not to be taken for the only one.
+    """
+    if isinstance(request, AttachRequest):
+        source = read_source(arguments, request.nic)
+        try:
+            return source, _plan(request, source)
+        except NicpassError:
+            if source.host.pci_unread is None:
+                raise
+    source = read_source(arguments)
+    return source, _plan(request, source)
+
+
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> None:
+    """Do what was planned for the host as it was just read, under the lock that the caller holds."""
     if not as_json:
         say(_headline(plan))
     identity = run_plan(plan, handlers_of(source.files), source.files, watch_nothing if as_json else say_phase, actor)
