@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m nicpass`: the same as the command, for who knows the interpreter rather than the path."""
+"""`python -m nicpass`, for units and timers that have no PATH to find the command on."""
+
+from __future__ import annotations
 
 from nicpass.cli.main import main
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+raise SystemExit(main())

@@ -9,12 +9,16 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from nicpass.checks.usage import describe_route
+from nicpass.engine.deadman import UNIT
+from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    ArmTimer,
     DefineDevice,
+    DisarmTimer,
     GiveBackNic,
     InstallGuard,
     NicState,
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec
 
 
-def describe_step(step: Step) -> str:
+def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """What the step does, in one line."""
     match step:
         case TakeNic():
@@ -56,19 +60,27 @@ def describe_step(step: Step) -> str:
             return _("start {domain}; libvirt binds {address} to vfio-pci").format(
                 domain=step.domain, address=step.address
             )
+        case StopDomain(for_all=True):
+            return _("shut {domain} down, and switch it off if it does not heed within 30 s").format(domain=step.domain)
         case StopDomain():
             return _("stop {domain}").format(domain=step.domain)
         case SetNumvfs():
             return _("set the number of VFs of {address} from {before} to {after}").format(
                 address=step.address, before=step.before, after=step.after
             )
+        case ArmTimer():
+            return _("set a timer that takes all back in {seconds} s unless you say nicpass confirm").format(
+                seconds=step.seconds
+            )
+        case DisarmTimer():
+            return _("take away the timer that would take all back")
         case InstallGuard():
             return _("install the guard: a hook of libvirt's that looks at the host again before each start of the VM")
         case RemoveGuard():
             return _("remove the guard: no VM has a NIC any more that it would watch over")
 
 
-def render_shell(step: Step) -> list[str]:
+def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
     """The same by hand, with the tools of every host."""
     match step:
         case TakeNic():
@@ -85,11 +97,17 @@ def render_shell(step: Step) -> list[str]:
         case StartDomain():
             return [f"virsh start {shlex.quote(step.domain)}", f"readlink {DEVICES}/{step.address}/driver  # vfio-pci"]
         case StopDomain():
+            if step.for_all:
+                return [f"virsh shutdown {shlex.quote(step.domain)}  # and wait until it is off"]
             return [f"virsh destroy {shlex.quote(step.domain)}"]
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
             counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
             return [f"echo {count} > {path}" for count in counts]
+        case ArmTimer():
+            return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
+        case DisarmTimer():
+            return [f"systemctl stop {UNIT}.timer"]
         case InstallGuard():
             lines = [line for change in step.files for line in _shell_change(change)]
             return [*lines, "systemctl daemon-reload", "systemctl reload libvirtd"]
@@ -102,7 +120,8 @@ def _describe_state(state: NicState) -> str:
     driver = _("driver {name}").format(name=state.driver) if state.driver else _("no driver")
     links = [_describe_link(link) for link in state.links]
     addresses = [address.text for address in state.addresses if not address.comes_with_link]
-    return ", ".join([driver, *links, *addresses])
+    managers = dict.fromkeys(_("configured by {manager}").format(manager=each.manager) for each in state.managers)
+    return ", ".join([driver, *links, *addresses, *managers])
 
 
 def _describe_link(link: Link) -> str:
@@ -133,12 +152,14 @@ def _shell_give_back(state: NicState) -> list[str]:
     ]
     for link in state.links:
         lines += _shell_link(link, state)
-    return lines
+    return lines + shell_lines(state)
 
 
 def _shell_link(link: Link, state: NicState) -> list[str]:
     name = shlex.quote(link.name)
     lines = [f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}"]
+    if is_managed(state, link.name):
+        return lines
     lines += [
         f"ip address replace {shlex.quote(address.text)} dev {name}"
         for address in state.addresses

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nicpass keeps on disk: the journal of every change, and what each NIC was before it left.
+"""What each NIC was before it left, kept on disk.
 
 Everything lies below /var/lib/nicpass, is owned by root, and is written so that it lasts through a power cut.
 """
@@ -7,8 +7,6 @@ Everything lies below /var/lib/nicpass, is owned by root, and is written so that
 from __future__ import annotations
 
 import contextlib
-import enum
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +15,7 @@ from nicpass.model.address import Address, parse_address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
-from nicpass.model.plan import NicOwner, NicState, Plan, Step
+from nicpass.model.plan import NicOwner, NicState
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
@@ -26,62 +24,6 @@ STATE = "/var/lib/nicpass"
 NICS = f"{STATE}/nics"
 """A file a NIC that is given away, by its address."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-
-
-class Phase(enum.StrEnum):
-    """Where a step is. `doing` is on disk before the step acts."""
-
-    DOING = "doing"
-    DONE = "done"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-    UNDO_FAILED = "undo_failed"
-
-
-class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
-    """The first record: the whole plan, and in which boot it was begun."""
-
-    time: float
-    boot_id: Fact[str]
-    plan: Plan
-
-
-class StepRecord(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One step entering a phase; the step itself holds the previous value."""
-
-    time: float
-    number: int
-    phase: Phase
-    step: Step
-
-
-class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
-    """The last record. A journal without one was cut off."""
-
-    time: float
-    exit_code: int
-    sentence: str = ""
-
-
-class Journal:
-    """One change's records, a line of JSON each, on disk before the caller goes on."""
-
-    def __init__(self, files: Files, plan: Plan) -> None:
-        now = time.time()
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        self.files = files
-        self.identity = f"{stamp}-{int(now * 1e6) % 1_000_000:06d}"
-        self.path = f"{STATE}/journal/{self.identity}.jsonl"
-        self._write(Opened(time=now, boot_id=files.read_text(BOOT_ID), plan=plan))
-
-    def record(self, number: int, phase: Phase, step: Step) -> None:
-        self._write(StepRecord(time=time.time(), number=number, phase=phase, step=step))
-
-    def close(self, exit_code: int, sentence: str = "") -> None:
-        self._write(Closed(time=time.time(), exit_code=exit_code, sentence=sentence))
-
-    def _write(self, record: Opened | StepRecord | Closed) -> None:
-        self.files.append_line(self.path, msgspec.json.encode(record))
 
 
 class KeptNic(msgspec.Struct, frozen=True, kw_only=True):

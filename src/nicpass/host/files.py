@@ -168,7 +168,7 @@ class Files:
             OSError: the file is as it was before.
         """
         target = Path(self.root + path)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(target.parent)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -186,17 +186,17 @@ class Files:
         sync_directory(target.parent)
 
     def append_line(self, path: str, line: bytes) -> None:
-        """Add one line to a file and see it on disk before returning.
+        """Add one line to a file and see it on disk before returning; half a line that a power cut left goes.
 
         Raises:
             OSError: the line is not there, unless the power went too; a reader must bear a broken last line.
         """
         target = Path(self.root + path)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(target.parent)
         is_new = not target.exists()
-        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            end = os.fstat(descriptor).st_size
+            end = _cut_to_lines(descriptor)
             try:
                 _write_all(descriptor, line + b"\n")
                 os.fsync(descriptor)
@@ -312,6 +312,24 @@ def _shown_name(name: str) -> str:
 def _raw_name(path: str) -> str:
     """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
     return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
+
+
+def _make_folder(folder: Path) -> None:
+    """With all above it; each new name is on disk before anything is put into it."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(folder.parent)
+
+
+def _cut_to_lines(descriptor: int) -> int:
+    """Let a file end with a whole line; its size then."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
+    os.ftruncate(descriptor, end)
+    return end
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from nicpass.model.address import Address
 from nicpass.model.file_image import FileChange, invert_changes
-from nicpass.model.network import IpAddress, Link, Route, VfSettings
+from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -26,6 +26,8 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     vlan: int | None = None
     allow: frozenset[str] = frozenset()
     """Codes of `unsafe` findings that the administrator takes upon himself, each by its name."""
+    confirm_within: int | None = None
+    """Seconds after which all is taken back unless confirmed; 0 is never, None is as the findings demand."""
 
 
 class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
@@ -33,6 +35,8 @@ class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
 
     vm: str
     nic: str
+    stop: bool = False
+    """Shut the VM down first, and switch it off if it does not heed."""
 
 
 class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
@@ -40,9 +44,21 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
 
     pf: str
     count: int
+    confirm_within: int | None = None
+    """As in AttachRequest."""
 
 
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest
+class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
+    """Take back a change that was done."""
+
+    change: str
+    stop: bool = False
+    allow: frozenset[str] = frozenset()
+    unconfirmed: bool = False
+    """Nobody asked for it but the dead man's hand."""
+
+
+Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest
 
 
 class NicState(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +71,15 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     vf: VfSettings | None = None
     """For a VF, what its PF enforces on it."""
+    numvfs: int | None = None
+    """For a PF; None for what makes no VFs, or where it was not recorded."""
+    uppers: tuple[Link, ...] | None = None
+    """What stands on its interfaces and leaves with them (VLANs, macvlans), the lower first; None: not recorded.
+
+    A VLAN's addresses and routes are among `addresses` and `routes`.
+    """
+    managers: tuple[LinkManager, ...] = ()
+    """Who configured its interfaces; whoever did is asked to do it again."""
 
 
 class NicOwner(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +134,8 @@ class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
     """Bind the NIC's own driver and restore name, MAC, MTU, link state, addresses and routes."""
 
     state: NicState
+    after_boot: bool = False
+    """A boot has set the NIC up since, so only what was kept of it is let go."""
     owner: NicOwner | None = None
     """The VM that it comes back from."""
 
@@ -139,10 +166,12 @@ class StartDomain(StepBase, frozen=True, kw_only=True, tag="start_domain"):
 
 
 class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
-    """Stop a VM that this plan started; never one that was running before."""
+    """Switch off a VM that this run has started and no other; or, `for_all`, whoever started it."""
 
     domain: str
     uuid: str
+    for_all: bool = False
+    """It is asked to shut down first, and switched off only when it does not heed."""
     guarded: bool = False
     """As in the step that started it."""
 
@@ -152,6 +181,22 @@ class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
 
     before: int
     after: int
+    before_vfs: tuple[VfSettings, ...] = ()
+    """What the PF enforced on each: lost with them."""
+    after_vfs: tuple[VfSettings, ...] = ()
+    """What it shall enforce on them once they are made."""
+
+
+class ArmTimer(StepBase, frozen=True, kw_only=True, tag="arm_timer"):
+    """The dead man's hand: from now, unless it is confirmed in `seconds`, all is taken back by a timer of systemd."""
+
+    seconds: int
+
+
+class DisarmTimer(StepBase, frozen=True, kw_only=True, tag="disarm_timer"):
+    """Take the dead man's hand away."""
+
+    seconds: int
 
 
 class InstallGuard(StepBase, frozen=True, kw_only=True, tag="install_guard"):
@@ -177,6 +222,8 @@ Step: TypeAlias = (
     | StartDomain
     | StopDomain
     | SetNumvfs
+    | ArmTimer
+    | DisarmTimer
     | InstallGuard
     | RemoveGuard
 )
@@ -191,7 +238,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def invert_step(step: Step) -> Step:
+def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """The step that takes `step` back."""
     match step:
         case TakeNic():
@@ -207,7 +254,17 @@ def invert_step(step: Step) -> Step:
         case StopDomain():
             return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
         case SetNumvfs():
-            return SetNumvfs(address=step.address, before=step.after, after=step.before)
+            return SetNumvfs(
+                address=step.address,
+                before=step.after,
+                after=step.before,
+                before_vfs=step.after_vfs,
+                after_vfs=step.before_vfs,
+            )
+        case ArmTimer():
+            return DisarmTimer(address=step.address, seconds=step.seconds)
+        case DisarmTimer():
+            return ArmTimer(address=step.address, seconds=step.seconds)
         case InstallGuard():
             return RemoveGuard(address=step.address, files=invert_changes(step.files))
         case RemoveGuard():
