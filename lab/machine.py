@@ -137,6 +137,13 @@ class Machine:
         self._reset_hardware()
         self._wait_for_boot(boot, time.monotonic() + timeout)
 
+    def end_by(self, command: Sequence[str], timeout: float = 240) -> None:
+        """Start a command in the course of which the host restarts by itself, and wait until it is up again."""
+        boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
+        self.monitor.command("set-action", {"reboot": "reset"})
+        self.execute(command)
+        self._wait_for_boot(boot, time.monotonic() + timeout)
+
     def _wait_for_boot(self, old_boot: str, deadline: float) -> None:
         while self._boot_id() in ("", old_boot):
             if time.monotonic() > deadline:

@@ -133,9 +133,9 @@ class Tree:
 
     def write(self, root: Path) -> Path:
         """Make all its files below `root`."""
-        writer = _Writer(str(root))
+        writer = TreeWriter(str(root))
         writer.write_platform(self)
-        paths = {function.address: self._path(function) for function in self.functions}
+        paths = self.paths()
         writer.buses = {f.under: int(f.address.split(":")[1], 16) for f in self.functions if f.under is not None}
         for number, function in enumerate(self.functions):
             writer.write_function(self, function, paths, number)
@@ -157,6 +157,10 @@ class Tree:
         files = Files(str(self.write(root)))
         return read_host(files, read_domains(files))
 
+    def paths(self) -> dict[str, str]:
+        """Function to its folder."""
+        return {function.address: self._path(function) for function in self.functions}
+
     def _path(self, function: Function) -> str:
         above = {f.address: f.under for f in self.functions} if function.under else {}
         chain, bridge = [function.address], function.under
@@ -166,7 +170,7 @@ class Tree:
         root_bus = ":".join(chain[-1].split(":")[:2])
         return "/".join(["/sys/devices", f"pci{root_bus}", *reversed(chain)])
 
-    def _write_network(self, writer: _Writer, paths: dict[str, str]) -> None:
+    def _write_network(self, writer: TreeWriter, paths: dict[str, str]) -> None:
         links = {link.name: link for link in self.network.links} if self.network else {}
         homes = {name: _netdev_folder(f, paths[f.address], name) for f in self.functions for name in f.netdevs}
         if self.network is not None:
@@ -251,7 +255,7 @@ def _netdev_folder(function: Function, path: str, name: str) -> str:
     return f"{path}{below}/net/{name}"
 
 
-class _Writer:
+class TreeWriter:
     """Makes files and links below one root; thousands of them, so by os calls."""
 
     def __init__(self, root: str) -> None:
@@ -320,7 +324,7 @@ class _Writer:
 
     def write_function(self, tree: Tree, function: Function, paths: dict[str, str], number: int) -> None:
         folder = paths[function.address]
-        for name, content in _attributes(function, number, self.buses.get(function.address, 0)).items():
+        for name, content in function_attributes(function, number, self.buses.get(function.address, 0)).items():
             self.file(f"{folder}/{name}", content)
         self.link(f"/sys/bus/pci/devices/{function.address}", folder)
         self.link(f"{folder}/subsystem", "/sys/bus/pci")
@@ -353,6 +357,16 @@ class _Writer:
             self.file(f"{folder}/virtio{function.virtio}/device", "0x0001\n")
 
     def write_netdev(self, link: Link, home: str, number: int) -> None:
+        self.write_netdev_attributes(link, home, number)
+        self.link(f"{home}/subsystem", "/sys/class/net")
+        self.link(f"/sys/class/net/{link.name}", home)
+        if "/virtual/" not in home:
+            self.link(f"{home}/device", home.rsplit("/net/", 1)[0])
+        if link.master is not None:
+            self.link(f"{home}/master", f"/sys/devices/virtual/net/{link.master}")
+
+    def write_netdev_attributes(self, link: Link, home: str, number: int) -> None:
+        """Its plain files; they may be there already."""
         attributes = {
             "address": link.mac or "",
             "mtu": str(link.mtu or 1500),
@@ -366,15 +380,9 @@ class _Writer:
         }
         for name, content in attributes.items():
             self.file(f"{home}/{name}", f"{content}\n")
-        self.link(f"{home}/subsystem", "/sys/class/net")
-        self.link(f"/sys/class/net/{link.name}", home)
-        if "/virtual/" not in home:
-            self.link(f"{home}/device", home.rsplit("/net/", 1)[0])
-        if link.master is not None:
-            self.link(f"{home}/master", f"/sys/devices/virtual/net/{link.master}")
 
 
-def _attributes(function: Function, number: int, bus_below: int) -> dict[str, str | bytes]:
+def function_attributes(function: Function, number: int, bus_below: int) -> dict[str, str | bytes]:
     """The plain files of one function's folder."""
     vendor, device, (sub_vendor, sub_device) = function.vendor_id, function.device_id, function.subsystem
     class_code = function.class_code

@@ -498,7 +498,8 @@ class TestCompare:
         state = observe_state(host.pci[1], HostIndex(host))
         assert differences(state, state) == ()
         fields = [field.field for field in compare_states(state, state)]
-        assert fields == ["driver", "name", "MAC", "MTU", "link", "master", "addresses", "routes"]
+        link = ["name", "MAC", "MTU", "link", "master", "other names"]
+        assert fields == ["driver", *link, "uppers", "addresses", "routes"]
 
     @pytest.mark.parametrize(
         ("change", "field"),

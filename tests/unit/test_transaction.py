@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import fcntl
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,27 +17,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nicpass.engine.handler import Handler, Handlers, wait_until
+from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import (
-    Closed,
-    Journal,
-    Opened,
-    Phase,
-    StepRecord,
-    forget_nic_state,
-    keep_nic_state,
-    read_nic_state,
-)
+from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
 from nicpass.engine.transaction import run_plan
 from nicpass.host.files import Files
 from nicpass.model.address import Address
+from nicpass.model.change import Actor, Closed, Opened, Phase, Record, StepRecord
 from nicpass.model.errors import BusyError, ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.plan import NicState, Plan, SetNumvfs, Step, VfRequest
 
 NIC = Address("0000:01:00.0")
 REQUEST = VfRequest(pf=NIC, count=4)
-Record = Opened | StepRecord | Closed
+
+
+DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
 def step(number: int) -> SetNumvfs:
@@ -48,7 +45,7 @@ def plan_of(count: int) -> Plan:
 
 def records_in(root: Path) -> list[Record]:
     (journal,) = (root / "var/lib/nicpass/journal").iterdir()
-    return [msgspec.json.decode(line, type=Record) for line in journal.read_bytes().splitlines()]
+    return [DECODER.decode(line) for line in journal.read_bytes().splitlines()]
 
 
 @dataclasses.dataclass
@@ -221,7 +218,7 @@ class TestJournal:
     def test_the_plan_with_what_was_before_is_recorded_with_the_boot(self, tmp_path: Path) -> None:
         (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
         (tmp_path / "proc/sys/kernel/random/boot_id").write_text("abc\n")
-        Journal(Files(str(tmp_path)), plan_of(1))
+        Journal.open(Files(str(tmp_path)), plan_of(1))
         (opened,) = records_in(tmp_path)
         assert isinstance(opened, Opened)
         assert opened.boot_id == "abc"
@@ -325,27 +322,52 @@ class TestKept:
         assert files.list_directory("/var/lib/nicpass/nics") == (f"{NIC}.json",)
 
 
+WEB = Actor(user="alice", process=os.getpid(), command=("attach", "web", "eth1"))
+DB = Actor(user="bob", process=18, command=("undo",))
+
+
 class TestLock:
     """One change at a time."""
 
     def test_the_second_is_told_who_the_first_is(self, tmp_path: Path) -> None:
         files = Files(str(tmp_path))
         with (
-            hold_lock(files, "nicpass attach web eth1"),
+            hold_lock(files, WEB),
             pytest.raises(BusyError) as caught,
-            hold_lock(files, "second"),
+            hold_lock(files, DB),
         ):
             pass
-        assert f"process {os.getpid()}, nicpass attach web eth1" in caught.value.sentence
+        assert f"process {os.getpid()}, nicpass attach web eth1, by alice" in caught.value.sentence
         assert caught.value.exit_code == ExitCode.BUSY
 
     def test_it_is_free_again_after_success_and_failure(self, tmp_path: Path) -> None:
         files = Files(str(tmp_path))
-        with pytest.raises(StepError), hold_lock(files, "a longer purpose than the next"):
+        with pytest.raises(StepError), hold_lock(files, WEB):
             raise StepError("No.")
-        with hold_lock(files, "b"):
+        with hold_lock(files, DB):
             text = (tmp_path / "run/nicpass.lock").read_text()
-        assert text == f"process {os.getpid()}, b\n"
+        assert text == "process 18, nicpass undo, by bob\n"
+
+    @pytest.mark.parametrize("left", ["", "process 4194305, nicpass undo, by bob\n", "process 1, nicp", "damaged\n"])
+    def test_the_holder_has_a_moment_to_say_who_it_is(
+        self, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who was killed may stand there still (no process has so high a number: PID_MAX_LIMIT), or half a name."""
+        path = tmp_path / "run/nicpass.lock"
+        path.parent.mkdir()
+        path.write_text(left)
+        name = f"process {os.getpid()}, nicpass attach web eth1, by alice"
+        monkeypatch.setattr(time, "sleep", lambda _: path.write_text(f"{name}\n"))
+        with path.open() as holder:
+            fcntl.flock(holder, fcntl.LOCK_EX)
+            with pytest.raises(BusyError) as caught, hold_lock(Files(str(tmp_path)), DB):
+                pass
+        assert caught.value.sentence == f"Another run is at work: {name}."
+
+    def test_a_lock_that_was_let_go_names_nobody(self, tmp_path: Path) -> None:
+        with hold_lock(Files(str(tmp_path)), WEB):
+            pass
+        assert (tmp_path / "run/nicpass.lock").read_text() == ""
 
 
 def test_waiting_asks_once_more_at_the_end() -> None:
@@ -357,7 +379,7 @@ def test_waiting_asks_once_more_at_the_end() -> None:
 
 def test_a_boot_id_that_cannot_be_read_is_unknown_in_the_journal(tmp_path: Path) -> None:
     (tmp_path / "proc/sys/kernel/random/boot_id").mkdir(parents=True)
-    Journal(Files(str(tmp_path)), plan_of(1))
+    Journal.open(Files(str(tmp_path)), plan_of(1))
     (opened,) = records_in(tmp_path)
     assert isinstance(opened, Opened)
     assert isinstance(opened.boot_id, Unknown)

@@ -89,7 +89,12 @@ class HostIndex:
     @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:
         """VF to (its PF, its index), from the PF's own numbered links."""
-        return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
+        return {
+            vf: (pf.address, index)
+            for pf in self.host.pci
+            if pf.virtfns
+            for index, vf in zip(pf.virtfn_indices or range(len(pf.virtfns)), pf.virtfns, strict=False)
+        }
 
     @cached_property
     def stray_vfs(self) -> dict[tuple[Address | None, Fact[int]], list[Address]]:

@@ -1,106 +1,232 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nicpass attach`, `detach` and `vf`: plan, show or carry out, and say what was seen afterwards."""
+"""The commands that change the host: plan, show or carry out, and say what was seen afterwards."""
 
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
 from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.cli.source import Source, read_source, require_live_root
+from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers, read_state
+from nicpass.engine.journal import read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import Phase, read_nic_state
-from nicpass.engine.transaction import run_plan
+from nicpass.engine.store import read_kept_nic
+from nicpass.engine.transaction import run_plan, watch_nothing
+from nicpass.host.actor import read_actor
 from nicpass.host.files import Files
+from nicpass.host.link_settings import add_settings
 from nicpass.host.processes import Processes
+from nicpass.hypervisor.guard import guard_handlers, plan_guard, plan_guard_removal
 from nicpass.hypervisor.libvirt import libvirt_handlers
-from nicpass.model.errors import BadInputError, ExitCode
+from nicpass.model.change import Outcome, Phase
+from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _
-from nicpass.model.plan import AttachRequest, DetachRequest, GiveBackNic, Request, VfRequest
+from nicpass.model.plan import (
+    ArmTimer,
+    AttachRequest,
+    DetachRequest,
+    GiveBackNic,
+    Request,
+    UndoRequest,
+    VfRequest,
+)
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.observe import compare_states
 from nicpass.planner.select import select_nic
+from nicpass.planner.undo import Kept, last_to_undo, nic_of, plan_undo, undone_by
 from nicpass.planner.vf import plan_vf
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
-    from nicpass.model.plan import Difference, Plan, Step
-
-
-def _mark_of(phase: Phase) -> str | None:
-    """How a phase is told; None for those on the way."""
-    marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
-    return marks.get(phase)
+    from nicpass.engine.handler import Handlers
+    from nicpass.model.change import Actor, Change
+    from nicpass.model.file_image import FileChange
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import Difference, NicOwner, NicState, Plan, Step
 
 
 def change_command(arguments: argparse.Namespace) -> int:
+    """`nicpass attach`, `detach`, `vf` and `undo`."""
     request = _request_of(arguments)
     if arguments.dry_run is not None:
-        return _show_plan(_plan(request, read_source(arguments)), arguments)
+        _, plan = read_and_plan(request, arguments)
+        return _show_plan(plan, arguments)
     require_live_root(arguments)
-    _outlive_session()
+    outlive_session()
+    actor = read_actor(Files(), _words(request))
     # Read under the lock: a plan made before another run's change is one for a host that is gone.
-    with hold_lock(Files(), f"nicpass {' '.join(_words(request))}"):
-        source = read_source(arguments)
-        plan = _plan(request, source)
-        if not arguments.json:
-            say(_headline(plan))
-        handlers = {**host_handlers(source.files, Processes()), **libvirt_handlers(source.files)}
-        run_plan(plan, handlers, source.files, _watch_silently if arguments.json else _say_phase)
-        _say_outcome(plan, source, as_json=arguments.json)
+    with hold_lock(Files(), actor):
+        refuse_unless_settled(read_changes(Files()), request)
+        source, plan = read_and_plan(request, arguments)
+        carry_out(plan, source, actor, as_json=arguments.json)
     return ExitCode.DONE
 
 
-def _outlive_session() -> None:
+def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:
+    """The host as it is now, and the plan for it.
+
+    To attach, what is near the NIC is enough. Where that says no, all is read before it is said: the whole host may
+    offer a way out, and the nearest of two that answer to one name is not to be taken for the only one.
+    """
+    if isinstance(request, AttachRequest):
+        source = read_source(arguments, request.nic)
+        try:
+            return source, _plan(request, source)
+        except NicpassError:
+            if source.host.pci_unread is None:
+                raise
+    source = read_source(arguments)
+    return source, _plan(request, source)
+
+
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> None:
+    """Do what was planned for the host as it was just read, under the lock that the caller holds."""
+    if not as_json:
+        say(_headline(plan))
+    identity = run_plan(plan, handlers_of(source.files), source.files, watch_nothing if as_json else say_phase, actor)
+    _say_outcome(plan, source, identity, as_json=as_json)
+
+
+def handlers_of(files: Files) -> Handlers:
+    """Every kind of step there is."""
+    processes = Processes()
+    return {
+        **host_handlers(files, processes),
+        **libvirt_handlers(files),
+        **guard_handlers(files, processes),
+        **deadman_handlers(files, processes),
+    }
+
+
+def outlive_session() -> None:
     """A change goes on when the ssh session that began it breaks; being asked to end takes it back in order."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _request_of(arguments: argparse.Namespace) -> Request:
-    if arguments.command == "attach":
-        return AttachRequest(
-            vm=arguments.vm,
-            nic=arguments.nic,
-            start=arguments.start,
-            mac=arguments.mac,
-            vlan=arguments.vlan,
-            allow=frozenset(arguments.allow),
+def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None:
+    """One change is settled before the next is begun.
+
+    Raises:
+        RefusedError: an earlier one was cut off, or awaits confirmation; only that one may be undone.
+    """
+    for change in unsettled(changes):
+        raise RefusedError(
+            _("An earlier change was cut off: {change} ({summary}).").format(
+                change=change.identity, summary=summary_of(change)
+            ),
+            "nicpass recover",
         )
-    if arguments.command == "detach":
-        return DetachRequest(vm=arguments.vm, nic=arguments.nic)
+    for change in pending(changes):
+        if not (isinstance(request, UndoRequest) and request.change == change.identity):
+            raise RefusedError(
+                _("An earlier change awaits confirmation: {change} ({summary}).").format(
+                    change=change.identity, summary=summary_of(change)
+                ),
+                _("nicpass confirm keeps it, nicpass undo takes it back."),
+            )
+
+
+def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Those that await confirmation still."""
+    waiting = (change for change in changes if change.outcome == Outcome.UNCONFIRMED)
+    return tuple(change for change in waiting if undone_by(change, changes) is None)
+
+
+def summary_of(change: Change) -> str:
+    return change.opened.plan.summary if change.opened is not None else _("not readable")
+
+
+def _request_of(arguments: argparse.Namespace) -> Request:
+    match arguments.command:
+        case "attach":
+            return AttachRequest(
+                vm=arguments.vm,
+                nic=arguments.nic,
+                start=arguments.start,
+                mac=arguments.mac,
+                vlan=arguments.vlan,
+                allow=frozenset(arguments.allow),
+                confirm_within=arguments.confirm_within,
+            )
+        case "detach":
+            return DetachRequest(vm=arguments.vm, nic=arguments.nic, stop=arguments.stop)
+        case "undo":
+            changes = read_changes(Files())
+            change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
+            return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
     if arguments.action == "create" and arguments.count < 1:
         raise BadInputError(
             _("{count} VFs cannot be made.").format(count=arguments.count), _("To remove them: nicpass vf remove PF")
         )
-    return VfRequest(pf=arguments.pf, count=arguments.count if arguments.action == "create" else 0)
+    count = arguments.count if arguments.action == "create" else 0
+    return VfRequest(pf=arguments.pf, count=count, confirm_within=arguments.confirm_within)
 
 
 def _words(request: Request) -> list[str]:
-    """The request as it could be typed, for whoever waits for the lock."""
+    """The request as it could be typed, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
-            return ["attach", request.vm, request.nic]
+            allowed = (word for code in sorted(request.allow) for word in ("--allow", code))
+            return ["attach", request.vm, request.nic, *(["--start"] if request.start else []), *allowed]
         case DetachRequest():
-            return ["detach", request.vm, request.nic]
+            return ["detach", request.vm, request.nic, *(["--stop"] if request.stop else [])]
+        case VfRequest(count=0):
+            return ["vf", "remove", request.pf]
         case VfRequest():
-            return ["vf", "create" if request.count else "remove", request.pf]
+            return ["vf", "create", request.pf, "--count", str(request.count)]
+        case UndoRequest():
+            return ["undo", request.change, *(["--stop"] if request.stop else [])]
 
 
 def _plan(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
-            return plan_attach(source.host, request)
+            host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))
+            return plan_attach(host, request, plan_guard(source.files) if source.is_live else ())
         case DetachRequest():
             function = select_nic(HostIndex(source.host), request.nic)
-            kept = read_nic_state(source.files, function.address) if source.is_live else None
-            return plan_detach(source.host, request, kept)
+            return plan_detach(source.host, request, *_kept_of(function, source))
         case VfRequest():
             return plan_vf(source.host, request)
+        case UndoRequest():
+            return _plan_undo(request, source)
+
+
+def _plan_undo(request: UndoRequest, source: Source) -> Plan:
+    changes = read_changes(source.files)
+    change = select_change(changes, request.change)
+    if (other := undone_by(change, changes)) is not None:
+        raise BadInputError(
+            _("{change} was undone already, by {other}.").format(change=change.identity, other=other),
+            f"nicpass show {other}",
+        )
+    function = select_nic(HostIndex(source.host), nic_of(change))
+    host = _look_closer(source, function)
+    state, owner, removal = _kept_of(function, source)
+    return plan_undo(host, change, request, Kept(state, owner, removal, plan_guard(source.files)))
+
+
+def _kept_of(function: PciFunction, source: Source) -> tuple[NicState | None, NicOwner | None, tuple[FileChange, ...]]:
+    """What the NIC was when it left, who has it by the same record, and how the guard goes if it goes with it."""
+    if not source.is_live:
+        return None, None, ()
+    kept = read_kept_nic(source.files, function.address)
+    removal = plan_guard_removal(source.files, function.address)
+    return (kept.state, kept.owner, removal) if kept is not None else (None, None, removal)
+
+
+def _look_closer(source: Source, function: PciFunction) -> Host:
+    """The host, with what is asked of one NIC alone; of a snapshot nothing more can be asked."""
+    return add_settings(source.host, source.files, function) if source.is_live else source.host
 
 
 def _show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
@@ -131,21 +257,25 @@ def _say_notes(plan: Plan) -> None:
         say(f"  {text}")
 
 
-def _watch_silently(_number: int, _phase: Phase, _step: Step) -> None:
-    """With --json only the outcome is said."""
+def mark_of(phase: Phase) -> str | None:
+    """How a phase is told; None for those on the way."""
+    marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
+    return marks.get(phase)
 
 
-def _say_phase(number: int, phase: Phase, step: Step) -> None:
-    if (mark := _mark_of(phase)) is not None:
+def say_phase(number: int, phase: Phase, step: Step) -> None:
+    """For people, as it goes on."""
+    if (mark := mark_of(phase)) is not None:
         say(f"  {number + 1}. {mark}: {describe_step(step)}")
 
 
-def _say_outcome(plan: Plan, source: Source, *, as_json: bool) -> None:
+def _say_outcome(plan: Plan, source: Source, identity: str | None, *, as_json: bool) -> None:
     """What the host shows now; for a NIC that came back, field by field what it was and what it is."""
     compared = _compare_given_back(plan, source)
     if as_json:
         fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
-        say_json({"summary": plan.summary, "steps": plan.steps, "notes": plan.notes, "compared": fields})
+        outcome = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
+        say_json(outcome | {"compared": fields, "confirm_within": _seconds_of(plan.steps)})
         return
     _say_notes(plan)
     if compared:
@@ -153,6 +283,23 @@ def _say_outcome(plan: Plan, source: Source, *, as_json: bool) -> None:
             (_("FIELD"), _("BEFORE"), _("NOW"), ""),
             ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
         )
+    if (seconds := _seconds_of(plan.steps)) is not None:
+        until = time.strftime("%H:%M:%S", time.localtime(_opened_at(source.files, identity) + seconds))
+        say(
+            _(
+                "All is taken back at {until}, and a VM that has the NIC is shut down, unless you say: nicpass confirm"
+            ).format(until=until)
+        )
+
+
+def _seconds_of(steps: Iterable[Step]) -> int | None:
+    return next((step.seconds for step in steps if isinstance(step, ArmTimer)), None)
+
+
+def _opened_at(files: Files, identity: str | None) -> float:
+    changes = {change.identity: change for change in read_changes(files)}
+    change = changes.get(identity or "")
+    return change.opened.time if change is not None and change.opened is not None else time.time()
 
 
 def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:

@@ -45,6 +45,10 @@ def build_parser() -> Parser:
     _add_attach(commands)
     _add_detach(commands)
     _add_vf(commands)
+    _add_undo(commands)
+    _add_confirm(commands)
+    _add_recover(commands)
+    _add_history(commands)
     return parser
 
 
@@ -89,7 +93,7 @@ def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("print the JSON Schema of what a command prints with --json")
     schema = commands.add_parser("schema", help=text, description=_as_sentence(text))
-    schema.add_argument("what", choices=("check", "security", "list", "snapshot", "plan"))
+    schema.add_argument("what", choices=("check", "security", "list", "snapshot", "plan", "history", "change"))
     _add_language(schema)
 
 
@@ -107,6 +111,7 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="CODE",
         help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
+    _add_confirm_within(attach)
     _add_dry_run(attach)
 
 
@@ -114,6 +119,7 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
     detach = _add_command(commands, "detach", _("take a NIC back from a VM, and prove that it is what it was"))
     detach.add_argument("vm", metavar="VM")
     detach.add_argument("nic", metavar="NIC")
+    _add_stop(detach)
     _add_dry_run(detach)
 
 
@@ -124,10 +130,58 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     create = _add_command(actions, "create", _("make VFs"))
     create.add_argument("pf", metavar="PF")
     create.add_argument("--count", type=int, required=True, metavar="N", help=_("how many there shall be"))
+    _add_confirm_within(create)
     _add_dry_run(create)
     remove = _add_command(actions, "remove", _("remove all VFs"))
     remove.add_argument("pf", metavar="PF")
+    _add_confirm_within(remove)
     _add_dry_run(remove)
+
+
+def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
+    undo = _add_live_command(commands, "undo", _("take back a change that was done"))
+    undo.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
+    _add_stop(undo)
+    undo.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="CODE",
+        help=_("give a NIC away again although the host would lose this; once for each reason"),
+    )
+    _add_dry_run(undo)
+
+
+def _add_confirm(commands: argparse._SubParsersAction[Parser]) -> None:
+    confirm = _add_live_command(commands, "confirm", _("keep a change that would be taken back by itself"))
+    confirm.add_argument(
+        "change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)")
+    )
+
+
+def _add_recover(commands: argparse._SubParsersAction[Parser]) -> None:
+    recover = _add_live_command(commands, "recover", _("finish or take back what was cut off"))
+    recover.add_argument("--abandon", metavar="CHANGE", help=_("leave the host as it is, and forget this change"))
+    recover.add_argument("--boot", action="store_true", help=_("as the unit of systemd runs it: wait for other runs"))
+    recover.add_argument(
+        "--unconfirmed", action="store_true", help=_("as the timer runs it: take back what nobody confirmed")
+    )
+
+
+def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
+    history = _add_live_command(commands, "history", _("show who changed what, when, and what became of it"))
+    _add_root(history)
+    history.add_argument("--last", type=_positive, default=20, metavar="N", help=_("only the last N (default: 20)"))
+    show = _add_live_command(commands, "show", _("show one change, step by step"))
+    _add_root(show)
+    show.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(_("{text} is not a number above 0").format(text=text))
+    return number
 
 
 def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
@@ -137,8 +191,38 @@ def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: 
     _add_language(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--snapshot", metavar="FILE", help=_("read the host from what `nicpass snapshot` wrote"))
-    source.add_argument("--root", metavar="DIR", help=_("read DIR/sys, DIR/proc, DIR/etc in place of /"))
+    _add_root(source)
     return parser
+
+
+def _add_root(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--root", metavar="DIR", help=_("read DIR/sys, DIR/proc, DIR/etc in place of /"))
+
+
+def _add_live_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
+    """A command about this machine's own history: no snapshot and no tree has one."""
+    parser: Parser = commands.add_parser(name, help=text, description=_as_sentence(text))
+    _add_json(parser)
+    _add_language(parser)
+    parser.set_defaults(snapshot=None, root=None)
+    return parser
+
+
+def _add_stop(parser: Parser) -> None:
+    parser.add_argument(
+        "--stop", action="store_true", help=_("shut a running VM down first, and switch it off after 30 s")
+    )
+
+
+def _add_confirm_within(parser: Parser) -> None:
+    parser.add_argument(
+        "--confirm-within",
+        type=int,
+        metavar="SECONDS",
+        help=_(
+            "take all back unless you say nicpass confirm in time; on by default (120) where your session may break"
+        ),
+    )
 
 
 def _add_json(parser: Parser) -> None:

@@ -3,18 +3,26 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
+import textwrap
 from typing import TYPE_CHECKING
 
 from nicpass.checks.usage import describe_route
+from nicpass.engine.deadman import UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
+from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    ArmTimer,
     DefineDevice,
+    DisarmTimer,
     GiveBackNic,
+    InstallGuard,
     NicState,
+    RemoveGuard,
     SetNumvfs,
     StartDomain,
     Step,
@@ -24,11 +32,12 @@ from nicpass.model.plan import (
 )
 
 if TYPE_CHECKING:
+    from nicpass.model.file_image import FileChange
     from nicpass.model.network import Link
     from nicpass.model.plan import DeviceSpec
 
 
-def describe_step(step: Step) -> str:
+def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """What the step does, in one line."""
     match step:
         case TakeNic():
@@ -51,15 +60,27 @@ def describe_step(step: Step) -> str:
             return _("start {domain}; libvirt binds {address} to vfio-pci").format(
                 domain=step.domain, address=step.address
             )
+        case StopDomain(for_all=True):
+            return _("shut {domain} down, and switch it off if it does not heed within 30 s").format(domain=step.domain)
         case StopDomain():
             return _("stop {domain}").format(domain=step.domain)
         case SetNumvfs():
             return _("set the number of VFs of {address} from {before} to {after}").format(
                 address=step.address, before=step.before, after=step.after
             )
+        case ArmTimer():
+            return _("set a timer that takes all back in {seconds} s unless you say nicpass confirm").format(
+                seconds=step.seconds
+            )
+        case DisarmTimer():
+            return _("take away the timer that would take all back")
+        case InstallGuard():
+            return _("install the guard: a hook of libvirt's that looks at the host again before each start of the VM")
+        case RemoveGuard():
+            return _("remove the guard: no VM has a NIC any more that it would watch over")
 
 
-def render_shell(step: Step) -> list[str]:
+def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
     """The same by hand, with the tools of every host."""
     match step:
         case TakeNic():
@@ -76,11 +97,23 @@ def render_shell(step: Step) -> list[str]:
         case StartDomain():
             return [f"virsh start {shlex.quote(step.domain)}", f"readlink {DEVICES}/{step.address}/driver  # vfio-pci"]
         case StopDomain():
+            if step.for_all:
+                return [f"virsh shutdown {shlex.quote(step.domain)}  # and wait until it is off"]
             return [f"virsh destroy {shlex.quote(step.domain)}"]
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
             counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
             return [f"echo {count} > {path}" for count in counts]
+        case ArmTimer():
+            return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
+        case DisarmTimer():
+            return [f"systemctl stop {UNIT}.timer"]
+        case InstallGuard():
+            lines = [line for change in step.files for line in _shell_change(change)]
+            return [*lines, "systemctl daemon-reload", "systemctl reload libvirtd"]
+        case RemoveGuard():
+            lines = [line for change in step.files for line in _shell_change(change)]
+            return [*lines, "systemctl daemon-reload"]
 
 
 def _describe_state(state: NicState) -> str:
@@ -146,3 +179,26 @@ def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:
         *build_device(device).splitlines(),
         "XML",
     ]
+
+
+def _shell_change(change: FileChange) -> list[str]:
+    path = shlex.quote(change.path)
+    match change.after:
+        case Folder(mode=mode):
+            return [f"mkdir -p -m {mode:o} {path}"]
+        case SymbolicLink(target=target):
+            return [f"ln -sfn {shlex.quote(target)} {path}"]
+        case RegularFile(content=content, mode=mode):
+            return [*_shell_content(path, content), f"chmod {mode:o} {path}"]
+        case None:
+            is_folder = isinstance(change.before, Folder)
+            return [f"rmdir --ignore-fail-on-non-empty {path}"] if is_folder else [f"rm -f {path}"]
+
+
+def _shell_content(path: str, content: bytes) -> list[str]:
+    """As it is where it is plain text; else in base64, which nothing in it can break out of."""
+    text = content.decode("utf-8", "replace")
+    lines = text.split("\n")
+    if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):
+        return [f"cat > {path} <<'END'", *lines[:-1], "END"]
+    return [f"base64 -d > {path} <<'END'", *textwrap.wrap(base64.b64encode(content).decode(), 100), "END"]

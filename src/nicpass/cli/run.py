@@ -29,6 +29,8 @@ def run(argv: list[str]) -> int:
         arguments = build_parser().parse_args(["--dry-run=plan" if word == "--dry-run" else word for word in argv])
         exit_code = dispatch(arguments)
         flush()
+        if arguments.command in ("list", "check"):
+            _tell_unsettled(arguments)
         return exit_code
     except NicpassError as error:
         say_error(error, as_json="--json" in argv)
@@ -46,6 +48,21 @@ def run(argv: list[str]) -> int:
         )
         say_error(mistake, as_json="--json" in argv)
         return mistake.exit_code
+
+
+def _tell_unsettled(arguments: argparse.Namespace) -> None:
+    """Whoever looks at a host that is half changed is to know it, and what settles it."""
+    if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
+        return
+    from nicpass.engine.journal import find_unsettled
+    from nicpass.host.files import Files
+
+    for change in find_unsettled(Files()):
+        summary = change.opened.plan.summary if change.opened is not None else _("not readable")
+        text = _("an earlier change was cut off: {change} ({summary}); settle it with: nicpass recover").format(
+            change=change.identity, summary=summary
+        )
+        sys.stderr.write(f"nicpass: {text}\n")
 
 
 def dispatch(arguments: argparse.Namespace) -> int:
@@ -71,6 +88,22 @@ def dispatch(arguments: argparse.Namespace) -> int:
             from nicpass.cli.listing import snapshot_command
 
             return snapshot_command(arguments)
+        case "history":
+            from nicpass.cli.history import history_command
+
+            return history_command(arguments)
+        case "show":
+            from nicpass.cli.history import show_command
+
+            return show_command(arguments)
+        case "recover":
+            from nicpass.cli.settling import recover_command
+
+            return recover_command(arguments)
+        case "confirm":
+            from nicpass.cli.settling import confirm_command
+
+            return confirm_command(arguments)
         case _:
             from nicpass.cli.changing import change_command
 

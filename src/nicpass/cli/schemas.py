@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nicpass.checks.verdict import Report, SecurityReport
+from nicpass.cli.history import History
 from nicpass.cli.output import say_json
 from nicpass.cli.views import NicList
+from nicpass.model.change import Change
 from nicpass.model.errors import ExitCode
 from nicpass.model.host import Host
 from nicpass.model.plan import Plan
@@ -23,6 +25,8 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "list": NicList,
     "snapshot": Host,
     "plan": Plan,
+    "history": History,
+    "change": Change,
 }
 
 

@@ -28,8 +28,8 @@ class Source(NamedTuple):
     is_live: bool
 
 
-def read_source(arguments: argparse.Namespace) -> Source:
-    """The host that the command line names.
+def read_source(arguments: argparse.Namespace, nic: str | None = None) -> Source:
+    """The host that the command line names; with `nic`, where it can be told, only what that NIC depends on.
 
     Raises:
         BadInputError: the snapshot or the tree cannot be read.
@@ -38,15 +38,24 @@ def read_source(arguments: argparse.Namespace) -> Source:
         path = Path(arguments.snapshot).absolute()
         host = load_snapshot(arguments.snapshot, Files().read_stream(str(path)))
         return Source(Files(), host, is_live=False)
+    files = open_root(arguments)
+    environment = os.environ if files.is_live else None
+    host = read_host(files, read_domains(files), _open_processes, environment, nic)
+    return Source(files, host, is_live=files.is_live)
+
+
+def open_root(arguments: argparse.Namespace) -> Files:
+    """The door to this machine's files, or to those of the tree that the command line names.
+
+    Raises:
+        BadInputError: there is no such folder.
+    """
     if arguments.root is not None and not Path(arguments.root).is_dir():
         raise BadInputError(
             _("There is no folder {root}.").format(root=arguments.root),
             _("--root wants one that holds sys, proc and etc."),
         )
-    files = Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
-    environment = os.environ if files.is_live else None
-    host = read_host(files, read_domains(files), _open_processes, environment)
-    return Source(files, host, is_live=files.is_live)
+    return Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
 
 
 def _open_processes() -> Processes:

@@ -6,11 +6,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
+from nicpass.engine.attempts import Attempts
+from nicpass.engine.give_back import (
+    restore_addresses,
+    restore_driver,
+    restore_link,
+    restore_routes,
+    restore_uppers,
+    restore_vfs,
+)
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
-from nicpass.engine.managers import ask_managers, is_managed, shell_lines
-from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.engine.managers import ask_managers, shell_lines, without_managed
+from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
 from nicpass.host.holders import find_vfio_user
+from nicpass.host.link_settings import with_settings
 from nicpass.host.network import read_network
 from nicpass.host.pci import DEVICES, read_function
 from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
@@ -19,14 +29,20 @@ from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs, TakeNic
 from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.words import describe_vf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from nicpass.host.files import Files
     from nicpass.host.processes import Processes
     from nicpass.model.address import Address
-    from nicpass.model.network import IpAddress, Link, Route
+    from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
+
+    OpenInterface: TypeAlias = Callable[[str], Interface]
 
 _BIND_SECONDS = 20.0
 """How long a probe may take; drivers that load firmware need several seconds."""
@@ -37,9 +53,9 @@ _NUMVFS_SECONDS = 120.0
 """Drivers take up to half a second a VF."""
 
 
-def host_handlers(files: Files, processes: Processes) -> Handlers:
-    """The handlers of this file's steps."""
-    steps = HostSteps(files, processes)
+def host_handlers(files: Files, processes: Processes, interface: OpenInterface | None = None) -> Handlers:
+    """The handlers of this file's steps; `interface` opens the netlink writer of one interface, by its name."""
+    steps = HostSteps(files, processes, interface or Interface)
     return {
         TakeNic: Handler(steps.apply_take, steps.verify_take),
         GiveBackNic: Handler(steps.apply_give_back, steps.verify_give_back),
@@ -51,30 +67,35 @@ def read_state(files: Files, address: Address) -> NicState:
     """What one NIC is to the host at this moment, read anew."""
     function = read_function(files, address)
     pf = (read_function(files, function.physfn),) if known(function.physfn) else ()
-    host = Host(pci=(function, *pf), network=read_network(files))
+    network = with_settings(read_network(files), files, function.netdevs)
+    host = Host(pci=(function, *pf), network=network)
     return observe_state(function, HostIndex(host))
 
 
 class HostSteps:
-    """Handlers that share the two doors."""
+    """Handlers that share the three doors: files, processes, and netlink for writing."""
 
-    def __init__(self, files: Files, processes: Processes) -> None:
+    def __init__(self, files: Files, processes: Processes, interface: OpenInterface = Interface) -> None:
         self.files = files
         self.processes = processes
+        self.open_interface = interface
 
     def apply_take(self, step: TakeNic) -> None:
-        keep_nic_state(self.files, step.state)
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_take(self, step: TakeNic) -> None:
-        if read_nic_state(self.files, step.address) != step.state:
+        if read_kept_nic(self.files, step.address) != KeptNic(state=step.state, owner=step.owner):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
             )
 
     def apply_give_back(self, step: GiveBackNic) -> None:
         """Raises NeedsPersonError, with every field that differs, when the NIC is not what it was."""
+        if step.after_boot:
+            forget_nic_state(self.files, step.address)
+            return
         try:
-            self._restore(step.state)
+            self.restore(step.state)
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
@@ -82,13 +103,21 @@ class HostSteps:
 
     def verify_give_back(self, step: GiveBackNic) -> None:
         now = read_state(self.files, step.address)
-        if differences(step.state, now):
+        if not step.after_boot and differences(step.state, now):
             raise _not_as_before(step.state, now, "")
         if read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
-    def _restore(self, state: NicState) -> None:
-        if not self._wait_for_driver(state, seconds=0):
+    def restore(self, state: NicState) -> None:
+        """Make the NIC what it was, and see it; what is so already is left alone.
+
+        Raises:
+            NicpassError, OSError: something of it could not be brought back.
+        """
+        attempts = Attempts()
+        # A VF's driver asks for its MAC when it is bound.
+        asks_anew = state.vf is not None and self._restore_vfs_of(state, attempts)
+        if asks_anew or not self._wait_for_driver(state, seconds=0):
             self._bind(state.address, state.driver)
         if not self._wait_for_driver(state, seconds=_BIND_SECONDS):
             raise StepError(
@@ -97,7 +126,10 @@ class HostSteps:
                 )
             )
         if state.links:
-            self._restore_links(state)
+            self._restore_links(state, attempts)
+        if state.numvfs:
+            with attempts:
+                self._remake_vfs(state)
 
         def is_as_before() -> bool:
             return not differences(state, read_state(self.files, state.address))
@@ -105,6 +137,7 @@ class HostSteps:
         if state.managers:
             ask_managers(self.processes, state, is_as_before)
         elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
+            attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
 
     def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
@@ -141,7 +174,7 @@ class HostSteps:
                 )
             )
 
-    def _restore_links(self, state: NicState) -> None:
+    def _restore_links(self, state: NicState, attempts: Attempts) -> None:
         self._settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
@@ -151,16 +184,32 @@ class HostSteps:
                         address=state.address, mac=now.permanent_mac
                     )
                 )
-            with Interface(now.name) as interface:
-                interface.restore(link, now)
-                if is_managed(state, link.name):
-                    continue
-                for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
-                    interface.add_address(address)
-                routes = [r for r in state.routes if r.netdev == link.name and not _follows(r)]
-                # A gateway is valid only once the route that reaches it is there.
-                for route in sorted(routes, key=lambda route: route.gateway is not None):
-                    interface.add_route(route)
+            restore_link(self.files, self.open_interface, link, now, attempts)
+
+        def read() -> NicState:
+            return read_state(self.files, state.address)
+
+        for link, now in zip(state.links, read().links, strict=False):
+            restore_driver(self.open_interface, link, now, attempts)
+        restore_uppers(self.open_interface, state, read(), attempts)
+        own = without_managed(state)
+        restore_addresses(self.open_interface, own, read, attempts)
+        restore_routes(self.open_interface, own, read(), attempts)
+
+    def _restore_vfs_of(self, state: NicState, attempts: Attempts) -> bool:
+        """What the PF enforces on this VF, which libvirt may have changed; whether its MAC was among that."""
+        physfn = read_function(self.files, state.address).physfn
+        if not known(physfn) or state.vf is None:
+            return False
+        with attempts:
+            return bool(restore_vfs(read_state(self.files, physfn), (state.vf,), self.open_interface, attempts))
+        return False
+
+    def _remake_vfs(self, state: NicState) -> None:
+        """The VFs of a PF that went with it; where there are others by now, those are somebody's."""
+        if read_function(self.files, state.address).numvfs == 0 and state.numvfs is not None:
+            vfs = tuple({vf.vf_index: vf for link in state.links for vf in link.vfs}.values())
+            self.apply_numvfs(SetNumvfs(address=state.address, before=0, after=state.numvfs, after_vfs=vfs))
 
     def _wait_for_netdev(self, state: NicState, position: int) -> Link:
         """The function's first, second ... interface as it is now, whatever it is called as yet."""
@@ -182,21 +231,40 @@ class HostSteps:
         self.processes.run(["udevadm", "settle", "--timeout=20"], timeout=30)
 
     def apply_numvfs(self, step: SetNumvfs) -> None:
-        """By a child: the kernel may hang in this write for as long as a VF is in use."""
         path = f"{DEVICES}/{step.address}/sriov_numvfs"
-        if self.files.read_int(path) == step.after:
-            return
-        # The kernel goes from one number to another only through none (pci-iov-howto.rst).
-        for count in dict.fromkeys((0, step.after)):
-            if self.files.read_int(path) != count:
-                done = self.processes.run(["tee", self.files.path(path)], stdin=str(count), timeout=_NUMVFS_SECONDS)
-                if done.exit_code != 0:
-                    raise StepError(
-                        _("The kernel did not make {count} VFs of {address}: {error}.").format(
-                            count=count, address=step.address, error=done.error
-                        )
-                    )
-        self._settle()
+        if self.files.read_int(path) != step.after:
+            # The kernel goes from one number to another only through none (pci-iov-howto.rst).
+            for count in dict.fromkeys((0, step.after)):
+                if self.files.read_int(path) != count:
+                    self._write_numvfs(step.address, count)
+            self._settle()
+        self._restore_vfs(step)
+
+    def _write_numvfs(self, address: Address, count: int) -> None:
+        """By a child: the kernel may hang in this write for as long as a VF is in use."""
+        path = self.files.path(f"{DEVICES}/{address}/sriov_numvfs")
+        done = self.processes.run(["tee", path], stdin=str(count), timeout=_NUMVFS_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(
+                _("The kernel did not make {count} VFs of {address}: {error}.").format(
+                    count=count, address=address, error=done.error
+                )
+            )
+
+    def _restore_vfs(self, step: SetNumvfs) -> None:
+        """What the PF enforced on those that there were before. A VF's driver learns its MAC when it is bound."""
+        attempts = Attempts()
+        pf = read_state(self.files, step.address)
+        written = restore_vfs(pf, step.after_vfs, self.open_interface, attempts)
+        vf_indices = HostIndex(Host(pci=(read_function(self.files, step.address),))).vf_indices
+        for vf, (_pf, vf_index) in vf_indices.items():
+            driver = read_function(self.files, vf).driver if vf_index in written else None
+            if known(driver):
+                with attempts:
+                    self._bind(vf, driver)
+        if written:
+            self._settle()
+        attempts.raise_refusals()
 
     def verify_numvfs(self, step: SetNumvfs) -> None:
         function = read_function(self.files, step.address)
@@ -207,25 +275,21 @@ class HostSteps:
                     address=step.address, count=count, links=len(function.virtfns), after=step.after
                 )
             )
-
-
-_SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
-"""Routes that follow an address, a router's word or a lease; written by hand they would outlive it."""
-
-
-def _follows(route: Route) -> bool:
-    """Also a route of several hops: written from one NIC's side it would replace the hops of the others."""
-    return route.protocol in _SELF_MADE or route.multipath
+        now = {vf.vf_index: vf for link in read_state(self.files, step.address).links for vf in link.vfs}
+        for vf in step.after_vfs:
+            wanted, is_so = describe_vf(vf, vf), describe_vf(now.get(vf.vf_index), vf)
+            if is_so != wanted:
+                raise StepError(
+                    _("VF {vf_index} of {address} was {before}, is {after}.").format(
+                        vf_index=vf.vf_index, address=step.address, before=wanted, after=is_so
+                    )
+                )
 
 
 def _is_another_card(state: NicState, link: Link, now: Link) -> bool:
     """By the MAC that is burnt in. That of a VF is no such thing: it is what the PF has given it last."""
     known_macs = None not in (link.permanent_mac, now.permanent_mac)
     return state.vf is None and known_macs and link.permanent_mac != now.permanent_mac
-
-
-def _comes_by_itself(address: IpAddress) -> bool:
-    return address.dynamic or address.comes_with_link
 
 
 def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonError:

@@ -8,32 +8,64 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from nicpass.engine.handler import wait_until
 from nicpass.model.errors import BusyError
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.host.files import Files
+    from nicpass.model.change import Actor
 
 PATH = "/run/nicpass.lock"
+_NAMING_SECONDS = 1.0
+"""Between taking the lock and writing down who has it lies a moment."""
 
 
 @contextlib.contextmanager
-def hold_lock(files: Files, purpose: str) -> Iterator[None]:
-    """Hold the one lock (flock(2)); `purpose` is what others are told meanwhile.
+def hold_lock(files: Files, actor: Actor, *, patience: float = 0) -> Iterator[None]:
+    """Hold the one lock (flock(2)); others are told who holds it, and may wait `patience` seconds for it.
 
     Raises:
         BusyError: another run has it.
     """
     with files.open_for_lock(PATH) as descriptor:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or _("unknown")
+        if not wait_until(lambda: _try_lock(descriptor), patience, interval=0.2):
+            wait_until(lambda: _read_holder(descriptor) != "", _NAMING_SECONDS, interval=0.01)
+            holder = _read_holder(descriptor) or _("unknown")
             raise BusyError(
-                _("Another run is at work: {holder}.").format(holder=holder), _("Wait for it to end, and try again.")
-            ) from None
+                _("Another run is at work: {holder}.").format(holder=printable(holder)),
+                _("Wait for it to end, and try again."),
+            )
+        words = " ".join(("nicpass", *actor.command))
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()}, {purpose}\n".encode(), 0)
-        yield
+        os.pwrite(descriptor, f"process {actor.process}, {words}, by {actor.user}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_holder(descriptor: int) -> str:
+    """What the holder has written of itself; nothing where it has not yet, and a run that was killed stands there."""
+    text = os.pread(descriptor, 500, 0).decode("utf-8", "replace")
+    process = text.removeprefix("process ").partition(",")[0]
+    if not text.endswith("\n") or not (process.isascii() and process.isdecimal()):
+        return ""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return ""
+    except PermissionError:
+        pass
+    return text.strip()

@@ -11,6 +11,8 @@ import shlex
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.engine.handler import wait_until
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
@@ -55,6 +57,15 @@ def shell_lines(state: NicState) -> list[str]:
 def is_managed(state: NicState, netdev: str) -> bool:
     """Whether addresses and routes of this interface are a manager's, and not written by us."""
     return any(manager.netdev == netdev for manager in state.managers)
+
+
+def without_managed(state: NicState) -> NicState:
+    """The state but for the addresses and routes that a manager owns, which we do not write."""
+    return msgspec.structs.replace(
+        state,
+        addresses=tuple(address for address in state.addresses if not is_managed(state, address.netdev)),
+        routes=tuple(route for route in state.routes if not is_managed(state, route.netdev)),
+    )
 
 
 def ask_managers(processes: Processes, state: NicState, is_as_before: Callable[[], bool]) -> None:

@@ -4,86 +4,119 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
-from nicpass.engine.store import Journal, Phase
+from nicpass.engine.journal import Journal
+from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import invert_step
+from nicpass.model.plan import Step, invert_step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nicpass.engine.handler import Handlers
     from nicpass.host.files import Files
-    from nicpass.model.plan import Plan, Step
+    from nicpass.model.change import Actor
+    from nicpass.model.plan import Plan
+
+Watch: TypeAlias = Callable[[int, Phase, Step], None]
+"""Told of every phase of every step, for the user's eyes."""
+
+Numbered: TypeAlias = tuple[int, Step]
+"""A step with its number in the plan."""
+
+
+def watch_nothing(_number: int, _phase: Phase, _step: Step) -> None:
+    """For who wants to see nothing."""
 
 
 def run_plan(
-    plan: Plan, handlers: Handlers, files: Files, watch: Callable[[int, Phase, Step], None] = lambda *_: None
-) -> None:
-    """Do all steps of `plan`, each seen to be done; `watch` is told of every phase for the user's eyes.
+    plan: Plan, handlers: Handlers, files: Files, watch: Watch = watch_nothing, actor: Actor | None = None
+) -> str | None:
+    """Do all steps of `plan`, each seen to be done; the change's identity, None where there was nothing to do.
 
     Raises:
         StepError: a step failed, and the host is as it was.
         NeedsPersonError: a step failed, and the host is neither as it was nor as it was meant to be.
     """
     if not plan.steps:
-        return
+        return None
     try:
-        journal = Journal(files, plan)
+        journal = Journal.open(files, plan, actor)
     except OSError as error:
         raise StepError(
             _("The journal cannot be written: {reason}: {filename}. Nothing was done.").format(
                 reason=error.strerror, filename=error.filename
             )
         ) from error
-    run = _Run(journal, handlers, watch)
-    begun: list[tuple[int, Step]] = []
-    try:
-        for number, step in enumerate(plan.steps):
-            begun.append((number, step))
-            run.do(number, step)
-        # A journal that cannot be closed looks cut off to whoever reads it later: so this belongs to the change.
-        journal.close(ExitCode.DONE)
-    except NeedsPersonError as error:
-        # What was promised is done as far as it can be; taking it back would only move further from it.
-        with contextlib.suppress(OSError):
-            journal.close(ExitCode.NEEDS_PERSON, error.sentence)
-        raise
-    except (Exception, KeyboardInterrupt) as error:  # also a bug of ours must not leave a host half changed
-        raise run.take_back(begun, _describe(error)) from error
+    Run(journal, handlers, watch).do_all(enumerate(plan.steps))
+    return journal.identity
 
 
-class _Run:
-    """One plan on its way."""
+class Run:
+    """One change on its way, with the journal that knows how far it is."""
 
-    def __init__(self, journal: Journal, handlers: Handlers, watch: Callable[[int, Phase, Step], None]) -> None:
+    def __init__(self, journal: Journal, handlers: Handlers, watch: Watch) -> None:
         self.journal = journal
         self.handlers = handlers
         self.watch = watch
 
-    def do(self, number: int, step: Step) -> None:
+    def do_all(self, steps: Iterable[Numbered], begun: Iterable[Numbered] = ()) -> None:
+        """Do these steps and close the journal; when one fails, take it back with those that had `begun` before.
+
+        Raises:
+            StepError, NeedsPersonError: as `run_plan` says.
+        """
+        begun = list(begun)
+        try:
+            for number, step in steps:
+                begun.append((number, step))
+                self._do(number, step)
+            # A journal that cannot be closed looks cut off to whoever reads it later: so this belongs to the change.
+            self.journal.close(ExitCode.DONE)
+        except NeedsPersonError as error:
+            # What was promised is done as far as it can be; taking it back would only move further from it.
+            with contextlib.suppress(OSError):
+                self.journal.close(ExitCode.NEEDS_PERSON, error.sentence)
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # also a bug of ours must not leave a host half changed
+            first = describe_error(error)
+            failures = self.undo_all(begun)
+            conclusion = _conclude(first, failures, self.journal.path)
+            with contextlib.suppress(OSError):
+                self.journal.close(conclusion.exit_code, conclusion.sentence)
+            raise conclusion from error
+
+    def undo_all(self, begun: Iterable[Numbered], invert: Callable[[Step], Step | None] = invert_step) -> list[str]:
+        """Undo in reverse, also what acted in part or failed; the sentences of those that could not be undone.
+
+        `invert` gives the step that takes one back, or None where nothing is left of it to take back.
+        """
+        failures: list[str] = []
+        for number, step in reversed(list(begun)):
+            phase, reason = Phase.UNDONE, ""
+            self._try_record(number, Phase.UNDOING, step)
+            try:
+                if (inverse := invert(step)) is not None:
+                    self._act(inverse)
+            except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest undone
+                phase, reason = Phase.UNDO_FAILED, describe_error(error).sentence
+                failures.append(reason)
+            self._try_record(number, phase, step, reason)
+        return failures
+
+    def holds(self, step: Step) -> bool:
+        """Whether what the step promises is there already, by reading the host; what cannot be read is not."""
+        try:
+            self.handlers[type(step)].verify(step)
+        except (NicpassError, OSError):
+            return False
+        return True
+
+    def _do(self, number: int, step: Step) -> None:
         self._enter(number, Phase.DOING, step)
         self._act(step)
         self._enter(number, Phase.DONE, step)
-
-    def take_back(self, begun: list[tuple[int, Step]], first: NicpassError) -> NicpassError:
-        """Undo in reverse, the failed step too, which may have acted in part; the error to raise then."""
-        failures: list[str] = []
-        for number, step in reversed(begun):
-            phase = Phase.UNDONE
-            self._try_record(number, Phase.UNDOING, step)
-            try:
-                self._act(invert_step(step))
-            except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest undone
-                failures.append(_describe(error).sentence)
-                phase = Phase.UNDO_FAILED
-            self._try_record(number, phase, step)
-        conclusion = _conclude(first, failures, self.journal.path)
-        with contextlib.suppress(OSError):
-            self.journal.close(conclusion.exit_code, conclusion.sentence)
-        return conclusion
 
     def _act(self, step: Step) -> None:
         handler = self.handlers[type(step)]
@@ -94,10 +127,10 @@ class _Run:
         self.journal.record(number, phase, step)
         self._tell(number, phase, step)
 
-    def _try_record(self, number: int, phase: Phase, step: Step) -> None:
+    def _try_record(self, number: int, phase: Phase, step: Step, error: str = "") -> None:
         """On the way back a full disk must not keep us from restoring the host."""
         with contextlib.suppress(OSError, KeyboardInterrupt):
-            self.journal.record(number, phase, step)
+            self.journal.record(number, phase, step, error)
         self._tell(number, phase, step)
 
     def _tell(self, number: int, phase: Phase, step: Step) -> None:
@@ -116,12 +149,15 @@ def _conclude(first: NicpassError, failures: list[str], journal: str) -> Nicpass
         _("{sentence} Taking it back failed too: {failures}").format(
             sentence=first.sentence, failures=" ".join(failures)
         ),
-        _("{hint} The record of every step: {journal}").format(hint=first.hint, journal=journal).strip(),
+        _("{hint} Mend it, then: nicpass recover. The record of every step: {journal}")
+        .format(hint=first.hint, journal=journal)
+        .strip(),
         findings=first.findings,
     )
 
 
-def _describe(error: BaseException) -> NicpassError:
+def describe_error(error: BaseException) -> NicpassError:
+    """Any error as one with a sentence."""
     if isinstance(error, NicpassError):
         return error
     if isinstance(error, OSError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Fact, Unknown
+from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,6 +143,20 @@ class Files:
         except _ERRORS as error:
             return _fact_of(error, path)
 
+    def read_image(self, path: str) -> Fact[FileImage]:
+        """What stands there, so that it can be put back; a link is not followed."""
+        try:
+            mode = os.lstat(self._locate(path, follow=False)).st_mode
+        except _ERRORS as error:
+            return _fact_of(error, path)
+        if stat.S_ISDIR(mode):
+            return Folder(stat.S_IMODE(mode))
+        if stat.S_ISLNK(mode):
+            target = self.read_link(path)
+            return SymbolicLink(target) if isinstance(target, str) else target
+        content = self.read_bytes(path)
+        return RegularFile(content, stat.S_IMODE(mode)) if isinstance(content, bytes) else content
+
     def exists(self, path: str) -> bool:
         """Whether anything is there, also a dangling link."""
         return "\0" not in path and os.path.lexists(self.root + path)
@@ -153,13 +168,15 @@ class Files:
             OSError: the file is as it was before.
         """
         target = Path(self.root + path)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(target.parent)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
-            with temporary.open("wb") as stream:
-                os.fchmod(stream.fileno(), mode)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
                 stream.write(content)
                 stream.flush()
+                # Only now: half a script must not be one that somebody may run.
+                os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             temporary.rename(target)
         except OSError:
@@ -169,17 +186,17 @@ class Files:
         sync_directory(target.parent)
 
     def append_line(self, path: str, line: bytes) -> None:
-        """Add one line to a file and see it on disk before returning.
+        """Add one line to a file and see it on disk before returning; half a line that a power cut left goes.
 
         Raises:
             OSError: the line is not there, unless the power went too; a reader must bear a broken last line.
         """
         target = Path(self.root + path)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(target.parent)
         is_new = not target.exists()
-        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            end = os.fstat(descriptor).st_size
+            end = _cut_to_lines(descriptor)
             try:
                 _write_all(descriptor, line + b"\n")
                 os.fsync(descriptor)
@@ -193,8 +210,46 @@ class Files:
         if is_new:
             sync_directory(target.parent)
 
+    def link_atomic(self, path: str, target: str) -> None:
+        """Put a symbolic link in place, instead of what stood there.
+
+        Raises:
+            OSError: what stood there still does.
+        """
+        link = Path(self.root + path)
+        temporary = link.with_name(f".{link.name}.{os.getpid()}.new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        try:
+            temporary.rename(link)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(link.parent)
+
+    def make_folder(self, path: str, mode: int = 0o755) -> None:
+        """Make one folder; that it is there already is no error, and then it stays as it is."""
+        folder = Path(self.root + path)
+        if not folder.is_dir():
+            folder.mkdir()
+            folder.chmod(mode)
+            sync_directory(folder.parent)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder if it is empty; one that is not, or that was not there, is no error."""
+        folder = Path(self.root + path)
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return
+        sync_directory(folder.parent)
+
     def remove(self, path: str) -> None:
-        """Remove a file; that it was not there is no error."""
+        """Remove a file or a link; that it was not there is no error."""
         target = Path(self.root + path)
         target.unlink(missing_ok=True)
         if target.parent.is_dir():
@@ -257,6 +312,24 @@ def _shown_name(name: str) -> str:
 def _raw_name(path: str) -> str:
     """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
     return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
+
+
+def _make_folder(folder: Path) -> None:
+    """With all above it; each new name is on disk before anything is put into it."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(folder.parent)
+
+
+def _cut_to_lines(descriptor: int) -> int:
+    """Let a file end with a whole line; its size then."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
+    os.ftruncate(descriptor, end)
+    return end
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

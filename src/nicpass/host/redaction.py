@@ -32,7 +32,7 @@ _IP = re.compile(r"(?<![\w.:-])(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]*:[0-9a-f:]*:[
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNORECASE)
 
 _NAMED = {
-    *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source"),
+    *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source", "links.alias"),
     *("storage.mounts", "foreign_netdevs.namespace", "vfio_nodes.user", "vfio_nodes.group"),
     *("class_devices.mounts", "access.qemu_user"),
 }

@@ -8,11 +8,13 @@ Source: https://libvirt.org/html/libvirt-libvirt-domain.html
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nicpass.checks.nics import on_vfio
+from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci import read_function
 from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
@@ -31,6 +33,8 @@ DEFINITIONS = "/etc/libvirt/qemu"
 SAVED_IMAGES = "/var/lib/libvirt/qemu/save"
 """Where `virsh managedsave` puts NAME.save."""
 _START_SECONDS = 30.0
+_SHUTDOWN_SECONDS = 30.0
+"""How long a guest has to heed before it is switched off."""
 
 Connection = Any
 """A virConnect; the binding is not typed."""
@@ -103,6 +107,12 @@ class LibvirtSteps:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if find_device(_inactive_xml(domain), step.address) is None:
                 domain.attachDeviceFlags(build_device(step.device), _library().VIR_DOMAIN_AFFECT_CONFIG)
+            # Asked after the change: a start before it runs without the NIC, which nobody asked for.
+            if domain.isActive() and find_device(str(domain.XMLDesc()), step.address) is None:
+                raise StepError(
+                    _("{domain} was started meanwhile, without the NIC.").format(domain=step.domain),
+                    _("Shut it down first."),
+                )
 
     def verify_define(self, step: DefineDevice) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -143,13 +153,17 @@ class LibvirtSteps:
                     _("Shut it down first."),
                 )
             self.started.add(step.uuid)
-            domain.create()
+            forget_start(self.files, step.uuid)
+            with announce(self.files, step.uuid):
+                domain.create()
 
     def verify_start(self, step: StartDomain) -> None:
         """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
         with _DomainHandle(step.uuid, step.domain) as domain:
-            if not wait_until(domain.isActive, _START_SECONDS):
+            if not domain.isActive():
                 raise StepError(_("{domain} does not run.").format(domain=step.domain))
+        # After a crash of ours libvirt may be in the middle of the start.
+        wait_until(lambda: on_vfio(read_function(self.files, step.address)), _START_SECONDS)
         function = read_function(self.files, step.address)
         if not on_vfio(function):
             raise StepError(
@@ -163,16 +177,35 @@ class LibvirtSteps:
                     domain=step.domain, names=", ".join(function.netdevs)
                 )
             )
+        if step.guarded and step.address not in read_start(self.files, step.uuid):
+            raise StepError(
+                _("{domain} runs, but libvirt did not ask the guard: its later starts would not be looked at.").format(
+                    domain=step.domain
+                ),
+                _("Restart libvirt's daemon, which looks for hooks then: systemctl restart libvirtd; VMs go on."),
+            )
 
     def apply_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
-            if step.uuid in self.started and domain.isActive():
-                domain.destroy()
+            if not domain.isActive() or not (step.for_all or step.uuid in self.started):
+                return
+            with announce(self.files, step.uuid):
+                if not (step.for_all and self._shut_down(domain)):
+                    domain.destroy()
 
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
-            if step.uuid in self.started and not wait_until(lambda: not domain.isActive(), _START_SECONDS):
+            ours = step.for_all or step.uuid in self.started
+            if ours and not wait_until(lambda: not domain.isActive(), _START_SECONDS):
                 raise StepError(_("{domain} still runs.").format(domain=step.domain))
+            self.started.discard(step.uuid)
+
+    def _shut_down(self, domain: Any) -> bool:
+        """Ask the guest to, as its power button would; False where it cannot heed or does not within the time."""
+        with contextlib.suppress(_library().libvirtError):
+            domain.shutdown()
+            return wait_until(lambda: not domain.isActive(), _SHUTDOWN_SECONDS, 0.2)
+        return False
 
 
 class _DomainHandle:

@@ -19,29 +19,38 @@ from nicpass.model.plan import (
     DetachRequest,
     DeviceSpec,
     GiveBackNic,
+    InstallGuard,
+    NicOwner,
     Plan,
+    RemoveGuard,
     StartDomain,
     Step,
+    StopDomain,
     TakeNic,
     UndefineDevice,
 )
+from nicpass.planner.confirm import confirmation
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
 
 if TYPE_CHECKING:
+    from nicpass.model.address import Address
     from nicpass.model.domain import Domain
+    from nicpass.model.file_image import FileChange
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import NicState
+    from nicpass.model.plan import NicState, UndoRequest
 
 _NO_MAC = "00:00:00:00:00:00"
 _VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 
 
-def plan_attach(host: Host, request: AttachRequest) -> Plan:
+def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
     """The steps from this host to one in which the VM has the NIC; none if it has it already.
+
+    `guard` is what is to be changed for the guard to be there; nothing where it is.
 
     Raises:
         BadInputError: no such VM or NIC, or a MAC or VLAN that cannot be.
@@ -51,17 +60,18 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
     spec = _specify_device(function, request, index)
     owned = domain in index.owners.get(function.address, ())
-    refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
+    findings = _findings_for(function, domain, index)
+    refuse_unless_clear(findings, allow=request.allow)
     steps: list[Step] = []
     if owned:  # what it was before it left stays as it was kept then
         _refuse_other_settings(function, request, domain)
     else:
-        steps += [
-            TakeNic(address=function.address, state=observe_state(function, index)),
-            DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
-        ]
+        steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
     if request.start and not domain.running:
-        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
+        guarded = spec.managed and not owned
+        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
+    if steps:
+        steps = [*confirmation(function.address, request.confirm_within, findings), *steps]
     summary = (
         _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
         if steps
@@ -70,19 +80,80 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
 
 
-def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Plan:
+def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
+    """The steps that undo a detach: the VM gets the NIC in its definition again, as it had it.
+
+    `guard` as in `plan_attach`.
+
+    Raises:
+        BadInputError, ImpossibleError, RefusedError, RebootNeededError: as `plan_attach`.
+    """
+    index = HostIndex(host)
+    domain, function = select_domain(index, step.uuid), select_nic(index, step.address)
+    summary = _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
+    if domain in index.owners.get(function.address, ()):
+        raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
+    refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
+    steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
+    return Plan(summary=summary, request=request, steps=steps, notes=_notes(function, index))
+
+
+def _give(
+    state: NicState, domain: Domain, spec: DeviceSpec, allow: frozenset[str], guard: tuple[FileChange, ...]
+) -> tuple[Step, ...]:
+    """What it was is kept, and the VM's definition gets it; the guard stands before either."""
+    owner = NicOwner(domain=domain.name, uuid=domain.uuid, allow=allow, managed=spec.managed)
+    installed = (InstallGuard(address=state.address, files=guard),) if guard and spec.managed else ()
+    return (
+        *installed,
+        TakeNic(address=state.address, state=state, owner=owner),
+        DefineDevice(address=state.address, domain=domain.name, uuid=domain.uuid, device=spec),
+    )
+
+
+def plan_stop(host: Host, step: StartDomain, request: UndoRequest) -> Plan:
+    """The step that undoes the start of a VM. Raises RefusedError unless the request says `stop`."""
+    domain = select_domain(HostIndex(host), step.uuid)
+    summary = _("Stop {name}").format(name=domain.name)
+    return Plan(summary=summary, request=request, steps=_stop_first(domain, step.address, stop=request.stop))
+
+
+def _stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, ...]:
+    """What a running VM needs before its definition may lose the NIC."""
+    if not domain.running:
+        return ()
+    if not stop:
+        raise RefusedError(
+            _("{name} is running; {what} can be taken back only while it is stopped.").format(
+                name=domain.name, what=address
+            ),
+            _("virsh shutdown {name}, and try again when it is off; or --stop, which does both.").format(
+                name=domain.name
+            ),
+        )
+    return (StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True),)
+
+
+def plan_detach(
+    host: Host,
+    request: DetachRequest,
+    kept: NicState | None,
+    owner: NicOwner | None = None,
+    guard: tuple[FileChange, ...] = (),
+) -> Plan:
     """The steps from this host to one in which the VM does not have the NIC and the host has it back.
 
-    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back.
+    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back. `owner` is who
+    has it by the same record, and `guard` what is to be changed for the guard to go; nothing while it has to stay.
 
     Raises:
         BadInputError: no such VM or NIC, or the VM does not have it.
-        RefusedError: the VM is running.
+        RefusedError: the VM is running, and is not to be stopped.
     """
     index = HostIndex(host)
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
     device = next((d for d in domain.config_devices if d.address == function.address), None)
-    _refuse_running(domain, what=label(function))
+    stopping = _stop_first(domain, function.address, stop=request.stop)
     if device is None:
         owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
         hint = (
@@ -91,7 +162,7 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
             else _("It belongs to no VM; see nicpass list.")
         )
         raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
-    _refuse_held(function, index)
+    _refuse_held(function, domain, index)
     spec = DeviceSpec(
         address=device.address,
         element=device.element,
@@ -103,10 +174,12 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
     undefine = UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec)
     summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
     state, notes = _state_to_restore(function, index, kept)
-    if state is None:
-        return Plan(summary=summary, request=request, steps=(undefine,), notes=notes)
-    give_back = GiveBackNic(address=function.address, state=state)
-    return Plan(summary=summary, request=request, steps=(undefine, give_back), notes=notes)
+    steps: list[Step] = [*stopping, undefine]
+    if state is not None:
+        steps.append(GiveBackNic(address=function.address, state=state, owner=owner))
+    if guard:
+        steps.append(RemoveGuard(address=function.address, files=guard))
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
 
 
 def _state_to_restore(
@@ -134,10 +207,10 @@ def _state_to_restore(
     return kept, ()
 
 
-def _refuse_held(function: PciFunction, index: HostIndex) -> None:
+def _refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> None:
     """Another VM may have the NIC in its definition too, and be running with it."""
     for owner in index.owners.get(function.address, ()):
-        if any(device.address == function.address for device in owner.live_devices):
+        if owner != domain and any(device.address == function.address for device in owner.live_devices):
             raise RefusedError(
                 _("{name} is running with {nic}.").format(name=owner.name, nic=label(function)),
                 f"virsh shutdown {owner.name}",
@@ -149,16 +222,6 @@ def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tu
     owners = [owner for owner in index.owners.get(function.address, ()) if owner != domain]
     findings = (*check_host(index.host), *check_nic(function, index), *check_vm(function, domain, index))
     return tuple(finding for finding in findings if finding.code != "OWNED_BY_VM" or owners)
-
-
-def _refuse_running(domain: Domain, what: str) -> None:
-    if domain.running:
-        raise RefusedError(
-            _(
-                "{name} is running; {what} can be handed over only while it is stopped, until hot attach is there."
-            ).format(name=domain.name, what=what),
-            _("virsh shutdown {name}, and try again when it is off.").format(name=domain.name),
-        )
 
 
 def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain: Domain) -> None:

@@ -14,10 +14,12 @@ from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.planner.confirm import confirmation
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
     from nicpass.model.host import Host
+    from nicpass.model.network import VfSettings
     from nicpass.model.pci import PciFunction
 
 
@@ -51,8 +53,24 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     summary = _("Make {count} VFs of {nic}").format(count=request.count, nic=label(function))
     if request.count == 0:
         summary = _("Remove the {numvfs} VFs of {nic}").format(numvfs=numvfs, nic=label(function))
-    step = SetNumvfs(address=function.address, before=numvfs, after=request.count)
-    return Plan(summary=summary, request=request, steps=(step,))
+    vfs = _settings_of(function, index)
+    step = SetNumvfs(
+        address=function.address,
+        before=numvfs,
+        after=request.count,
+        before_vfs=vfs,
+        # The kernel removes all of them on the way to another number.
+        after_vfs=tuple(vf for vf in vfs if vf.vf_index < request.count),
+    )
+    # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
+    armed = confirmation(function.address, request.confirm_within, check_usage(function, index))
+    return Plan(summary=summary, request=request, steps=(*armed, step))
+
+
+def _settings_of(function: PciFunction, index: HostIndex) -> tuple[VfSettings, ...]:
+    """What the PF enforces on its VFs now; a PF with two interfaces tells it by both."""
+    found = {vf.vf_index: vf for link in index.netdevs(function) for vf in link.vfs}
+    return tuple(found[number] for number in sorted(found))
 
 
 def _counts_of(function: PciFunction) -> tuple[int, int]:

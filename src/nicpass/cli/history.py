@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`nicpass history` and `nicpass show`: who changed what, when, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.cli.changing import mark_of, summary_of
+from nicpass.cli.output import say, say_json, say_table, say_wrapped
+from nicpass.cli.plan_text import describe_step
+from nicpass.cli.source import open_root
+from nicpass.engine.journal import read_changes, select_change
+from nicpass.model.change import Actor, Change, Outcome, StepRecord
+from nicpass.model.errors import BadInputError, ExitCode
+from nicpass.model.language import _
+from nicpass.planner.undo import undone_by
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One change, as `nicpass history --json` tells it."""
+
+    id: str
+    time: float | None
+    actor: Actor
+    summary: str
+    outcome: Outcome
+    undone_by: str | None
+    exit_code: int | None
+    sentence: str
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What `nicpass history --json` prints, the oldest first."""
+
+    schema: str = "nicpass.history/1"
+    changes: tuple[ChangeView, ...]
+
+
+def history_command(arguments: argparse.Namespace) -> int:
+    changes = read_changes(open_root(arguments))
+    views = [_view(change, changes) for change in changes[-arguments.last :]]
+    if arguments.json:
+        say_json(History(changes=tuple(views)))
+    elif views:
+        rows = ((v.id, _when(v.time), v.actor.user, v.summary, _tell_outcome(v)) for v in views)
+        say_table((_("CHANGE"), _("WHEN"), _("WHO"), _("WHAT"), _("OUTCOME")), rows)
+    else:
+        say(_("nicpass has changed nothing on this host yet."))
+    return ExitCode.DONE
+
+
+def show_command(arguments: argparse.Namespace) -> int:
+    changes = read_changes(open_root(arguments))
+    if not changes:
+        raise BadInputError(_("nicpass has changed nothing on this host yet."))
+    change = select_change(changes, arguments.change) if arguments.change else changes[-1]
+    if arguments.json:
+        say_json(change)
+        return ExitCode.DONE
+    view = _view(change, changes)
+    rows = [
+        (_("change"), view.id),
+        (_("what"), view.summary),
+        (_("when"), _when(view.time)),
+        (_("who"), _("{user}, process {process}").format(user=view.actor.user, process=view.actor.process)),
+        (_("command"), " ".join(("nicpass", *view.actor.command))),
+        (_("outcome"), _tell_outcome(view)),
+    ]
+    if change.overrides:
+        rows.append((_("overrides"), ", ".join(sorted(change.overrides))))
+    if change.damage:
+        rows.append((_("damage"), change.damage))
+    say_table((), rows)
+    if view.sentence:
+        say_wrapped(view.sentence)
+    _say_steps(change)
+    return ExitCode.DONE
+
+
+def _say_steps(change: Change) -> None:
+    """Every record, so also what was tried and taken back, in the order in which it happened."""
+    if not change.steps:
+        return
+    say()
+    say_table((_("TIME"), _("STEP"), _("PHASE"), _("WHAT")), (_row(record) for record in change.steps))
+    errors = [record.error for record in change.steps if record.error]
+    for error in errors:
+        say_wrapped(error)
+
+
+def _row(record: StepRecord) -> tuple[str, ...]:
+    stamp = time.strftime("%H:%M:%S", time.localtime(record.time)) + f".{int(record.time % 1 * 1000):03d}"
+    phase = mark_of(record.phase) or _("begun")
+    return (stamp, str(record.number + 1), phase, describe_step(record.step))
+
+
+def _view(change: Change, changes: tuple[Change, ...]) -> ChangeView:
+    opened, closed = change.opened, change.closed
+    return ChangeView(
+        id=change.identity,
+        time=opened.time if opened else None,
+        actor=opened.actor if opened else Actor(),
+        summary=summary_of(change),
+        outcome=change.outcome,
+        undone_by=undone_by(change, changes),
+        exit_code=closed.exit_code if closed else None,
+        sentence=closed.sentence if closed else "",
+    )
+
+
+def _when(moment: float | None) -> str:
+    return "?" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def _tell_outcome(view: ChangeView) -> str:
+    if view.undone_by is not None:
+        return _("done, undone by {change}").format(change=view.undone_by)
+    words = {
+        Outcome.DONE: _("done"),
+        Outcome.UNCONFIRMED: _("done, awaits nicpass confirm"),
+        Outcome.TAKEN_BACK: _("taken back"),
+        Outcome.NEEDS_PERSON: _("needs a person"),
+        Outcome.UNFINISHED: _("cut off: nicpass recover"),
+        Outcome.ABANDONED: _("abandoned"),
+        Outcome.DAMAGED: _("damaged: nicpass recover"),
+    }
+    return words[view.outcome]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`nicpass recover` and `nicpass confirm`: what was cut off is settled, what was done is kept."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from nicpass.cli.changing import (
+    carry_out,
+    handlers_of,
+    outlive_session,
+    pending,
+    read_and_plan,
+    say_phase,
+    summary_of,
+)
+from nicpass.cli.output import say, say_error, say_json
+from nicpass.cli.source import require_live_root
+from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_change, unsettled
+from nicpass.engine.lock import hold_lock
+from nicpass.engine.recovery import abandon, recover
+from nicpass.engine.transaction import watch_nothing
+from nicpass.host.actor import read_actor
+from nicpass.host.files import Files
+from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
+from nicpass.model.language import _
+from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nicpass.engine.recovery import Settled
+    from nicpass.model.change import Actor, Change
+
+_PATIENCE = 600.0
+"""Seconds that the boot and the timer wait for a run that holds the lock; nobody is there to try again."""
+
+
+def recover_command(arguments: argparse.Namespace) -> int:
+    """Settle what was cut off; of what awaits confirmation, take back what another boot or the timer has ended."""
+    require_live_root(arguments)
+    outlive_session()
+    files, actor = Files(), read_actor(Files(), sys.argv[1:])
+    alone = arguments.boot or arguments.unconfirmed
+    with hold_lock(files, actor, patience=_PATIENCE if alone else 0):
+        if arguments.abandon is not None:
+            return _abandon(files, arguments.abandon)
+        settled = recover(files, handlers_of(files), actor, watch_nothing if arguments.json else say_phase)
+        worst = max((s.exit_code for s in settled), default=ExitCode.DONE)
+        _say_settled(settled, as_json=arguments.json)
+        changes = read_changes(files)
+        ended = [c for c in pending(changes) if arguments.unconfirmed or _is_of_another_boot(c, files)]
+        for change in ended:
+            worst = max(worst, _take_back(change, arguments, actor))
+        if not settled and not ended and not alone and not arguments.json:
+            say(_("Nothing was cut off."))
+    return worst
+
+
+def confirm_command(arguments: argparse.Namespace) -> int:
+    """Keep the change that awaits it, and take the timer away.
+
+    Raises:
+        BadInputError: none awaits it.
+        BusyError: it is being taken back at this moment.
+    """
+    require_live_root(arguments)
+    files, actor = Files(), read_actor(Files(), sys.argv[1:])
+    with hold_lock(files, actor):
+        changes = read_changes(files)
+        waiting = pending(changes)
+        if arguments.change:
+            chosen = select_change(changes, arguments.change)
+            waiting = tuple(change for change in waiting if change == chosen)
+        if not waiting:
+            raise BadInputError(_("No change awaits confirmation."), "nicpass history")
+        for change in waiting:
+            # Recorded first: a timer that goes off in between finds it confirmed.
+            Journal(files, change.identity).confirm(actor)
+            _disarm(change, files)
+            say(_("Confirmed: {change} ({summary}).").format(change=change.identity, summary=summary_of(change)))
+    return ExitCode.DONE
+
+
+def _disarm(change: Change, files: Files) -> None:
+    steps = change.opened.plan.steps if change.opened is not None else ()
+    for step in steps:
+        if isinstance(step, ArmTimer):
+            disarm = DisarmTimer(address=step.address, seconds=step.seconds)
+            handler = handlers_of(files)[DisarmTimer]
+            handler.apply(disarm)
+            handler.verify(disarm)
+
+
+def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor) -> int:
+    """Undo what nobody has confirmed; what stands in the way is said and does not keep the others."""
+    say(_("Nobody confirmed {change} ({summary}):").format(change=change.identity, summary=summary_of(change)))
+    request = UndoRequest(change=change.identity, stop=True, unconfirmed=True)
+    try:
+        source, plan = read_and_plan(request, arguments)
+        carry_out(plan, source, actor, as_json=arguments.json)
+    except NicpassError as error:
+        say_error(error, as_json=arguments.json)
+        return error.exit_code
+    return ExitCode.DONE
+
+
+def _is_of_another_boot(change: Change, files: Files) -> bool:
+    """Then the timer is gone with the boot, and nobody can have confirmed it in time."""
+    return change.opened is not None and change.opened.boot_id != read_boot_id(files)
+
+
+def _abandon(files: Files, identity: str) -> int:
+    changes = read_changes(files)
+    change = select_change(changes, identity)
+    if change not in unsettled(changes):
+        raise RefusedError(
+            _("{change} was not cut off: {outcome}.").format(change=change.identity, outcome=change.outcome),
+            f"nicpass show {change.identity}",
+        )
+    abandon(files, change)
+    say(_("Abandoned: {change}. The host stays as it is.").format(change=change.identity))
+    return ExitCode.DONE
+
+
+def _say_settled(settled: tuple[Settled, ...], *, as_json: bool) -> None:
+    if as_json:
+        say_json({"settled": settled})
+        return
+    for one in settled:
+        say(f"{one.change} ({one.summary}): {one.sentence}" if one.summary else f"{one.change}: {one.sentence}")

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dead man's hand: a timer of systemd that takes an unconfirmed change back.
+
+It is a unit of systemd's own, so it outlives the session and the program that set it; a boot ends it, and then
+`nicpass recover` at the boot does its work. There is one, since at most one change awaits confirmation.
+Source: systemd-run(1), systemd.timer(5).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from nicpass.engine.handler import Handler, Handlers
+from nicpass.model.errors import StepError
+from nicpass.model.language import _
+from nicpass.model.plan import ArmTimer, DisarmTimer
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
+
+UNIT = "nicpass-confirm"
+_SECONDS = 20.0
+"""For systemd's answer."""
+
+
+def deadman_handlers(files: Files, processes: Processes) -> Handlers:
+    """The handlers of this file's steps."""
+    steps = DeadmanSteps(files, processes)
+    return {
+        ArmTimer: Handler(steps.apply_arm, steps.verify_arm),
+        DisarmTimer: Handler(steps.apply_disarm, steps.verify_disarm),
+    }
+
+
+class DeadmanSteps:
+    """Handlers that share the two doors."""
+
+    def __init__(self, files: Files, processes: Processes) -> None:
+        self.files = files
+        self.processes = processes
+
+    def apply_arm(self, step: ArmTimer) -> None:
+        if not self.files.exists("/run/systemd/system"):  # sd_booted(3)
+            raise StepError(
+                _("A change that is taken back by itself needs systemd, and this host does not run it."),
+                _("--confirm-within 0 does without."),
+            )
+        if self._is_armed():
+            return
+        # The lowest accuracy that systemd knows is a minute: without this it may come a minute late.
+        argv = ["systemd-run", f"--unit={UNIT}", f"--on-active={step.seconds}s", "--timer-property=AccuracySec=1s"]
+        # Nobody may be able to come in and try again: it does so by itself, until nothing is left to take back.
+        argv += ["--property=Restart=on-failure", "--property=RestartSec=20"]
+        argv += ["--collect", "--quiet", "--", *recover_command(), "--unconfirmed"]
+        done = self.processes.run(argv, timeout=_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(_("systemd did not set the timer: {error}.").format(error=done.error or done.output))
+
+    def verify_arm(self, step: ArmTimer) -> None:
+        if not self._is_armed():
+            raise StepError(_("The timer of {seconds} s does not run.").format(seconds=step.seconds))
+
+    def apply_disarm(self, _step: DisarmTimer) -> None:
+        self.processes.run(["systemctl", "stop", f"{UNIT}.timer"], timeout=_SECONDS)
+
+    def verify_disarm(self, _step: DisarmTimer) -> None:
+        if self._is_armed():
+            raise StepError(_("The timer {unit} still runs.").format(unit=f"{UNIT}.timer"))
+
+    def _is_armed(self) -> bool:
+        done = self.processes.run(["systemctl", "is-active", f"{UNIT}.timer"], timeout=_SECONDS)
+        return done.output.strip() == "active"
+
+
+def recover_command() -> tuple[str, ...]:
+    """`nicpass recover` for whoever has neither our PATH nor our environment."""
+    return (sys.executable, "-I", "-m", "nicpass", "recover")

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal of every change, below /var/lib/nicpass/journal: a file a change, a line of JSON a record.
+
+A record is on disk, file and folder, before its writer goes on (fsync(2), NOTES), so whatever ends the run, the
+journal knows at least as much as was done. Closed journals are kept up to a number; unfinished ones always.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass import __version__
+from nicpass.model.change import (
+    Actor,
+    Change,
+    Closed,
+    Confirmed,
+    Opened,
+    Outcome,
+    Phase,
+    Record,
+    Resumed,
+    StepRecord,
+)
+from nicpass.model.errors import BadInputError, NotPermittedError
+from nicpass.model.fact import Fact, Unknown
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+    from nicpass.model.plan import Plan, Step
+
+JOURNALS = "/var/lib/nicpass/journal"
+_KEPT = 100
+"""How many closed journals stay; one is some 10 kB."""
+_SUFFIX = ".jsonl"
+
+
+class Journal:
+    """One change's records, written one by one; each is on disk before the caller goes on."""
+
+    def __init__(self, files: Files, identity: str) -> None:
+        self.files = files
+        self.identity = identity
+        self.path = f"{JOURNALS}/{identity}{_SUFFIX}"
+
+    @classmethod
+    def open(cls, files: Files, plan: Plan, actor: Actor | None = None) -> Journal:
+        """Begin the journal of a change, and let old ones go.
+
+        Raises:
+            OSError: nothing was written, and nothing may be done.
+        """
+        now = time.time()
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+        journal = cls(files, f"{stamp}-{int(now * 1e6) % 1_000_000:06d}")
+        journal.write(
+            Opened(time=now, boot_id=read_boot_id(files), plan=plan, actor=actor or Actor(), version=__version__)
+        )
+        _prune(files)
+        return journal
+
+    def record(self, number: int, phase: Phase, step: Step, error: str = "") -> None:
+        self.write(StepRecord(time=time.time(), number=number, phase=phase, step=step, error=error))
+
+    def close(self, exit_code: int, sentence: str = "", *, abandoned: bool = False) -> None:
+        self.write(Closed(time=time.time(), exit_code=exit_code, sentence=sentence, abandoned=abandoned))
+
+    def confirm(self, actor: Actor) -> None:
+        self.write(Confirmed(time=time.time(), actor=actor))
+
+    def resume(self, actor: Actor, *, finishing: bool) -> None:
+        self.write(Resumed(time=time.time(), boot_id=read_boot_id(self.files), finishing=finishing, actor=actor))
+
+    def write(self, record: Record) -> None:
+        self.files.append_line(self.path, msgspec.json.encode(record))
+
+
+def read_boot_id(files: Files) -> Fact[str]:
+    """Which boot of the machine this is. Source: random(4), /proc/sys/kernel/random/boot_id."""
+    return files.read_text("/proc/sys/kernel/random/boot_id")
+
+
+def list_changes(files: Files) -> tuple[str, ...]:
+    """The identities of all changes, the oldest first.
+
+    Raises:
+        NotPermittedError: the folder is there and cannot be read.
+    """
+    names = files.list_directory(JOURNALS)
+    if isinstance(names, Unknown):
+        raise NotPermittedError(
+            _("The journal cannot be read: {reason}.").format(reason=names.unknown), _("Run it as root.")
+        )
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names or () if name.endswith(_SUFFIX)))
+
+
+def read_changes(files: Files) -> tuple[Change, ...]:
+    """Every change, the oldest first. Raises NotPermittedError as `list_changes` does."""
+    return tuple(read_change(files, identity) for identity in list_changes(files))
+
+
+def read_change(files: Files, identity: str) -> Change:
+    """One change; what is broken of it is said in `damage`, never raised."""
+    content = files.read_bytes(f"{JOURNALS}/{identity}{_SUFFIX}")
+    if not isinstance(content, bytes):
+        return Change(identity=identity, damage=content.unknown if content else "gone")
+    return parse_change(identity, content)
+
+
+def parse_change(identity: str, content: bytes) -> Change:
+    """The lines of a journal. The last may be cut off: then what it was to say had not been acted upon."""
+    *lines, rest = content.split(b"\n")
+    records: list[Record] = []
+    damage = ""
+    for number, line in enumerate((*lines, rest) if rest else lines, 1):
+        try:
+            records.append(_DECODER.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if number <= len(lines):
+                damage = damage or f"line {number}: {error}"
+    return _gather(identity, records, damage)
+
+
+_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+def _gather(identity: str, records: list[Record], damage: str) -> Change:
+    """The last closing counts: a change that was resumed is closed again."""
+    opened = records[0] if records and isinstance(records[0], Opened) else None
+    closed = [record for record in records if isinstance(record, Closed)]
+    confirmed = [record for record in records if isinstance(record, Confirmed)]
+    return Change(
+        identity=identity,
+        opened=opened,
+        steps=tuple(record for record in records if isinstance(record, StepRecord)),
+        confirmed=confirmed[0] if confirmed else None,
+        resumed=tuple(record for record in records if isinstance(record, Resumed)),
+        closed=closed[-1] if closed else None,
+        damage=damage,
+    )
+
+
+def select_change(changes: tuple[Change, ...], identity: str) -> Change:
+    """The change with this identity, or the only one that begins so.
+
+    Raises:
+        BadInputError: none does, or several.
+    """
+    found = [change for change in changes if change.identity.startswith(identity)]
+    exact = [change for change in found if change.identity == identity]
+    if exact:
+        return exact[0]
+    if not found:
+        raise BadInputError(_("There is no change {identity!r}.").format(identity=identity), "nicpass history")
+    if len(found) > 1:
+        names = ", ".join(change.identity for change in found[-5:])
+        raise BadInputError(
+            _("{identity!r} begins {count} changes: {names}.").format(identity=identity, count=len(found), names=names),
+            _("Give more of it."),
+        )
+    return found[0]
+
+
+def unsettled(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Those that `nicpass recover` has to settle before anything else is changed, the newest first."""
+    return tuple(change for change in reversed(changes) if change.outcome in (Outcome.UNFINISHED, Outcome.DAMAGED))
+
+
+def find_unsettled(files: Files) -> tuple[Change, ...]:
+    """The same as `unsettled` of all changes, without parsing those that are plainly closed: every `list` asks."""
+    found = [
+        read_change(files, identity) for identity in list_changes(files) if not _is_plainly_closed(files, identity)
+    ]
+    return unsettled(tuple(found))
+
+
+def _is_plainly_closed(files: Files, identity: str) -> bool:
+    content = files.read_bytes(f"{JOURNALS}/{identity}{_SUFFIX}")
+    if not isinstance(content, bytes) or not content.endswith(b"\n"):
+        return False
+    last = content[content.rfind(b"\n", 0, -1) + 1 :]
+    return last.startswith(b'{"type":"closed"') and b'"undo_failed"' not in content
+
+
+def _prune(files: Files) -> None:
+    """Let the oldest closed journals go. That one cannot be removed stops no change."""
+    with contextlib.suppress(OSError, NotPermittedError):
+        for identity in list_changes(files)[:-_KEPT]:
+            change = read_change(files, identity)
+            if change.outcome not in (Outcome.UNFINISHED, Outcome.DAMAGED, Outcome.UNCONFIRMED):
+                files.remove(f"{JOURNALS}/{identity}{_SUFFIX}")

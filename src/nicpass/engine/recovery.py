@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settles what a crash, a kill or a power cut has left: each unfinished change is finished or taken back."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.engine.journal import JOURNALS, Journal, read_boot_id, read_changes, unsettled
+from nicpass.engine.transaction import Run, watch_nothing
+from nicpass.model.change import Actor, Change, Phase
+from nicpass.model.errors import ExitCode, NicpassError
+from nicpass.model.fact import known
+from nicpass.model.language import _
+from nicpass.model.plan import invert_step
+from nicpass.planner.recovery import (
+    Direction,
+    choose_direction,
+    invert_after_boot,
+    steps_begun,
+    steps_to_finish,
+)
+
+if TYPE_CHECKING:
+    from nicpass.engine.handler import Handlers
+    from nicpass.engine.transaction import Watch
+    from nicpass.host.files import Files
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one change that was cut off."""
+
+    change: str
+    summary: str
+    direction: Direction
+    exit_code: int
+    sentence: str
+
+
+def recover(
+    files: Files, handlers: Handlers, actor: Actor | None = None, watch: Watch = watch_nothing
+) -> tuple[Settled, ...]:
+    """Settle every unfinished change, the newest first; the caller holds the lock. Nothing is raised for a change.
+
+    Raises:
+        StepError: the folder of the journals cannot be read.
+    """
+    changes = unsettled(read_changes(files))
+    return tuple(_settle(change, files, handlers, actor or Actor(), watch) for change in changes)
+
+
+def abandon(files: Files, change: Change) -> None:
+    """Close an unfinished change and leave the host as it is. Raises OSError."""
+    Journal(files, change.identity).close(
+        ExitCode.NEEDS_PERSON, _("Abandoned: the host was left as it was."), abandoned=True
+    )
+
+
+def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watch: Watch) -> Settled:
+    journal = Journal(files, change.identity)
+    if change.opened is None:
+        return _settle_damaged(change, journal)
+    here = read_boot_id(files)
+    # Two boots whose ids cannot be read cannot be told apart: then the host is looked at in any case.
+    same_boot = not known(here) or not known(change.opened.boot_id) or here == change.opened.boot_id
+    run = Run(journal, handlers, watch)
+    direction = choose_direction(change)
+    # It was cut off behind its last act, or its VM was started after all: then what was asked for is there.
+    holds = direction != Direction.CLOSE and all(run.holds(step) for step in change.opened.plan.steps)
+    if holds:
+        direction = Direction.FINISH
+    try:
+        journal.resume(actor, finishing=direction == Direction.FINISH)
+        exit_code, sentence = (
+            _close_as_done(change, journal) if holds else _go(direction, change, run, same_boot=same_boot)
+        )
+    except NicpassError as error:
+        exit_code, sentence = error.exit_code, error.sentence
+    except OSError as error:
+        exit_code, sentence = ExitCode.NEEDS_PERSON, _("The journal cannot be written: {error}.").format(error=error)
+    return Settled(
+        change=change.identity,
+        summary=change.opened.plan.summary,
+        direction=direction,
+        exit_code=exit_code,
+        sentence=sentence,
+    )
+
+
+def _close_as_done(change: Change, journal: Journal) -> tuple[ExitCode, str]:
+    """Say of every step that it is done; it was seen to be."""
+    for number, step in enumerate(change.opened.plan.steps if change.opened is not None else ()):
+        if change.phases.get(number) != Phase.DONE:
+            journal.record(number, Phase.DONE, step)
+    journal.close(ExitCode.DONE)
+    return ExitCode.DONE, _("All of it was done already.")
+
+
+def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool) -> tuple[ExitCode, str]:
+    if direction == Direction.CLOSE:
+        sentence = _("It was cut off before its first step.")
+        run.journal.close(ExitCode.ROLLED_BACK, sentence)
+        return ExitCode.DONE, sentence
+    if direction == Direction.FINISH:
+        done = [numbered for numbered in steps_begun(change) if change.phases[numbered[0]] == Phase.DONE]
+        run.do_all(steps_to_finish(change, same_boot=same_boot), begun=done)
+        return ExitCode.DONE, _("It was finished.")
+    failures = run.undo_all(steps_begun(change), invert_step if same_boot else invert_after_boot)
+    if failures:
+        sentence = _("It could not be taken back: {failures}").format(failures=" ".join(failures))
+        with contextlib.suppress(OSError):
+            run.journal.close(ExitCode.NEEDS_PERSON, sentence)
+        return ExitCode.NEEDS_PERSON, sentence
+    sentence = _("It was taken back.") if same_boot else _("It was taken back; what was running ended with the boot.")
+    run.journal.close(ExitCode.ROLLED_BACK, sentence)
+    return ExitCode.DONE, sentence
+
+
+def _settle_damaged(change: Change, journal: Journal) -> Settled:
+    """A journal without one whole line had not let anything be done; any other is for a person to look at."""
+    if change.damage:
+        exit_code = ExitCode.NEEDS_PERSON
+        sentence = _(
+            "Its journal is damaged: {damage}. Look at {path}, then: nicpass recover --abandon {change}"
+        ).format(damage=change.damage, path=journal.path, change=change.identity)
+    else:
+        exit_code, sentence = ExitCode.DONE, _("It was cut off before its first step.")
+        with contextlib.suppress(OSError):
+            journal.files.remove(f"{JOURNALS}/{change.identity}.jsonl")
+    return Settled(
+        change=change.identity, summary="", direction=Direction.CLOSE, exit_code=exit_code, sentence=sentence
+    )

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a change gets a dead man's hand: when it was asked for, or when the administrator's own session hangs on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.model.errors import BadInputError
+from nicpass.model.language import _
+from nicpass.model.plan import ArmTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nicpass.model.address import Address
+    from nicpass.model.finding import Finding
+
+DEFAULT_SECONDS = 120
+"""Long enough to log in anew and look; short enough to wait for."""
+_LONGEST = 24 * 3600
+_SHORTEST = 5
+SESSION_CODES = frozenset(
+    {"CARRIES_DEFAULT_ROUTE", "CARRIES_SESSION", "CARRIES_TUNNEL", "RULE_NAMES_NIC", "SESSION_UNPLACED"}
+)
+"""Findings by which the administrator's own way to the host may go through the NIC."""
+
+
+def confirmation(address: Address, seconds: int | None, findings: Iterable[Finding]) -> tuple[ArmTimer, ...]:
+    """The step that sets the timer, if there is to be one; `seconds` as in AttachRequest.
+
+    Raises:
+        BadInputError: no such time can be waited for.
+    """
+    if seconds is None:
+        seconds = DEFAULT_SECONDS if any(finding.code in SESSION_CODES for finding in findings) else 0
+    if seconds == 0:
+        return ()
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise BadInputError(
+            _("{seconds} s is no time to confirm a change in.").format(seconds=seconds),
+            _("--confirm-within takes {shortest} to {longest} s, or 0 for never.").format(
+                shortest=_SHORTEST, longest=_LONGEST
+            ),
+        )
+    return (ArmTimer(address=address, seconds=seconds),)

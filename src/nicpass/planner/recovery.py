@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to do about a change that was cut off: finish it or take it back, whichever is nearer to safe."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.model.change import Phase
+from nicpass.model.plan import (
+    ArmTimer,
+    DisarmTimer,
+    GiveBackNic,
+    SetNumvfs,
+    StartDomain,
+    Step,
+    StopDomain,
+    TakeNic,
+    invert_step,
+)
+
+if TYPE_CHECKING:
+    from nicpass.model.change import Change
+
+_GONE_WITH_THE_BOOT = (StartDomain, StopDomain, SetNumvfs, ArmTimer, DisarmTimer)
+"""Steps whose effect no boot outlives; after one there is nothing of them to take back or to finish."""
+
+
+class Direction(enum.StrEnum):
+    """Where a change that was cut off goes from here."""
+
+    CLOSE = "close"
+    """Nothing was begun."""
+    FINISH = "finish"
+    TAKE_BACK = "take back"
+
+
+def choose_direction(change: Change) -> Direction:
+    """Whither, where not all of it is done already.
+
+    What gives a NIC back to the host is finished: the host is safe with its NIC. All else is taken back, and what
+    was being taken back goes on being taken back.
+    """
+    if change.opened is None or change.changed_nothing:
+        return Direction.CLOSE
+    if any(phase.is_backwards for phase in change.phases.values()):
+        return Direction.TAKE_BACK
+    gives_back = any(isinstance(step, GiveBackNic) for step in change.opened.plan.steps)
+    return Direction.FINISH if gives_back else Direction.TAKE_BACK
+
+
+def steps_to_finish(change: Change, *, same_boot: bool) -> tuple[tuple[int, Step], ...]:
+    """The steps not seen done, with their numbers; after another boot without what it has settled by itself."""
+    steps = enumerate(change.opened.plan.steps if change.opened is not None else ())
+    left = ((number, step) for number, step in steps if change.phases.get(number) != Phase.DONE)
+    if same_boot:
+        return tuple(left)
+    return tuple((n, _after_boot(step)) for n, step in left if not isinstance(step, _GONE_WITH_THE_BOOT))
+
+
+def steps_begun(change: Change) -> tuple[tuple[int, Step], ...]:
+    """The steps that may have acted and were not seen undone, in the order of the plan."""
+    steps = enumerate(change.opened.plan.steps if change.opened is not None else ())
+    phases = change.phases
+    return tuple((n, step) for n, step in steps if n in phases and phases[n] != Phase.UNDONE)
+
+
+def invert_after_boot(step: Step) -> Step | None:
+    """The step that takes `step` back when the machine was started anew since; None where the boot has done it."""
+    return None if isinstance(step, _GONE_WITH_THE_BOOT) else _after_boot(invert_step(step))
+
+
+def _after_boot(step: Step) -> Step:
+    """A boot sets every NIC up by the host's own configuration: what it was by hand before is not put back."""
+    if isinstance(step, GiveBackNic):
+        return msgspec.structs.replace(step, after_boot=True)
+    return step
+
+
+def leaves_nothing(change: Change) -> bool:
+    """Whether all of it would be gone with a boot of the machine, also what is done."""
+    steps = change.opened.plan.steps if change.opened is not None else ()
+    return all(isinstance(step, _GONE_WITH_THE_BOOT) for step in steps) and not any(
+        isinstance(step, TakeNic) for step in steps
+    )

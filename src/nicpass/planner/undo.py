@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans taking back a change that was done: made anew for the host as it is now, with all of today's checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from nicpass.model.change import Change, Outcome
+from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.language import _
+from nicpass.model.plan import (
+    ArmTimer,
+    DefineDevice,
+    DetachRequest,
+    DisarmTimer,
+    Plan,
+    SetNumvfs,
+    StartDomain,
+    Step,
+    UndefineDevice,
+    UndoRequest,
+    VfRequest,
+)
+from nicpass.planner.attach import plan_detach, plan_reattach, plan_stop
+from nicpass.planner.vf import plan_vf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nicpass.model.file_image import FileChange
+    from nicpass.model.host import Host
+    from nicpass.model.plan import NicOwner, NicState
+
+
+class Kept(NamedTuple):
+    """What stands on disk about the NIC of a change."""
+
+    state: NicState | None = None
+    """What it was when it left."""
+    owner: NicOwner | None = None
+    guard_removal: tuple[FileChange, ...] = ()
+    """How the guard goes, if it goes with this NIC."""
+    guard: tuple[FileChange, ...] = ()
+    """How it comes, if it is not there."""
+
+
+def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> Plan:
+    """The steps from this host to one without `change`.
+
+    Raises:
+        BadInputError: the change was not done, or its NIC or VM is not there any more.
+        ImpossibleError, RefusedError: the world has moved on; the sentence says how.
+    """
+    steps = _steps_of(change)
+    plan = _plan_inverse(host, steps, request, kept)
+    armed = [step for step in steps if isinstance(step, ArmTimer)]
+    disarm: tuple[Step, ...] = ()
+    if armed and change.outcome == Outcome.UNCONFIRMED:
+        disarm = (DisarmTimer(address=armed[0].address, seconds=armed[0].seconds),)
+    return msgspec.structs.replace(
+        plan,
+        summary=_("Undo {change}: {summary}").format(change=change.identity, summary=plan.summary),
+        request=request,
+        steps=(*plan.steps, *disarm) if plan.steps else (),
+    )
+
+
+def nic_of(change: Change) -> str:
+    """The address of the NIC that the change was about. Raises BadInputError as `plan_undo` does."""
+    return _steps_of(change)[0].address
+
+
+def undone_by(change: Change, changes: Iterable[Change]) -> str | None:
+    """The change that has taken `change` back already, if any."""
+    for other in changes:
+        if other.opened is None or other.outcome not in (Outcome.DONE, Outcome.NEEDS_PERSON):
+            continue
+        request = other.opened.plan.request
+        if isinstance(request, UndoRequest) and request.change == change.identity:
+            return other.identity
+    return None
+
+
+def last_to_undo(changes: tuple[Change, ...]) -> Change:
+    """The newest change that was done and not taken back; undoing twice does not do it again.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    for change in reversed(changes):
+        is_undo = change.opened is not None and isinstance(change.opened.plan.request, UndoRequest)
+        done = change.outcome in (Outcome.DONE, Outcome.UNCONFIRMED)
+        if done and not is_undo and undone_by(change, changes) is None:
+            return change
+    raise BadInputError(_("There is no change to undo."), "nicpass history")
+
+
+def _steps_of(change: Change) -> tuple[Step, ...]:
+    """What a change that was done consisted of."""
+    if change.opened is not None and change.opened.plan.steps:
+        if change.outcome in (Outcome.DONE, Outcome.UNCONFIRMED):
+            return change.opened.plan.steps
+        if change.outcome == Outcome.UNFINISHED:
+            raise RefusedError(_("{change} was cut off.").format(change=change.identity), "nicpass recover")
+    raise BadInputError(
+        _("{change} was not done, so there is nothing to undo.").format(change=change.identity),
+        f"nicpass show {change.identity}",
+    )
+
+
+def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
+    """By the step that says what kind of change it was; the others of it only serve that one."""
+    for step in steps:
+        match step:
+            case DefineDevice():
+                detach = DetachRequest(vm=step.uuid, nic=step.address, stop=request.stop)
+                return plan_detach(host, detach, kept.state, kept.owner, kept.guard_removal)
+            case UndefineDevice():
+                return plan_reattach(host, step, request, kept.guard)
+            case SetNumvfs():
+                return _undo_vf(host, step, request)
+            case _:
+                continue
+    for step in steps:
+        if isinstance(step, StartDomain):
+            return plan_stop(host, step, request)
+    raise BadInputError(_("This change has nothing that could be undone."))
+
+
+def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
+    function = next((function for function in host.pci if function.address == step.address), None)
+    if function is not None and isinstance(function.numvfs, int) and function.numvfs != step.after:
+        raise RefusedError(
+            _("{address} has {count} VFs by now, not the {after} that this change made.").format(
+                address=step.address, count=function.numvfs, after=step.after
+            ),
+            _("Say what you want: nicpass vf create {address} --count N, or nicpass vf remove {address}.").format(
+                address=step.address
+            ),
+        )
+    plan = plan_vf(host, VfRequest(pf=step.address, count=step.before))
+    # What the VFs were set to before stands in the step, not on the host.
+    known = {"before": step.after, "after_vfs": step.before_vfs}
+    back = tuple(msgspec.structs.replace(s, **known) if isinstance(s, SetNumvfs) else s for s in plan.steps)
+    return msgspec.structs.replace(plan, steps=back, request=request)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nicpass, ended at a record of its journal: by SIGKILL, or with the whole host as a power cut does it.
+
+The program runs as it is, on the real kernel; only the one function that writes a record ends it before or behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.machine import Machine
+from lab.state import HostState, render_difference, state_difference, without_files
+
+JOURNAL = "/var/lib/nicpass/journal"
+_PYTHON = "/root/.local/share/pipx/venvs/nicpass/bin/python"
+_SCRIPT = "/root/die.py"
+_KILLED = 128 + 9
+_DIE = """
+import os, signal, sys
+where, number, manner, *arguments = sys.argv[1:]
+from nicpass.cli.main import main
+from nicpass.host.files import Files
+
+record, written = Files.append_line, 0
+
+def die():
+    if manner == "power":
+        # Documentation/admin-guide/sysrq.rst: b restarts the machine at once, without syncing or unmounting.
+        os.write(os.open("/proc/sysrq-trigger", os.O_WRONLY), b"b")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def append_line(self, path, line):
+    global written
+    written += 1
+    if (where, str(written)) == ("before", number):
+        die()
+    record(self, path, line)
+    if (where, str(written)) == ("after", number):
+        die()
+
+Files.append_line = append_line
+raise SystemExit(main(arguments))
+"""
+
+
+@dataclass(frozen=True)
+class Death:
+    """Where a run ends: before or after its record number so and so, counted from 1."""
+
+    where: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.where} record {self.number}"
+
+
+def kill_at(machine: Machine, death: Death, command: str) -> bool:
+    """Run `nicpass COMMAND` and kill it there; False if it ended by itself, as it does when it has fewer records."""
+    machine.put_file(_SCRIPT, _DIE)
+    result = machine.execute(f"{_PYTHON} {_SCRIPT} {death.where} {death.number} kill {command}", 180)
+    machine.succeed(["rm", _SCRIPT])
+    assert result.exit_code in (0, _KILLED), result.stdout + result.stderr
+    return result.exit_code == _KILLED
+
+
+def cut_power_at(machine: Machine, death: Death, command: str) -> None:
+    """Run `nicpass COMMAND`, take the power away there, and wait until the host has booted again."""
+    machine.put_file(_SCRIPT, _DIE)
+    # The script itself must have reached the disk, so that it can be removed afterwards like any other file.
+    machine.succeed("sync")
+    machine.end_by(
+        ["systemd-run", "--collect", _PYTHON, _SCRIPT, death.where, str(death.number), "power", *command.split()]
+    )
+    machine.succeed(["rm", _SCRIPT])
+
+
+def read(machine: Machine) -> HostState:
+    """The whole host, but for the journal, which is meant to grow."""
+    return without_files(machine.read_state(), JOURNAL)
+
+
+def difference(one: HostState, other: HostState) -> str:
+    """In lines; empty if there is none."""
+    return render_difference(state_difference(one, other))
+
+
+def settle(machine: Machine) -> str:
+    """`nicpass recover`, twice: the second time finds nothing left to do."""
+    said = machine.succeed("nicpass recover", 180)
+    assert "Nothing was cut off." in machine.succeed("nicpass recover")
+    return said

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs nicpass's commands on a simulated host, each in a process of its own that may die at any effect."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from nicpass.cli.changing import _plan as plan_request
+from nicpass.cli.changing import _words as words_of
+from nicpass.cli.changing import refuse_unless_settled
+from nicpass.cli.source import Source
+from nicpass.engine.deadman import deadman_handlers
+from nicpass.engine.host_steps import host_handlers
+from nicpass.engine.journal import read_changes
+from nicpass.engine.lock import hold_lock
+from nicpass.engine.recovery import Settled, recover
+from nicpass.engine.transaction import run_plan
+from nicpass.host.actor import read_actor
+from nicpass.host.read import read_host
+from nicpass.hypervisor.libvirt import _domains_of, connect, libvirt_handlers
+from nicpass.model.errors import NicpassError
+from tests.support.simulation.clock import Clock
+from tests.support.simulation.contents import compare_form, put_back, read_raw
+from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses
+from tests.support.simulation.effects import Death, Effect, Effects, Fault
+from tests.support.simulation.hardware import simulated_tree
+from tests.support.simulation.kernel import Kernel
+from tests.support.simulation.libvirt import Daemon
+from tests.support.simulation.systemd import Systemd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nicpass.engine.handler import Handlers
+    from nicpass.model.host import Host
+    from nicpass.model.plan import Plan, Request
+    from tests.support.simulation.contents import Raw
+    from tests.support.trees import Tree
+
+_LONGEST = 60
+"""Seconds of the real clock that one command may take before its process is ended, so that a test never hangs."""
+
+
+Act: TypeAlias = "Callable[[Machine], tuple[Settled, ...] | None]"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended; `exit_code` is None when it was killed."""
+
+    exit_code: int | None
+    error: str = ""
+    """The class of its error."""
+    sentence: str = ""
+    hint: str = ""
+    settled: tuple[Settled, ...] = ()
+    """Of a recovery."""
+    effects: tuple[Effect, ...] = ()
+    traceback: str = ""
+
+
+class Machine:
+    """The simulated host as one process has it at hand."""
+
+    def __init__(self, base: Path, effects: Effects) -> None:
+        self.clock = Clock()
+        self.effects = effects
+        self.kernel = Kernel(base, self.clock, effects)
+        self.daemon = Daemon(base, self.kernel, effects)
+        self.files = SimulatedFiles(self.kernel, effects)
+        self.systemd = Systemd(base)
+        self.processes = SimulatedProcesses(self.kernel, effects, self.systemd)
+
+    def install(self) -> None:
+        """Time and libvirt are this host's from here on; only for a process of its own."""
+        self.clock.install()
+        self.daemon.install()
+
+    def handlers(self) -> Handlers:
+        """nicpass's own, on this host's doors."""
+        host = host_handlers(
+            self.files, self.processes, lambda name: SimulatedInterface(name, self.kernel, self.effects)
+        )
+        return {**host, **libvirt_handlers(self.files), **deadman_handlers(self.files, self.processes)}
+
+    def read(self) -> Host:
+        domains = _domains_of(connect(writing=False))
+        return read_host(self.files, domains, lambda: self.processes, {})
+
+    def plan(self, request: Request) -> Plan:
+        return plan_request(request, Source(self.files, self.read(), is_live=True))
+
+
+def change(machine: Machine, request: Request) -> None:
+    """What `nicpass attach`, `detach`, `vf` and `undo` do."""
+    actor = read_actor(machine.files, words_of(request))
+    with hold_lock(machine.files, actor):
+        refuse_unless_settled(read_changes(machine.files), request)
+        run_plan(machine.plan(request), machine.handlers(), machine.files, actor=actor)
+
+
+def recover_all(machine: Machine) -> tuple[Settled, ...]:
+    """What `nicpass recover` does about changes that were cut off."""
+    actor = read_actor(machine.files, ["recover"])
+    with hold_lock(machine.files, actor):
+        return recover(machine.files, machine.handlers(), actor)
+
+
+class SimulatedHost:
+    """A host in a folder."""
+
+    def __init__(self, base: Path, tree: Tree | None = None) -> None:
+        self.base = base
+        if not (base / "root").exists():
+            (tree or simulated_tree()).write(base / "root")
+
+    def run(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> Outcome:
+        """Do `act` in a process of its own, to its end or its death."""
+        return wait_for(self.spawn(act, death=death, faults=faults))
+
+    def spawn(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> tuple[int, int]:
+        """Begin it: (process, where its outcome will be read)."""
+        reading, writing = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the test runner's threads take no part
+            child = os.fork()
+        if child:
+            os.close(writing)
+            return child, reading
+        try:
+            os.close(reading)
+            _live(self.base, act, Effects(death, faults), writing)
+        finally:
+            os._exit(1)
+
+    def directly(self, act: Act) -> None:
+        """Something that others than nicpass do to the host."""
+        act(Machine(self.base, Effects()))
+
+    def settle(self) -> None:
+        """Time passes, until nothing is to come by itself."""
+        self.directly(lambda machine: machine.kernel.pass_time())
+
+    def raw(self) -> Raw:
+        return read_raw(self.base)
+
+    def put_back(self, wanted: Raw) -> None:
+        put_back(self.base, wanted)
+
+    def state(self) -> dict[str, str]:
+        """To be compared; after all has settled."""
+        self.settle()
+        return compare_form(self.raw())
+
+
+def _live(base: Path, act: Act, effects: Effects, writing: int) -> None:
+    """The life of a command's process."""
+    signal.alarm(_LONGEST)
+    setattr(os, "fsync", lambda _descriptor: None)  # noqa: B010  a killed process loses nothing that it has written
+    machine = Machine(base, effects)
+    machine.install()
+    try:
+        outcome = Outcome(exit_code=0, settled=act(machine) or ())
+    except NicpassError as error:
+        outcome = Outcome(
+            exit_code=int(error.exit_code), error=type(error).__name__, sentence=error.sentence, hint=error.hint
+        )
+    except BaseException as error:
+        outcome = Outcome(
+            exit_code=-1, error=type(error).__name__, sentence=str(error), traceback=traceback.format_exc()
+        )
+    report = msgspec.json.encode(msgspec.structs.replace(outcome, effects=tuple(effects.log)))
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as stream:
+        stream.write(report)
+    os._exit(0)
+
+
+def wait_for(spawned: tuple[int, int]) -> Outcome:
+    """How a command ended that `spawn` began."""
+    child, reading = spawned
+    with os.fdopen(reading, "rb") as stream:
+        report = stream.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL, f"the command was ended by {os.WTERMSIG(status)}: did it hang?"
+        return Outcome(exit_code=None)
+    assert report, "the command's process told nothing"
+    outcome = msgspec.json.decode(report, type=Outcome)
+    assert outcome.exit_code != -1, outcome.traceback
+    return outcome

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated libvirt: a daemon whose definitions and running VMs lie on disk, behind the names of its binding.
+
+With `managed='yes'` it takes a NIC from its driver at a VM's start and gives it back at its end, without addresses;
+of a VF it sets MAC and VLAN through the PF before, and sets back what was there after. A start that fails gives the
+NIC back in the same way. Source: libvirt's src/hypervisor/virhostdev.c.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from nicpass.hypervisor.domain_xml import find_device, parse_devices
+from nicpass.model.network import VfSettings
+from tests.support.simulation.effects import Effect, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nicpass.model.domain import DomainDevice
+    from tests.support.simulation.effects import Effects
+    from tests.support.simulation.kernel import Kernel
+
+T = TypeVar("T")
+AFFECT_CONFIG, XML_INACTIVE, ERR_NO_DOMAIN = 2, 2, 42
+_SYSFS = "/sys/bus/pci"
+
+
+class SimulatedLibvirtError(Exception):
+    """libvirt.libvirtError."""
+
+    def get_error_message(self) -> str:
+        return str(self)
+
+    def get_error_code(self) -> int:
+        return ERR_NO_DOMAIN if "no domain" in str(self) else 1
+
+
+class Running(msgspec.Struct):
+    """A VM that runs: its definition then, and what its VFs were set to before."""
+
+    xml: str
+    settings: dict[str, VfSettings] = {}
+
+
+class Daemon:
+    """What libvirtd does, on the tree and `libvirt.json` beside it."""
+
+    def __init__(self, base: Path, kernel: Kernel, effects: Effects) -> None:
+        self.folder = base / "root/etc/libvirt/qemu"
+        self.path = base / "libvirt.json"
+        self.kernel, self.effects = kernel, effects
+
+    def install(self) -> None:
+        """From here on `import libvirt` gives this daemon; only for a process of its own."""
+        module = types.ModuleType("libvirt")
+        module.__dict__.update(
+            open=lambda _uri: Connection(self),
+            openReadOnly=lambda _uri: Connection(self),
+            libvirtError=SimulatedLibvirtError,
+            registerErrorHandler=lambda _handler, _context: None,
+            VIR_DOMAIN_AFFECT_CONFIG=AFFECT_CONFIG,
+            VIR_DOMAIN_XML_INACTIVE=XML_INACTIVE,
+            VIR_ERR_NO_DOMAIN=ERR_NO_DOMAIN,
+        )
+        sys.modules["libvirt"] = module
+
+    @property
+    def running(self) -> dict[str, Running]:
+        return msgspec.json.decode(self.path.read_bytes(), type=dict[str, Running]) if self.path.exists() else {}
+
+    def save(self, running: dict[str, Running]) -> None:
+        self.path.write_bytes(msgspec.json.encode(running))
+
+    def definitions(self) -> dict[str, Path]:
+        """UUID to file."""
+        paths = sorted(self.folder.glob("*.xml"))
+        return {ET.fromstring(path.read_text()).findtext("uuid") or "": path for path in paths}  # noqa: S314
+
+    def start(self, uuid: str) -> None:
+        """Raises SimulatedLibvirtError, and the host has its NICs back."""
+        running = self.running
+        if uuid in running:
+            raise SimulatedLibvirtError("Requested operation is not valid: domain is already running")
+        machine = Running(self.definitions()[uuid].read_text())
+        held = {device.address for other in running.values() for device in parse_devices(other.xml)}
+        devices = parse_devices(machine.xml)
+        for device in devices:
+            if device.address in held:
+                raise SimulatedLibvirtError(f"PCI device {device.address} is in use by another domain")
+            if not (self.kernel.root / f"sys/bus/pci/devices/{device.address}").exists():
+                raise SimulatedLibvirtError(f"Device {device.address} not found")
+        try:
+            for device in devices:
+                self._take(device, machine)
+        except SimulatedLibvirtError:
+            self._release(machine)
+            raise
+        self.save({**running, uuid: machine})
+
+    def stop(self, uuid: str) -> None:
+        running = self.running
+        machine = running.pop(uuid, None)
+        if machine is None:
+            raise SimulatedLibvirtError("Requested operation is not valid: domain is not running")
+        self.save(running)
+        self._release(machine)
+
+    def _take(self, device: DomainDevice, machine: Running) -> None:
+        address = device.address
+        if device.element == "interface":
+            machine.settings[address] = self.kernel.vf_settings(address)
+            self.kernel.set_vf(address, mac=device.mac or machine.settings[address].mac, vlan=device.vlan or 0)
+        if device.managed:
+            self.kernel.write(f"{_SYSFS}/devices/{address}/driver_override", "vfio-pci")
+            self.kernel.unbind(address)
+            self.kernel.write(f"{_SYSFS}/drivers_probe", address)
+        if self.kernel.driver_of(address) != "vfio-pci":
+            raise SimulatedLibvirtError(f"PCI device {address} is not bound to vfio-pci")
+
+    def _release(self, machine: Running) -> None:
+        """MAC and VLAN first, as libvirt does it: the driver then finds the VF as it was."""
+        for device in parse_devices(machine.xml):
+            address = device.address
+            if (before := machine.settings.get(address)) is not None:
+                self.kernel.set_vf(address, mac=before.mac, vlan=before.vlan)
+            if device.managed and self.kernel.driver_of(address) == "vfio-pci":
+                self.kernel.write(f"{_SYSFS}/devices/{address}/driver_override", "\n")
+                self.kernel.unbind(address)
+                self.kernel.write(f"{_SYSFS}/drivers_probe", address)
+
+    def call(self, what: str, act: Callable[[], T]) -> T:
+        """One call that changes something; a client that dies leaves the daemon at work."""
+        try:
+            return self.effects.perform(Effect("libvirt", what, probes=not what.startswith(("attach", "detach"))), act)
+        except Failed as failed:
+            if what.startswith("create"):
+                uuid = what.rsplit(maxsplit=1)[-1]
+                if uuid in self.running:  # QEMU had begun, and did not come up
+                    self.stop(uuid)
+            raise SimulatedLibvirtError(f"internal error: {failed.reason}") from None
+
+
+class Connection:
+    """virConnect."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    def close(self) -> int:
+        return 0
+
+    def lookupByUUIDString(self, uuid: str) -> DomainHandle:  # noqa: N802
+        if uuid not in self.daemon.definitions():
+            raise SimulatedLibvirtError(f"Domain not found: no domain with matching uuid '{uuid}'")
+        return DomainHandle(self.daemon, uuid)
+
+    def listAllDomains(self, _flags: int = 0) -> list[DomainHandle]:  # noqa: N802
+        return [DomainHandle(self.daemon, uuid) for uuid in self.daemon.definitions()]
+
+
+class DomainHandle:
+    """virDomain."""
+
+    def __init__(self, daemon: Daemon, uuid: str) -> None:
+        self.daemon, self.uuid = daemon, uuid
+
+    @property
+    def _file(self) -> Path:
+        return self.daemon.definitions()[self.uuid]
+
+    def name(self) -> str:
+        return self._file.stem
+
+    def UUIDString(self) -> str:  # noqa: N802
+        return self.uuid
+
+    def isActive(self) -> int:  # noqa: N802
+        return int(self.uuid in self.daemon.running)
+
+    def isPersistent(self) -> int:  # noqa: N802
+        return 1
+
+    def hasManagedSaveImage(self, _flags: int = 0) -> int:  # noqa: N802
+        return 0
+
+    def snapshotNum(self, _flags: int = 0) -> int:  # noqa: N802
+        return 0
+
+    def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        machine = self.daemon.running.get(self.uuid)
+        return self._file.read_text() if machine is None or flags & XML_INACTIVE else machine.xml
+
+    def attachDeviceFlags(self, xml: str, flags: int) -> int:  # noqa: N802
+        assert flags == AFFECT_CONFIG
+        return self.daemon.call(f"attach {self.uuid}", lambda: self._write(_with_device(self._file.read_text(), xml)))
+
+    def detachDeviceFlags(self, xml: str, flags: int) -> int:  # noqa: N802
+        assert flags == AFFECT_CONFIG
+        return self.daemon.call(f"detach {self.uuid}", lambda: self._write(_without(self._file.read_text(), xml)))
+
+    def create(self) -> int:
+        return self.daemon.call(f"create {self.uuid}", lambda: self._zero(self.daemon.start))
+
+    def destroy(self) -> int:
+        return self.daemon.call(f"destroy {self.uuid}", lambda: self._zero(self.daemon.stop))
+
+    def shutdown(self) -> int:
+        """A guest that heeds at once."""
+        return self.daemon.call(f"shutdown {self.uuid}", lambda: self._zero(self.daemon.stop))
+
+    def _zero(self, act: Callable[[str], None]) -> int:
+        act(self.uuid)
+        return 0
+
+    def _write(self, text: str) -> int:
+        temporary = self._file.with_suffix(".new")
+        temporary.write_text(text)
+        temporary.rename(self._file)
+        return 0
+
+
+def _with_device(definition: str, xml: str) -> str:
+    """With an address in the guest, which libvirt gives to what has none."""
+    (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+    if find_device(definition, device.address) is not None:
+        raise SimulatedLibvirtError(f"operation failed: target pci device {device.address} already exists")
+    element = ET.fromstring(xml)  # noqa: S314
+    if element.find("address") is None:
+        ET.SubElement(element, "address", type="pci", domain="0x0000", bus="0x06", slot="0x00", function="0x0")
+    ET.indent(element, "  ", 2)
+    return definition.replace("  </devices>", f"    {ET.tostring(element, encoding='unicode').strip()}\n  </devices>")
+
+
+def _without(definition: str, xml: str) -> str:
+    (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+    for tag in ("hostdev", "interface"):
+        for match in re.finditer(rf" *<{tag}\b.*?</{tag}>\n", definition, re.DOTALL):
+            found = parse_devices(f"<domain><devices>{match[0]}</devices></domain>")
+            if found and found[0].address == device.address:
+                return definition[: match.start()] + definition[match.end() :]
+    raise SimulatedLibvirtError("device not found: host device not found")
