@@ -149,12 +149,15 @@ class Files:
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
+        The temporary file's name is the target's own, so that what a killed run left is written over or removed with
+        it; two runs must not write the same file at once.
+
         Raises:
             OSError: the file is as it was before.
         """
         target = Path(self.root + path)
         _make_folder(target.parent)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+        temporary = _temporary(target)
         try:
             with temporary.open("wb") as stream:
                 os.fchmod(stream.fileno(), mode)
@@ -194,8 +197,9 @@ class Files:
             sync_directory(target.parent)
 
     def remove(self, path: str) -> None:
-        """Remove a file; that it was not there is no error."""
+        """Remove a file, and what a killed `write_atomic` left of it; that it was not there is no error."""
         target = Path(self.root + path)
+        _temporary(target).unlink(missing_ok=True)
         target.unlink(missing_ok=True)
         if target.parent.is_dir():
             sync_directory(target.parent)
@@ -265,6 +269,10 @@ def _make_folder(folder: Path) -> None:
         _make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_directory(folder.parent)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def _cut_to_lines(descriptor: int) -> int:
