@@ -19,7 +19,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from nicpass.host.netlink import read_addresses, read_links
 from nicpass.host.netlink_links import read_vfs
-from nicpass.host.netlink_routes import read_nexthops, read_routes, read_rules
+from nicpass.host.netlink_routes import Outlet, read_nexthops, read_routes, read_rules
 from nicpass.host.rtnetlink import (
     Kind,
     MalformedError,
@@ -31,7 +31,7 @@ from nicpass.host.rtnetlink import (
 )
 from nicpass.host.wireguard import read_endpoints
 from nicpass.model.fact import Unknown
-from nicpass.model.network import Link, Route, Rule, VfSettings
+from nicpass.model.network import Link, Route, Rule, Setting, VfSettings
 from tests.fuzz.netlink import SOURCES, fuzz, read_network
 
 UNSUPPORTED = 0xFFFFFFFF
@@ -70,14 +70,42 @@ def vf_info(**switches: int) -> bytes:
 @pytest.mark.parametrize(("value", "meant"), [(0, False), (1, True), (UNSUPPORTED, None)])
 def test_a_vf_and_its_switches(value: int, meant: bool | None) -> None:
     found = list(read_vfs(vf_info(spoofchk=value, trust=value)))
-    assert found == [VfSettings(vf_index=3, mac="52:54:00:12:34:56", vlan=20, spoofchk=meant, trust=meant)]
+    assert found == [VfSettings(vf_index=3, mac="52:54:00:12:34:56", vlan=20, qos=0, spoofchk=meant, trust=meant)]
 
 
 def test_a_vf_as_the_library_writes_it() -> None:
     attributes: list[object] = [("IFLA_VF_MAC", {"vf": 3, "mac": "52:54:00:12:34:56"})]
     attributes += [("IFLA_VF_VLAN", {"vf": 3, "vlan": 20, "qos": 0}), ("IFLA_VF_TRUST", {"vf": 3, "trust": 1})]
     found = link_of(("IFLA_VFINFO_LIST", {"attrs": [("IFLA_VF_INFO", {"attrs": attributes})]}))
-    assert found.vfs == (VfSettings(vf_index=3, mac="52:54:00:12:34:56", vlan=20, spoofchk=None, trust=True),)
+    assert found.vfs == (VfSettings(vf_index=3, mac="52:54:00:12:34:56", vlan=20, qos=0, spoofchk=None, trust=True),)
+
+
+def test_all_that_a_pf_enforces() -> None:
+    vlan = {"vf": 3, "vlan": 20, "qos": 5, "proto": 0x88A8}
+    attributes: list[object] = [
+        ("IFLA_VF_MAC", {"vf": 3, "mac": "52:54:00:12:34:56"}),
+        ("IFLA_VF_VLAN", {"vf": 3, "vlan": 20, "qos": 5}),
+        ("IFLA_VF_VLAN_LIST", {"attrs": [("IFLA_VF_VLAN_INFO", vlan)]}),
+        ("IFLA_VF_RATE", {"vf": 3, "min_tx_rate": 10, "max_tx_rate": 100}),
+        ("IFLA_VF_LINK_STATE", {"vf": 3, "link_state": 2}),
+        ("IFLA_VF_RSS_QUERY_EN", {"vf": 3, "rss_query_en": 1}),
+        ("IFLA_VF_SPOOFCHK", {"vf": 3, "spoofchk": 0}),
+    ]
+    found = link_of(("IFLA_VFINFO_LIST", {"attrs": [("IFLA_VF_INFO", {"attrs": attributes})]}))
+    assert found.vfs == (
+        VfSettings(
+            vf_index=3,
+            mac="52:54:00:12:34:56",
+            vlan=20,
+            qos=5,
+            vlan_protocol="802.1ad",
+            spoofchk=False,
+            link_state="disable",
+            min_tx_rate=10,
+            max_tx_rate=100,
+            query_rss=True,
+        ),
+    )
 
 
 def test_a_driver_that_tells_no_switch() -> None:
@@ -97,6 +125,9 @@ class TestLinks:
             ("IFLA_CARRIER", 1),
             ("IFLA_MASTER", 8),
             ("IFLA_LINK", 9),
+            ("IFLA_TXQLEN", 500),
+            ("IFLA_IFALIAS", "to the switch"),
+            ("IFLA_QDISC", "mq"),
         )
         assert found == Link(
             name="eth7",
@@ -107,7 +138,23 @@ class TestLinks:
             carrier=True,
             master="eth8",
             lower="eth9",
+            txqueuelen=500,
+            promisc=False,
+            allmulticast=False,
+            alias="to the switch",
+            qdisc="mq",
         )
+
+    def test_what_the_administrator_asked_the_interface_to_take(self) -> None:
+        body = struct.pack("=BxHiII", 0, 1, 7, 0x300, 0) + attribute(3, b"eth7\0")
+        (found,) = read_links([body])[0]
+        assert (found.promisc, found.allmulticast) == (True, True)
+
+    def test_a_vlan(self) -> None:
+        data = [("IFLA_VLAN_ID", 20), ("IFLA_VLAN_PROTOCOL", 0x88A8)]
+        info = [("IFLA_INFO_KIND", "vlan"), ("IFLA_INFO_DATA", {"attrs": data})]
+        found = link_of(("IFLA_LINKINFO", {"attrs": info}))
+        assert (found.kind, found.vlan_id, found.vlan_protocol) == ("vlan", 20, "802.1ad")
 
     def test_alternative_names(self) -> None:
         names = [("IFLA_ALT_IFNAME", "a-long-name"), ("IFLA_ALT_IFNAME", "another")]
@@ -200,6 +247,22 @@ class TestAddresses:
         assert address.tentative
         assert address.dynamic
 
+    @pytest.mark.parametrize(
+        ("family", "flags", "words"),
+        [
+            (2, 0x80, ()),
+            (2, 0x281, ("noprefixroute", "secondary")),
+            (10, 0x181, ("mngtmpaddr", "temporary")),
+            (10, 0x4B2, ("nodad", "home", "deprecated", "autojoin")),
+        ],
+    )
+    def test_flags_and_metric(self, family: int, flags: int, words: tuple[str, ...]) -> None:
+        content = socket.inet_aton("10.0.0.5") if family == 2 else socket.inet_pton(socket.AF_INET6, "fd00::5")
+        body = struct.pack("=BBBBi", family, 24, flags & 0xFF, 0, 7) + attribute(1, content)
+        body += attribute(8, struct.pack("=I", flags)) + attribute(9, struct.pack("=I", 50))
+        (found,) = read_addresses([body], NAMES)
+        assert (found.flags, found.metric) == (words, 50)
+
 
 class TestRoutes:
     """RTM_NEWROUTE and RTM_NEWNEXTHOP."""
@@ -214,13 +277,41 @@ class TestRoutes:
         attributes = [("RTA_GATEWAY", "10.0.0.1"), ("RTA_OIF", 7), ("RTA_PRIORITY", 100), ("RTA_TABLE", 1000)]
         body = encode(rtmsg(), attributes, **{**self.HEAD, "table": 252})
         expected = Route(
-            netdev="eth7", destination="default", table=1000, gateway="10.0.0.1", protocol="static", metric=100
+            netdev="eth7",
+            destination="default",
+            table=1000,
+            gateway="10.0.0.1",
+            protocol="static",
+            metric=100,
+            onlink=False,
         )
         assert self.read(body) == (expected,)
 
+    def test_what_few_have(self) -> None:
+        metrics = [("RTAX_LOCK", 4), ("RTAX_MTU", 1400), ("RTAX_CC_ALGO", "bbr")]
+        attributes = [("RTA_OIF", 7), ("RTA_METRICS", {"attrs": metrics}), ("RTA_FLOW", 5), ("RTA_ENCAP_TYPE", 1)]
+        attributes += [("RTA_SRC", "fd00::"), ("RTA_PREF", 1)]
+        head = {**self.HEAD, "family": 10, "src_len": 8, "tos": 0x10, "flags": 4}
+        body = encode(rtmsg(), attributes, **head) + attribute(30, struct.pack("=I", 12))
+        (found,) = read_routes([body], NAMES, list)  # type: ignore[misc]
+        assert found == Route(
+            netdev="eth7",
+            destination="default",
+            protocol="static",
+            family="inet6",
+            onlink=True,
+            tos=0x10,
+            from_prefix="fd00::/8",
+            preference="high",
+            realm=5,
+            metrics=(Setting("lock", "4"), Setting("mtu", "1400"), Setting("congctl", "bbr")),
+            nexthop_id=12,
+            encapsulation=1,
+        )
+
     def test_several_ways(self) -> None:
         hops = b"".join(
-            struct.pack("=HBBi", 16, 0, 0, index) + attribute(5, socket.inet_aton(f"10.0.{index}.1"))
+            struct.pack("=HBBi", 16, 4 * (index == 8), 2, index) + attribute(5, socket.inet_aton(f"10.0.{index}.1"))
             for index in (7, 8)
         )
         body = struct.pack("=8BI", 2, 16, 0, 0, 254, 4, 0, 1, 0)
@@ -231,6 +322,7 @@ class TestRoutes:
             ("eth7", "10.0.7.1", True),
             ("eth8", "10.0.8.1", True),
         ]
+        assert [(route.weight, route.onlink) for route in found] == [(3, False), (3, True)]
 
     def test_a_gateway_of_another_family(self) -> None:
         via = struct.pack("=H", 10) + socket.inet_pton(socket.AF_INET6, "fe80::1")
@@ -257,9 +349,9 @@ class TestRoutes:
 
     def test_nexthop_objects(self) -> None:
         assert read_nexthops(self.NEXTHOPS) == {
-            5: [(7, None)],
-            6: [(8, "10.0.8.1")],
-            9: [(7, None), (8, "10.0.8.1")],
+            5: [Outlet(7, None)],
+            6: [Outlet(8, "10.0.8.1")],
+            9: [Outlet(7, None), Outlet(8, "10.0.8.1")],
             4: [],
         }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nicpass.model.fact import Fact
     from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
-    from nicpass.model.network import IpAddress, Link, Route, Rule
+    from nicpass.model.network import IpAddress, Link, LinkManager, Route, Rule
     from nicpass.model.pci import PciFunction
 
 
@@ -89,7 +89,12 @@ class HostIndex:
     @cached_property
     def vf_indices(self) -> dict[Address, tuple[Address, int]]:
         """VF to (its PF, its index), from the PF's own numbered links."""
-        return {vf: (pf.address, index) for pf in self.host.pci for index, vf in enumerate(pf.virtfns)}
+        return {
+            vf: (pf.address, index)
+            for pf in self.host.pci
+            if pf.virtfns
+            for index, vf in zip(pf.virtfn_indices or range(len(pf.virtfns)), pf.virtfns, strict=False)
+        }
 
     @cached_property
     def stray_vfs(self) -> dict[tuple[Address | None, Fact[int]], list[Address]]:
@@ -254,6 +259,10 @@ class HostIndex:
         return _by_netdev(found if known(found) else ())
 
     @cached_property
+    def managers(self) -> dict[str, list[LinkManager]]:
+        return _by_netdev(self.host.network.managers)
+
+    @cached_property
     def owners(self) -> dict[Address, list[Domain]]:
         """NIC to the VMs in whose live or lasting definition it stands; usually one."""
         owning: dict[Address, list[Domain]] = defaultdict(list)
@@ -269,7 +278,7 @@ class HostIndex:
         return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
 
 
-NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "Route")
+NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "LinkManager", "Route")
 
 
 def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:

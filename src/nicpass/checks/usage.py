@@ -165,6 +165,24 @@ def _route_words(route: Route, *, with_netdev: bool = True) -> list[str]:
     return words
 
 
+def describe_whole_route(route: Route) -> str:
+    """The same with all that it has, as `ip route` would take it."""
+    words = _route_words(route)
+    words += ["metric", str(route.metric)] if route.metric is not None and route.protocol == "kernel" else []
+    words += ["from", route.from_prefix] if route.from_prefix else []
+    words += ["src", route.source] if route.source else []
+    words += ["scope", route.scope] if route.scope != "global" else []
+    words += ["tos", hex(route.tos)] if route.tos else []
+    words += ["realms", str(route.realm)] if route.realm else []
+    words += ["pref", route.preference] if route.preference not in (None, "medium") else []
+    words += ["weight", str(route.weight)] if route.weight is not None else []
+    words += ["nhid", str(route.nexthop_id)] if route.nexthop_id is not None else []
+    words += ["encap", str(route.encapsulation)] if route.encapsulation else []
+    for metric in route.metrics:
+        words += [metric.name, metric.value]
+    return " ".join(words + (["onlink"] if route.onlink else []))
+
+
 def _rule_words(rule: Rule) -> list[str]:
     """As `ip rule` takes them."""
     words = ["priority", str(rule.priority), "from", rule.source or "all"]

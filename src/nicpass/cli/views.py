@@ -13,7 +13,7 @@ from nicpass.checks.usage import summarize_usage
 from nicpass.checks.verdict import blocking
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown, known, value_or
-from nicpass.planner.observe import describe_link_state
+from nicpass.planner.words import describe_link_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
+from nicpass.engine.attempts import Attempts
+from nicpass.engine.give_back import (
+    restore_addresses,
+    restore_driver,
+    restore_link,
+    restore_routes,
+    restore_uppers,
+    restore_vfs,
+)
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
-from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.engine.managers import ask_managers, shell_lines, without_managed
+from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
 from nicpass.host.holders import find_vfio_user
+from nicpass.host.link_settings import with_settings
 from nicpass.host.network import read_network
 from nicpass.host.pci import DEVICES, read_function
 from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
@@ -18,6 +29,7 @@ from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs, TakeNic
 from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.words import describe_vf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +38,7 @@ if TYPE_CHECKING:
     from nicpass.host.files import Files
     from nicpass.host.processes import Processes
     from nicpass.model.address import Address
-    from nicpass.model.network import IpAddress, Link, Route
+    from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
@@ -55,23 +67,24 @@ def read_state(files: Files, address: Address) -> NicState:
     """What one NIC is to the host at this moment, read anew."""
     function = read_function(files, address)
     pf = (read_function(files, function.physfn),) if known(function.physfn) else ()
-    host = Host(pci=(function, *pf), network=read_network(files))
+    network = with_settings(read_network(files), files, function.netdevs)
+    host = Host(pci=(function, *pf), network=network)
     return observe_state(function, HostIndex(host))
 
 
 class HostSteps:
     """Handlers that share the three doors: files, processes, and netlink for writing."""
 
-    def __init__(self, files: Files, processes: Processes, interface: OpenInterface) -> None:
+    def __init__(self, files: Files, processes: Processes, interface: OpenInterface = Interface) -> None:
         self.files = files
         self.processes = processes
         self.open_interface = interface
 
     def apply_take(self, step: TakeNic) -> None:
-        keep_nic_state(self.files, step.state)
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_take(self, step: TakeNic) -> None:
-        if read_nic_state(self.files, step.address) != step.state:
+        if read_kept_nic(self.files, step.address) != KeptNic(state=step.state, owner=step.owner):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
             )
@@ -82,7 +95,7 @@ class HostSteps:
             forget_nic_state(self.files, step.address)
             return
         try:
-            self._restore(step.state)
+            self.restore(step.state)
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
@@ -95,8 +108,16 @@ class HostSteps:
         if read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
-    def _restore(self, state: NicState) -> None:
-        if not self._wait_for_driver(state, seconds=0):
+    def restore(self, state: NicState) -> None:
+        """Make the NIC what it was, and see it; what is so already is left alone.
+
+        Raises:
+            NicpassError, OSError: something of it could not be brought back.
+        """
+        attempts = Attempts()
+        # A VF's driver asks for its MAC when it is bound.
+        asks_anew = state.vf is not None and self._restore_vfs_of(state, attempts)
+        if asks_anew or not self._wait_for_driver(state, seconds=0):
             self._bind(state.address, state.driver)
         if not self._wait_for_driver(state, seconds=_BIND_SECONDS):
             raise StepError(
@@ -105,8 +126,18 @@ class HostSteps:
                 )
             )
         if state.links:
-            self._restore_links(state)
-        if not wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3):
+            self._restore_links(state, attempts)
+        if state.numvfs:
+            with attempts:
+                self._remake_vfs(state)
+
+        def is_as_before() -> bool:
+            return not differences(state, read_state(self.files, state.address))
+
+        if state.managers:
+            ask_managers(self.processes, state, is_as_before)
+        elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
+            attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
 
     def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
@@ -143,7 +174,7 @@ class HostSteps:
                 )
             )
 
-    def _restore_links(self, state: NicState) -> None:
+    def _restore_links(self, state: NicState, attempts: Attempts) -> None:
         self._settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
@@ -153,14 +184,32 @@ class HostSteps:
                         address=state.address, mac=now.permanent_mac
                     )
                 )
-            with self.open_interface(now.name) as interface:
-                interface.restore(link, now)
-                for address in (a for a in state.addresses if a.netdev == link.name and not _comes_by_itself(a)):
-                    interface.add_address(address)
-                routes = [r for r in state.routes if r.netdev == link.name and not _follows(r)]
-                # A gateway is valid only once the route that reaches it is there.
-                for route in sorted(routes, key=lambda route: route.gateway is not None):
-                    interface.add_route(route)
+            restore_link(self.files, self.open_interface, link, now, attempts)
+
+        def read() -> NicState:
+            return read_state(self.files, state.address)
+
+        for link, now in zip(state.links, read().links, strict=False):
+            restore_driver(self.open_interface, link, now, attempts)
+        restore_uppers(self.open_interface, state, read(), attempts)
+        own = without_managed(state)
+        restore_addresses(self.open_interface, own, read, attempts)
+        restore_routes(self.open_interface, own, read(), attempts)
+
+    def _restore_vfs_of(self, state: NicState, attempts: Attempts) -> bool:
+        """What the PF enforces on this VF, which libvirt may have changed; whether its MAC was among that."""
+        physfn = read_function(self.files, state.address).physfn
+        if not known(physfn) or state.vf is None:
+            return False
+        with attempts:
+            return bool(restore_vfs(read_state(self.files, physfn), (state.vf,), self.open_interface, attempts))
+        return False
+
+    def _remake_vfs(self, state: NicState) -> None:
+        """The VFs of a PF that went with it; where there are others by now, those are somebody's."""
+        if read_function(self.files, state.address).numvfs == 0 and state.numvfs is not None:
+            vfs = tuple({vf.vf_index: vf for link in state.links for vf in link.vfs}.values())
+            self.apply_numvfs(SetNumvfs(address=state.address, before=0, after=state.numvfs, after_vfs=vfs))
 
     def _wait_for_netdev(self, state: NicState, position: int) -> Link:
         """The function's first, second ... interface as it is now, whatever it is called as yet."""
@@ -182,21 +231,40 @@ class HostSteps:
         self.processes.run(["udevadm", "settle", "--timeout=20"], timeout=30)
 
     def apply_numvfs(self, step: SetNumvfs) -> None:
-        """By a child: the kernel may hang in this write for as long as a VF is in use."""
         path = f"{DEVICES}/{step.address}/sriov_numvfs"
-        if self.files.read_int(path) == step.after:
-            return
-        # The kernel goes from one number to another only through none (pci-iov-howto.rst).
-        for count in dict.fromkeys((0, step.after)):
-            if self.files.read_int(path) != count:
-                done = self.processes.run(["tee", self.files.path(path)], stdin=str(count), timeout=_NUMVFS_SECONDS)
-                if done.exit_code != 0:
-                    raise StepError(
-                        _("The kernel did not make {count} VFs of {address}: {error}.").format(
-                            count=count, address=step.address, error=done.error
-                        )
-                    )
-        self._settle()
+        if self.files.read_int(path) != step.after:
+            # The kernel goes from one number to another only through none (pci-iov-howto.rst).
+            for count in dict.fromkeys((0, step.after)):
+                if self.files.read_int(path) != count:
+                    self._write_numvfs(step.address, count)
+            self._settle()
+        self._restore_vfs(step)
+
+    def _write_numvfs(self, address: Address, count: int) -> None:
+        """By a child: the kernel may hang in this write for as long as a VF is in use."""
+        path = self.files.path(f"{DEVICES}/{address}/sriov_numvfs")
+        done = self.processes.run(["tee", path], stdin=str(count), timeout=_NUMVFS_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(
+                _("The kernel did not make {count} VFs of {address}: {error}.").format(
+                    count=count, address=address, error=done.error
+                )
+            )
+
+    def _restore_vfs(self, step: SetNumvfs) -> None:
+        """What the PF enforced on those that there were before. A VF's driver learns its MAC when it is bound."""
+        attempts = Attempts()
+        pf = read_state(self.files, step.address)
+        written = restore_vfs(pf, step.after_vfs, self.open_interface, attempts)
+        vf_indices = HostIndex(Host(pci=(read_function(self.files, step.address),))).vf_indices
+        for vf, (_pf, vf_index) in vf_indices.items():
+            driver = read_function(self.files, vf).driver if vf_index in written else None
+            if known(driver):
+                with attempts:
+                    self._bind(vf, driver)
+        if written:
+            self._settle()
+        attempts.raise_refusals()
 
     def verify_numvfs(self, step: SetNumvfs) -> None:
         function = read_function(self.files, step.address)
@@ -207,15 +275,15 @@ class HostSteps:
                     address=step.address, count=count, links=len(function.virtfns), after=step.after
                 )
             )
-
-
-_SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
-"""Routes that follow an address, a router's word or a lease; written by hand they would outlive it."""
-
-
-def _follows(route: Route) -> bool:
-    """Also a route of several hops: written from one NIC's side it would replace the hops of the others."""
-    return route.protocol in _SELF_MADE or route.multipath
+        now = {vf.vf_index: vf for link in read_state(self.files, step.address).links for vf in link.vfs}
+        for vf in step.after_vfs:
+            wanted, is_so = describe_vf(vf, vf), describe_vf(now.get(vf.vf_index), vf)
+            if is_so != wanted:
+                raise StepError(
+                    _("VF {vf_index} of {address} was {before}, is {after}.").format(
+                        vf_index=vf.vf_index, address=step.address, before=wanted, after=is_so
+                    )
+                )
 
 
 def _is_another_card(state: NicState, link: Link, now: Link) -> bool:
@@ -224,21 +292,21 @@ def _is_another_card(state: NicState, link: Link, now: Link) -> bool:
     return state.vf is None and known_macs and link.permanent_mac != now.permanent_mac
 
 
-def _comes_by_itself(address: IpAddress) -> bool:
-    return address.dynamic or address.comes_with_link
-
-
 def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonError:
     fields = differences(before, now)
     listing = "; ".join(
         _("{field} was {before}, is {after}").format(field=field.field, before=field.before, after=field.after)
         for field in fields
     ) or _("nothing more")
+    hint = _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}")
+    if before.managers:
+        hint = _(
+            "Its network manager is asked by: {commands}. To have the NIC as it is now, move "
+            "/var/lib/nicpass/nics/{address}.json away and detach again."
+        )
     return NeedsPersonError(
         _("{address} is not what it was before: {listing}. {reason}")
         .format(address=before.address, listing=listing, reason=reason)
         .strip(),
-        _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}").format(
-            address=before.address
-        ),
+        hint.format(address=before.address, commands=" && ".join(shell_lines(before))),
     )

@@ -1,21 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes one network interface's name, link settings, addresses and routes over rtnetlink(7)."""
+"""Writes an interface's name, link settings, addresses, routes and VFs over rtnetlink(7), and its driver's by ioctl."""
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
+from nicpass.engine.attempts import Attempts
+from nicpass.host import ethtool
+from nicpass.host.link_settings import VLAN_FLAGS, read_port_vlans
+from nicpass.host.netlink import ADDRESS_FLAGS
+from nicpass.host.netlink_links import VF_LINK_STATES, VLAN_PROTOCOLS
+from nicpass.host.netlink_routes import PREFERENCES
 from nicpass.model.errors import StepError
+from nicpass.model.fact import known
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
-    from nicpass.model.network import IpAddress, Link, Route
+    from nicpass.model.network import IpAddress, Link, Route, Setting, VfSettings
 
 _SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # linux/rtnetlink.h: enum rt_scope_t
 _PROTOCOLS = {"redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16}
+_IFF_PROMISC, _IFF_ALLMULTI = 0x100, 0x200  # linux/if.h
+_RTNH_F_ONLINK = 0x4  # linux/rtnetlink.h
+_DEPRECATED = {"preferred": 0, "valid": 0xFFFFFFFF}  # seconds; all ones is for ever (linux/if_addr.h)
+_TEXT_METRIC = "congctl"
+# pyroute2 names the metrics as the kernel's RTAX_* does, iproute2 not always
+_METRIC_NAMES = {_TEXT_METRIC: "cc_algo"}
+_GROUPS = {
+    "channels": ethtool.CHANNELS,
+    "rings": ethtool.RINGS,
+    "coalescing": ethtool.COALESCING,
+    "pause": ethtool.PAUSE,
+}
+DRIVER_SETTINGS = (*_GROUPS, "features")
+"""Fields of LinkSettings that the driver keeps, in the order in which they are set: new queues get rings."""
 
 
 class Interface:
@@ -37,26 +60,62 @@ class Interface:
         self._kernel.close()
 
     def restore(self, link: Link, now: Link) -> None:
-        """Name, MAC, MTU and link state, in the order in which the kernel takes them; only what differs from `now`.
+        """Name, MAC, MTU and so on, and link state, in the order in which the kernel takes them; what differs only.
 
-        A VF refuses a MAC from here, even its own, once its PF has set one.
+        A VF refuses a MAC from here, even its own, once its PF has set one. What is refused does not keep the rest
+        from being set, and is told at the end.
         """
+        attempts = Attempts()
+        enslave = link.master not in (None, now.master)
+        if now.name != link.name or enslave:
+            with attempts:
+                # Older kernels rename only what is down, and a bond takes no port that is up.
+                self._set(state="down")
         if now.name != link.name:
-            self._set(state="down")  # older kernels rename only what is down
-            self._set(ifname=link.name)
-            self.name = link.name
-        if link.mtu not in (None, now.mtu):
-            self._set(mtu=link.mtu)
-        if link.mac not in (None, now.mac):
-            self._set(address=link.mac)
-        # Asked for in any case: renaming may have taken it down.
-        self._set(state="up" if link.up else "down")
+            with attempts:
+                self._set(ifname=link.name)
+                self.name = link.name
+        for change in _changes(link, now):
+            with attempts:
+                self._set(**change)
+        with attempts:
+            self._restore_altnames(link, now)
+        if enslave and link.master is not None:
+            with attempts:
+                self._set(master=_index_of(link.master))
+        with attempts:
+            # Asked for in any case: renaming may have taken it down.
+            self._set(state="up" if link.up else "down")
+        attempts.raise_refusals()
+
+    def add_vlan(self, upper: Link) -> None:
+        """Make a VLAN on this interface, as it was; its own settings are then `restore`d."""
+        protocol = next((number for number, name in VLAN_PROTOCOLS.items() if name == upper.vlan_protocol), None)
+        optional = {"vlan_protocol": protocol} if protocol is not None else {}
+        self._call(
+            _("the VLAN {name}").format(name=upper.name),
+            "link",
+            "add",
+            ifname=upper.name,
+            kind="vlan",
+            link=self._index(),
+            vlan_id=upper.vlan_id,
+            **optional,
+        )
 
     def add_address(self, address: IpAddress) -> None:
         """An address that is there already is no error."""
-        optional = {"broadcast": address.broadcast, "label": address.label}
+        flags = sum(ADDRESS_FLAGS.get(flag, 0) for flag in address.flags or () if flag != "deprecated")
+        optional = {
+            "broadcast": address.broadcast,
+            "label": address.label,
+            "rt_priority": address.metric,
+            "flags": flags or None,
+        }
         if address.peer is not None:
             optional["local"] = address.address
+        if "deprecated" in (address.flags or ()):
+            optional |= _DEPRECATED
         self._ask(
             _("the address {text}").format(text=address.text),
             "replace",
@@ -64,44 +123,193 @@ class Interface:
             address=address.peer or address.address,
             prefixlen=address.prefix_length,
             scope=_SCOPES.get(address.scope, 0),
-            **{key: value for key, value in optional.items() if value is not None},
+            **_given(optional),
+        )
+
+    def remove_address(self, address: IpAddress) -> None:
+        """One that is there otherwise than it was: most of what it has cannot be changed in place."""
+        local = {"local": address.address} if address.peer is not None else {}
+        self._ask(
+            _("that the address {text} goes").format(text=address.text),
+            "delete",
+            "addr",
+            address=address.peer or address.address,
+            prefixlen=address.prefix_length,
+            **local,
         )
 
     def add_route(self, route: Route) -> None:
-        """A route that is there already is no error."""
-        optional = {"gateway": route.gateway, "priority": route.metric, "prefsrc": route.source}
-        self._ask(
+        """Where another interface has such a route by now, that one stays, and StepError says so."""
+        self._write_route(route, "add")
+
+    def replace_route(self, route: Route) -> None:
+        """In place of this interface's own, which is there otherwise than it was."""
+        self._write_route(route, "replace")
+
+    def _write_route(self, route: Route, verb: str) -> None:
+        optional = {
+            "priority": route.metric,
+            "prefsrc": route.source,
+            "tos": route.tos,
+            "flow": route.realm,
+            "src": route.from_prefix,
+            "flags": _RTNH_F_ONLINK if route.onlink else None,
+            "pref": next((number for number, name in PREFERENCES.items() if name == route.preference), None),
+            "metrics": _metrics_of(route) or None,
+            **_gateway_of(route),
+        }
+        self._call(
             _("the route {destination}").format(destination=route.destination),
-            "replace",
             "route",
+            verb,
             dst=route.destination,
             family=socket.AF_INET6 if route.family == "inet6" else socket.AF_INET,
             oif=self._index(),
             table=route.table,
             proto=_PROTOCOLS.get(route.protocol) or (int(route.protocol) if route.protocol.isdecimal() else 0),
             scope=_SCOPES.get(route.scope, 0),
-            **{key: value for key, value in optional.items() if value is not None},
+            **_given(optional),
         )
+
+    def set_vf(self, vf: VfSettings, now: VfSettings) -> None:
+        """What this PF is to enforce on one of its VFs; what differs only, and each by itself.
+
+        A driver refuses a request whole when it does not know one thing of it.
+        """
+        attempts = Attempts()
+        for change in _vf_changes(vf, now):
+            with attempts:
+                self._set(vf={"vf": vf.vf_index, **change})
+        attempts.raise_refusals()
+
+    def set_driver(self, group: str, wanted: tuple[Setting, ...]) -> None:
+        """One of DRIVER_SETTINGS."""
+        try:
+            if group in _GROUPS:
+                ethtool.write_group(self.name, _GROUPS[group], wanted)
+            else:
+                ethtool.write_features(self.name, wanted)
+        except (OSError, ValueError) as error:
+            text = ", ".join(f"{setting.name} {setting.value}" for setting in wanted)
+            raise self._refused(f"{group} ({text})", getattr(error, "strerror", None) or str(error)) from error
+
+    def restore_port_vlans(self, wanted: tuple[Setting, ...]) -> None:
+        """The VLANs of a bridge's port: exactly these."""
+        attempts = Attempts()
+        found = read_port_vlans(self.name)
+        now = found if known(found) else ()
+        values = {setting.name: setting.value for setting in wanted}
+        for setting in now:
+            if setting.name not in values:
+                with attempts:
+                    self._ask(f"VLAN {setting.name}", "del", "vlan_filter", vlan_info={"vid": int(setting.name)})
+        for setting in wanted:
+            if setting not in now:
+                flags = sum(VLAN_FLAGS.get(word, 0) for word in setting.value.split())
+                with attempts:
+                    info = {"vid": int(setting.name), "flags": flags}
+                    self._ask(f"VLAN {setting.name}", "add", "vlan_filter", vlan_info=info)
+        attempts.raise_refusals()
+
+    def _restore_altnames(self, link: Link, now: Link) -> None:
+        """Exactly those that it had: another interface may be waiting for one of the rest."""
+        extra = [name for name in now.altnames if name not in link.altnames and name != link.name]
+        lost = [name for name in link.altnames if name not in now.altnames]
+        if extra:
+            self._ask(", ".join(extra), "property_del", "link", altname=extra)
+        if lost:
+            self._ask(", ".join(lost), "property_add", "link", altname=lost)
 
     def _set(self, **settings: object) -> None:
         self._ask(f"{settings}", "set", "link", **settings)
 
     def _ask(self, what: str, verb: str, kind: str, **arguments: object) -> None:
+        """Of this interface, by its number."""
+        self._call(what, kind, verb, index=self._index(), **arguments)
+
+    def _call(self, what: str, request: str, verb: str, **arguments: object) -> None:
         from pyroute2 import NetlinkError
 
         try:
-            if kind != "route":
-                arguments["index"] = self._index()
-            getattr(self._kernel, kind)(verb, **arguments)
+            getattr(self._kernel, request)(verb, **arguments)
         except NetlinkError as error:
-            raise StepError(
-                _("The kernel does not take {what} on {name}: {error}.").format(
-                    what=what, name=self.name, error=error.args[1]
-                )
-            ) from error
+            if error.code == errno.EEXIST and request == "route":
+                raise self._refused(what, _("another interface has such a route by now")) from error
+            raise self._refused(what, str(error.args[1])) from error
+
+    def _refused(self, what: str, reason: str) -> StepError:
+        return StepError(
+            _("The kernel does not take {what} on {name}: {error}.").format(what=what, name=self.name, error=reason)
+        )
 
     def _index(self) -> int:
-        try:
-            return socket.if_nametoindex(self.name)
-        except OSError as error:
-            raise StepError(_("The interface {name} has gone.").format(name=self.name)) from error
+        return _index_of(self.name)
+
+
+def _index_of(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise StepError(_("The interface {name} has gone.").format(name=name)) from error
+
+
+def _given(optional: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in optional.items() if value is not None}
+
+
+def _changes(link: Link, now: Link) -> Iterator[dict[str, Any]]:
+    """One request each, but for the name and the state; the MTU first, since a MAC of a bond's port is the bond's."""
+    if link.mtu not in (None, now.mtu):
+        yield {"mtu": link.mtu}
+    if link.mac not in (None, now.mac):
+        yield {"address": link.mac}
+    if link.txqueuelen not in (None, now.txqueuelen):
+        yield {"txqlen": link.txqueuelen}
+    if link.alias not in (None, now.alias):
+        yield {"ifalias": link.alias}
+    for wanted, is_so, flag in (
+        (link.promisc, now.promisc, _IFF_PROMISC),
+        (link.allmulticast, now.allmulticast, _IFF_ALLMULTI),
+    ):
+        if wanted not in (None, is_so):
+            yield {"flags": flag if wanted else 0, "change": flag}
+
+
+def _vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
+    if vf.mac != now.mac:
+        yield {"mac": vf.mac}
+    if (vf.vlan, vf.qos or 0, vf.vlan_protocol) != (now.vlan, now.qos or 0, vf.vlan_protocol and now.vlan_protocol):
+        yield _vf_vlan(vf)
+    if vf.spoofchk not in (None, now.spoofchk):
+        yield {"spoofchk": int(bool(vf.spoofchk))}
+    if vf.trust not in (None, now.trust):
+        yield {"trust": int(bool(vf.trust))}
+    if vf.link_state not in (None, now.link_state) and vf.link_state in VF_LINK_STATES:
+        yield {"link_state": VF_LINK_STATES.index(vf.link_state)}
+    rates = (vf.min_tx_rate, vf.max_tx_rate)
+    if rates not in ((None, None), (now.min_tx_rate, now.max_tx_rate)):
+        yield {"rate": {"min_tx_rate": vf.min_tx_rate or 0, "max_tx_rate": vf.max_tx_rate or 0}}
+    if vf.query_rss not in (None, now.query_rss):
+        yield {"rss_query_en": int(bool(vf.query_rss))}
+
+
+def _vf_vlan(vf: VfSettings) -> dict[str, Any]:
+    """Drivers of before Linux 4.9 know only the old attribute, which is for 802.1Q."""
+    protocol = next((number for number, name in VLAN_PROTOCOLS.items() if name == vf.vlan_protocol), None)
+    spec = {"vlan": vf.vlan, "qos": vf.qos or 0}
+    return {"vlan": [{**spec, "proto": protocol}] if protocol and vf.vlan_protocol != "802.1Q" else spec}
+
+
+def _gateway_of(route: Route) -> dict[str, Any]:
+    """An IPv4 route's gateway may be of IPv6 (RTA_VIA)."""
+    if route.gateway is not None and route.family == "inet" and ":" in route.gateway:
+        return {"via": {"family": socket.AF_INET6, "addr": route.gateway}}
+    return {"gateway": route.gateway}
+
+
+def _metrics_of(route: Route) -> dict[str, Any]:
+    return {
+        _METRIC_NAMES.get(metric.name, metric.name): metric.value if metric.name == _TEXT_METRIC else int(metric.value)
+        for metric in route.metrics
+        if metric.name == _TEXT_METRIC or metric.value.isdecimal()
+    }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # linux/if_addr.h; without PERMANENT the address has a lifetime
-_IFA_F_TENTATIVE, _IFA_F_PERMANENT = 0x40, 0x80
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 3, 4, 8
+_IFA_F_SECONDARY, _IFA_F_TENTATIVE, _IFA_F_PERMANENT = 0x01, 0x40, 0x80
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_FLAGS, _IFA_RT_PRIORITY = 1, 2, 3, 4, 8, 9
+ADDRESS_FLAGS = {
+    "nodad": 0x02,
+    "home": 0x10,
+    "deprecated": 0x20,
+    "mngtmpaddr": 0x100,
+    "noprefixroute": 0x200,
+    "autojoin": 0x400,
+}
+"""IFA_F_* that somebody has chosen, in the words of ip-address(8)."""
+_CHOSEN = sum(ADDRESS_FLAGS.values())
 _HEADER = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefixlen, flags, scope, index
 
 
@@ -69,7 +80,7 @@ def read_addresses(bodies: Iterable[bytes], names: dict[int, str]) -> tuple[IpAd
 
 
 def _address_of(body: bytes, names: dict[int, str]) -> IpAddress | None:
-    _, prefix_length, flags, scope, index = fixed_part(_HEADER, body)
+    family, prefix_length, flags, scope, index = fixed_part(_HEADER, body)
     found = read_attributes(body, _HEADER.size)
     flags = number_of(found.get(_IFA_FLAGS)) or flags
     # On a point-to-point link IFA_ADDRESS is the peer's and IFA_LOCAL ours; else both are ours, or the first alone.
@@ -87,4 +98,14 @@ def _address_of(body: bytes, names: dict[int, str]) -> IpAddress | None:
         scope=SCOPES.get(scope, str(scope)),
         tentative=bool(flags & _IFA_F_TENTATIVE),
         dynamic=not flags & _IFA_F_PERMANENT,
+        metric=number_of(found.get(_IFA_RT_PRIORITY)) or None,
+        flags=_flags_of(flags, family),
     )
+
+
+def _flags_of(flags: int, family: int) -> tuple[str, ...]:
+    """One bit has two names: the second IPv4 address of a network, and a temporary one of IPv6."""
+    words = [name for name, bit in ADDRESS_FLAGS.items() if flags & bit] if flags & _CHOSEN else []
+    if flags & _IFA_F_SECONDARY:
+        words.append("temporary" if family == socket.AF_INET6 else "secondary")
+    return tuple(words)

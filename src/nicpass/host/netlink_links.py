@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.host.ethtool import read_driver_info
@@ -21,21 +22,28 @@ from nicpass.model.network import Link, VfSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_IFF_UP, _IFF_LOOPBACK = 0x1, 0x8  # linux/if.h
+_IFF_UP, _IFF_LOOPBACK, _IFF_PROMISC, _IFF_ALLMULTI = 0x1, 0x8, 0x100, 0x200  # linux/if.h
 _HEADER = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
 # enum of IFLA_*
-_ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _OPERSTATE, _LINKINFO = 1, 3, 4, 5, 10, 16, 18
-_VFINFO_LIST, _CARRIER, _LINK_NETNSID, _XDP, _PROP_LIST, _ALT_IFNAME = 22, 33, 37, 43, 52, 53
+_ADDRESS, _IFNAME, _MTU, _LINK, _QDISC, _MASTER, _TXQLEN, _OPERSTATE, _LINKINFO = 1, 3, 4, 5, 6, 10, 13, 16, 18
+_IFALIAS, _VFINFO_LIST, _CARRIER, _LINK_NETNSID, _XDP, _PROP_LIST, _ALT_IFNAME = 20, 22, 33, 37, 43, 52, 53
 _PERM_ADDRESS, _PARENT_DEV_NAME = 54, 56
 _INFO_KIND, _INFO_DATA = 1, 2  # IFLA_INFO_*
-_VF_INFO, _VF_MAC, _VF_VLAN, _VF_SPOOFCHK, _VF_TRUST = 1, 1, 2, 4, 9  # IFLA_VF_*
+_VLAN_ID, _VLAN_PROTOCOL = 1, 5  # IFLA_VLAN_*
+_VF_INFO, _VF_MAC, _VF_VLAN, _VF_SPOOFCHK, _VF_LINK_STATE, _VF_RATE = 1, 1, 2, 4, 5, 6  # IFLA_VF_*
+_VF_RSS_QUERY_EN, _VF_TRUST, _VF_VLAN_LIST, _VF_VLAN_INFO = 7, 9, 12, 1
 _XDP_ATTACHED, _XDP_PROG_IDS = 2, (4, 5, 6, 7)  # IFLA_XDP_*; the ids are PROG_ID, then of driver, generic, hardware
 # RFC 2863, ifOperStatus, as Documentation/networking/operstates.rst numbers it
 _OPERSTATES = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up")
 
 _VF_MAC_HEAD = struct.Struct("=I")  # struct ifla_vf_mac: vf, then 32 bytes of which the first six are the MAC
-_VF_VALUE = struct.Struct("=II")  # struct ifla_vf_vlan, ifla_vf_spoofchk, ifla_vf_trust: vf, value
+_VF_VALUE = struct.Struct("=II")  # struct ifla_vf_spoofchk, ifla_vf_trust and others: vf, value
+_VF_VLAN_LAYOUT = struct.Struct("=III")  # struct ifla_vf_vlan: vf, vlan, qos
+_VF_RATE_LAYOUT = struct.Struct("=III")  # struct ifla_vf_rate: vf, min_tx_rate, max_tx_rate; Mbit/s
+_VF_VLAN_INFO_LAYOUT = struct.Struct("=IIIH")  # struct ifla_vf_vlan_info: vf, vlan, qos, protocol (big endian)
+VF_LINK_STATES = ("auto", "enable", "disable")  # enum of IFLA_VF_LINK_STATE_*
+VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}  # linux/if_ether.h: ETH_P_8021Q, ETH_P_8021AD
 
 
 class _Layout(NamedTuple):
@@ -88,7 +96,7 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
     info = read_attributes(found.get(_LINKINFO, b""))
     kind = text_of(info.get(_INFO_KIND))
     layout = _TUNNELS.get(kind or "")
-    data = read_attributes(info.get(_INFO_DATA, b"")) if layout else {}
+    data = read_attributes(info.get(_INFO_DATA, b"")) if layout or kind == "vlan" else {}
     # What the kernel makes by itself has a kind; a driver's own interface has none.
     driver = None if kind is not None or message.flags & _IFF_LOOPBACK else read_driver_info(name)
     lower = names.get(_lower_index(found, layout, data))
@@ -111,6 +119,13 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
         driver_version=driver.version if driver else None,
         firmware_version=driver.firmware if driver else None,
         vfs=tuple(read_vfs(found[_VFINFO_LIST])) if _VFINFO_LIST in found else (),
+        txqueuelen=number_of(found.get(_TXQLEN)),
+        promisc=bool(message.flags & _IFF_PROMISC),
+        allmulticast=bool(message.flags & _IFF_ALLMULTI),
+        alias=text_of(found.get(_IFALIAS)),
+        qdisc=text_of(found.get(_QDISC)),
+        vlan_id=number_of(data.get(_VLAN_ID)) if kind == "vlan" else None,
+        vlan_protocol=_protocol_of(data.get(_VLAN_PROTOCOL)) if kind == "vlan" else None,
     )
 
 
@@ -123,17 +138,46 @@ def read_vfs(listing: bytes) -> Iterator[VfSettings]:
     for kind, info in split_attributes(listing):
         if kind != _VF_INFO:
             continue
-        found = read_attributes(info)
-        mac = found.get(_VF_MAC, b"")
-        (vf_index,) = fixed_part(_VF_MAC_HEAD, mac)
-        vlan = found.get(_VF_VLAN)
-        yield VfSettings(
-            vf_index=vf_index,
-            mac=mac[4:10].hex(":"),
-            vlan=fixed_part(_VF_VALUE, vlan)[1] if vlan is not None else 0,
-            spoofchk=_switch_of(found.get(_VF_SPOOFCHK)),
-            trust=_switch_of(found.get(_VF_TRUST)),
-        )
+        yield _vf_of(read_attributes(info))
+
+
+def _vf_of(found: Attributes) -> VfSettings:
+    mac, vlan, rate = found.get(_VF_MAC, b""), found.get(_VF_VLAN), found.get(_VF_RATE)
+    (vf_index,) = fixed_part(_VF_MAC_HEAD, mac)
+    _, vlan_id, qos = fixed_part(_VF_VLAN_LAYOUT, vlan) if vlan is not None else (0, 0, None)
+    _, slowest, fastest = fixed_part(_VF_RATE_LAYOUT, rate) if rate is not None else (0, None, None)
+    return VfSettings(
+        vf_index=vf_index,
+        mac=mac[4:10].hex(":"),
+        vlan=vlan_id or 0,
+        qos=qos,
+        vlan_protocol=_vf_protocol(found.get(_VF_VLAN_LIST, b"")),
+        spoofchk=_switch_of(found.get(_VF_SPOOFCHK)),
+        trust=_switch_of(found.get(_VF_TRUST)),
+        link_state=_vf_link_state(found.get(_VF_LINK_STATE)),
+        min_tx_rate=slowest,
+        max_tx_rate=fastest,
+        query_rss=_switch_of(found.get(_VF_RSS_QUERY_EN)),
+    )
+
+
+def _vf_protocol(listing: bytes) -> str | None:
+    """The first VLAN's; the kernel takes no second one as yet (net/core/rtnetlink.c, MAX_VLAN_LIST_LEN)."""
+    for kind, content in split_attributes(listing):
+        if kind == _VF_VLAN_INFO:
+            return _protocol_of(fixed_part(_VF_VLAN_INFO_LAYOUT, content)[3].to_bytes(2, sys.byteorder))
+    return None
+
+
+def _vf_link_state(content: bytes | None) -> str | None:
+    value = fixed_part(_VF_VALUE, content)[1] if content is not None else None
+    return VF_LINK_STATES[value] if value is not None and value < len(VF_LINK_STATES) else None
+
+
+def _protocol_of(content: bytes | None) -> str | None:
+    """A VLAN's EtherType, which stands in the order of the network."""
+    number = int.from_bytes(content, "big") if content is not None else None
+    return VLAN_PROTOCOLS.get(number, hex(number)) if number is not None else None
 
 
 def _lower_index(found: Attributes, layout: _Layout | None, data: Attributes) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
-from nicpass.host.rtnetlink import Attributes, fixed_part, ip_of, number_of, read_attributes, text_of
+from nicpass.host.rtnetlink import Attributes, fixed_part, ip_of, number_of, read_attributes, split_attributes, text_of
 from nicpass.model.fact import Fact, Unknown
-from nicpass.model.network import Route, Rule
+from nicpass.model.network import Route, Rule, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,11 +27,36 @@ _RTM_F_CLONED = 0x200  # what the kernel has learned on the way (a path's MTU); 
 
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=8BI")
+_RTNH_F_ONLINK = 0x4
 _HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, ifindex
 _DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _MULTIPATH, _TABLE, _VIA, _NH_ID = 1, 4, 5, 6, 7, 9, 15, 18, 30  # RTA_*
+_SRC, _METRICS, _FLOW, _PREF, _ENCAP_TYPE = 2, 8, 11, 20, 21
+_RARE = frozenset({_SRC, _METRICS, _FLOW, _ENCAP_TYPE, _NH_ID})
+PREFERENCES = {0: "medium", 1: "high", 3: "low"}  # linux/icmpv6.h: ICMPV6_ROUTER_PREF_*
+# RTAX_*: what a route has of its own beside its metric; in iproute2's words
+METRICS = {
+    1: "lock",
+    2: "mtu",
+    3: "window",
+    4: "rtt",
+    5: "rttvar",
+    6: "ssthresh",
+    7: "cwnd",
+    8: "advmss",
+    9: "reordering",
+    10: "hoplimit",
+    11: "initcwnd",
+    12: "features",
+    13: "rto_min",
+    14: "initrwnd",
+    15: "quickack",
+    16: "congctl",
+    17: "fastopen_no_cookie",
+}
+_CONGCTL = 16
 
 _NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY = 1, 2, 5, 6
-_NHMSG_BYTES = 8  # struct nhmsg
+_NHMSG = struct.Struct("=4BI")  # struct nhmsg: family, scope, protocol, reserved, flags
 _GROUP_ENTRY = struct.Struct("=IBBH")  # struct nexthop_grp: id, weight, two reserved
 _MAX_GROUP_DEPTH = 4  # the kernel refuses groups of groups
 
@@ -41,8 +66,14 @@ _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_O
 _FRA_L3MDEV = 19
 _FR_ACT_TO_TBL = 1
 
-Outlet = tuple[int, str | None]
-"""(index of the interface, gateway) of one way on."""
+
+class Outlet(NamedTuple):
+    """One way on: the interface's number, the gateway, flags (RTNH_F_*) and its weight among several."""
+
+    number: int
+    gateway: str | None
+    flags: int = 0
+    weight: int | None = None
 
 
 class RouteMessage(NamedTuple):
@@ -85,7 +116,7 @@ def read_routes(
             return Unknown(f"a route names its nexthop object only, and those cannot be read: {error.strerror}")
     found: list[Route] = []
     for message in messages:
-        outlets = _outlets_of(message.attributes, objects)
+        outlets = _outlets_of(message, objects)
         if outlets is None:
             return Unknown("a route names a nexthop object that is not there: sysctl net.ipv4.nexthop_compat_mode=1")
         found += _build_routes(message, outlets, names)
@@ -101,12 +132,13 @@ def read_nexthops(bodies: Iterable[bytes]) -> dict[int, list[Outlet]]:
     single: dict[int, list[Outlet]] = {}
     groups: dict[int, list[int]] = {}
     for body in bodies:
-        found = read_attributes(body, _NHMSG_BYTES)
+        found = read_attributes(body, _NHMSG.size)
         number = number_of(found.get(_NHA_ID)) or 0
         if _NHA_GROUP in found:
             groups[number] = [entry[0] for entry in _entries(found[_NHA_GROUP])]
         elif _NHA_OIF in found:
-            single[number] = [(number_of(found[_NHA_OIF]) or 0, ip_of(found.get(_NHA_GATEWAY)))]
+            flags = fixed_part(_NHMSG, body)[4]
+            single[number] = [Outlet(number_of(found[_NHA_OIF]) or 0, ip_of(found.get(_NHA_GATEWAY)), flags)]
         else:
             single[number] = []  # a blackhole
     for _ in range(_MAX_GROUP_DEPTH):
@@ -144,20 +176,22 @@ def _names_object_only(found: Attributes) -> bool:
     return _NH_ID in found and _OIF not in found and _MULTIPATH not in found
 
 
-def _outlets_of(found: Attributes, objects: dict[int, list[Outlet]]) -> list[Outlet] | None:
+def _outlets_of(message: RouteMessage, objects: dict[int, list[Outlet]]) -> list[Outlet] | None:
     """None when the route names an object that is not known."""
+    found = message.attributes
     if _MULTIPATH in found:
         return list(_hops_of(found[_MULTIPATH]))
     if _names_object_only(found):
         return objects.get(number_of(found[_NH_ID]) or 0)
-    return [(number_of(found.get(_OIF)) or 0, _gateway_of(found))]
+    return [Outlet(number_of(found.get(_OIF)) or 0, _gateway_of(found), message.head[8])]
 
 
 def _hops_of(content: bytes) -> Iterator[Outlet]:
     offset = 0
     while offset < len(content):
-        length, _, _, index = fixed_part(_HOP, content[offset:])
-        yield index, _gateway_of(read_attributes(content[: offset + length], offset + _HOP.size))
+        length, flags, hops, index = fixed_part(_HOP, content[offset:])
+        gateway = _gateway_of(read_attributes(content[: offset + length], offset + _HOP.size))
+        yield Outlet(index, gateway, flags, hops + 1)  # rtnexthop counts the weight from 0
         offset += max(_HOP.size, (length + 3) & ~3)  # RTNH_ALIGN
 
 
@@ -167,22 +201,56 @@ def _gateway_of(found: Attributes) -> str | None:
 
 
 def _build_routes(message: RouteMessage, outlets: list[Outlet], names: dict[int, str]) -> Iterator[Route]:
-    family, dst_len, _, _, table, protocol, scope, _, _ = message.head
+    family, dst_len, src_len, tos, table, protocol, scope, _, _ = message.head
     found = message.attributes
-    for index, gateway in outlets:
-        if index in names:
+    rare: _Rare = _rare_of(found, src_len) if not _RARE.isdisjoint(found) else {}
+    preference = number_of(found.get(_PREF)) if _PREF in found else None
+    for outlet in outlets:
+        if outlet.number in names:
             yield Route(
-                netdev=names[index],
+                netdev=names[outlet.number],
                 destination=_prefix(found.get(_DST), dst_len) or "default",
                 table=number_of(found.get(_TABLE)) or table,
-                gateway=gateway,
+                gateway=outlet.gateway,
                 protocol=_PROTOCOLS.get(protocol) or str(protocol),
                 metric=number_of(found.get(_PRIORITY)),
                 scope=SCOPES.get(scope) or str(scope),
                 source=ip_of(found.get(_PREFSRC)),
                 family=_FAMILIES[family],
                 multipath=_MULTIPATH in found or len(outlets) > 1,
+                weight=outlet.weight,
+                onlink=bool(outlet.flags & _RTNH_F_ONLINK),
+                tos=tos or None,
+                preference=PREFERENCES.get(preference) if preference is not None else None,
+                **rare,
             )
+
+
+class _Rare(TypedDict, total=False):
+    """The fields of a Route that few have."""
+
+    from_prefix: str | None
+    realm: int | None
+    metrics: tuple[Setting, ...]
+    nexthop_id: int | None
+    encapsulation: int | None
+
+
+def _rare_of(found: Attributes, src_len: int) -> _Rare:
+    return {
+        "from_prefix": _prefix(found.get(_SRC), src_len),
+        "realm": number_of(found.get(_FLOW)),
+        "metrics": tuple(_metrics_of(found.get(_METRICS, b""))),
+        "nexthop_id": number_of(found.get(_NH_ID)),
+        "encapsulation": number_of(found.get(_ENCAP_TYPE)),
+    }
+
+
+def _metrics_of(content: bytes) -> Iterator[Setting]:
+    """Those that the kernel has learned by itself come with cloned routes only."""
+    for kind, value in split_attributes(content):
+        text = text_of(value) if kind == _CONGCTL else str(number_of(value))
+        yield Setting(METRICS.get(kind, str(kind)), text or "")
 
 
 def _prefix(content: bytes | None, length: int) -> str | None:

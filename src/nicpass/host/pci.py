@@ -9,6 +9,7 @@ Network controllers, and what they depend on, are read closer: `pci_details` say
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING, Any
 
 from nicpass.host.pci_details import needing_details, read_details
@@ -17,17 +18,24 @@ from nicpass.model.fact import Fact, Unknown, known, why_unknown
 from nicpass.model.pci import PciFunction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nicpass.host.files import Files
 
 DEVICES = "/sys/bus/pci/devices"
 
+_VIRTFN = re.compile("virtfn[0-9]{1,5}")  # their number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
 _NO_OVERRIDE = "(null)"  # how the kernel writes an override that is not set
 
 
 def read_pci(files: Files) -> tuple[PciFunction, ...]:
     """All functions, in the order of their addresses. No PCI bus at all gives an empty tuple."""
     names = files.list_directory(DEVICES)
-    addresses = [a for name in (names if known(names) else ()) if (a := parse_address(name)) is not None]
+    return read_functions(files, (a for name in (names if known(names) else ()) if (a := parse_address(name))))
+
+
+def read_functions(files: Files, addresses: Iterable[Address]) -> tuple[PciFunction, ...]:
+    """These functions, in the order of their addresses, with the details of NICs and of what they depend on."""
     readers = [_Attributes(files, address) for address in sorted(addresses, key=split_address)]
     fields = [_read_fields(reader) for reader in readers]
     wanted = needing_details(fields)
@@ -74,7 +82,7 @@ def _read_fields(reader: _Attributes) -> dict[str, Any]:
         "totalvfs": reader.number("sriov_totalvfs"),
         "numvfs": reader.number("sriov_numvfs"),
         "physfn": reader.physfn(),
-        "virtfns": reader.virtfns(),
+        **reader.virtfns(),
         "netdevs": reader.netdevs(),
         "block_devices": reader.block_devices(),
     }
@@ -153,11 +161,18 @@ class _Attributes:
             return name
         return parse_address(name) or Unknown(f"not a PCI address: {self.folder}/physfn")
 
-    def virtfns(self) -> tuple[Address, ...]:
-        """In the order of the VF index, which is the number in the link's name."""
-        indices = sorted(int(name[6:]) for name in self.numbered if name.startswith("virtfn") and name[6:].isdecimal())
-        links = (self.link(f"virtfn{index}") for index in indices)
-        return tuple(a for link in links if isinstance(link, str) and (a := parse_address(link)) is not None)
+    def virtfns(self) -> dict[str, object]:
+        """`virtfns` and `virtfn_indices`: the VF's index is the number in the link's name."""
+        if not self.numbered:
+            return {}
+        found: list[tuple[int, Address]] = []
+        for index in sorted(int(name[6:]) for name in self.numbered if _VIRTFN.fullmatch(name)):
+            link = self.link(f"virtfn{index}")
+            if isinstance(link, str) and (address := parse_address(link)) is not None:
+                found.append((index, address))
+        indices = tuple(index for index, _ in found)
+        plain = indices == tuple(range(len(indices)))
+        return {"virtfns": tuple(address for _, address in found), "virtfn_indices": None if plain else indices}
 
     def netdevs(self) -> Fact[tuple[str, ...]]:
         """Names in `net/`; virtio puts them one folder lower, below `virtioN`."""

@@ -32,7 +32,7 @@ _IP = re.compile(r"(?<![\w.:-])(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]*:[0-9a-f:]*:[
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNORECASE)
 
 _NAMED = {
-    *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source"),
+    *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source", "links.alias"),
     *("storage.mounts", "foreign_netdevs.namespace", "vfio_nodes.user", "vfio_nodes.group"),
     *("class_devices.mounts", "access.qemu_user"),
 }
@@ -40,6 +40,7 @@ _NAMED = {
 _MENTIONING = {
     *("platform.hostname", "platform.kvm_error", "domains.name", "leftovers.unread"),
     *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
+    *("managers.profile", "claims.path", "claims.holder"),
     *("interfaces.source", "config_devices.rom_file", "live_devices.rom_file", "class_devices.label"),
 }
 """Fields in whose text such a name may stand, as in every reason why something is unknown.

@@ -59,7 +59,9 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     numvfs: Fact[int] = None
     physfn: Fact[Address] = None
     virtfns: tuple[Address, ...] = ()
-    """The VFs of this PF; the place in the tuple is the VF's index."""
+    """The VFs of this PF, in the order of their indices."""
+    virtfn_indices: tuple[int, ...] | None = None
+    """Their indices, by the names of the links (`virtfn7`); None where these are 0, 1, 2 and so on."""
     netdevs: Fact[tuple[str, ...]] = None
     block_devices: tuple[str, ...] = ()
     config: ConfigFact = NOT_READ

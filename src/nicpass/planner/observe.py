@@ -6,22 +6,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.nics import pf_of
-from nicpass.checks.usage import describe_route
-from nicpass.model.fact import value_or
+from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
+from nicpass.planner.words import (
+    describe_addresses,
+    describe_link_state,
+    describe_routes,
+    describe_upper,
+    describe_vf,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nicpass.checks.index import HostIndex
-    from nicpass.model.network import IpAddress, Link, Route, VfSettings
+    from nicpass.model.fact import Fact
+    from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:
     """What the NIC is to the host now."""
     links = tuple(index.netdevs(function))
-    names = [link.name for link in links]
+    uppers = tuple(_uppers_of(links, index))
+    names = [link.name for link in links] + [upper.name for upper in uppers if upper.kind == "vlan"]
     return NicState(
         address=function.address,
         driver=value_or(function.driver, None),
@@ -29,7 +37,20 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         addresses=tuple(address for name in names for address in index.addresses.get(name, ())),
         routes=tuple(route for name in names for route in index.routes.get(name, ())),
         vf=_observe_vf(function, index),
+        numvfs=value_or(function.numvfs, None),
+        uppers=uppers,
+        managers=tuple(m for name in names for m in index.managers.get(name, ()) if known(m.profile)),
     )
+
+
+def _uppers_of(links: tuple[Link, ...], index: HostIndex) -> Iterator[Link]:
+    """By the kernel's own word for what an interface stands on; a bond or a bridge stays when its port goes."""
+    names = [link.name for link in links]
+    for name in names:  # grows while it is walked
+        for upper in index.uppers.get(name, ()):
+            if upper.lower == name and upper.name not in names:
+                names.append(upper.name)
+                yield upper
 
 
 def _observe_vf(function: PciFunction, index: HostIndex) -> VfSettings | None:
@@ -43,7 +64,7 @@ def _observe_vf(function: PciFunction, index: HostIndex) -> VfSettings | None:
 def compare_states(before: NicState, after: NicState) -> tuple[Difference, ...]:
     """Every field of the state, before and after; `equal` tells the two apart.
 
-    Left out is what changes by itself: counters, lifetimes, the interface's index.
+    Left out is what changes by itself: counters, lifetimes, the interface's index; and what was not recorded.
     """
     return tuple(_compare(before, after))
 
@@ -57,22 +78,90 @@ def _compare(before: NicState, after: NicState) -> Iterator[Difference]:
     yield Difference("driver", before.driver or "none", after.driver or "none")
     pairs = list(zip(before.links, after.links, strict=False))
     for old, new in pairs:
-        yield from (Difference(name, read(old), read(new)) for name, read in _LINK_FIELDS)
+        yield from _compare_links(old, new, is_vf=before.vf is not None)
     for lost in before.links[len(pairs) :]:
         yield Difference("name", lost.name, "none")
-    if before.vf is not None or after.vf is not None:
-        yield Difference("VF", _vf_text(before.vf), _vf_text(after.vf))
-    yield Difference("addresses", _address_text(before.addresses), _address_text(after.addresses))
-    yield Difference("routes", _route_text(before.routes), _route_text(after.routes))
+    if before.vf is not None:
+        yield Difference("VF", describe_vf(before.vf, before.vf), describe_vf(after.vf, before.vf))
+    yield from _compare_vfs(before, after)
+    if before.uppers is not None:
+        yield Difference("uppers", _list_uppers(before.uppers), _list_uppers(after.uppers or ()))
+    if before.managers:
+        yield Difference("manager", _describe_managers(before), _describe_managers(after))
+    yield Difference(
+        "addresses",
+        describe_addresses(before.addresses, before.addresses, _own_names(before)),
+        describe_addresses(after.addresses, before.addresses, _own_names(after)),
+    )
+    yield Difference(
+        "routes", describe_routes(before.routes, before.routes), describe_routes(after.routes, before.routes)
+    )
 
 
-def describe_link_state(link: Link) -> str:
-    """`down`; `up, carrier`; `up, no carrier`."""
-    if not link.up:
-        return "down"
-    return "up, carrier" if link.carrier else "up, no carrier"
+def _compare_links(old: Link, new: Link, *, is_vf: bool) -> Iterator[Difference]:
+    for name, read in _LINK_FIELDS:
+        yield Difference(name, read(old), read(new))
+    # That of a VF is no such thing: it is what its PF has given it last.
+    if old.permanent_mac is not None and not is_vf:
+        yield Difference("permanent MAC", old.permanent_mac, new.permanent_mac or "none")
+    yield Difference(
+        "other names", ", ".join(sorted(old.altnames)) or "none", ", ".join(sorted(new.altnames)) or "none"
+    )
+    for name, recorded in _RECORDED_FIELDS:
+        if (value := recorded(old)) is not None:
+            yield Difference(name, value, recorded(new) or "none")
+    if old.settings is not None:
+        yield from _compare_settings(old.settings, new.settings)
 
 
+def _compare_settings(old: LinkSettings, new: LinkSettings | None) -> Iterator[Difference]:
+    for attribute, word in _SETTING_GROUPS:
+        recorded = getattr(old, attribute)
+        if known(recorded):
+            yield from _compare_group(word, recorded, getattr(new, attribute) if new is not None else None)
+
+
+def _compare_group(word: str, old: tuple[Setting, ...], new: Fact[tuple[Setting, ...]]) -> Iterator[Difference]:
+    """One line for all that are equal, and one for each that differs; only those that were recorded."""
+    values = {setting.name: setting.value for setting in value_or(new, ())}
+    equal = 0
+    for setting in old:
+        value = values.get(setting.name)
+        if value == setting.value:
+            equal += 1
+        else:
+            yield Difference(f"{word} {setting.name}", setting.value or "none", value or "none")
+    if equal:
+        text = (
+            ", ".join(f"{s.name} {s.value}" for s in old if s.value != "0") if len(old) <= _FEW else f"{equal} values"
+        )
+        if equal == len(old):
+            yield Difference(word, text or "none", text or "none")
+
+
+def _compare_vfs(before: NicState, after: NicState) -> Iterator[Difference]:
+    """Of a PF: how many VFs, and what it enforces on each."""
+    if before.numvfs is None:
+        return
+    yield Difference("VFs", str(before.numvfs), str(after.numvfs or 0))
+    now = {vf.vf_index: vf for link in after.links for vf in link.vfs}
+    for vf in {vf.vf_index: vf for link in before.links for vf in link.vfs}.values():
+        yield Difference(f"VF {vf.vf_index}", describe_vf(vf, vf), describe_vf(now.get(vf.vf_index), vf))
+
+
+def _own_names(state: NicState) -> frozenset[str]:
+    return frozenset(link.name for link in state.links)
+
+
+def _list_uppers(uppers: tuple[Link, ...]) -> str:
+    return ", ".join(sorted(describe_upper(upper) for upper in uppers)) or "none"
+
+
+def _switch(*, on: bool | None) -> str | None:
+    return None if on is None else "on" if on else "off"
+
+
+_FEW = 8
 _LINK_FIELDS: tuple[tuple[str, Callable[[Link], str]], ...] = (
     ("name", lambda link: link.name),
     ("MAC", lambda link: link.mac or "none"),
@@ -80,20 +169,27 @@ _LINK_FIELDS: tuple[tuple[str, Callable[[Link], str]], ...] = (
     ("link", describe_link_state),
     ("master", lambda link: link.master or "none"),
 )
+_RECORDED_FIELDS: tuple[tuple[str, Callable[[Link], str | None]], ...] = (
+    ("txqueuelen", lambda link: str(link.txqueuelen) if link.txqueuelen is not None else None),
+    ("promisc", lambda link: _switch(on=link.promisc)),
+    ("allmulticast", lambda link: _switch(on=link.allmulticast)),
+    ("alias", lambda link: link.alias),
+    # One that was never up since it was made has none yet.
+    ("qdisc", lambda link: link.qdisc if link.up else None),
+    ("XDP", lambda link: "attached" if link.xdp_programs else None),
+)
+_SETTING_GROUPS = (
+    ("rings", "rings"),
+    ("channels", "channels"),
+    ("coalescing", "coalescing"),
+    ("pause", "pause"),
+    ("features", "offloads"),
+    ("sysctls", "sysctls"),
+    ("port", "bridge port"),
+    ("port_vlans", "bridge VLANs"),
+)
 
 
-def _vf_text(vf: VfSettings | None) -> str:
-    if vf is None:
-        return "unknown"
-    switches = [f"{name} {'on' if on else 'off'}" for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust))]
-    return ", ".join([f"MAC {vf.mac}", f"VLAN {vf.vlan or 'none'}", *switches])
-
-
-def _address_text(addresses: tuple[IpAddress, ...]) -> str:
-    """A tentative address is not there yet."""
-    texts = (f"{address.text}{' (tentative)' if address.tentative else ''}" for address in addresses)
-    return ", ".join(sorted(texts)) or "none"
-
-
-def _route_text(routes: tuple[Route, ...]) -> str:
-    return ", ".join(sorted(describe_route(route) for route in routes)) or "none"
+def _describe_managers(state: NicState) -> str:
+    """By name only: a profile may be made anew, and under the same name it may say something else."""
+    return ", ".join(f"{manager.netdev} by {manager.manager}" for manager in state.managers) or "none"

@@ -170,7 +170,7 @@ class SimulatedSocket:
         self._request(f"address {made.text}", lambda: self.kernel.interfaces.add_address(index, made))
 
     def route(self, verb: str, *, dst: str, family: int, oif: int, table: int, proto: int, **more: Any) -> None:
-        assert verb == "replace"
+        assert verb in ("add", "replace")
         made = Route(
             netdev=self.kernel.interfaces.name_of(oif) or "",
             destination=dst,
