@@ -164,12 +164,15 @@ class Files:
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
+        The temporary file's name is the target's own, so that what a killed run left is written over or removed with
+        it; two runs must not write the same file at once.
+
         Raises:
             OSError: the file is as it was before.
         """
         target = Path(self.root + path)
         _make_folder(target.parent)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+        temporary = _temporary(target)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
@@ -211,13 +214,13 @@ class Files:
             sync_directory(target.parent)
 
     def link_atomic(self, path: str, target: str) -> None:
-        """Put a symbolic link in place, instead of what stood there.
+        """Put a symbolic link in place, instead of what stood there; its temporary name as in `write_atomic`.
 
         Raises:
             OSError: what stood there still does.
         """
         link = Path(self.root + path)
-        temporary = link.with_name(f".{link.name}.{os.getpid()}.new")
+        temporary = _temporary(link)
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target)
         try:
@@ -249,8 +252,9 @@ class Files:
         sync_directory(folder.parent)
 
     def remove(self, path: str) -> None:
-        """Remove a file or a link; that it was not there is no error."""
+        """Remove a file or a link, and what a killed write left beside it; that it was not there is no error."""
         target = Path(self.root + path)
+        _temporary(target).unlink(missing_ok=True)
         target.unlink(missing_ok=True)
         if target.parent.is_dir():
             sync_directory(target.parent)
@@ -320,6 +324,10 @@ def _make_folder(folder: Path) -> None:
         _make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_directory(folder.parent)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def _cut_to_lines(descriptor: int) -> int:
