@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import shutil
 import subprocess
@@ -17,11 +18,14 @@ from hypothesis import strategies as st
 
 from nicpass import __version__
 from nicpass.cli.plan_text import describe_step, render_shell
+from nicpass.engine.admission import admit, note_start
 from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.engine.host_steps import host_handlers
+from nicpass.engine.lock import PATH
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.host.files import Files
 from nicpass.host.processes import Completed, Processes
+from nicpass.hypervisor import libvirt
 from nicpass.hypervisor.guard import (
     HOOK,
     RECORD,
@@ -33,7 +37,7 @@ from nicpass.hypervisor.guard import (
 )
 from nicpass.hypervisor.guard_files import hook_script, recover_unit
 from nicpass.model.address import Address
-from nicpass.model.errors import StepError
+from nicpass.model.errors import BusyError, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import FileChange, Folder, RegularFile, SymbolicLink, invert_changes
 from nicpass.model.plan import (
@@ -46,6 +50,7 @@ from nicpass.model.plan import (
     NicState,
     RemoveGuard,
     StartDomain,
+    StopDomain,
     TakeNic,
     UndefineDevice,
     invert_step,
@@ -423,3 +428,78 @@ class TestTexts:
     def test_what_is_desired_ends_in_lines(self) -> None:
         for image in desired_guard(systemd=True).values():
             assert not isinstance(image, RegularFile) or image.content.endswith(b"\n")
+
+
+class FakeDomain:
+    """A VM of libvirt's whose start asks the guard, or does not."""
+
+    def __init__(self, files: Files, asks: tuple[Address, ...] | None) -> None:
+        self.files, self.asks, self.active = files, asks, False
+        self.announced: list[bool] = []
+
+    def __enter__(self) -> FakeDomain:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def isActive(self) -> bool:  # noqa: N802
+        return self.active
+
+    def create(self) -> None:
+        self._look()
+        if self.asks is not None:
+            note_start(self.files, VM.uuid, self.asks)
+        self.active = True
+
+    def destroy(self) -> None:
+        self._look()
+        self.active = False
+
+    def _look(self) -> None:
+        """As the hook does, while a run has the lock."""
+        with self.files.open_for_lock(PATH) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                with admit(self.files, VM.uuid, "guest"):
+                    self.announced.append(True)
+            except BusyError:
+                self.announced.append(False)
+
+
+class TestStarting:
+    """A guard that libvirt does not call is none."""
+
+    def run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: tuple[Address, ...] | None, *, guarded: bool = True
+    ) -> FakeDomain:
+        tree = ready_host(nic(NIC, driver="vfio-pci", driver_override="vfio-pci"))
+        files = Files(str(tree.write(tmp_path)))
+        domain = FakeDomain(files, asks)
+        monkeypatch.setattr(libvirt, "_DomainHandle", lambda *_: domain)
+        monkeypatch.setattr(libvirt, "_START_SECONDS", 0)
+        note_start(files, VM.uuid, (NIC,))  # of an earlier start
+        start = StartDomain(address=NIC, domain="guest", uuid=VM.uuid, guarded=guarded)
+        handlers = libvirt.libvirt_handlers(files)
+        handlers[StartDomain].apply(start)
+        try:
+            handlers[StartDomain].verify(start)
+        finally:
+            handlers[StopDomain].apply(invert_step(start))
+            handlers[StopDomain].verify(invert_step(start))
+        return domain
+
+    def test_a_start_that_the_guard_let_through(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        domain = self.run(tmp_path, monkeypatch, (OTHER, NIC))
+        assert domain.announced == [True, True]
+        assert not list((tmp_path / "run/nicpass/announced").iterdir())
+
+    @pytest.mark.parametrize("asks", [None, (), (OTHER,)])
+    def test_one_that_it_was_not_asked_about(
+        self, asks: tuple[Address, ...] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(StepError, match="did not ask the guard"):
+            self.run(tmp_path, monkeypatch, asks)
+
+    def test_where_no_guard_is_meant_none_is_missed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.run(tmp_path, monkeypatch, None, guarded=False)
