@@ -29,6 +29,7 @@ PACKAGES = (
     *("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu"),
     *("python3", "python3-libvirt", "python3-venv", "pipx", "qemu-guest-agent", "openssh-server"),
     *("iproute2", "iputils-ping", "ethtool", "pciutils", "pci.ids", "driverctl", "dpdk", "busybox-static"),
+    *("network-manager", "ifupdown"),  # masked, see customise.sh; the host's own manager is systemd-networkd
     *("python3-msgspec", "python3-rich"),  # what of nicpass's libraries Debian has; pip takes minutes under emulation
 )
 EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")

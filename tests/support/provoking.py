@@ -95,7 +95,12 @@ PLATFORM: dict[str, Tree] = {
 LEFTOVERS: dict[str, Tree] = {
     "VFIO_IDS": _with_file("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=8086:10fb\n"),
     "BOUND_BY_NEW_ID": ready_host(nic(NIC, driver="vfio-pci")),
-    "DRIVERCTL_OVERRIDE": _with_file(f"/etc/driverctl.d/pci-{NIC}", "vfio-pci\n"),
+    "DRIVERCTL_OVERRIDE": _with_file(
+        f"/etc/driverctl.d/pci-{NIC}", "vfio-pci\n", nic(NIC, driver="vfio-pci", driver_override="vfio-pci")
+    ),
+    "CLAIMED_BY_DRIVERCTL": _with_file(f"/etc/driverctl.d/pci-{NIC}", "uio_pci_generic\n"),
+    "CLAIMED_BY_PROXMOX": _with_file("/etc/pve/qemu-server/100.conf", f"memory: 2048\nhostpci0: {NIC},pcie=1\n"),
+    "CLAIMED_BY_OPERATOR": _with_file(f"/etc/sriov-operator/pci/{NIC}", '{"pciAddress":"' + NIC + '","numVfs":4}'),
     "DRIVER_BLACKLISTED": _with_file("/etc/modprobe.d/passthrough.conf", "blacklist ixgbe\n"),
     "HOSTDEV_STALE": ready_host(vms=(Vm(name="web", devices=hostdev_xml("0000:09:00.0")),)),
     "UDEV_BINDING": _with_file(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,16 @@ def _stay_inside(request: pytest.FixtureRequest) -> Iterator[None]:
     _Guard.may_read_sys = False
     yield
     _Guard.may_spawn = _Guard.may_read_sys = True
+
+
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one, for tests that write tens of thousands of files."""
+    if not Path("/dev/shm").is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="nicpass-test-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -232,6 +232,16 @@ class TestDryRun:
         shell = cli("detach", "web", "eth1", "--dry-run=shell", "--root", str(cli.root))
         assert f"echo {NIC} > /sys/bus/pci/drivers_probe" in shell.output
 
+    def test_detach_leaves_addresses_to_the_network_manager(self, cli: Cli) -> None:
+        net = network(link("eth1"), address("eth1", "10.0.0.5/24"))
+        vms = (Vm(name="web", devices=hostdev_xml(NIC)),)
+        files = {"/run/network/ifstate": "eth1=eth1\n"}
+        told = cli("detach", "web", "eth1", "--dry-run", on=ready_host(net=net, vms=vms, files=files))
+        assert "10.0.0.5/24, configured by ifupdown" in told.output
+        shell = cli("detach", "web", "eth1", "--dry-run=shell", "--root", str(cli.root))
+        assert "ifdown --force eth1\nifup eth1\n" in shell.output
+        assert "ip address replace" not in shell.output
+
     def test_vf(self, cli: Cli) -> None:
         tree = ready_host(nic(NIC, "eth1", totalvfs=8))
         assert "from 0 to 4" in cli("vf", "create", "eth1", "--count", "4", "--dry-run", on=tree).output

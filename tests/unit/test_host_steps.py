@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.engine import host_steps
+from nicpass.engine import host_steps, managers
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.store import keep_nic_state, read_nic_state
@@ -352,6 +352,68 @@ class TestGiveBack:
         shutil.rmtree(kernel.folder / "net")
         with pytest.raises(NeedsPersonError, match="name was eth1, is none"):
             handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state))
+
+
+class Networkctl(FakeProcesses):
+    """systemd-networkd, asked to configure `eth1` anew: it gives it `items`."""
+
+    def __init__(self, root: Path, *items: IpAddress | Route) -> None:
+        super().__init__()
+        self.path = root / "netlink.json"
+        self.items = items
+
+    def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
+        if argv[0] == "networkctl":
+            old = msgspec.json.decode(self.path.read_bytes(), type=Network)
+            self.path.write_bytes(msgspec.json.encode(network(*old.links, *self.items)))
+        return super().run(argv, timeout=timeout, stdin=stdin)
+
+
+class TestGiveBackToManager:
+    """What a manager had configured is not written by us: it is asked, and what it does is compared."""
+
+    ITEMS = (address("eth1", "10.0.0.5/24"), route("eth1", "10.9.0.0/16", protocol="static"))
+
+    @pytest.fixture
+    def state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NicState:
+        """Of an interface that systemd-networkd manages; on the host it has only its link yet, with another MTU."""
+        monkeypatch.setattr(managers, "MANAGER_SECONDS", 1)
+        monkeypatch.setattr(managers, "_LOOK_SECONDS", 0.001)
+        ready_host(nic(NIC, "eth1"), net=network(link("eth1", mtu=9000), *self.ITEMS)).write(tmp_path)
+        (tmp_path / "sys/class/net/eth1/ifindex").write_text("7\n")
+        links = tmp_path / "run/systemd/netif/links"
+        links.mkdir(parents=True)
+        (links / "7").write_text("ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/a.network\n")
+        state = read_state(FakeKernel(tmp_path), NIC)
+        (tmp_path / "netlink.json").write_bytes(msgspec.json.encode(network(link("eth1"))))
+        keep_nic_state(Files(str(tmp_path)), state)
+        return state
+
+    def test_it_is_asked_and_nothing_of_its_own_is_written(
+        self, tmp_path: Path, state: NicState, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("add_address", "add_route"):
+            monkeypatch.setattr(FakeInterface, name, lambda *_: pytest.fail("written by us"))
+        kernel, networkctl = FakeKernel(tmp_path), Networkctl(tmp_path, *self.ITEMS)
+        apply, verify = handler_of(GiveBackNic, kernel, networkctl)
+        for _ in range(2):
+            apply(GiveBackNic(address=NIC, state=state))
+            verify(GiveBackNic(address=NIC, state=state))
+        assert [argv for argv, _ in networkctl.ran if argv[0] == "networkctl"] == [
+            ["networkctl", "reconfigure", "eth1"]
+        ]
+        assert read_state(kernel, NIC) == state
+
+    def test_what_it_gives_instead_stays_and_is_told(
+        self, tmp_path: Path, state: NicState, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(managers, "MANAGER_SECONDS", 0.05)
+        kernel, networkctl = FakeKernel(tmp_path), Networkctl(tmp_path, address("eth1", "10.0.0.9/24"))
+        with pytest.raises(NeedsPersonError, match=r"addresses was 10\.0\.0\.5/24, is 10\.0\.0\.9/24") as caught:
+            handler_of(GiveBackNic, kernel, networkctl).apply(GiveBackNic(address=NIC, state=state))
+        assert "networkctl reconfigure eth1" in caught.value.hint
+        assert [each.text for each in read_state(kernel, NIC).addresses] == ["10.0.0.9/24"]
+        assert read_nic_state(kernel, NIC) == state
 
 
 class TestNumvfs:

@@ -23,7 +23,7 @@ from nicpass.model.errors import (
 )
 from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
-from nicpass.model.network import VfSettings
+from nicpass.model.network import LinkManager, VfSettings
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,
@@ -374,6 +374,17 @@ class TestDetach:
         assert isinstance(back, GiveBackNic)
         assert back.state == observe_state(host.pci[1], HostIndex(host))
         assert "10.0.0.5/24" in plan.notes[0]
+
+    def test_what_a_manager_gave_it_since_is_compared_with_what_it_gave_before(self, tmp_path: Path) -> None:
+        """Nothing is cut off by it: on such an interface no address is ours to write."""
+        idle = self.OWNING.read(tmp_path / "idle")
+        manager = LinkManager(netdev="eth1", manager="NetworkManager", profile="8b7f0c52")
+        kept = msgspec.structs.replace(observe_state(idle.pci[1], HostIndex(idle)), managers=(manager,))
+        used = network(link("eth1", up=True), address("eth1", "10.0.0.5/24"), route("eth1"))
+        plan = plan_detach(msgspec.structs.replace(idle, network=used), DetachRequest(vm="guest", nic=NIC), kept)
+        back = plan.steps[1]
+        assert isinstance(back, GiveBackNic)
+        assert back.state == kept
 
     def test_a_tentative_address_is_one_that_is_not_there_yet(self, tmp_path: Path) -> None:
         net = network(link("eth1", up=True), address("eth1", "fe80::1/64", scope="link"))

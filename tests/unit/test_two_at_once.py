@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nicpass.cli.changing import _words as words_of
 from nicpass.model.errors import ExitCode
 from nicpass.model.plan import AttachRequest, VfRequest
 from tests.support.simulation.contents import list_differences
@@ -46,10 +47,11 @@ def together(host: SimulatedHost, requests: tuple[Request, ...], delays: tuple[f
 
     def act(request: Request, number: int) -> Callable[[Machine], None]:
         def begin(machine: Machine) -> None:
+            machine.clock.pace = 0.001
             os.close(writing)
             os.read(reading, 1)  # until the starter's end is closed
             sleep(delays[number])
-            change(machine, request, f"command {number}")
+            change(machine, request)
 
         return begin
 
@@ -60,7 +62,7 @@ def together(host: SimulatedHost, requests: tuple[Request, ...], delays: tuple[f
     processes = [process for process, _ in spawned]
     for number, outcome in enumerate(outcomes):
         if outcome.exit_code == ExitCode.BUSY:
-            holder = f"process {processes[1 - number]}, command {1 - number}"
+            holder = f"process {processes[1 - number]}, nicpass {' '.join(words_of(requests[1 - number]))}, by "
             assert holder in outcome.sentence, f"the holder is {holder}, and it says: {outcome.sentence}"
     return outcomes
 
@@ -76,9 +78,9 @@ def alone(host: SimulatedHost, *requests: Request) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_one_wins_and_the_other_is_told(pair: str, tmp_path: Path) -> None:
+def test_one_wins_and_the_other_is_told(pair: str, quick_path: Path) -> None:
     first, second, times = PAIRS[pair]
-    host = SimulatedHost(tmp_path, simulated_tree(numvfs=2))
+    host = SimulatedHost(quick_path, simulated_tree(numvfs=2))
     start = host.raw()
     possible = {
         "first": alone(host, first),
@@ -89,7 +91,7 @@ def test_one_wins_and_the_other_is_told(pair: str, tmp_path: Path) -> None:
     seen: collections.Counter[str] = collections.Counter()
     for time_ in range(times):
         host.put_back(start)
-        late = (time_ % 5) * 0.006  # from the same moment to when the other is about to be done
+        late = (time_ % 6) ** 2 * 0.004  # from the same moment to when the other is done
         outcomes = together(host, (first, second), (late, 0.0) if time_ % 2 else (0.0, late))
         state = host.state()
         codes = [outcome.exit_code for outcome in outcomes]

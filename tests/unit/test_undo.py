@@ -35,7 +35,7 @@ from nicpass.model.plan import (
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.confirm import DEFAULT_SECONDS, SESSION_CODES
 from nicpass.planner.refuse import OVERRIDABLE
-from nicpass.planner.undo import last_to_undo, nic_of, plan_undo, undone_by
+from nicpass.planner.undo import Kept, last_to_undo, nic_of, plan_undo, undone_by
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import VM, address, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, hostdev_xml
@@ -73,7 +73,7 @@ def undo(host: Host, change: Change, **more: Any) -> Plan:
     """With what the change itself kept of the NIC."""
     steps = change.opened.plan.steps if change.opened is not None else ()
     kept = next((step.state for step in steps if isinstance(step, TakeNic)), None)
-    return plan_undo(host, change, UndoRequest(change=change.identity, **more), kept)
+    return plan_undo(host, change, UndoRequest(change=change.identity, **more), Kept(kept))
 
 
 def run_guest(host: Host) -> Host:

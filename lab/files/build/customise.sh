@@ -10,6 +10,9 @@ echo '127.0.0.1 localhost lab' >/etc/hosts
 echo 6e69637061737300000000006c616221 >/etc/machine-id
 
 systemctl enable --quiet systemd-networkd
+# The other two network managers wait for the tests that unmask them; nothing of them runs on any other host.
+systemctl mask --quiet NetworkManager.service NetworkManager-dispatcher.service NetworkManager-wait-online.service \
+    networking.service ifupdown-wait-online.service
 # None of these is part of what is tested, and each costs seconds under emulation. A getty on the serial port
 # would also mangle what others write there.
 systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nicpass.model.fact import Fact
     from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
-    from nicpass.model.network import IpAddress, Link, Route, Rule
+    from nicpass.model.network import IpAddress, Link, LinkManager, Route, Rule
     from nicpass.model.pci import PciFunction
 
 
@@ -259,6 +259,10 @@ class HostIndex:
         return _by_netdev(found if known(found) else ())
 
     @cached_property
+    def managers(self) -> dict[str, list[LinkManager]]:
+        return _by_netdev(self.host.network.managers)
+
+    @cached_property
     def owners(self) -> dict[Address, list[Domain]]:
         """NIC to the VMs in whose live or lasting definition it stands; usually one."""
         owning: dict[Address, list[Domain]] = defaultdict(list)
@@ -274,7 +278,7 @@ class HostIndex:
         return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
 
 
-NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "Route")
+NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "LinkManager", "Route")
 
 
 def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:

@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import make_finding
+from nicpass.checks.claims import check_claims
 from nicpass.checks.nics import is_bridge, is_nic, label, on_vfio
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
@@ -52,7 +53,7 @@ def check_leftovers(index: HostIndex) -> Iterator[Finding]:
 def check_nic_leftovers(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """What concerns one NIC."""
     yield from _check_binding(function, index)
-    yield from _check_driverctl(function, index)
+    yield from check_claims(function, index)
     yield from _check_blacklist(function, index)
 
 
@@ -149,21 +150,6 @@ def _check_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]
         unbind=shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/unbind"),
         address=function.address,
     )
-
-
-def _check_driverctl(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    for override in index.host.leftovers.driverctl:
-        if override.address == function.address:
-            yield make_finding(
-                "DRIVERCTL_OVERRIDE",
-                function.address,
-                ((override.path, override.driver),),
-                nic=label(function),
-                driver=override.driver or _("a driver that the file does not name"),
-                path=override.path,
-                file=shlex.quote(override.path),
-                address=function.address,
-            )
 
 
 def _check_blacklist(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -94,6 +94,7 @@ def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str |
     reasons: list[str | None] = []
     if is_addressed(function, index):
         reasons += [why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels]
+        reasons += _why_managers_unknown(function, index)
     if index.devices.get(function.address) or on_vfio(function):
         reasons.append(why_unknown(activity.holders))
     elif known(function.driver):
@@ -101,3 +102,9 @@ def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str |
     if any(link.xdp_programs for link in index.netdevs(function)):
         reasons.append(why_unknown(activity.xdp_sockets))
     return reasons
+
+
+def _why_managers_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
+    """Whose its addresses are decides who puts them back."""
+    netdevs = index.netdevs(function)
+    return [why_unknown(manager.profile) for link in netdevs for manager in index.managers.get(link.name, ())]

@@ -15,15 +15,16 @@ from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.journal import read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import read_nic_state
+from nicpass.engine.store import read_kept_nic
 from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.actor import read_actor
 from nicpass.host.files import Files
 from nicpass.host.link_settings import add_settings
 from nicpass.host.processes import Processes
+from nicpass.hypervisor.guard import guard_handlers, plan_guard, plan_guard_removal
 from nicpass.hypervisor.libvirt import libvirt_handlers
 from nicpass.model.change import Outcome, Phase
-from nicpass.model.errors import BadInputError, ExitCode, RefusedError
+from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
@@ -37,7 +38,7 @@ from nicpass.model.plan import (
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.observe import compare_states
 from nicpass.planner.select import select_nic
-from nicpass.planner.undo import last_to_undo, nic_of, plan_undo, undone_by
+from nicpass.planner.undo import Kept, last_to_undo, nic_of, plan_undo, undone_by
 from nicpass.planner.vf import plan_vf
 
 if TYPE_CHECKING:
@@ -46,29 +47,48 @@ if TYPE_CHECKING:
 
     from nicpass.engine.handler import Handlers
     from nicpass.model.change import Actor, Change
+    from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import Difference, Plan, Step
+    from nicpass.model.plan import Difference, NicOwner, NicState, Plan, Step
 
 
 def change_command(arguments: argparse.Namespace) -> int:
     """`nicpass attach`, `detach`, `vf` and `undo`."""
     request = _request_of(arguments)
     if arguments.dry_run is not None:
-        return _show_plan(_plan(request, read_source(arguments)), arguments)
+        _, plan = read_and_plan(request, arguments)
+        return _show_plan(plan, arguments)
     require_live_root(arguments)
     outlive_session()
     actor = read_actor(Files(), _words(request))
     # Read under the lock: a plan made before another run's change is one for a host that is gone.
     with hold_lock(Files(), actor):
         refuse_unless_settled(read_changes(Files()), request)
-        carry_out(request, read_source(arguments), actor, as_json=arguments.json)
+        source, plan = read_and_plan(request, arguments)
+        carry_out(plan, source, actor, as_json=arguments.json)
     return ExitCode.DONE
 
 
-def carry_out(request: Request, source: Source, actor: Actor, *, as_json: bool) -> None:
-    """Plan it for the host as it was just read, and do it, under the lock that the caller holds."""
-    plan = _plan(request, source)
+def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:
+    """The host as it is now, and the plan for it.
+
+    To attach, what is near the NIC is enough. Where that says no, all is read before it is said: the whole host may
+    offer a way out, and the nearest of two that answer to one name is not to be taken for the only one.
+    """
+    if isinstance(request, AttachRequest):
+        source = read_source(arguments, request.nic)
+        try:
+            return source, _plan(request, source)
+        except NicpassError:
+            if source.host.pci_unread is None:
+                raise
+    source = read_source(arguments)
+    return source, _plan(request, source)
+
+
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> None:
+    """Do what was planned for the host as it was just read, under the lock that the caller holds."""
     if not as_json:
         say(_headline(plan))
     identity = run_plan(plan, handlers_of(source.files), source.files, watch_nothing if as_json else say_phase, actor)
@@ -78,7 +98,12 @@ def carry_out(request: Request, source: Source, actor: Actor, *, as_json: bool) 
 def handlers_of(files: Files) -> Handlers:
     """Every kind of step there is."""
     processes = Processes()
-    return {**host_handlers(files, processes), **libvirt_handlers(files), **deadman_handlers(files, processes)}
+    return {
+        **host_handlers(files, processes),
+        **libvirt_handlers(files),
+        **guard_handlers(files, processes),
+        **deadman_handlers(files, processes),
+    }
 
 
 def outlive_session() -> None:
@@ -165,11 +190,11 @@ def _words(request: Request) -> list[str]:
 def _plan(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
-            return plan_attach(_look_closer(source, select_nic(HostIndex(source.host), request.nic)), request)
+            host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))
+            return plan_attach(host, request, plan_guard(source.files) if source.is_live else ())
         case DetachRequest():
             function = select_nic(HostIndex(source.host), request.nic)
-            kept = read_nic_state(source.files, function.address) if source.is_live else None
-            return plan_detach(source.host, request, kept)
+            return plan_detach(source.host, request, *_kept_of(function, source))
         case VfRequest():
             return plan_vf(source.host, request)
         case UndoRequest():
@@ -186,7 +211,17 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         )
     function = select_nic(HostIndex(source.host), nic_of(change))
     host = _look_closer(source, function)
-    return plan_undo(host, change, request, read_nic_state(source.files, function.address))
+    state, owner, removal = _kept_of(function, source)
+    return plan_undo(host, change, request, Kept(state, owner, removal, plan_guard(source.files)))
+
+
+def _kept_of(function: PciFunction, source: Source) -> tuple[NicState | None, NicOwner | None, tuple[FileChange, ...]]:
+    """What the NIC was when it left, who has it by the same record, and how the guard goes if it goes with it."""
+    if not source.is_live:
+        return None, None, ()
+    kept = read_kept_nic(source.files, function.address)
+    removal = plan_guard_removal(source.files, function.address)
+    return (kept.state, kept.owner, removal) if kept is not None else (None, None, removal)
 
 
 def _look_closer(source: Source, function: PciFunction) -> Host:

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
+import textwrap
 from typing import TYPE_CHECKING
 
 from nicpass.checks.usage import describe_route
 from nicpass.engine.deadman import UNIT
+from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.fact import known
+from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 from nicpass.model.network import LinkSettings
 from nicpass.model.plan import (
@@ -18,7 +22,9 @@ from nicpass.model.plan import (
     DefineDevice,
     DisarmTimer,
     GiveBackNic,
+    InstallGuard,
     NicState,
+    RemoveGuard,
     SetNumvfs,
     StartDomain,
     Step,
@@ -28,6 +34,7 @@ from nicpass.model.plan import (
 )
 
 if TYPE_CHECKING:
+    from nicpass.model.file_image import FileChange
     from nicpass.model.network import IpAddress, Link, Route, VfSettings
     from nicpass.model.plan import DeviceSpec
 
@@ -73,6 +80,10 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             )
         case DisarmTimer():
             return _("take away the timer that would take all back")
+        case InstallGuard():
+            return _("install the guard: a hook of libvirt's that looks at the host again before each start of the VM")
+        case RemoveGuard():
+            return _("remove the guard: no VM has a NIC any more that it would watch over")
 
 
 def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
@@ -104,13 +115,20 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
             return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
         case DisarmTimer():
             return [f"systemctl stop {UNIT}.timer"]
+        case InstallGuard():
+            lines = [line for change in step.files for line in _shell_change(change)]
+            return [*lines, "systemctl daemon-reload", "systemctl reload libvirtd"]
+        case RemoveGuard():
+            lines = [line for change in step.files for line in _shell_change(change)]
+            return [*lines, "systemctl daemon-reload"]
 
 
 def _describe_state(state: NicState) -> str:
     driver = _("driver {name}").format(name=state.driver) if state.driver else _("no driver")
     links = [_describe_link(link) for link in state.links]
     addresses = [address.text for address in state.addresses if not address.comes_with_link]
-    return ", ".join([driver, *links, *addresses])
+    managers = dict.fromkeys(_("configured by {manager}").format(manager=each.manager) for each in state.managers)
+    return ", ".join([driver, *links, *addresses, *managers])
 
 
 def _describe_link(link: Link) -> str:
@@ -144,14 +162,20 @@ def _shell_give_back(state: NicState) -> list[str]:
     ]
     for link in state.links:
         lines += _shell_link(link, state)
-    return lines
+    return lines + shell_lines(state)
 
 
 def _shell_link(link: Link, state: NicState) -> list[str]:
     name = shlex.quote(link.name)
     lines = [f"ip link set dev {name} master {shlex.quote(link.master)}"] if link.master else []
     lines.append(f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}")
-    lines += [
+    lines += _shell_driver(link)
+    return lines if is_managed(state, link.name) else [*lines, *_shell_addresses(link, state)]
+
+
+def _shell_addresses(link: Link, state: NicState) -> list[str]:
+    name = shlex.quote(link.name)
+    lines = [
         f"ip address replace {shlex.join(_address_words(address))} dev {name}"
         for address in state.addresses
         if address.netdev == link.name and not address.comes_with_link
@@ -161,11 +185,17 @@ def _shell_link(link: Link, state: NicState) -> list[str]:
         for route in state.routes
         if route.netdev == link.name and route.protocol != "kernel" and not route.multipath
     ]
+    return lines
+
+
+def _shell_driver(link: Link) -> list[str]:
+    """Where they are so already, ethtool does nothing, and older ones call that a failure."""
+    lines: list[str] = []
     settings = link.settings or LinkSettings()
     for option, group in (("-L", settings.channels), ("-G", settings.rings)):
-        wanted = [f"{each.name} {each.value}" for each in (group if known(group) else ()) if each.value != "0"]
-        # Only to be pasted if it differs: many drivers take the link down for it.
-        lines += [f"# ethtool {option} {name} {' '.join(wanted)}"] if wanted else []
+        wanted = [s for s in (group if known(group) else ()) if s.value != "0"]
+        words = [word for setting in wanted for word in (setting.name, setting.value)]
+        lines += [f"{shlex.join(['ethtool', option, link.name, *words])} || true"] if words else []
     return lines
 
 
@@ -200,3 +230,26 @@ def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:
         *build_device(device).splitlines(),
         "XML",
     ]
+
+
+def _shell_change(change: FileChange) -> list[str]:
+    path = shlex.quote(change.path)
+    match change.after:
+        case Folder(mode=mode):
+            return [f"mkdir -p -m {mode:o} {path}"]
+        case SymbolicLink(target=target):
+            return [f"ln -sfn {shlex.quote(target)} {path}"]
+        case RegularFile(content=content, mode=mode):
+            return [*_shell_content(path, content), f"chmod {mode:o} {path}"]
+        case None:
+            is_folder = isinstance(change.before, Folder)
+            return [f"rmdir --ignore-fail-on-non-empty {path}"] if is_folder else [f"rm -f {path}"]
+
+
+def _shell_content(path: str, content: bytes) -> list[str]:
+    """As it is where it is plain text; else in base64, which nothing in it can break out of."""
+    text = content.decode("utf-8", "replace")
+    lines = text.split("\n")
+    if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):
+        return [f"cat > {path} <<'END'", *lines[:-1], "END"]
+    return [f"base64 -d > {path} <<'END'", *textwrap.wrap(base64.b64encode(content).decode(), 100), "END"]

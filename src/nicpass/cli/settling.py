@@ -6,9 +6,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nicpass.cli.changing import carry_out, handlers_of, outlive_session, pending, say_phase, summary_of
+from nicpass.cli.changing import (
+    carry_out,
+    handlers_of,
+    outlive_session,
+    pending,
+    read_and_plan,
+    say_phase,
+    summary_of,
+)
 from nicpass.cli.output import say, say_error, say_json
-from nicpass.cli.source import read_source, require_live_root
+from nicpass.cli.source import require_live_root
 from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import abandon, recover
@@ -90,7 +98,8 @@ def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor) -> i
     say(_("Nobody confirmed {change} ({summary}):").format(change=change.identity, summary=summary_of(change)))
     request = UndoRequest(change=change.identity, stop=True, unconfirmed=True)
     try:
-        carry_out(request, read_source(arguments), actor, as_json=arguments.json)
+        source, plan = read_and_plan(request, arguments)
+        carry_out(plan, source, actor, as_json=arguments.json)
     except NicpassError as error:
         say_error(error, as_json=arguments.json)
         return error.exit_code

@@ -51,6 +51,8 @@ class DeadmanSteps:
             return
         # The lowest accuracy that systemd knows is a minute: without this it may come a minute late.
         argv = ["systemd-run", f"--unit={UNIT}", f"--on-active={step.seconds}s", "--timer-property=AccuracySec=1s"]
+        # Nobody may be able to come in and try again: it does so by itself, until nothing is left to take back.
+        argv += ["--property=Restart=on-failure", "--property=RestartSec=20"]
         argv += ["--collect", "--quiet", "--", *recover_command(), "--unconfirmed"]
         done = self.processes.run(argv, timeout=_SECONDS)
         if done.exit_code != 0:

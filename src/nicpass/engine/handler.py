@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from nicpass.host.changes import Changes
 
 if TYPE_CHECKING:
     from nicpass.model.plan import StepBase
@@ -25,11 +27,38 @@ class Handler(NamedTuple):
 Handlers: TypeAlias = Mapping["type[StepBase]", Handler]
 
 
-def wait_until(is_true: Callable[[], bool], timeout: float, interval: float = 0.05) -> bool:
-    """Ask until the answer is yes or `timeout` seconds are over; the last answer counts."""
+_FIRST_PAUSE = 0.01
+
+
+def wait_until(
+    is_true: Callable[[], bool], timeout: float, interval: float = 1.0, descriptors: Iterable[int] = ()
+) -> bool:
+    """Look whenever something happens at the host, until the answer is yes or `timeout` seconds are over.
+
+    The last answer counts, and it is one from the end of that time. `descriptors` as in `Changes`.
+
+    Some facts make no event: an attribute that a driver changes, a libvirt that has not noticed yet. So there is a
+    look without one too, soon after an event, then after ever longer pauses, at last every `interval` seconds. That is
+    also all there is where events cannot be heard, and on a tree of files, which makes none.
+    """
     deadline = time.monotonic() + timeout
-    while not is_true():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(interval)
-    return True
+    pause = _FIRST_PAUSE
+    with Changes(descriptors) as changes:  # before the first look, or what happens between the two would be missed
+        while True:
+            began = time.monotonic()
+            if is_true():
+                return True
+            ended = time.monotonic()
+            if ended >= deadline:
+                return False
+            if changes.wait(min(pause, interval, deadline - ended)):
+                pause = _FIRST_PAUSE
+                # A storm of events must not become a storm of looks: no more than half of the time is spent on them.
+                _rest_until(min(ended + (ended - began), deadline))
+            else:
+                pause *= 2
+
+
+def _rest_until(moment: float) -> None:
+    if (seconds := moment - time.monotonic()) > 0:
+        time.sleep(seconds)

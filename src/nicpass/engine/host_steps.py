@@ -17,7 +17,8 @@ from nicpass.engine.give_back import (
 )
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
-from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.engine.managers import ask_managers, shell_lines, without_managed
+from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
 from nicpass.host.holders import find_vfio_user
 from nicpass.host.link_settings import with_settings
 from nicpass.host.network import read_network
@@ -74,16 +75,16 @@ def read_state(files: Files, address: Address) -> NicState:
 class HostSteps:
     """Handlers that share the three doors: files, processes, and netlink for writing."""
 
-    def __init__(self, files: Files, processes: Processes, interface: OpenInterface) -> None:
+    def __init__(self, files: Files, processes: Processes, interface: OpenInterface = Interface) -> None:
         self.files = files
         self.processes = processes
         self.open_interface = interface
 
     def apply_take(self, step: TakeNic) -> None:
-        keep_nic_state(self.files, step.state)
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_take(self, step: TakeNic) -> None:
-        if read_nic_state(self.files, step.address) != step.state:
+        if read_kept_nic(self.files, step.address) != KeptNic(state=step.state, owner=step.owner):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
             )
@@ -94,7 +95,7 @@ class HostSteps:
             forget_nic_state(self.files, step.address)
             return
         try:
-            self._restore(step.state)
+            self.restore(step.state)
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
@@ -107,7 +108,12 @@ class HostSteps:
         if read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
-    def _restore(self, state: NicState) -> None:
+    def restore(self, state: NicState) -> None:
+        """Make the NIC what it was, and see it; what is so already is left alone.
+
+        Raises:
+            NicpassError, OSError: something of it could not be brought back.
+        """
         attempts = Attempts()
         # A VF's driver asks for its MAC when it is bound.
         asks_anew = state.vf is not None and self._restore_vfs_of(state, attempts)
@@ -124,7 +130,17 @@ class HostSteps:
         if state.numvfs:
             with attempts:
                 self._remake_vfs(state)
-        if not wait_until(lambda: not differences(state, read_state(self.files, state.address)), _SETTLE_SECONDS, 0.3):
+
+        def is_as_before() -> bool:
+            return not differences(state, read_state(self.files, state.address))
+
+        if state.managers:
+            try:
+                ask_managers(self.processes, state, is_as_before)
+            except StepError:
+                attempts.raise_refusals()
+                raise
+        elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
             attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
 
@@ -180,8 +196,9 @@ class HostSteps:
         for link, now in zip(state.links, read().links, strict=False):
             restore_driver(self.open_interface, link, now, attempts)
         restore_uppers(self.open_interface, state, read(), attempts)
-        restore_addresses(self.open_interface, state, read, attempts)
-        restore_routes(self.open_interface, state, read(), attempts)
+        own = without_managed(state)
+        restore_addresses(self.open_interface, own, read, attempts)
+        restore_routes(self.open_interface, own, read(), attempts)
 
     def _restore_vfs_of(self, state: NicState, attempts: Attempts) -> bool:
         """What the PF enforces on this VF, which libvirt may have changed; whether its MAC was among that."""
@@ -285,11 +302,15 @@ def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonE
         _("{field} was {before}, is {after}").format(field=field.field, before=field.before, after=field.after)
         for field in fields
     ) or _("nothing more")
+    hint = _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}")
+    if before.managers:
+        hint = _(
+            "Its network manager is asked by: {commands}. To have the NIC as it is now, move "
+            "/var/lib/nicpass/nics/{address}.json away and detach again."
+        )
     return NeedsPersonError(
         _("{address} is not what it was before: {listing}. {reason}")
         .format(address=before.address, listing=listing, reason=reason)
         .strip(),
-        _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}").format(
-            address=before.address
-        ),
+        hint.format(address=before.address, commands=" && ".join(shell_lines(before))),
     )

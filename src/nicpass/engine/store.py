@@ -6,33 +6,47 @@ Everything lies below /var/lib/nicpass, is owned by root, and is written so that
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.model.address import Address, parse_address
 from nicpass.model.errors import StepError
-from nicpass.model.fact import Unknown
+from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
-from nicpass.model.plan import NicState
+from nicpass.model.plan import NicOwner, NicState
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
-    from nicpass.model.address import Address
 
 STATE = "/var/lib/nicpass"
+NICS = f"{STATE}/nics"
+"""A file a NIC that is given away, by its address."""
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def keep_nic_state(files: Files, state: NicState) -> None:
-    """Put down what a NIC is to the host, before it leaves.
+class KeptNic(msgspec.Struct, frozen=True, kw_only=True):
+    """A NIC that is given away: what it was to the host, whose it is now, and whether it is out."""
+
+    state: NicState
+    owner: NicOwner | None = None
+    """None in records of nicpass 0.1, which kept the state alone."""
+    away: str | None = None
+    """The id of the boot in which the NIC left for a start of the VM, until all of its state is back on the host."""
+
+
+def keep_nic(files: Files, kept: KeptNic) -> None:
+    """Put down what a NIC is to the host, and whose it is.
 
     Raises:
         OSError: nothing was written.
     """
-    files.write_atomic(_nic_path(state.address), msgspec.json.encode(state))
+    files.write_atomic(_nic_path(kept.state.address), msgspec.json.encode(kept))
 
 
-def read_nic_state(files: Files, address: Address) -> NicState | None:
-    """What the NIC was when it left; None if nicpass did not give it away.
+def read_kept_nic(files: Files, address: Address) -> KeptNic | None:
+    """What is kept of a NIC; None if nicpass did not give it away.
 
     Raises:
         StepError: the record is there and cannot be read: then what was is unknown, not absent.
@@ -47,17 +61,56 @@ def read_nic_state(files: Files, address: Address) -> NicState | None:
             hint,
         )
     try:
-        state = msgspec.json.decode(content, type=NicState)
+        kept = _decode_kept(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StepError(
             _("The record of what {address} was before is damaged: {error}.").format(address=address, error=error), hint
         ) from None
-    if state.address != address:
+    if kept.state.address != address:
         raise StepError(
-            _("The record of what {address} was before is about {other}.").format(address=address, other=state.address),
+            _("The record of what {address} was before is about {other}.").format(
+                address=address, other=kept.state.address
+            ),
             hint,
         )
-    return state
+    return kept
+
+
+def _decode_kept(content: bytes) -> KeptNic:
+    try:
+        return msgspec.json.decode(content, type=KeptNic)
+    except msgspec.ValidationError:
+        with contextlib.suppress(msgspec.ValidationError):
+            return KeptNic(state=msgspec.json.decode(content, type=NicState))
+        raise
+
+
+def list_kept_nics(files: Files) -> Fact[tuple[Address, ...]]:
+    """The NICs that are given away, by their records' names."""
+    names = files.list_directory(NICS)
+    if not isinstance(names, tuple):
+        return names
+    found = (parse_address(name.removesuffix(".json")) for name in names if name.endswith(".json"))
+    return tuple(sorted(address for address in found if address is not None))
+
+
+def keep_nic_state(files: Files, state: NicState) -> None:
+    """Put down what a NIC is to the host, of which no more is known.
+
+    Raises:
+        OSError: nothing was written.
+    """
+    keep_nic(files, KeptNic(state=state))
+
+
+def read_nic_state(files: Files, address: Address) -> NicState | None:
+    """What the NIC was when it left; None if nicpass did not give it away.
+
+    Raises:
+        StepError: the record is there and cannot be read: then what was is unknown, not absent.
+    """
+    kept = read_kept_nic(files, address)
+    return kept.state if kept is not None else None
 
 
 def forget_nic_state(files: Files, address: Address) -> None:
@@ -65,4 +118,4 @@ def forget_nic_state(files: Files, address: Address) -> None:
 
 
 def _nic_path(address: Address) -> str:
-    return f"{STATE}/nics/{address}.json"
+    return f"{NICS}/{address}.json"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Fact, Unknown
+from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,6 +143,20 @@ class Files:
         except _ERRORS as error:
             return _fact_of(error, path)
 
+    def read_image(self, path: str) -> Fact[FileImage]:
+        """What stands there, so that it can be put back; a link is not followed."""
+        try:
+            mode = os.lstat(self._locate(path, follow=False)).st_mode
+        except _ERRORS as error:
+            return _fact_of(error, path)
+        if stat.S_ISDIR(mode):
+            return Folder(stat.S_IMODE(mode))
+        if stat.S_ISLNK(mode):
+            target = self.read_link(path)
+            return SymbolicLink(target) if isinstance(target, str) else target
+        content = self.read_bytes(path)
+        return RegularFile(content, stat.S_IMODE(mode)) if isinstance(content, bytes) else content
+
     def exists(self, path: str) -> bool:
         """Whether anything is there, also a dangling link."""
         return "\0" not in path and os.path.lexists(self.root + path)
@@ -149,17 +164,22 @@ class Files:
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
+        The temporary file's name is the target's own, so that what a killed run left is written over or removed with
+        it; two runs must not write the same file at once.
+
         Raises:
             OSError: the file is as it was before.
         """
         target = Path(self.root + path)
         _make_folder(target.parent)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+        temporary = _temporary(target)
         try:
-            with temporary.open("wb") as stream:
-                os.fchmod(stream.fileno(), mode)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
                 stream.write(content)
                 stream.flush()
+                # Only now: half a script must not be one that somebody may run.
+                os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             temporary.rename(target)
         except OSError:
@@ -193,9 +213,48 @@ class Files:
         if is_new:
             sync_directory(target.parent)
 
+    def link_atomic(self, path: str, target: str) -> None:
+        """Put a symbolic link in place, instead of what stood there; its temporary name as in `write_atomic`.
+
+        Raises:
+            OSError: what stood there still does.
+        """
+        link = Path(self.root + path)
+        temporary = _temporary(link)
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        try:
+            temporary.rename(link)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(link.parent)
+
+    def make_folder(self, path: str, mode: int = 0o755) -> None:
+        """Make one folder; that it is there already is no error, and then it stays as it is."""
+        folder = Path(self.root + path)
+        if not folder.is_dir():
+            folder.mkdir()
+            folder.chmod(mode)
+            sync_directory(folder.parent)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder if it is empty; one that is not, or that was not there, is no error."""
+        folder = Path(self.root + path)
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return
+        sync_directory(folder.parent)
+
     def remove(self, path: str) -> None:
-        """Remove a file; that it was not there is no error."""
+        """Remove a file or a link, and what a killed write left beside it; that it was not there is no error."""
         target = Path(self.root + path)
+        _temporary(target).unlink(missing_ok=True)
         target.unlink(missing_ok=True)
         if target.parent.is_dir():
             sync_directory(target.parent)
@@ -265,6 +324,10 @@ def _make_folder(folder: Path) -> None:
         _make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_directory(folder.parent)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def _cut_to_lines(descriptor: int) -> int:

@@ -10,6 +10,8 @@ from nicpass.model.fact import Fact, Unknown
 from nicpass.model.groups import IommuGroup, ReservedRegion
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from nicpass.host.files import Files
 
 GROUPS = "/sys/kernel/iommu_groups"
@@ -18,14 +20,14 @@ GROUPS = "/sys/kernel/iommu_groups"
 _REGION = re.compile(r"(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) ([a-z-]{1,32})")
 
 
-def read_groups(files: Files) -> Fact[tuple[IommuGroup, ...]]:
-    """All groups, in the order of their numbers. A host whose IOMMU is off has the folder, and nothing in it."""
+def read_groups(files: Files, only: Container[int] | None = None) -> Fact[tuple[IommuGroup, ...]]:
+    """All groups or `only` these, by number. A host whose IOMMU is off has the folder, and nothing in it."""
     names = files.list_directory(GROUPS)
     if not isinstance(names, tuple):
         return names
     numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii() and len(name) < 10)
     parsed: dict[str, Fact[tuple[ReservedRegion, ...]]] = {}
-    return tuple(_read_group(files, number, parsed) for number in numbers)
+    return tuple(_read_group(files, number, parsed) for number in numbers if only is None or number in only)
 
 
 def _read_group(files: Files, number: int, parsed: dict[str, Fact[tuple[ReservedRegion, ...]]]) -> IommuGroup:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nicpass.boot.cmdline import parse_cmdline
+from nicpass.host.claims import read_claims
 from nicpass.model.address import parse_address
 from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.leftovers import Directive, DriverctlOverride, Leftovers, ModuleAlias, UdevRule
@@ -45,6 +46,7 @@ def read_leftovers(files: Files, cmdline: Fact[str], kernel: Fact[str], function
         loaded_ids=files.read_attribute("/sys/module/vfio_pci/parameters/ids"),
         driverctl=tuple(_read_driverctl(files, unread)),
         udev_rules=tuple(_read_udev(files, unread)),
+        claims=read_claims(files, unread),
         blacklisted_aliases=_read_aliases(files, kernel, directives) if lacking else (),
         unread=tuple(unread),
     )

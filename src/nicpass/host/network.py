@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.managers import read_managers
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.language import _
@@ -27,11 +28,17 @@ _IFF_UP = 0x1  # linux/if.h
 
 
 def read_network(files: Files) -> Network:
-    """The interfaces, and what is configured on them.
+    """The interfaces, what is configured on them, and by whom.
 
     Raises:
         BadInputError: the capture's `/netlink.json` is there and is not a `Network`.
     """
+    network = _read_kernel(files)
+    managers = read_managers(files, network.links)
+    return msgspec.structs.replace(network, managers=managers) if managers else network
+
+
+def _read_kernel(files: Files) -> Network:
     if files.is_live:
         from nicpass.host.netlink import dump_network  # late: loading the library takes longer than a scan
 

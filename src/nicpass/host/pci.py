@@ -18,6 +18,8 @@ from nicpass.model.fact import Fact, Unknown, known, why_unknown
 from nicpass.model.pci import PciFunction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nicpass.host.files import Files
 
 DEVICES = "/sys/bus/pci/devices"
@@ -29,7 +31,11 @@ _NO_OVERRIDE = "(null)"  # how the kernel writes an override that is not set
 def read_pci(files: Files) -> tuple[PciFunction, ...]:
     """All functions, in the order of their addresses. No PCI bus at all gives an empty tuple."""
     names = files.list_directory(DEVICES)
-    addresses = [a for name in (names if known(names) else ()) if (a := parse_address(name)) is not None]
+    return read_functions(files, (a for name in (names if known(names) else ()) if (a := parse_address(name))))
+
+
+def read_functions(files: Files, addresses: Iterable[Address]) -> tuple[PciFunction, ...]:
+    """These functions, in the order of their addresses, with the details of NICs and of what they depend on."""
     readers = [_Attributes(files, address) for address in sorted(addresses, key=split_address)]
     fields = [_read_fields(reader) for reader in readers]
     wanted = needing_details(fields)

@@ -14,10 +14,12 @@ from nicpass.host.firmware import read_firmware
 from nicpass.host.groups import read_groups
 from nicpass.host.leftovers import read_leftovers
 from nicpass.host.memory import read_memory
+from nicpass.host.near import read_near
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci, why_pci_unread
 from nicpass.host.platform import read_platform
 from nicpass.model.errors import BadInputError
+from nicpass.model.fact import known
 from nicpass.model.host import SCHEMA, Host
 from nicpass.model.language import _
 
@@ -35,25 +37,31 @@ def read_host(
     domains: Fact[tuple[Domain, ...]],
     processes: Callable[[], Processes] | None = None,
     environment: Mapping[str, str] | None = None,
+    nic: str | None = None,
 ) -> Host:
     """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
 
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
-    out, and what they would have told is then not known.
+    out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
+    read, where these can be told; `pci_unread` says so.
 
     Raises:
         BadInputError: a file of a capture is damaged.
     """
-    pci, platform = read_pci(files), read_platform(files)
+    platform, network = read_platform(files), read_network(files)
+    near = read_near(files, nic, network, domains) if nic is not None else None
+    pci = read_pci(files) if near is None else near
     return Host(
         pci=pci,
-        pci_unread=why_pci_unread(files, pci),
+        pci_unread=why_pci_unread(files, pci) if near is None else f"only what {nic} depends on was asked for",
         platform=platform,
         memory=read_memory(files),
         access=read_access(files),
         firmware=read_firmware(files),
-        iommu_groups=read_groups(files),
-        network=read_network(files),
+        iommu_groups=read_groups(
+            files, None if near is None else {f.iommu_group for f in near if known(f.iommu_group)}
+        ),
+        network=network,
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),

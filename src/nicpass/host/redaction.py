@@ -40,6 +40,7 @@ _NAMED = {
 _MENTIONING = {
     *("platform.hostname", "platform.kvm_error", "domains.name", "leftovers.unread"),
     *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
+    *("managers.profile", "claims.path", "claims.holder"),
     *("interfaces.source", "config_devices.rom_file", "live_devices.rom_file", "class_devices.label"),
 }
 """Fields in whose text such a name may stand, as in every reason why something is unknown.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nicpass.checks.nics import on_vfio
+from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci import read_function
 from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
@@ -152,7 +153,9 @@ class LibvirtSteps:
                     _("Shut it down first."),
                 )
             self.started.add(step.uuid)
-            domain.create()
+            forget_start(self.files, step.uuid)
+            with announce(self.files, step.uuid):
+                domain.create()
 
     def verify_start(self, step: StartDomain) -> None:
         """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
@@ -174,13 +177,21 @@ class LibvirtSteps:
                     domain=step.domain, names=", ".join(function.netdevs)
                 )
             )
+        if step.guarded and step.address not in read_start(self.files, step.uuid):
+            raise StepError(
+                _("{domain} runs, but libvirt did not ask the guard: its later starts would not be looked at.").format(
+                    domain=step.domain
+                ),
+                _("Restart libvirt's daemon, which looks for hooks then: systemctl restart libvirtd; VMs go on."),
+            )
 
     def apply_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
             if not domain.isActive() or not (step.for_all or step.uuid in self.started):
                 return
-            if not (step.for_all and self._shut_down(domain)):
-                domain.destroy()
+            with announce(self.files, step.uuid):
+                if not (step.for_all and self._shut_down(domain)):
+                    domain.destroy()
 
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:

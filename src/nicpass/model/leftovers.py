@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import msgspec
 
 from nicpass.model.address import Address
@@ -45,6 +47,23 @@ class ModuleAlias(msgspec.Struct, frozen=True, kw_only=True):
     module: str
 
 
+PROXMOX: Final = "Proxmox VE"
+SRIOV_OPERATOR: Final = "SR-IOV operator"
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Another manager of devices has a device for its own, by a file of its."""
+
+    manager: Literal["Proxmox VE", "SR-IOV operator"]
+    device: str
+    """`0000:3b:00.0`, with the operator also the VFs of that PF; of Proxmox also `0000:3b:00`, a slot's functions."""
+    path: str
+    holder: str
+    """For whom: the number of Proxmox' VM, the name of its mapping, the PF."""
+    entry: str | None = None
+    """The key in the VM's configuration, `hostpci0`; None where it is no VM's."""
+
+
 class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. A folder that is not there holds nothing; one that may not be read is in `unread`."""
 
@@ -54,4 +73,5 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
     driverctl: tuple[DriverctlOverride, ...] = ()
     udev_rules: tuple[UdevRule, ...] = ()
     blacklisted_aliases: tuple[ModuleAlias, ...] = ()
+    claims: tuple[Claim, ...] = ()
     unread: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -189,6 +189,24 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """None where the rule does something else than look into a table, or into that of a VRF."""
 
 
+NETWORK_MANAGER: Final = "NetworkManager"
+NETWORKD: Final = "systemd-networkd"
+IFUPDOWN: Final = "ifupdown"
+ManagerName: TypeAlias = Literal["NetworkManager", "systemd-networkd", "ifupdown"]
+
+
+class LinkManager(msgspec.Struct, frozen=True, kw_only=True):
+    """A network manager that configures an interface: addresses and routes there are its own, and not written by us."""
+
+    netdev: str
+    manager: ManagerName
+    profile: Fact[str]
+    """By what: the UUID of NetworkManager's connection, systemd-networkd's .network file, the stanza in interfaces(5).
+
+    Unknown where it could not be learned whether this manager configures the interface at all.
+    """
+
+
 class Network(msgspec.Struct, frozen=True, kw_only=True):
     """The host's own network namespace, from rtnetlink and ethtool; of a capture, what its sysfs has."""
 
@@ -196,3 +214,5 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     addresses: Fact[tuple[IpAddress, ...]] = None
     routes: Fact[tuple[Route, ...]] = None
     rules: Fact[tuple[Rule, ...]] = None
+    managers: tuple[LinkManager, ...] = ()
+    """Of the interfaces of devices; one that is not named here is configured by nobody."""

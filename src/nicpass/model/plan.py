@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.network import IpAddress, Link, Route, VfSettings
+from nicpass.model.file_image import FileChange, invert_changes
+from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -77,6 +78,19 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
 
     A VLAN's addresses and routes are among `addresses` and `routes`.
     """
+    managers: tuple[LinkManager, ...] = ()
+    """Who configured its interfaces; whoever did is asked to do it again."""
+
+
+class NicOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """The VM that a NIC was given to, and on which terms; a later start of that VM is held to them."""
+
+    domain: str
+    uuid: str
+    allow: frozenset[str] = frozenset()
+    """Codes of findings that the administrator took upon himself when he gave it."""
+    managed: bool = True
+    """The hypervisor takes the NIC from the host at each start, and gives it back at each stop."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -113,6 +127,7 @@ class TakeNic(StepBase, frozen=True, kw_only=True, tag="take_nic"):
     """Keep on disk what the NIC is to the host; from here on it may leave."""
 
     state: NicState
+    owner: NicOwner | None = None
 
 
 class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
@@ -121,6 +136,8 @@ class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
     state: NicState
     after_boot: bool = False
     """A boot has set the NIC up since, so only what was kept of it is let go."""
+    owner: NicOwner | None = None
+    """The VM that it comes back from."""
 
 
 class DefineDevice(StepBase, frozen=True, kw_only=True, tag="define_device"):
@@ -144,6 +161,8 @@ class StartDomain(StepBase, frozen=True, kw_only=True, tag="start_domain"):
 
     domain: str
     uuid: str
+    guarded: bool = False
+    """Done only when the guard was seen to let this start through."""
 
 
 class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
@@ -153,6 +172,8 @@ class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
     uuid: str
     for_all: bool = False
     """It is asked to shut down first, and switched off only when it does not heed."""
+    guarded: bool = False
+    """As in the step that started it."""
 
 
 class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
@@ -178,6 +199,21 @@ class DisarmTimer(StepBase, frozen=True, kw_only=True, tag="disarm_timer"):
     seconds: int
 
 
+class InstallGuard(StepBase, frozen=True, kw_only=True, tag="install_guard"):
+    """See to it that every later start of a VM is as safe as the first, and that a boot tidies up after a crash.
+
+    A hook that the hypervisor calls, and a unit of systemd; `files` in the order in which they are written.
+    """
+
+    files: tuple[FileChange, ...]
+
+
+class RemoveGuard(StepBase, frozen=True, kw_only=True, tag="remove_guard"):
+    """Take the guard away: what stood at its places before stands there again."""
+
+    files: tuple[FileChange, ...]
+
+
 Step: TypeAlias = (
     TakeNic
     | GiveBackNic
@@ -188,6 +224,8 @@ Step: TypeAlias = (
     | SetNumvfs
     | ArmTimer
     | DisarmTimer
+    | InstallGuard
+    | RemoveGuard
 )
 
 
@@ -200,21 +238,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def invert_step(step: Step) -> Step:
+def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """The step that takes `step` back."""
     match step:
         case TakeNic():
-            return GiveBackNic(address=step.address, state=step.state)
+            return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
         case GiveBackNic():
-            return TakeNic(address=step.address, state=step.state)
+            return TakeNic(address=step.address, state=step.state, owner=step.owner)
         case DefineDevice():
             return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case UndefineDevice():
             return DefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case StartDomain():
-            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid)
+            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
         case StopDomain():
-            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid)
+            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
         case SetNumvfs():
             return SetNumvfs(
                 address=step.address,
@@ -227,3 +265,7 @@ def invert_step(step: Step) -> Step:
             return DisarmTimer(address=step.address, seconds=step.seconds)
         case DisarmTimer():
             return ArmTimer(address=step.address, seconds=step.seconds)
+        case InstallGuard():
+            return RemoveGuard(address=step.address, files=invert_changes(step.files))
+        case RemoveGuard():
+            return InstallGuard(address=step.address, files=invert_changes(step.files))

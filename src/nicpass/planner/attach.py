@@ -19,7 +19,10 @@ from nicpass.model.plan import (
     DetachRequest,
     DeviceSpec,
     GiveBackNic,
+    InstallGuard,
+    NicOwner,
     Plan,
+    RemoveGuard,
     StartDomain,
     Step,
     StopDomain,
@@ -34,6 +37,7 @@ from nicpass.planner.select import select_domain, select_nic
 if TYPE_CHECKING:
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
+    from nicpass.model.file_image import FileChange
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
@@ -43,8 +47,10 @@ _NO_MAC = "00:00:00:00:00:00"
 _VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 
 
-def plan_attach(host: Host, request: AttachRequest) -> Plan:
+def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
     """The steps from this host to one in which the VM has the NIC; none if it has it already.
+
+    `guard` is what is to be changed for the guard to be there; nothing where it is.
 
     Raises:
         BadInputError: no such VM or NIC, or a MAC or VLAN that cannot be.
@@ -60,12 +66,10 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     if owned:  # what it was before it left stays as it was kept then
         _refuse_other_settings(function, request, domain)
     else:
-        steps += [
-            TakeNic(address=function.address, state=observe_state(function, index)),
-            DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec),
-        ]
+        steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
     if request.start and not domain.running:
-        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid))
+        guarded = spec.managed and not owned
+        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
     if steps:
         steps = [*confirmation(function.address, request.confirm_within, findings), *steps]
     summary = (
@@ -76,8 +80,10 @@ def plan_attach(host: Host, request: AttachRequest) -> Plan:
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
 
 
-def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest) -> Plan:
+def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
     """The steps that undo a detach: the VM gets the NIC in its definition again, as it had it.
+
+    `guard` as in `plan_attach`.
 
     Raises:
         BadInputError, ImpossibleError, RefusedError, RebootNeededError: as `plan_attach`.
@@ -88,11 +94,21 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest) -> Pla
     if domain in index.owners.get(function.address, ()):
         raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
     refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
-    steps = (
-        TakeNic(address=function.address, state=observe_state(function, index)),
-        DefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=step.device),
-    )
+    steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
     return Plan(summary=summary, request=request, steps=steps, notes=_notes(function, index))
+
+
+def _give(
+    state: NicState, domain: Domain, spec: DeviceSpec, allow: frozenset[str], guard: tuple[FileChange, ...]
+) -> tuple[Step, ...]:
+    """What it was is kept, and the VM's definition gets it; the guard stands before either."""
+    owner = NicOwner(domain=domain.name, uuid=domain.uuid, allow=allow, managed=spec.managed)
+    installed = (InstallGuard(address=state.address, files=guard),) if guard and spec.managed else ()
+    return (
+        *installed,
+        TakeNic(address=state.address, state=state, owner=owner),
+        DefineDevice(address=state.address, domain=domain.name, uuid=domain.uuid, device=spec),
+    )
 
 
 def plan_stop(host: Host, step: StartDomain, request: UndoRequest) -> Plan:
@@ -118,10 +134,17 @@ def _stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, 
     return (StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True),)
 
 
-def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Plan:
+def plan_detach(
+    host: Host,
+    request: DetachRequest,
+    kept: NicState | None,
+    owner: NicOwner | None = None,
+    guard: tuple[FileChange, ...] = (),
+) -> Plan:
     """The steps from this host to one in which the VM does not have the NIC and the host has it back.
 
-    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back.
+    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back. `owner` is who
+    has it by the same record, and `guard` what is to be changed for the guard to go; nothing while it has to stay.
 
     Raises:
         BadInputError: no such VM or NIC, or the VM does not have it.
@@ -151,10 +174,12 @@ def plan_detach(host: Host, request: DetachRequest, kept: NicState | None) -> Pl
     undefine = UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec)
     summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
     state, notes = _state_to_restore(function, index, kept)
-    if state is None:
-        return Plan(summary=summary, request=request, steps=(*stopping, undefine), notes=notes)
-    give_back = GiveBackNic(address=function.address, state=state)
-    return Plan(summary=summary, request=request, steps=(*stopping, undefine, give_back), notes=notes)
+    steps: list[Step] = [*stopping, undefine]
+    if state is not None:
+        steps.append(GiveBackNic(address=function.address, state=state, owner=owner))
+    if guard:
+        steps.append(RemoveGuard(address=function.address, files=guard))
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
 
 
 def _state_to_restore(
@@ -171,8 +196,10 @@ def _state_to_restore(
     if kept is None:
         return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
     had = {a.text for a in kept.addresses} | {describe_route(r) for r in kept.routes}
-    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic]
-    has += [describe_route(r) for r in now.routes if r.protocol != "kernel"]
+    # What a manager has put there is not cut off by asking it again.
+    managed = {manager.netdev for manager in kept.managers}
+    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic and a.netdev not in managed]
+    has += [describe_route(r) for r in now.routes if r.protocol != "kernel" and r.netdev not in managed]
     gained = [text for text in has if text not in had]
     if gained:
         # The host has come to use it since; going back to the record would cut that off.

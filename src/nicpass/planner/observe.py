@@ -39,6 +39,7 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         vf=_observe_vf(function, index),
         numvfs=value_or(function.numvfs, None),
         uppers=uppers,
+        managers=tuple(m for name in names for m in index.managers.get(name, ()) if known(m.profile)),
     )
 
 
@@ -85,6 +86,8 @@ def _compare(before: NicState, after: NicState) -> Iterator[Difference]:
     yield from _compare_vfs(before, after)
     if before.uppers is not None:
         yield Difference("uppers", _list_uppers(before.uppers), _list_uppers(after.uppers or ()))
+    if before.managers:
+        yield Difference("manager", _describe_managers(before), _describe_managers(after))
     yield Difference(
         "addresses",
         describe_addresses(before.addresses, before.addresses, _own_names(before)),
@@ -185,3 +188,8 @@ _SETTING_GROUPS = (
     ("port", "bridge port"),
     ("port_vlans", "bridge VLANs"),
 )
+
+
+def _describe_managers(state: NicState) -> str:
+    """By name only: a profile may be made anew, and under the same name it may say something else."""
+    return ", ".join(f"{manager.netdev} by {manager.manager}" for manager in state.managers) or "none"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -29,12 +29,25 @@ from nicpass.planner.vf import plan_vf
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
-    from nicpass.model.plan import NicState
+    from nicpass.model.plan import NicOwner, NicState
 
 
-def plan_undo(host: Host, change: Change, request: UndoRequest, kept: NicState | None) -> Plan:
-    """The steps from this host to one without `change`; `kept` is what its NIC was when it left.
+class Kept(NamedTuple):
+    """What stands on disk about the NIC of a change."""
+
+    state: NicState | None = None
+    """What it was when it left."""
+    owner: NicOwner | None = None
+    guard_removal: tuple[FileChange, ...] = ()
+    """How the guard goes, if it goes with this NIC."""
+    guard: tuple[FileChange, ...] = ()
+    """How it comes, if it is not there."""
+
+
+def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> Plan:
+    """The steps from this host to one without `change`.
 
     Raises:
         BadInputError: the change was not done, or its NIC or VM is not there any more.
@@ -97,15 +110,15 @@ def _steps_of(change: Change) -> tuple[Step, ...]:
     )
 
 
-def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: NicState | None) -> Plan:
+def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
     """By the step that says what kind of change it was; the others of it only serve that one."""
     for step in steps:
         match step:
             case DefineDevice():
                 detach = DetachRequest(vm=step.uuid, nic=step.address, stop=request.stop)
-                return plan_detach(host, detach, kept)
+                return plan_detach(host, detach, kept.state, kept.owner, kept.guard_removal)
             case UndefineDevice():
-                return plan_reattach(host, step, request)
+                return plan_reattach(host, step, request, kept.guard)
             case SetNumvfs():
                 return _undo_vf(host, step, request)
             case _:

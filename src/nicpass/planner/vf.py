@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.claims import check_claims
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import label, on_vfio
 from nicpass.checks.usage import check_usage
@@ -28,7 +29,8 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     Raises:
         BadInputError: no such NIC, or more VFs than it has.
         ImpossibleError: it has no SR-IOV.
-        RefusedError: a VF of it is in use: the kernel would wait for its user, in a way that cannot be killed.
+        RefusedError: another manager of devices has it, or a VF of it is in use: then the kernel would wait for its
+            user, in a way that cannot be killed.
     """
     index = HostIndex(host)
     function = select_nic(index, request.pf)
@@ -46,6 +48,7 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
             request=request,
             steps=(),
         )
+    _refuse_claimed(function, index)
     _refuse_used_vfs(function, index)
     summary = _("Make {count} VFs of {nic}").format(count=request.count, nic=label(function))
     if request.count == 0:
@@ -87,6 +90,14 @@ def _counts_of(function: PciFunction) -> tuple[int, int]:
     )
 
 
+def _refuse_claimed(function: PciFunction, index: HostIndex) -> None:
+    """Law 5. A PF that driverctl holds to its driver may have VFs all the same."""
+    claims = [claim for claim in check_claims(function, index) if claim.severity == Severity.UNSAFE]
+    for claim in claims:
+        if claim.code != "CLAIMED_BY_DRIVERCTL":
+            raise RefusedError(claim.sentence, claim.mend, findings=(claim,))
+
+
 def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
     """In use is: in a VM's definition, on vfio-pci, or carrying something of the host's."""
     vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
@@ -100,7 +111,8 @@ def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
         )
     for vf in vfs:
         owners = [domain.name for domain in index.owners.get(vf.address, ())]
-        unsafe = [finding for finding in check_usage(vf, index) if finding.severity == Severity.UNSAFE]
+        findings = (*check_claims(vf, index), *check_usage(vf, index))
+        unsafe = [finding for finding in findings if finding.severity == Severity.UNSAFE]
         if owners:
             raise RefusedError(
                 _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0]),

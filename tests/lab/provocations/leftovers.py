@@ -30,6 +30,15 @@ PROVOCATIONS = (
         undo=(_UNLOAD,),
     ),
     Provocation(
+        code="CLAIMED_BY_DRIVERCTL",
+        how="a file of driverctl's for another driver",
+        sees=r"driverctl has .*0000:02:00.0.* for uio_pci_generic",
+        nic=NIC,
+        scene="files",
+        provoke=(f"mkdir -p /etc/driverctl.d; echo uio_pci_generic >/etc/driverctl.d/pci-{NIC}",),
+        mended_by=MendedBy.COMMAND,
+    ),
+    Provocation(
         code="OVERRIDE_LEFT",
         how="a driver_override written while the NIC keeps its driver",
         sees=r"driver override: vfio-pci",
@@ -115,4 +124,7 @@ PROVOCATIONS = (
     ),
 )
 
-UNIT_ONLY: dict[str, str] = {}
+UNIT_ONLY = {
+    "CLAIMED_BY_PROXMOX": "the lab's host is no node of Proxmox VE",
+    "CLAIMED_BY_OPERATOR": "the lab's host is no node of Kubernetes",
+}

@@ -81,12 +81,8 @@ def compare_form(raw: Raw) -> dict[str, str]:
             found[path] = _definition_text(content.decode())
         elif path.endswith("/uevent") and "/net/" in path:
             found[path] = content.decode().split("\n")[0]
-        elif path == "libvirt.json":
-            found[path] = "" if content == b"{}" else content.decode()
-        else:
+        elif path not in ("libvirt.json", "systemd.json") or content != b"{}":
             found[path] = f"{kind} {mode:o} {content!r}"
-    if not found.get("libvirt.json"):
-        found.pop("libvirt.json", None)
     return found
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import posixpath
 import socket
 from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from nicpass.model.fact import Fact
     from tests.support.simulation.effects import Effects
     from tests.support.simulation.kernel import Kernel
+    from tests.support.simulation.systemd import Systemd
 
 _SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
 _PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "dhcp"}
@@ -48,7 +48,7 @@ class SimulatedFiles(Files):
         def half() -> None:
             target = Path(self.root + path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.with_name(f".{target.name}.{os.getpid()}.new").write_bytes(content)
+            target.with_name(f".{target.name}.new").write_bytes(content)
 
         self._perform("write", path, lambda: super(SimulatedFiles, self).write_atomic(path, content, mode), half)
 
@@ -80,14 +80,16 @@ class SimulatedFiles(Files):
 class SimulatedProcesses(Processes):
     """The few programs that nicpass calls; any other is not installed."""
 
-    def __init__(self, kernel: Kernel, effects: Effects) -> None:
-        self.kernel, self.effects = kernel, effects
+    def __init__(self, kernel: Kernel, effects: Effects, systemd: Systemd) -> None:
+        self.kernel, self.effects, self.systemd = kernel, effects, systemd
 
     def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
         assert timeout > 0
         act = self._program(argv, stdin)
         if act is None:
             return Completed(None, "", f"{argv[0]}: not installed")
+        if argv[:2] == ["systemctl", "is-active"]:  # a question is no effect
+            return act()
         half = None
         if argv[0] == "tee" and argv[1].endswith("/sriov_numvfs"):
             pf = posixpath.basename(posixpath.dirname(argv[1]))
@@ -110,7 +112,7 @@ class SimulatedProcesses(Processes):
             case ["modprobe", *_, name]:
                 return lambda: self._done(lambda: self.kernel.load_module(name))
             case ["systemctl" | "systemd-run", *_]:
-                return lambda: Completed(0, "", "")
+                return lambda: self.systemd.answer(argv)
             case _:
                 return None
 

@@ -59,7 +59,7 @@ def simulated_tree(numvfs: int = 0) -> Tree:
     links = [fresh_link(card.address) for card in present if card.netdevs]
     used = ("eth1", "lan0")
     links = [_in_use(link, numvfs if link.name == "eth1" else 0) if link.name in used else link for link in links]
-    files = {"/sys/bus/pci/drivers_probe": "", "/var/lib/libvirt/qemu/save/.keep": ""}
+    files = {"/sys/bus/pci/drivers_probe": "", "/var/lib/libvirt/qemu/save/.keep": "", "/run/systemd/system/.keep": ""}
     files |= {f"/sys/bus/pci/drivers/{driver}/{name}": "" for driver in _DRIVERS for name in ("bind", "unbind")}
     return Tree(functions=functions, network=_network(links), vms=GUESTS, files=files)
 

@@ -4,27 +4,30 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from nicpass.checks.index import HostIndex
+from nicpass.cli.changing import _plan as plan_request
+from nicpass.cli.changing import _words as words_of
+from nicpass.cli.changing import refuse_unless_settled
+from nicpass.cli.source import Source
+from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers
+from nicpass.engine.journal import read_changes
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import read_nic_state
+from nicpass.engine.recovery import Settled, recover
 from nicpass.engine.transaction import run_plan
+from nicpass.host.actor import read_actor
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import _domains_of, connect, libvirt_handlers
 from nicpass.model.errors import NicpassError
-from nicpass.model.plan import AttachRequest, DetachRequest, VfRequest
-from nicpass.planner.attach import plan_attach, plan_detach
-from nicpass.planner.select import select_nic
-from nicpass.planner.vf import plan_vf
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses
@@ -32,6 +35,7 @@ from tests.support.simulation.effects import Death, Effect, Effects, Fault
 from tests.support.simulation.hardware import simulated_tree
 from tests.support.simulation.kernel import Kernel
 from tests.support.simulation.libvirt import Daemon
+from tests.support.simulation.systemd import Systemd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +50,9 @@ _LONGEST = 60
 """Seconds of the real clock that one command may take before its process is ended, so that a test never hangs."""
 
 
+Act: TypeAlias = "Callable[[Machine], tuple[Settled, ...] | None]"
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a command ended; `exit_code` is None when it was killed."""
 
@@ -54,6 +61,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The class of its error."""
     sentence: str = ""
     hint: str = ""
+    settled: tuple[Settled, ...] = ()
+    """Of a recovery."""
     effects: tuple[Effect, ...] = ()
     traceback: str = ""
 
@@ -67,7 +76,8 @@ class Machine:
         self.kernel = Kernel(base, self.clock, effects)
         self.daemon = Daemon(base, self.kernel, effects)
         self.files = SimulatedFiles(self.kernel, effects)
-        self.processes = SimulatedProcesses(self.kernel, effects)
+        self.systemd = Systemd(base)
+        self.processes = SimulatedProcesses(self.kernel, effects, self.systemd)
 
     def install(self) -> None:
         """Time and libvirt are this host's from here on; only for a process of its own."""
@@ -79,28 +89,29 @@ class Machine:
         host = host_handlers(
             self.files, self.processes, lambda name: SimulatedInterface(name, self.kernel, self.effects)
         )
-        return {**host, **libvirt_handlers(self.files)}
+        return {**host, **libvirt_handlers(self.files), **deadman_handlers(self.files, self.processes)}
 
     def read(self) -> Host:
         domains = _domains_of(connect(writing=False))
         return read_host(self.files, domains, lambda: self.processes, {})
 
     def plan(self, request: Request) -> Plan:
-        host = self.read()
-        match request:
-            case AttachRequest():
-                return plan_attach(host, request)
-            case DetachRequest():
-                function = select_nic(HostIndex(host), request.nic)
-                return plan_detach(host, request, read_nic_state(self.files, function.address))
-            case VfRequest():
-                return plan_vf(host, request)
+        return plan_request(request, Source(self.files, self.read(), is_live=True))
 
 
-def change(machine: Machine, request: Request, purpose: str = "a test") -> None:
-    """What `nicpass attach`, `detach` and `vf` do."""
-    with hold_lock(machine.files, purpose):
-        run_plan(machine.plan(request), machine.handlers(), machine.files)
+def change(machine: Machine, request: Request) -> None:
+    """What `nicpass attach`, `detach`, `vf` and `undo` do."""
+    actor = read_actor(machine.files, words_of(request))
+    with hold_lock(machine.files, actor):
+        refuse_unless_settled(read_changes(machine.files), request)
+        run_plan(machine.plan(request), machine.handlers(), machine.files, actor=actor)
+
+
+def recover_all(machine: Machine) -> tuple[Settled, ...]:
+    """What `nicpass recover` does about changes that were cut off."""
+    actor = read_actor(machine.files, ["recover"])
+    with hold_lock(machine.files, actor):
+        return recover(machine.files, machine.handlers(), actor)
 
 
 class SimulatedHost:
@@ -111,15 +122,11 @@ class SimulatedHost:
         if not (base / "root").exists():
             (tree or simulated_tree()).write(base / "root")
 
-    def run(
-        self, act: Callable[[Machine], None], *, death: Death | None = None, faults: tuple[Fault, ...] = ()
-    ) -> Outcome:
+    def run(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> Outcome:
         """Do `act` in a process of its own, to its end or its death."""
         return wait_for(self.spawn(act, death=death, faults=faults))
 
-    def spawn(
-        self, act: Callable[[Machine], None], *, death: Death | None = None, faults: tuple[Fault, ...] = ()
-    ) -> tuple[int, int]:
+    def spawn(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> tuple[int, int]:
         """Begin it: (process, where its outcome will be read)."""
         reading, writing = os.pipe()
         with warnings.catch_warnings():
@@ -134,7 +141,7 @@ class SimulatedHost:
         finally:
             os._exit(1)
 
-    def directly(self, act: Callable[[Machine], None]) -> None:
+    def directly(self, act: Act) -> None:
         """Something that others than nicpass do to the host."""
         act(Machine(self.base, Effects()))
 
@@ -154,15 +161,15 @@ class SimulatedHost:
         return compare_form(self.raw())
 
 
-def _live(base: Path, act: Callable[[Machine], None], effects: Effects, writing: int) -> None:
+def _live(base: Path, act: Act, effects: Effects, writing: int) -> None:
     """The life of a command's process."""
+    gc.disable()  # it would touch, and so copy, every page that the test runner has
     signal.alarm(_LONGEST)
     setattr(os, "fsync", lambda _descriptor: None)  # noqa: B010  a killed process loses nothing that it has written
     machine = Machine(base, effects)
     machine.install()
-    outcome = Outcome(exit_code=0)
     try:
-        act(machine)
+        outcome = Outcome(exit_code=0, settled=act(machine) or ())
     except NicpassError as error:
         outcome = Outcome(
             exit_code=int(error.exit_code), error=type(error).__name__, sentence=error.sentence, hint=error.hint

@@ -139,7 +139,7 @@ class Daemon:
     def call(self, what: str, act: Callable[[], T]) -> T:
         """One call that changes something; a client that dies leaves the daemon at work."""
         try:
-            return self.effects.perform(Effect("libvirt", what, probes="create" in what or "destroy" in what), act)
+            return self.effects.perform(Effect("libvirt", what, probes=not what.startswith(("attach", "detach"))), act)
         except Failed as failed:
             if what.startswith("create"):
                 uuid = what.rsplit(maxsplit=1)[-1]
@@ -211,6 +211,10 @@ class DomainHandle:
 
     def destroy(self) -> int:
         return self.daemon.call(f"destroy {self.uuid}", lambda: self._zero(self.daemon.stop))
+
+    def shutdown(self) -> int:
+        """A guest that heeds at once."""
+        return self.daemon.call(f"shutdown {self.uuid}", lambda: self._zero(self.daemon.stop))
 
     def _zero(self, act: Callable[[str], None]) -> int:
         act(self.uuid)

@@ -53,12 +53,43 @@ ENTRIES: dict[str, Entry] = {
     "DRIVERCTL_OVERRIDE": Entry(
         severity=Severity.WARNING,
         sentence="driverctl binds {nic} to {driver} at every boot ({path}).",
-        meaning="Two hands that bind one device undo each other's work: libvirt's return ends at the next boot.",
+        meaning="It stays there: a VM gets it without libvirt binding it, and the host does not get it back.",
         background="driverctl keeps a file for each device in /etc/driverctl.d and writes driver_override from it "
         "whenever the device appears. A NIC that libvirt manages needs nothing of the kind: it is bound when the VM "
-        "starts and returned when it stops.",
+        "starts and returned when it stops. While driverctl's driver is VFIO's and in force, nicpass leaves the "
+        "binding to it (managed='no').",
         mend="Take the file away; the override that is in force goes with the second line.",
         command="rm -- {file}\necho > /sys/bus/pci/devices/{address}/driver_override",
+    ),
+    "CLAIMED_BY_DRIVERCTL": Entry(
+        severity=Severity.UNSAFE,
+        sentence="driverctl has {nic} for {driver} ({path}), which is not how a VM could have it now.",
+        meaning="Two hands that bind one device undo each other's work: what one returns, the other takes.",
+        background="driverctl keeps a file for each device in /etc/driverctl.d and writes driver_override from it "
+        "whenever the device appears. libvirt writes the same attribute when the VM starts, and clears it when the VM "
+        "stops: the override that somebody wanted is gone then, and comes back at the next boot, perhaps while the VM "
+        "is to start.",
+        mend="Take the file away; the override that is in force goes with the second line.",
+        command="rm -- {file}\necho > /sys/bus/pci/devices/{address}/driver_override",
+    ),
+    "CLAIMED_BY_PROXMOX": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} is Proxmox VE's, for {holder} ({path}).",
+        meaning="Proxmox binds it when that VM starts and counts on it; it knows nothing of VMs of libvirt.",
+        background="hostpciN in the configuration of a VM, and a PCI mapping that VMs name, give a device to VMs of "
+        "Proxmox VE. At the start of such a VM, Proxmox takes the device from its driver and binds it to vfio-pci "
+        "itself, without asking libvirt whether one of its VMs has it.",
+        mend="{mend}",
+        command="{command}",
+    ),
+    "CLAIMED_BY_OPERATOR": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} is managed by Kubernetes' SR-IOV operator ({path}).",
+        meaning="The operator makes the VFs, binds them and gives them to pods, and puts back what others change.",
+        background="The SR-IOV network operator writes down each PF that it has configured in /etc/sriov-operator/pci, "
+        "and compares it with what it finds again and again. A VF that goes to a VM is still among those that it "
+        "offers to pods, and a PF that goes takes all of them along.",
+        mend="Take the PF out of the operator's SriovNetworkNodePolicy, and wait until it has let go of it.",
     ),
     "DRIVER_BLACKLISTED": Entry(
         severity=Severity.WARNING,
@@ -94,8 +125,9 @@ ENTRIES: dict[str, Entry] = {
         severity=Severity.INFO,
         sentence="What earlier hands may have left could not all be read: {reason}.",
         meaning="Bindings, overrides or blacklists may stand in what could not be read.",
-        background="nicpass looks through modprobe.d, the administrator's udev rules and driverctl's folder for what "
-        "binds NICs or keeps their drivers from loading. Some of it could not be read.",
+        background="nicpass looks through modprobe.d, the administrator's udev rules, driverctl's folder and files of "
+        "Proxmox VE and the SR-IOV operator for what binds NICs or keeps their drivers from loading. Some of it could "
+        "not be read.",
         mend="Run nicpass as root.",
     ),
 }

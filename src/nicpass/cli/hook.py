@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m nicpass.cli.hook VM OPERATION SUBOPERATION EXTRA`: libvirt's hook; people have no use for it.
+
+An exit code other than 0 before a start vetoes it, and libvirt shows what stands on standard error
+(https://libvirt.org/hooks.html, "Return codes and logging"). After a stop it changes nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import syslog
+from typing import TYPE_CHECKING, NoReturn
+
+from nicpass import __version__
+from nicpass.model.errors import ExitCode, NicpassError, StepError
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from nicpass.host.processes import Processes
+    from nicpass.model.plan import NicState
+
+_LIMITS = {"prepare": 30, "release": 20}
+"""Seconds after which it gives up: libvirt waits, and lets nobody else at the VM meanwhile."""
+
+
+def main(argv: list[str], definition: bytes) -> int:
+    """The exit code; what is to be said is on standard error and in the journal."""
+    operation = argv[1] if len(argv) > 1 else ""
+    if operation == "self-test":
+        sys.stdout.write(f"nicpass {__version__}\n")
+        return ExitCode.DONE
+    if operation not in _LIMITS:
+        return ExitCode.DONE
+    syslog.openlog("nicpass", syslog.LOG_PID, syslog.LOG_DAEMON)
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_LIMITS[operation])
+    try:
+        return _call(operation, definition.decode("utf-8", "replace"), argv[0])
+    except NicpassError as error:
+        return _tell(error)
+    except Exception as error:
+        # Whoever vetoes a start by mistake must at least say so; one that goes through by mistake may cost the host.
+        return _tell(
+            NicpassError(
+                _("{name} is not started: a mistake of nicpass itself: {kind}: {error}.").format(
+                    name=argv[0], kind=type(error).__name__, error=error
+                ),
+                _("Please report it. To start without the guard: remove /etc/libvirt/hooks/qemu.d/nicpass"),
+            )
+        )
+    finally:
+        signal.alarm(0)
+
+
+def _call(operation: str, definition: str, name: str) -> int:
+    from nicpass.host.files import Files
+    from nicpass.hypervisor.hook import Hook
+
+    hook = Hook(Files(), _open_processes, _restore)
+    if operation == "prepare":
+        hook.prepare(definition)
+        return ExitCode.DONE
+    failures = hook.release(definition)
+    for failure in failures:
+        _tell(failure)
+    if failures:
+        syslog.syslog(syslog.LOG_WARNING, _("{name} has stopped; not all of it could be restored.").format(name=name))
+    return ExitCode.NEEDS_PERSON if failures else ExitCode.DONE
+
+
+def _tell(error: NicpassError) -> int:
+    text = f"{error.sentence} {error.hint}".strip()
+    sys.stderr.write(f"nicpass: {text}\n")
+    syslog.syslog(syslog.LOG_ERR, text)
+    # 1 is what Python itself exits with when it finds no nicpass; the script tells the two apart.
+    return ExitCode.REFUSED if error.exit_code == ExitCode.ROLLED_BACK else error.exit_code
+
+
+def _restore(state: NicState) -> None:
+    from nicpass.engine.host_steps import HostSteps
+    from nicpass.host.files import Files
+
+    HostSteps(Files(), _open_processes()).restore(state)
+
+
+def _open_processes() -> Processes:
+    """Late: few starts need it."""
+    from nicpass.host.processes import Processes
+
+    return Processes()
+
+
+def _give_up(_signal: int, _frame: object) -> NoReturn:
+    raise StepError(_("It took too long: libvirt waits for it."), _("journalctl -t nicpass"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], sys.stdin.buffer.read()))

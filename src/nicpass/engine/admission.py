@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a start of a VM and a run of nicpass keep out of each other's way.
+
+The hypervisor's hook runs while the hypervisor waits for it. Hooks share the one lock with each other and exclude
+a run of nicpass; but when it is such a run that starts or stops the VM, it holds the lock and has announced it.
+An announcement is itself a lock, flock(2): the kernel takes it back from a run that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from nicpass.engine.handler import wait_until
+from nicpass.engine.lock import PATH
+from nicpass.model.errors import BusyError, StepError
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.host.files import Files
+    from nicpass.model.address import Address
+
+_ANNOUNCED = "/run/nicpass/announced"
+_STARTED = "/run/nicpass/started"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@contextlib.contextmanager
+def announce(files: Files, uuid: str) -> Iterator[None]:
+    """Say, for as long as the block lasts, that this run, which holds the lock, starts or stops that VM itself."""
+    path = _path(_ANNOUNCED, uuid)
+    with files.open_for_lock(path) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                files.remove(path)
+
+
+@contextlib.contextmanager
+def admit(files: Files, uuid: str, name: str, *, timeout: float = 0.0) -> Iterator[None]:
+    """Keep runs of nicpass out while the hypervisor starts or stops a VM, unless it does so on behalf of one.
+
+    Raises:
+        BusyError: another run is at work, and still is after `timeout` seconds.
+    """
+    with files.open_for_lock(PATH) as descriptor:
+        if wait_until(lambda: _share(descriptor), timeout):
+            purpose = f"process {os.getpid()}, libvirt's hook for {name}\n".encode()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, purpose, 0)
+        elif not _is_announced(files, uuid):
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or _("unknown")
+            raise BusyError(
+                _("Another run of nicpass is at work: {holder}.").format(holder=holder),
+                _("Wait for it to end, and start {name} again.").format(name=name),
+            )
+        yield
+
+
+def note_start(files: Files, uuid: str, addresses: tuple[Address, ...]) -> None:
+    """Put down that the guard has let this start of the VM through, with these NICs."""
+    lines = "".join(f"{address}\n" for address in addresses)
+    files.write_atomic(_path(_STARTED, uuid), f"{time.time():.3f}\n{lines}".encode())
+
+
+def read_start(files: Files, uuid: str) -> tuple[str, ...]:
+    """The NICs with which the guard let the VM start; none if it was not asked."""
+    text = files.read_text(_path(_STARTED, uuid))
+    return tuple(text.splitlines()[1:]) if isinstance(text, str) else ()
+
+
+def forget_start(files: Files, uuid: str) -> None:
+    files.remove(_path(_STARTED, uuid))
+
+
+def _share(descriptor: int) -> bool:
+    return _lock(descriptor, fcntl.LOCK_SH)
+
+
+def _is_announced(files: Files, uuid: str) -> bool:
+    """Somebody has the announcement's own lock; one that nobody has is what a dead run left."""
+    path = _path(_ANNOUNCED, uuid)
+    if not files.exists(path):
+        return False
+    with files.open_for_lock(path) as descriptor:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _path(folder: str, uuid: str) -> str:
+    if not _UUID.fullmatch(uuid):
+        raise StepError(_("{uuid!r} is no UUID of a VM.").format(uuid=uuid))
+    return f"{folder}/{uuid}"

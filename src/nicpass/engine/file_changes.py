@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries out changes of files, and sees that they are done; each bears being done twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.model.errors import StepError
+from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+    from nicpass.model.file_image import FileChange
+
+
+def apply_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
+    """In their order; what is as it shall be is left alone.
+
+    Raises:
+        OSError: this one and those after it were not done.
+    """
+    for change in changes:
+        if not _is_done(files, change):
+            _apply(files, change)
+
+
+def verify_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
+    """Pass if all stands there as it shall.
+
+    Raises:
+        StepError: it names the path that does not.
+    """
+    for change in changes:
+        if not _is_done(files, change):
+            raise StepError(_("{path} is not what was written there.").format(path=change.path))
+
+
+def _apply(files: Files, change: FileChange) -> None:
+    match change.after:
+        case RegularFile(content=content, mode=mode):
+            files.write_atomic(change.path, content, mode)
+        case SymbolicLink(target=target):
+            files.link_atomic(change.path, target)
+        case Folder(mode=mode):
+            files.make_folder(change.path, mode)
+        case None if isinstance(change.before, Folder):
+            files.remove_folder(change.path)
+        case None:
+            files.remove(change.path)
+
+
+def _is_done(files: Files, change: FileChange) -> bool:
+    """A folder's permissions are its owner's affair, and one that others use by now stays."""
+    now = files.read_image(change.path)
+    if isinstance(change.after, Folder):
+        return isinstance(now, Folder)
+    if change.after is None and isinstance(now, Folder):
+        return bool(files.list_directory(change.path))
+    return now == change.after

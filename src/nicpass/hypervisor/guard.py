@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard: libvirt's hook that makes every start of a VM as safe as the first, and systemd's unit for recovery.
+
+With `managed='yes'` libvirt takes the NIC at every start, perhaps months after it was given, and brings it back at
+every stop without its addresses. So the hook looks at the host again before a start, and restores after a stop.
+
+libvirt runs the scripts in qemu.d since 6.5.0 (https://libvirt.org/hooks.html), and learns that there are any when
+it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it is told to when the hook is new.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass import __version__
+from nicpass.engine.file_changes import apply_changes, verify_changes
+from nicpass.engine.handler import Handler, Handlers
+from nicpass.engine.store import NICS, STATE, list_kept_nics
+from nicpass.hypervisor.guard_files import hook_script, recover_unit
+from nicpass.hypervisor.libvirt import connect
+from nicpass.model.errors import StepError
+from nicpass.model.fact import Unknown, known
+from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
+from nicpass.model.language import _
+from nicpass.model.plan import InstallGuard, RemoveGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
+    from nicpass.model.address import Address
+
+RECORD = f"{STATE}/guard.json"
+"""What stood at the guard's places before it was installed, as FileChanges."""
+HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
+UNIT = "/etc/systemd/system/nicpass-recover.service"
+_WANTS = "/etc/systemd/system/multi-user.target.wants"
+_OLDEST = 6_005_000
+"""virConnectGetLibVersion() of 6.5.0, the first that looks into qemu.d."""
+_DAEMONS = ("libvirtd", "virtqemud")
+"""The one for everything, or the one for QEMU alone (https://libvirt.org/daemons.html)."""
+_SECONDS = 60.0
+
+
+def desired_guard() -> dict[str, FileImage]:
+    """The guard of this installation of nicpass: path to what shall stand there, in the order of writing."""
+    package = str(Path(__file__).resolve().parents[1])
+    hook = hook_script(sys.executable, package, NICS)
+    unit = recover_unit(sys.executable, package, STATE)
+    return {
+        "/etc/libvirt/hooks": Folder(0o755),
+        "/etc/libvirt/hooks/qemu.d": Folder(0o755),
+        HOOK: RegularFile(hook.encode(), 0o755),
+        UNIT: RegularFile(unit.encode(), 0o644),
+        _WANTS: Folder(0o755),
+        f"{_WANTS}/nicpass-recover.service": SymbolicLink(UNIT),
+    }
+
+
+def plan_guard(files: Files) -> tuple[FileChange, ...]:
+    """The changes from what is there to this installation's guard; none if it is there."""
+    desired = desired_guard()
+    now = {path: _image_at(files, path) for path in desired}
+    if all(_matches(now[path], image) for path, image in desired.items()):
+        return ()
+    kept = _read_record(files)
+    original = {path: kept[path] if path in kept else now[path] for path in desired}
+    gone = tuple(
+        FileChange(path=path, before=_image_at(files, path), after=image)
+        for path, image in reversed(kept.items())
+        if path not in desired
+    )
+    written = tuple(
+        FileChange(path=path, before=now[path], after=now[path] if _matches(now[path], image) else image)
+        for path, image in desired.items()
+    )
+    return (*_change_record(files, original), *gone, *written)
+
+
+def plan_guard_removal(files: Files, leaving: Address) -> tuple[FileChange, ...]:
+    """The changes to a host without the guard, once `leaving` is back; none while it guards another NIC."""
+    kept = list_kept_nics(files)
+    others = set(kept) - {leaving} if known(kept) else set()
+    record = _read_record(files)
+    if others or not record or (kept is not None and not known(kept)):
+        return ()
+    back = tuple(
+        FileChange(path=path, before=_image_at(files, path), after=image) for path, image in reversed(record.items())
+    )
+    return (*back, FileChange(path=RECORD, before=_image_at(files, RECORD), after=None))
+
+
+def guard_handlers(files: Files, processes: Processes, ask_version: Callable[[], int] | None = None) -> Handlers:
+    """The handlers of the guard's steps; `ask_version` tells libvirt's, as its daemon does."""
+    steps = GuardSteps(files, processes, ask_version or _ask_version)
+    return {
+        InstallGuard: Handler(steps.apply_install, steps.verify_install),
+        RemoveGuard: Handler(steps.apply_remove, steps.verify_remove),
+    }
+
+
+class GuardSteps:
+    """Handlers that share the two doors."""
+
+    def __init__(self, files: Files, processes: Processes, ask_version: Callable[[], int]) -> None:
+        self.files = files
+        self.processes = processes
+        self.ask_version = ask_version
+
+    def apply_install(self, step: InstallGuard) -> None:
+        apply_changes(self.files, step.files)
+        self._tell_systemd()
+        self._tell_libvirt()
+
+    def verify_install(self, step: InstallGuard) -> None:
+        """It stands there, libvirt is one that calls it, and it runs."""
+        verify_changes(self.files, step.files)
+        if not any(change.path == HOOK and change.after is not None for change in step.files):
+            return
+        version = self.ask_version()
+        if version < _OLDEST:
+            told = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+            raise StepError(
+                _("libvirt {version} does not call the hooks in {folder}: later starts would not be guarded.").format(
+                    version=told, folder="/etc/libvirt/hooks/qemu.d"
+                ),
+                _("libvirt 6.5.0 is the first that does."),
+            )
+        done = self.processes.run([self.files.path(HOOK), "-", "self-test", "-", "-"], timeout=_SECONDS)
+        if done.exit_code != 0 or done.output.strip() != f"nicpass {__version__}":
+            raise StepError(
+                _("The guard does not run: {error}.").format(error=done.error or done.output.strip() or done.exit_code),
+                _("Try it: {hook} - self-test - -").format(hook=HOOK),
+            )
+
+    def apply_remove(self, step: RemoveGuard) -> None:
+        apply_changes(self.files, step.files)
+        self._tell_systemd()
+
+    def verify_remove(self, step: RemoveGuard) -> None:
+        verify_changes(self.files, step.files)
+
+    def _tell_systemd(self) -> None:
+        """sd_booted(3): without systemd the unit is a file that nobody reads."""
+        if self.files.exists("/run/systemd/system"):
+            self._run(["systemctl", "daemon-reload"])
+
+    def _tell_libvirt(self) -> None:
+        """A daemon that does not run looks for hooks when it starts."""
+        for daemon in _DAEMONS:
+            if self.processes.run(["systemctl", "is-active", "--quiet", daemon], timeout=_SECONDS).exit_code == 0:
+                self._run(["systemctl", "reload", daemon])
+
+    def _run(self, argv: list[str]) -> None:
+        done = self.processes.run(argv, timeout=_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(_("{command} failed: {error}.").format(command=" ".join(argv), error=done.error))
+
+
+def _ask_version() -> int:
+    connection = connect(writing=False)
+    try:
+        return int(connection.getLibVersion())
+    finally:
+        connection.close()
+
+
+def _image_at(files: Files, path: str) -> FileImage | None:
+    """What cannot be read is not taken for what it should be, nor put back: a dry run may lack the rights."""
+    image = files.read_image(path)
+    return None if isinstance(image, Unknown) else image
+
+
+def _matches(now: FileImage | None, image: FileImage) -> bool:
+    return isinstance(now, Folder) if isinstance(image, Folder) else now == image
+
+
+def _read_record(files: Files) -> dict[str, FileImage | None]:
+    content = files.read_bytes(RECORD)
+    if not isinstance(content, bytes):
+        return {}
+    try:
+        changes = msgspec.json.decode(content, type=tuple[FileChange, ...])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return {change.path: change.before for change in changes}
+
+
+def _change_record(files: Files, original: dict[str, FileImage | None]) -> tuple[FileChange, FileChange]:
+    changes = [FileChange(path=path, before=image) for path, image in original.items()]
+    content = RegularFile(msgspec.json.encode(changes) + b"\n", 0o600)
+    folder = FileChange(path=STATE, before=_image_at(files, STATE), after=Folder(0o700))
+    return folder, FileChange(path=RECORD, before=_image_at(files, RECORD), after=content)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What libvirt's hook does: before a start it looks at the host again and may refuse, after a stop it restores.
+
+It never calls libvirt, which waits for it while it holds the VM. All that it knows of the VM is the definition that
+libvirt hands it, and all that it knows of its NICs is what was kept on disk when they were given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.checks.index import HostIndex
+from nicpass.checks.nics import on_vfio
+from nicpass.checks.preflight import check_dependence
+from nicpass.checks.verdict import blocking
+from nicpass.engine.admission import admit, forget_start, note_start
+from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.host.read import read_host
+from nicpass.hypervisor.domain_xml import parse_domain
+from nicpass.model.errors import NicpassError, RefusedError, StepError
+from nicpass.model.language import _
+from nicpass.planner.observe import observe_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
+    from nicpass.model.domain import Domain
+    from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import NicState
+
+_RELEASE_WAIT = 10.0
+"""Seconds for another run of nicpass to end: libvirt waits, and nothing is lost by waiting."""
+
+
+class Hook:
+    """The two calls that matter; others are not passed on by the script."""
+
+    def __init__(self, files: Files, processes: Callable[[], Processes], restore: Callable[[NicState], None]) -> None:
+        self.files = files
+        self.processes = processes
+        self.restore = restore
+
+    def prepare(self, definition: str) -> None:
+        """Before libvirt takes the NICs of a VM from the host: law 3 once more, and what they are as they leave.
+
+        Raises:
+            NicpassError: the VM shall not start; nothing was changed.
+        """
+        domain = parse_domain(definition)
+        kept = self._kept_nics(domain)
+        if not kept:
+            return
+        with admit(self.files, domain.uuid, domain.name):
+            index = HostIndex(read_host(self.files, (domain,), self.processes))
+            leaving = [(nic, self._check(nic, domain, index)) for nic in kept]
+            for nic, function in leaving:
+                self._note_leaving(nic, function, index)
+            note_start(self.files, domain.uuid, tuple(nic.state.address for nic in kept))
+
+    def release(self, definition: str) -> list[NicpassError]:
+        """After libvirt has given the NICs back to their drivers; what could not be restored."""
+        domain = parse_domain(definition)
+        forget_start(self.files, domain.uuid)
+        boot = self._boot()
+        away = [nic for nic in self._kept_nics(domain) if nic.away == boot]
+        if not away:
+            return []
+        failures: list[NicpassError] = []
+        with admit(self.files, domain.uuid, domain.name, timeout=_RELEASE_WAIT):
+            for nic in away:
+                try:
+                    self.restore(nic.state)
+                    keep_nic(self.files, msgspec.structs.replace(nic, away=None))
+                except (NicpassError, OSError) as error:
+                    failures.append(_name_failure(nic, error))
+        return failures
+
+    def _kept_nics(self, domain: Domain) -> list[KeptNic]:
+        """Those that were given to this VM, stand in its definition, and are taken by libvirt at each start."""
+        found = (read_kept_nic(self.files, device.address) for device in domain.config_devices if device.managed)
+        return [nic for nic in found if nic is not None and nic.owner is not None and nic.owner.uuid == domain.uuid]
+
+    def _check(self, nic: KeptNic, domain: Domain, index: HostIndex) -> PciFunction:
+        """Law 3, with the reasons that the administrator has taken upon himself when he gave it."""
+        address = nic.state.address
+        function = index.functions.get(address)
+        if function is None:
+            raise StepError(
+                _("{name} is not started: its NIC {address} is not there any more.").format(
+                    name=domain.name, address=address
+                ),
+                _("Was its card taken out, or put into another slot? nicpass list shows what there is."),
+            )
+        _refuse_other_card(nic, function, domain, index)
+        standing = blocking(check_dependence(function, index), nic.owner.allow if nic.owner else frozenset())
+        if standing:
+            raise RefusedError(
+                _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence),
+                _("{mend} Or take it back: nicpass detach {name} {address}").format(
+                    mend=standing[0].mend, name=domain.name, address=address
+                ),
+                findings=standing,
+            )
+        return function
+
+    def _note_leaving(self, nic: KeptNic, function: PciFunction, index: HostIndex) -> None:
+        """What it is when it really leaves; but what was not brought back after the last time is still owed."""
+        boot = self._boot()
+        state = nic.state if on_vfio(function) or nic.away == boot else observe_state(function, index)
+        keep_nic(self.files, msgspec.structs.replace(nic, state=state, away=boot))
+
+    def _boot(self) -> str:
+        boot = self.files.read_text(BOOT_ID)
+        if not isinstance(boot, str):
+            raise StepError(_("Which boot this is cannot be read: {path}.").format(path=BOOT_ID))
+        return boot
+
+
+def _refuse_other_card(nic: KeptNic, function: PciFunction, domain: Domain, index: HostIndex) -> None:
+    """By the MACs that are burnt in, known while a driver of the host has it; a VF has none."""
+    before = {link.permanent_mac for link in nic.state.links} - {None}
+    now = {link.permanent_mac for link in index.netdevs(function)} - {None}
+    if nic.state.vf is None and before and now and not before & now:
+        raise RefusedError(
+            _("{name} is not started: another card than the one that it was given stands at {address}.").format(
+                name=domain.name, address=function.address
+            ),
+            _("nicpass detach {name} {address}, and give it the one that you mean.").format(
+                name=domain.name, address=function.address
+            ),
+        )
+
+
+def _name_failure(nic: KeptNic, error: NicpassError | OSError) -> NicpassError:
+    reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
+    address = nic.state.address
+    return StepError(
+        _("{address} came back, but not as it was: {reason}").format(address=address, reason=reason),
+        _("What it was is kept: nicpass detach {name} {address} tries again.").format(
+            name=nic.owner.domain if nic.owner else "VM", address=address
+        ),
+    )

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits for a VM to go out by itself.
+
+By its QEMU process, through a pidfd (pidfd_open(2), Linux 5.3), not by libvirt's lifecycle events: those want the event
+loop of the binding, registered before the first connection of the whole program, and are lost with a daemon that
+restarts meanwhile, which a guest's shutdown of a minute or two may well see. Nothing is concluded from the process's
+end: it is only the moment at which to ask libvirt again, and libvirt is asked now and then without it too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from nicpass.engine.handler import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nicpass.host.files import Files
+
+_PROCESSES = "/run/libvirt/qemu"
+"""Where libvirt's system daemon keeps NAME.pid of each VM that runs."""
+
+
+def wait_for_shutdown(files: Files, name: str, is_active: Callable[[], bool], seconds: float) -> bool:
+    """Wait until `is_active`, libvirt's answer about the VM `name`, is no; whether it was within `seconds`."""
+    with _watch_process(files, name) as descriptors:
+        return wait_until(lambda: not is_active(), seconds, descriptors=descriptors)
+
+
+@contextlib.contextmanager
+def _watch_process(files: Files, name: str) -> Iterator[tuple[int, ...]]:
+    """A descriptor that becomes readable when the VM's process ends; none where it cannot be had."""
+    process = files.read_int(f"{_PROCESSES}/{name}.pid") if files.is_live else None
+    try:
+        descriptor = os.pidfd_open(process) if isinstance(process, int) else None
+    except (OSError, OverflowError):  # gone already, or a system without pidfds
+        descriptor = None
+    if descriptor is None:
+        yield ()
+        return
+    try:
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)
