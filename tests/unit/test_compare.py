@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import ClassVar
 
 import msgspec
@@ -12,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
+from nicpass.cli.plan_text import render_shell
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, LinkSettings, Route, Setting, VfSettings
 from nicpass.model.pci import PciFunction
-from nicpass.model.plan import NicState, SetNumvfs, invert_step
+from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, invert_step
 from nicpass.planner.observe import compare_states, differences, observe_state
 from tests.support.hosts import address, link, network, route
 
@@ -307,3 +309,33 @@ def test_of_any_two_states(before: NicState, after: NicState) -> None:
     again = msgspec.json.decode(msgspec.json.encode(before), type=NicState)
     assert compare_states(again, after) == compare_states(before, after)
     assert all(field.field and field.before != field.after for field in differences(before, after))
+
+
+class TestShellLines:
+    """The same by hand."""
+
+    def test_giving_back_a_vf_with_what_was_on_it(self) -> None:
+        lines = render_shell(GiveBackNic(address=NIC, state=STATE))
+        pf = f'"$(ls /sys/bus/pci/devices/{NIC}/physfn/net | head -n 1)"'
+        assert lines[0] == (f"ip link set dev {pf} vf 0 mac 52:54:00:00:00:01 vlan 20 qos 3 spoofchk on trust off")
+        assert "ip address replace 10.0.0.5/24 brd 10.0.0.255 metric 7 noprefixroute dev eth1" in lines
+        assert "ip route replace default via 10.0.0.1 dev eth1 src 10.0.0.5 mtu 1300 onlink" in lines
+        assert lines.index("ethtool -L eth1 combined 4 || true") < lines.index("ethtool -G eth1 rx 512 tx 256 || true")
+
+    def test_more_vfs(self) -> None:
+        lines = render_shell(SetNumvfs(address=NIC, before=1, after=2, before_vfs=(VF,), after_vfs=(VF,)))
+        assert [line.split(" ", 1)[0] for line in lines] == ["echo", "echo", "ip"]
+
+    def test_one_way_of_several_is_not_written(self) -> None:
+        hop = msgspec.structs.replace(STATE.routes[0], multipath=True)
+        lines = render_shell(GiveBackNic(address=NIC, state=msgspec.structs.replace(STATE, routes=(hop,))))
+        assert not any(line.startswith("ip route") for line in lines)
+
+    @given(st.text(max_size=20), st.text(max_size=20).filter(lambda value: value != "0"))
+    def test_names_that_lie_stay_one_word(self, name: str, value: str) -> None:
+        """A snapshot from elsewhere may have any; the lines are to be pasted."""
+        settings = LinkSettings(rings=(Setting(name, value),))
+        links = (msgspec.structs.replace(LINK, name=name, master=name, settings=settings),)
+        lines = render_shell(GiveBackNic(address=NIC, state=NicState(address=NIC, driver="igb", links=links)))
+        words = shlex.split(next(line for line in lines if line.startswith("ethtool")))
+        assert words == ["ethtool", "-G", name, name, value, "||", "true"]
