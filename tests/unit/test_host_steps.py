@@ -453,7 +453,9 @@ class TestNumvfs:
         FakeKernel.last = VfKernel(tmp_path, Address(vfs[0].address))
         step = SetNumvfs(address=NIC, before=2, after=2, after_vfs=self.VFS)
         apply, verify = handler_of(SetNumvfs, kernel, processes)
-        with pytest.raises(StepError, match=r"VF 0 of 0000:01:00\.0 was MAC 52:54:00:00:00:00, VLAN none, trust on, is"):
+        with pytest.raises(
+            StepError, match=r"VF 0 of 0000:01:00\.0 was MAC 52:54:00:00:00:00, VLAN none, trust on, is"
+        ):
             verify(step)
         apply(step)
         verify(step)
