@@ -77,8 +77,8 @@ class FakeProcesses(Processes):
     def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
         assert timeout > 0
         self.ran.append((argv, stdin))
-        if argv[0] == "tee" and argv[1].endswith("/unbind"):
-            return self._unbind(stdin)
+        if argv[0] == "tee" and argv[1].endswith(("/unbind", "/drivers_probe", "/driver_override")):
+            return self._write(argv[1], stdin)
         if argv[0] == "tee" and not self.error:
             numvfs = Path(argv[1])
             numvfs.write_text(stdin)
@@ -88,9 +88,10 @@ class FakeProcesses(Processes):
                 (numvfs.parent / f"virtfn{index}").symlink_to(f"../0000:01:10.{index}")
         return Completed(1 if self.error else 0, "", self.error)
 
-    def _unbind(self, address: str) -> Completed:
+    def _write(self, path: str, value: str) -> Completed:
+        kernel = FakeKernel.last
         try:
-            FakeKernel.last.write_kernel("unbind", address)
+            kernel.write_kernel(path.removeprefix(kernel.root), value)
         except OSError as error:
             return Completed(1, "", str(error.strerror))
         return Completed(0, "", "")
@@ -459,7 +460,9 @@ class TestNumvfs:
             verify(step)
         apply(step)
         verify(step)
-        assert self.counts(processes) == [vf.address for vf in vfs], "only their drivers were let go of"
+        assert self.counts(processes) == [vf.address for vf in vfs for _ in ("unbind", "drivers_probe")], (
+            "only their drivers were let go of, and bound again"
+        )
         for _ in range(2):
             processes.ran.clear()
             apply(step)
