@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nicpass.host import files as files_module
 from nicpass.host.files import Files
 from nicpass.model.fact import Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("read", [Files.read_bytes, Files.read_text, Files.read_attribute, Files.read_int])
@@ -113,3 +118,17 @@ def test_a_link_of_the_captured_machine_does_not_lead_to_a_file_of_this_one(tmp_
     assert files.read_text("/etc/far") == Unknown("a link leads out of the tree: /etc/far")
     assert files.read_link("/etc/far") == str(outside)
     assert files.read_text("/etc/absent") is None
+
+
+@pytest.mark.spawns
+@pytest.mark.parametrize("again", [Files.remove, lambda files, path: files.write_atomic(path, b"whole")])
+def test_what_a_killed_write_left_goes_with_the_file(again: Callable[[Files, str], None], tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:  # it dies when its content is in a file, and not in its place yet
+        os.fsync = lambda _descriptor: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        Files(str(tmp_path)).write_atomic("/record", b"half")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    again(Files(str(tmp_path)), "/record")
+    assert {path.name for path in tmp_path.iterdir()} <= {"record"}

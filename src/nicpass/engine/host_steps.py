@@ -135,7 +135,11 @@ class HostSteps:
             return not differences(state, read_state(self.files, state.address))
 
         if state.managers:
-            ask_managers(self.processes, state, is_as_before)
+            try:
+                ask_managers(self.processes, state, is_as_before)
+            except StepError:
+                attempts.raise_refusals()
+                raise
         elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
             attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))

@@ -14,6 +14,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
+from nicpass.host.durable import cut_to_lines, make_folder, sync_directory, temporary_of, unlink, write_all
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
 
@@ -163,11 +164,15 @@ class Files:
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
+        The temporary file's name is the target's own, so that what a killed run left is written over or removed with
+        it; two runs must not write the same file at once.
+
         Raises:
             OSError: the file is as it was before.
         """
-        target, temporary = self.root + path, self._temporary(path)
-        _make_folder(os.path.dirname(target))
+        target = self.root + path
+        temporary = temporary_of(target)
+        make_folder(os.path.dirname(target))
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
@@ -190,13 +195,13 @@ class Files:
             OSError: the line is not there, unless the power went too; a reader must bear a broken last line.
         """
         target = self.root + path
-        _make_folder(os.path.dirname(target))
+        make_folder(os.path.dirname(target))
         is_new = not os.path.exists(target)
         descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            end = _cut_to_lines(descriptor)
+            end = cut_to_lines(descriptor)
             try:
-                _write_all(descriptor, line + b"\n")
+                write_all(descriptor, line + b"\n")
                 os.fsync(descriptor)
             except OSError:
                 # Half a line, as a full disk leaves it, would spoil the next one too.
@@ -209,27 +214,21 @@ class Files:
             sync_directory(os.path.dirname(target))
 
     def link_atomic(self, path: str, target: str) -> None:
-        """Put a symbolic link in place, instead of what stood there.
+        """Put a symbolic link in place, instead of what stood there; its temporary name as in `write_atomic`.
 
         Raises:
             OSError: what stood there still does.
         """
-        link, temporary = self.root + path, self._temporary(path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        link = self.root + path
+        temporary = temporary_of(link)
+        unlink(temporary)
         os.symlink(target, temporary)
         try:
             os.rename(temporary, link)
         except OSError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+            unlink(temporary)
             raise
         sync_directory(os.path.dirname(link))
-
-    def _temporary(self, path: str) -> str:
-        """Beside the file whose place it is to take."""
-        folder, name = os.path.split(self.root + path)
-        return f"{folder}/.{name}.{os.getpid()}.new"
 
     def make_folder(self, path: str, mode: int = 0o755) -> None:
         """Make one folder; that it is there already is no error, and then it stays as it is."""
@@ -253,10 +252,10 @@ class Files:
         sync_directory(os.path.dirname(folder))
 
     def remove(self, path: str) -> None:
-        """Remove a file or a link; that it was not there is no error."""
+        """Remove a file or a link, and what a killed write left beside it; that it was not there is no error."""
         target = self.root + path
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
+        unlink(temporary_of(target))
+        unlink(target)
         if os.path.isdir(folder := os.path.dirname(target)):
             sync_directory(folder)
 
@@ -317,41 +316,6 @@ def _shown_name(name: str) -> str:
 def _raw_name(path: str) -> str:
     """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
     return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
-
-
-def _make_folder(folder: str) -> None:
-    """With all above it; each new name is on disk before anything is put into it."""
-    if not os.path.isdir(folder):
-        above = os.path.dirname(folder)
-        _make_folder(above)
-        with contextlib.suppress(FileExistsError):  # somebody else has just made it
-            os.mkdir(folder, 0o700)
-        sync_directory(above)
-
-
-def _cut_to_lines(descriptor: int) -> int:
-    """Let a file end with a whole line; its size then."""
-    size = os.fstat(descriptor).st_size
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return size
-    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
-    os.ftruncate(descriptor, end)
-    return end
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    """All of it: one write(2) may take only a part, and says why at the next."""
-    while content:
-        content = content[os.write(descriptor, content) :]
-
-
-def sync_directory(directory: str) -> None:
-    """Make a rename or a new name in `directory` last through a power cut (fsync(2), NOTES)."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open_file(path: str) -> int:

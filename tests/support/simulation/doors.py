@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import posixpath
 import socket
 from pathlib import Path
@@ -49,7 +48,7 @@ class SimulatedFiles(Files):
         def half() -> None:
             target = Path(self.root + path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.with_name(f".{target.name}.{os.getpid()}.new").write_bytes(content)
+            target.with_name(f".{target.name}.new").write_bytes(content)
 
         self._perform("write", path, lambda: super(SimulatedFiles, self).write_atomic(path, content, mode), half)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import traceback
@@ -162,6 +163,7 @@ class SimulatedHost:
 
 def _live(base: Path, act: Act, effects: Effects, writing: int) -> None:
     """The life of a command's process."""
+    gc.disable()  # it would touch, and so copy, every page that the test runner has
     signal.alarm(_LONGEST)
     setattr(os, "fsync", lambda _descriptor: None)  # noqa: B010  a killed process loses nothing that it has written
     machine = Machine(base, effects)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One change on a simulated host, run again and again from the same beginning with another fate each time."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+from nicpass.model.errors import ExitCode
+from tests.support.simulation.contents import list_differences
+from tests.support.simulation.effects import Death, Fault
+from tests.support.simulation.host import change, recover_all
+from tests.support.simulation.scenes import SCENES, make_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nicpass.engine.recovery import Settled
+    from nicpass.model.plan import Request
+    from tests.support.simulation.contents import Raw
+    from tests.support.simulation.effects import Effect, FaultKind
+    from tests.support.simulation.host import Machine, Outcome, SimulatedHost
+
+_ERRORS: tuple[FaultKind, ...] = ("EBUSY", "EIO", "ENODEV", "ENOSPC")
+
+
+class Course(NamedTuple):
+    """A change as it goes when nothing happens: what the host was before, what it is after."""
+
+    host: SimulatedHost
+    request: Request
+    start: Raw
+    before: dict[str, str]
+    after: dict[str, str]
+    effects: tuple[Effect, ...]
+
+    def run(self, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> Outcome:
+        """From the beginning, with this fate."""
+        self.host.put_back(self.start)
+        return self.host.run(functools.partial(change, request=self.request), death=death, faults=faults)
+
+    def recover(self, what: str, death: Death | None = None) -> Outcome:
+        """nicpass recover, and once more to see that it finds nothing to do; unless it is to die on the way."""
+        outcome = self.host.run(_recover_twice, death=death)
+        if death is None:
+            assert outcome.exit_code == ExitCode.DONE, f"{what}: {outcome}"
+            assert all(settled.exit_code == ExitCode.DONE for settled in outcome.settled), f"{what}: {outcome.settled}"
+        return outcome
+
+    def end(self, what: str) -> str:
+        """`before` or `after`; an AssertionError that lists the differences where it is neither."""
+        state = self.host.state()
+        if state in (self.before, self.after):
+            return "before" if state == self.before else "after"
+        nearer = min((self.before, self.after), key=lambda end: len(list_differences(state, end)))
+        name = "before" if nearer is self.before else "after"
+        raise AssertionError("\n".join([f"{what}: differs from {name}:", *list_differences(state, nearer)]))
+
+
+def _recover_twice(machine: Machine) -> tuple[Settled, ...]:
+    settled = recover_all(machine)
+    effects = len(machine.effects.log)
+    again = recover_all(machine)
+    assert again == (), f"a second recovery found something to settle: {again}"
+    assert machine.effects.log[effects:] == [], "a second recovery did something"
+    return settled
+
+
+def observe_course(name: str, folder: Path) -> Course:
+    """Make the scene's host, and run its change to its end once."""
+    host = make_ready(SCENES[name], folder)
+    start, before = host.raw(), host.state()
+    assert host.raw() == start, "it was settled"
+    done = host.run(functools.partial(change, request=SCENES[name].request))
+    assert done.exit_code == ExitCode.DONE, done
+    after = host.state()
+    assert after != before
+    return Course(host, SCENES[name].request, start, before, after, done.effects)
+
+
+def deaths_in(effects: tuple[Effect, ...]) -> list[Death]:
+    """Before the first, in and after each: after one is before the next."""
+    found = [Death(0, "before")]
+    for number, effect in enumerate(effects):
+        found += [Death(number, "middle")] if effect.divisible else []
+        found.append(Death(number, "after"))
+    return found
+
+
+def faults_in(effects: tuple[Effect, ...], *, every: bool) -> Iterator[Fault]:
+    """What can go wrong with each effect; without `every` one error number an effect, by turns."""
+    for number, effect in enumerate(effects):
+        errors = _ERRORS if every else (_ERRORS[number % len(_ERRORS)],)
+        kinds: list[FaultKind] = [*errors, *(["hangs"] if effect.door == "process" else [])]
+        for kind in kinds:
+            yield from (Fault(number, kind, acted, lasting) for acted in (False, True) for lasting in (False, True))
+        if effect.probes:
+            yield from (Fault(number, "late"), Fault(number, "probe fails"), Fault(number, "probe fails", lasting=True))

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The changes that the tests cut off: a host made ready for each, and the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
+from tests.support.simulation.host import Machine, SimulatedHost, change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nicpass.model.plan import Request
+
+ALLOW = frozenset({"HAS_ADDRESS", "CARRIES_ROUTE"})
+WEB = GUESTS[0].uuid
+_GIVE = AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW)
+_GIVE_VF = AttachRequest(vm="web", nic=VFS[0], start=True, mac="52:54:00:00:00:07", vlan=7)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A host, what was done on it before, and the change to be cut off."""
+
+    request: Request
+    numvfs: int = 0
+    earlier: tuple[Request, ...] = ()
+    meanwhile: Callable[[Machine], None] | None = None
+    """What others did then."""
+
+
+def stop_web(machine: Machine) -> None:
+    """The guest shuts down; libvirt gives its NICs back to their drivers, without addresses."""
+    machine.daemon.stop(WEB)
+
+
+def lose_libvirt(machine: Machine) -> None:
+    """The VM ends together with libvirtd, which therefore gives nothing back: the NIC stays on vfio-pci."""
+    machine.daemon.save({})
+
+
+SCENES: dict[str, Scene] = {
+    "attach": Scene(AttachRequest(vm="web", nic="lan0", allow=ALLOW)),
+    "attach and start": Scene(_GIVE),
+    "attach a VF": Scene(AttachRequest(vm="web", nic=VFS[1]), numvfs=2),
+    "attach a VF with MAC and VLAN, and start": Scene(_GIVE_VF, numvfs=2),
+    "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
+    "start what was attached": Scene(_GIVE, earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)),
+    "detach": Scene(DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,), meanwhile=stop_web),
+    "detach what never left": Scene(
+        DetachRequest(vm="web", nic=NIC), earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)
+    ),
+    "detach from vfio-pci": Scene(DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,), meanwhile=lose_libvirt),
+    "detach and stop": Scene(DetachRequest(vm="web", nic=NIC, stop=True), earlier=(_GIVE,)),
+    "detach a VF": Scene(DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=stop_web),
+    "detach a VF from vfio-pci": Scene(
+        DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=lose_libvirt
+    ),
+    "undo an attach": Scene(UndoRequest(change="2", stop=True), earlier=(_GIVE,)),
+    "make VFs": Scene(VfRequest(pf="eth1", count=4)),
+    "make more VFs": Scene(VfRequest(pf="eth1", count=4), numvfs=2),
+    "make VFs, to be confirmed": Scene(VfRequest(pf="eth1", count=2, confirm_within=60)),
+    "remove VFs": Scene(VfRequest(pf="eth1", count=0), numvfs=4),
+}
+
+
+def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
+    """The host on which the scene's change is about to begin, settled."""
+    host = SimulatedHost(folder, simulated_tree(scene.numvfs))
+    for request in scene.earlier:
+        done = host.run(functools.partial(change, request=request))
+        assert done.exit_code == 0, done
+    if scene.meanwhile is not None:
+        host.directly(scene.meanwhile)
+    host.settle()
+    return host
