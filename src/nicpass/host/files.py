@@ -15,14 +15,13 @@ import stat
 from typing import TYPE_CHECKING
 
 from nicpass.host.durable import cut_to_lines, make_folder, sync_directory, temporary_of, unlink, write_all
+from nicpass.host.open_file import OpenFile, fact_of
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# ENODEV, ENXIO: the device went away between open and read; it is absent now.
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
@@ -73,7 +72,7 @@ class Files:
             with open(self.root + path, "rb", buffering=0) as stream:
                 return _if_bearable(_read_to_end(stream.fileno(), _LARGEST + 1), path)
         except _ERRORS as error:
-            return _fact_of(error, path)
+            return fact_of(error, path)
 
     def read_text(self, path: str) -> Fact[str]:
         """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
@@ -88,11 +87,11 @@ class Files:
         try:
             descriptor = _open_file(self._locate(path))
         except _ERRORS as error:
-            return _fact_of(error, path)
+            return fact_of(error, path)
         try:
             return how(descriptor)
         except _ERRORS as error:
-            return _fact_of(error, path)
+            return fact_of(error, path)
         finally:
             os.close(descriptor)
 
@@ -102,7 +101,7 @@ class Files:
         try:
             descriptor = _open_file(self._locate(path))
         except _ERRORS as error:
-            yield _fact_of(error, path)
+            yield fact_of(error, path)
             return
         try:
             yield OpenFile(descriptor, path)
@@ -126,14 +125,14 @@ class Files:
         except _ERRORS as error:
             if isinstance(error, OSError) and error.errno == errno.EINVAL:
                 return Unknown(f"not a symbolic link: {path}")
-            return _fact_of(error, path)
+            return fact_of(error, path)
 
     def list_directory(self, path: str) -> Fact[tuple[str, ...]]:
         """The names in a folder, in no order; bytes that are not UTF-8 are escaped, and taken back to find the file."""
         try:
             names = os.listdir(self._locate(path))
         except _ERRORS as error:
-            return _fact_of(error, path)
+            return fact_of(error, path)
         return tuple(names if all(map(str.isascii, names)) else map(_shown_name, names))
 
     def read_status(self, path: str) -> Fact[os.stat_result]:
@@ -141,14 +140,14 @@ class Files:
         try:
             return os.stat(self._locate(path))
         except _ERRORS as error:
-            return _fact_of(error, path)
+            return fact_of(error, path)
 
     def read_image(self, path: str) -> Fact[FileImage]:
         """What stands there, so that it can be put back; a link is not followed."""
         try:
             mode = os.lstat(self._locate(path, follow=False)).st_mode
         except _ERRORS as error:
-            return _fact_of(error, path)
+            return fact_of(error, path)
         if stat.S_ISDIR(mode):
             return Folder(stat.S_IMODE(mode))
         if stat.S_ISLNK(mode):
@@ -283,31 +282,6 @@ class Files:
             os.close(descriptor)
 
 
-class OpenFile:
-    """A file open for reading by offset."""
-
-    def __init__(self, descriptor: int, path: str) -> None:
-        self._descriptor = descriptor
-        self._path = path
-
-    @property
-    def size(self) -> int:
-        """As the system gives it; that much need not be readable."""
-        return os.fstat(self._descriptor).st_size
-
-    def read(self, offset: int, length: int) -> Fact[bytes]:
-        """`length` bytes, or fewer at the end of what may be read."""
-        try:
-            return os.pread(self._descriptor, length, offset)
-        except OSError as error:
-            return _fact_of(error, self._path)
-
-    def read_part(self, offset: int, length: int) -> bytes:
-        """The same, where an error is as good as the end."""
-        part = self.read(offset, length)
-        return part if isinstance(part, bytes) else b""
-
-
 def _shown_name(name: str) -> str:
     """A name as text that JSON can hold: the bytes that Python carries as lone surrogates become `\\xff`."""
     return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
@@ -359,9 +333,3 @@ def _read_to_end(descriptor: int, limit: int) -> bytes:
 
 def _decode(content: Fact[bytes]) -> Fact[str]:
     return content.decode("utf-8", "backslashreplace").strip() if isinstance(content, bytes) else content
-
-
-def _fact_of(error: OSError | ValueError, path: str) -> Unknown | None:
-    if isinstance(error, ValueError) or error.errno in _ABSENT:
-        return None
-    return Unknown(f"{(error.strerror or str(error)).lower()}: {path}")
