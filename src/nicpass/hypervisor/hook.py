@@ -17,6 +17,7 @@ from nicpass.checks.preflight import check_dependence
 from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.host.link_settings import add_settings
 from nicpass.host.read import read_host
 from nicpass.hypervisor.domain_xml import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
@@ -55,10 +56,12 @@ class Hook:
         if not kept:
             return
         with admit(self.files, domain.uuid, domain.name):
-            index = HostIndex(read_host(self.files, (domain,), self.processes))
+            host = read_host(self.files, (domain,), self.processes)
+            index = HostIndex(host)
             leaving = [(nic, self._check(nic, domain, index)) for nic in kept]
             for nic, function in leaving:
-                self._note_leaving(nic, function, index)
+                # Its sysctls, rings and so on are read of the NIC that leaves alone, and owed to it as well.
+                self._note_leaving(nic, function, HostIndex(add_settings(host, self.files, function)))
             note_start(self.files, domain.uuid, tuple(nic.state.address for nic in kept))
 
     def release(self, definition: str) -> list[NicpassError]:

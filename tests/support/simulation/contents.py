@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Raw: TypeAlias = dict[str, tuple[str, bytes, int]]
 """Path below the host's folder to (kind, content, mode)."""
 
+_KNOWN_BY_ITSELF = ("kernel.json", "hooks-known")
+"""What was to come by itself has come; which hooks libvirtd has found is its own affair."""
 _OWN = ("root/var/lib/nicpass/journal", "root/run/nicpass")
 """nicpass's records of what it did, and what lasts only until the next boot."""
 
@@ -70,7 +72,7 @@ def compare_form(raw: Raw) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for path, (kind, content, mode) in raw.items():
-        if path.startswith(_OWN) or path == "kernel.json" or path.endswith("/ifindex"):
+        if path.startswith(_OWN) or path in _KNOWN_BY_ITSELF or path.endswith("/ifindex"):
             continue
         if kind == "folder":
             if path.startswith("root/sys/"):

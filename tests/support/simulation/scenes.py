@@ -76,6 +76,7 @@ def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
         done = host.run(functools.partial(change, request=request))
         assert done.exit_code == 0, done
     if scene.meanwhile is not None:
-        host.directly(scene.meanwhile)
+        done = host.run(scene.meanwhile)
+        assert done.exit_code == 0, done
     host.settle()
     return host
