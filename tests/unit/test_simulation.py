@@ -74,7 +74,8 @@ class TestKernel:
         assert (link.mtu, link.up, link.altnames) == (1500, False, ())
         kernel.settle_udev()
         assert kernel.interfaces.find("lan0") is not None
-        assert not [a for a in kernel.interfaces.network.addresses or () if a.netdev == "lan0"]
+        _, addresses, _ = kernel.interfaces.tables()
+        assert not [address for address in addresses if address.netdev == "lan0"]
 
     def test_half_made_vfs_are_finished_for_whoever_asks(self, kernel: Kernel) -> None:
         kernel.half_of_numvfs(PF, 4)
