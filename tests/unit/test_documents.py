@@ -13,7 +13,12 @@ from hypothesis import given, settings
 
 from nicpass.cli.main import main
 from nicpass.cli.schemas import DOCUMENTS, build_schema
+from nicpass.engine.journal import Journal
+from nicpass.host.files import Files
+from nicpass.model.address import Address
+from nicpass.model.change import Phase
 from nicpass.model.host import Host
+from nicpass.model.plan import Plan, SetNumvfs, VfRequest
 from tests.support.documents import DOCS, make_documents
 from tests.support.hosts import VM, nic, pf_with_vfs, ready_host
 from tests.support.strategies import values_of
@@ -46,7 +51,7 @@ def test_a_published_document_is_current(name: str) -> None:
 
 
 @pytest.mark.parametrize("tree", HOSTS.values(), ids=HOSTS)
-@pytest.mark.parametrize("what", sorted(set(DOCUMENTS) - {"plan"}))
+@pytest.mark.parametrize("what", sorted(set(DOCUMENTS) - {"plan", "history", "change"}))
 def test_what_is_printed_is_of_its_schema(
     what: str, tree: Tree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +63,19 @@ def test_a_plan_is_of_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[s
     tree = ready_host(vms=(VM,))
     assert main([*COMMANDS["plan"], "--json", "--root", str(tree.write(tmp_path))]) == 0
     validator("plan").validate(json.loads(capsys.readouterr().out))
+
+
+def test_the_journal_is_of_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(
+        summary="Make 4 VFs",
+        request=VfRequest(pf="eth1", count=4),
+        steps=(SetNumvfs(address=Address("0000:01:00.0"), before=0, after=4),),
+    )
+    journal = Journal.open(Files(str(tmp_path)), plan)
+    journal.record(0, Phase.DOING, plan.steps[0])
+    for what, command in (("history", "history"), ("change", "show")):
+        assert main([command, "--json", "--root", str(tmp_path)]) == 0
+        validator(what).validate(json.loads(capsys.readouterr().out))
 
 
 @given(values_of(Host))

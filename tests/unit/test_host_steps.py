@@ -15,12 +15,13 @@ from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
 from nicpass.host.files import Files
+from nicpass.host.link_settings import sysctl_path
 from nicpass.host.processes import Completed, Processes
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
 from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
 from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
-from tests.support.hosts import address, link, network, nic, ready_host, route
+from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 
 NIC = Address("0000:01:00.0")
 FOLDER = f"/sys/bus/pci/devices/{NIC}"
@@ -76,8 +77,8 @@ class FakeProcesses(Processes):
     def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
         assert timeout > 0
         self.ran.append((argv, stdin))
-        if argv[0] == "tee" and argv[1].endswith("/unbind"):
-            return self._unbind(stdin)
+        if argv[0] == "tee" and argv[1].endswith(("/unbind", "/drivers_probe", "/driver_override")):
+            return self._write(argv[1], stdin)
         if argv[0] == "tee" and not self.error:
             numvfs = Path(argv[1])
             numvfs.write_text(stdin)
@@ -87,9 +88,10 @@ class FakeProcesses(Processes):
                 (numvfs.parent / f"virtfn{index}").symlink_to(f"../0000:01:10.{index}")
         return Completed(1 if self.error else 0, "", self.error)
 
-    def _unbind(self, address: str) -> Completed:
+    def _write(self, path: str, value: str) -> Completed:
+        kernel = FakeKernel.last
         try:
-            FakeKernel.last.write_kernel("unbind", address)
+            kernel.write_kernel(path.removeprefix(kernel.root), value)
         except OSError as error:
             return Completed(1, "", str(error.strerror))
         return Completed(0, "", "")
@@ -125,6 +127,45 @@ class FakeInterface:
 
     def add_route(self, route: Route) -> None:
         self._change(more=(route,))
+
+    def set_vf(self, vf: VfSettings, now: VfSettings) -> None:
+        """Of the PF whose interface this is."""
+        assert vf.vf_index == now.vf_index
+        FakeKernel.last.writes.append((f"vf {vf.vf_index}", vf.mac))
+        old = msgspec.json.decode(self.path.read_bytes(), type=Network)
+        links = (
+            msgspec.structs.replace(
+                each, vfs=tuple(vf if known.vf_index == vf.vf_index else known for known in each.vfs)
+            )
+            if each.name == self.name
+            else each
+            for each in old.links
+        )
+        self.path.write_bytes(msgspec.json.encode(network(*links, *(old.addresses or ()), *(old.routes or ()))))  # type: ignore[misc]
+
+
+class Sysctls(FakeKernel):
+    """Takes what is written below /proc/sys, of `eth1`."""
+
+    def put(self, name: str, value: str) -> None:
+        path = Path(self.path(sysctl_path("eth1", name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+
+    def write_kernel(self, path: str, value: str) -> None:
+        super().write_kernel(path, value)
+        assert Path(self.path(path)).exists()
+        Path(self.path(path)).write_text(f"{value}\n")
+
+
+class VfKernel(FakeKernel):
+    """A VF's side of the kernel."""
+
+    native = "ixgbevf"
+
+    def __init__(self, root: Path, address: Address) -> None:
+        super().__init__(root)
+        self.folder = (root / f"sys/bus/pci/devices/{address}").resolve()
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +220,55 @@ class TestTake:
 
 class TestGiveBack:
     """The NIC is what it was, or the record stays and a person is told what differs."""
+
+    def test_sysctls_are_put_back(self, tmp_path: Path) -> None:
+        """By the name that the interface has; only those that differ, and no file is made that is not there."""
+        ready_host(nic(NIC, "eth1")).write(tmp_path)
+        kernel = Sysctls(tmp_path)
+        for name, value in (("ipv4/conf/rp_filter", "2"), ("ipv6/conf/accept_ra", "0"), ("ipv4/conf/forwarding", "1")):
+            kernel.put(name, value)
+        step = GiveBackNic(address=NIC, state=read_state(kernel, NIC))
+        kernel.put("ipv4/conf/rp_filter", "0")
+        apply, verify = handler_of(GiveBackNic, kernel)
+        with pytest.raises(NeedsPersonError, match=r"sysctls ipv4/conf/rp_filter was 2, is 0"):
+            verify(step)
+        apply(step)
+        verify(step)
+        assert kernel.writes == [("rp_filter", "2")]
+
+    def test_a_sysctl_that_is_refused_keeps_nothing_else_back(self, tmp_path: Path) -> None:
+        net = network(link("eth1"), address("eth1", "10.0.0.5/24"))
+        ready_host(nic(NIC, "eth1"), net=net).write(tmp_path)
+        kernel = Sysctls(tmp_path)
+        kernel.put("ipv4/conf/rp_filter", "2")
+        step = GiveBackNic(address=NIC, state=read_state(kernel, NIC))
+        kernel.put("ipv4/conf/rp_filter", "0")
+        (tmp_path / "netlink.json").write_bytes(msgspec.json.encode(network(link("eth1"))))
+        kernel.answer["rp_filter"] = OSError(errno.EINVAL, "Invalid argument")
+        with pytest.raises(NeedsPersonError, match="was 2, is 0") as caught:
+            handler_of(GiveBackNic, kernel).apply(step)
+        assert "Invalid argument" in caught.value.sentence
+        assert read_state(kernel, NIC).addresses == step.state.addresses
+
+    def test_what_the_pf_enforces_on_a_vf_comes_before_its_driver(self, tmp_path: Path) -> None:
+        """Its driver asks for the MAC when it is bound."""
+        pf, vf = pf_with_vfs("0000:01:00.0", "eth1", 1, totalvfs=8)
+        vf_address = Address(vf.address)
+        own = VfSettings(vf_index=0, mac="52:54:00:00:00:01", vlan=20, trust=True)
+        net = network(link("eth1", vfs=(own,)), link("eth1v0"))
+        ready_host(pf, vf, net=net).write(tmp_path)
+        kernel = VfKernel(tmp_path, vf_address)
+        step = GiveBackNic(address=vf_address, state=read_state(kernel, vf_address))
+        assert step.state.vf == own
+        changed = msgspec.structs.replace(own, mac="52:54:00:99:99:99", vlan=0)
+        lost = network(link("eth1", vfs=(changed,)), link("eth1v0"))
+        (tmp_path / "netlink.json").write_bytes(msgspec.json.encode(lost))
+        apply, verify = handler_of(GiveBackNic, kernel)
+        with pytest.raises(NeedsPersonError, match="VF was MAC 52:54:00:00:00:01, VLAN 20, trust on, is MAC"):
+            verify(step)
+        apply(step)
+        verify(step)
+        assert [name for name, _ in kernel.writes] == ["vf 0", "unbind", "drivers_probe"]
 
     @pytest.mark.parametrize("override", ["(null)", "vfio-pci"])
     def test_from_vfio_it_comes_back_to_its_driver(self, override: str, kernel: FakeKernel) -> None:
@@ -359,6 +449,34 @@ class TestNumvfs:
         apply(step)
         verify(step)
         assert self.counts(processes) == written
+
+    VFS = tuple(
+        VfSettings(vf_index=number, mac=f"52:54:00:00:00:0{number}", vlan=number, trust=True) for number in range(2)
+    )
+
+    def test_what_the_first_ones_were_set_to_is_set_again(self, tmp_path: Path) -> None:
+        """The kernel removes all on the way to another number; their drivers learn their MAC anew."""
+        pf, *vfs = pf_with_vfs(NIC, "eth1", 2, totalvfs=8)
+        bare = tuple(VfSettings(vf_index=number, mac="00:00:00:00:00:00", trust=False) for number in range(3))
+        net = network(link("eth1", vfs=bare), *(link(vf.netdevs[0]) for vf in vfs))
+        ready_host(pf, *vfs, net=net).write(tmp_path)
+        kernel, processes = FakeKernel(tmp_path), FakeProcesses()
+        FakeKernel.last = VfKernel(tmp_path, Address(vfs[0].address))
+        step = SetNumvfs(address=NIC, before=2, after=2, after_vfs=self.VFS)
+        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        with pytest.raises(
+            StepError, match=r"VF 0 of 0000:01:00\.0 was MAC 52:54:00:00:00:00, VLAN none, trust on, is"
+        ):
+            verify(step)
+        apply(step)
+        verify(step)
+        assert self.counts(processes) == [vf.address for vf in vfs for _ in ("unbind", "drivers_probe")], (
+            "only their drivers were let go of, and bound again"
+        )
+        for _ in range(2):
+            processes.ran.clear()
+            apply(step)
+            assert self.counts(processes) == [], "twice is once"
 
     def test_the_kernels_refusal_is_told(self, kernel: FakeKernel) -> None:
         processes = FakeProcesses(error="tee: write error: Cannot allocate memory")

@@ -203,7 +203,7 @@ class TestBinding:
         tree = ready_host(nic(NIC, "eth1"), nic("0000:02:00.0", "eth2", group=11), files=files)
         index = HostIndex(tree.read(tmp_path))
         codes = {f.address: [x.code for x in check_nic_leftovers(f, index)] for f in index.host.pci}
-        assert codes == {NIC: [], "0000:02:00.0": ["DRIVERCTL_OVERRIDE"]}
+        assert codes == {NIC: [], "0000:02:00.0": ["CLAIMED_BY_DRIVERCTL"]}
 
 
 class TestBlacklist:
@@ -362,7 +362,7 @@ class TestReading:
             f"/etc/driverctl.d/pci-{NIC}": content,
         }
         found = told(ready_host(files=files), tmp_path_factory.mktemp("odd"))
-        assert {"UDEV_BINDING", "DRIVERCTL_OVERRIDE"} <= {finding.code for finding in found}
+        assert {"UDEV_BINDING", "CLAIMED_BY_DRIVERCTL"} <= {finding.code for finding in found}
 
     @given(values_of(Leftovers), st.lists(values_of(Directive), max_size=3))
     def test_every_value_can_be_judged(self, left: Leftovers, directives: list[Directive]) -> None:

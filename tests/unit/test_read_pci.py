@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from nicpass.checks.index import HostIndex
 from nicpass.host.files import Files
 from nicpass.host.pci import read_function, read_pci
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
+from nicpass.model.host import Host
 from nicpass.model.pci import PciFunction
 from tests.support.hosts import bridge, generate_functions, nic, nvme, pf_with_vfs, virtio_disk, virtio_nic
 from tests.support.trees import Function, Tree
@@ -87,6 +89,23 @@ def test_a_pf_and_its_vfs_name_each_other(tmp_path: Path) -> None:
     assert pf.virtfns == tuple(vf.address for vf in vfs)
     assert {vf.physfn for vf in vfs} == {pf.address}
     assert pf.physfn is None
+    assert pf.virtfn_indices is None
+
+
+def test_a_vf_keeps_its_index_where_another_is_missing(tmp_path: Path) -> None:
+    """A link that is gone or leads nowhere must not give its neighbour's settings to a VF."""
+    functions = pf_with_vfs(NIC, "eth1", 4)
+    root = Tree(functions=functions).write(tmp_path)
+    folder = Path(root) / f"sys/bus/pci/devices/{NIC}"
+    (folder / "virtfn1").unlink()
+    (folder / "virtfn2").unlink()
+    (folder / "virtfn2").symlink_to("../nowhere")
+    (folder / "virtfn123456789").symlink_to("../0000:01:11.0")
+    files = Files(str(root))
+    pf = next(function for function in read_pci(files) if function.address == NIC)
+    vfs = [function.address for function in functions[1:]]
+    assert (pf.virtfns, pf.virtfn_indices) == ((vfs[0], vfs[3]), (0, 3))
+    assert HostIndex(Host(pci=(pf,))).vf_indices == {vfs[0]: (NIC, 0), vfs[3]: (NIC, 3)}
 
 
 def test_functions_are_in_the_order_of_lspci(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import dataclasses
 import errno
 import fcntl
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nicpass.engine import lock
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
@@ -357,7 +357,13 @@ class TestLock:
         path.parent.mkdir()
         path.write_text(left)
         name = f"process {os.getpid()}, nicpass attach web eth1, by alice"
-        monkeypatch.setattr(time, "sleep", lambda _: path.write_text(f"{name}\n"))
+
+        def wait(is_true: Callable[[], bool], timeout: float, interval: float) -> bool:
+            if timeout:  # not for the lock, but for the name
+                path.write_text(f"{name}\n")
+            return wait_until(is_true, timeout, interval)
+
+        monkeypatch.setattr(lock, "wait_until", wait)
         with path.open() as holder:
             fcntl.flock(holder, fcntl.LOCK_EX)
             with pytest.raises(BusyError) as caught, hold_lock(Files(str(tmp_path)), DB):

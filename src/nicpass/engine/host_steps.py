@@ -138,7 +138,11 @@ class HostSteps:
             return not differences(state, read_state(self.files, state.address))
 
         if state.managers:
-            ask_managers(self.processes, state, is_as_before)
+            try:
+                ask_managers(self.processes, state, is_as_before)
+            except StepError:
+                attempts.raise_refusals()
+                raise
         elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
             attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
@@ -151,16 +155,22 @@ class HostSteps:
         function = read_function(self.files, address)
         folder = f"{DEVICES}/{address}"
         if known(function.driver_override) and function.driver_override != driver:
-            self.files.write_kernel(f"{folder}/driver_override", "\n")
+            self._write(f"{folder}/driver_override", "\n")
         if known(function.driver):
             self._unbind(function)
         if driver is not None:
             if not self.files.exists(f"/sys/bus/pci/drivers/{driver}"):
                 self.processes.run(["modprobe", driver], timeout=_BIND_SECONDS)
-            self.files.write_kernel("/sys/bus/pci/drivers_probe", address)
+            self._write("/sys/bus/pci/drivers_probe", address)
+
+    def _write(self, path: str, value: str) -> None:
+        """By a child that can be left behind: the kernel holds the writer for as long as a driver's probe takes."""
+        done = self.processes.run(["tee", self.files.path(path)], stdin=value, timeout=_BIND_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(_("The kernel refused: {reason}{where}.").format(reason=done.error, where=f": {path}"))
 
     def _unbind(self, function: PciFunction) -> None:
-        """By a child: while a program has the device open, the kernel waits for it in this write."""
+        """While a program has the device open, the kernel waits for it in this write."""
         holder = find_vfio_user(self.files, function.iommu_group)
         if holder is not None:
             raise StepError(
