@@ -13,14 +13,14 @@ import pytest
 from nicpass.engine import host_steps, managers
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
-from nicpass.engine.store import keep_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
 from nicpass.host.files import Files
 from nicpass.host.link_settings import sysctl_path
 from nicpass.host.processes import Completed, Processes
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
 from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
-from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, TakeNic
+from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 
 NIC = Address("0000:01:00.0")
@@ -206,6 +206,16 @@ class TestTake:
         keep_nic_state(kernel, state_of("igb"))
         with pytest.raises(StepError):
             handler_of(TakeNic, kernel).verify(TakeNic(address=NIC, state=state_of()))
+
+    def test_what_the_hook_put_down_when_it_left_is_as_good(self, kernel: FakeKernel) -> None:
+        """Or a start that went through would look, after a crash, as if nothing had been kept."""
+        owner = NicOwner(domain="web", uuid="1")
+        take = TakeNic(address=NIC, state=state_of("igb"), owner=owner)
+        keep_nic(kernel, KeptNic(state=state_of(), owner=owner, away="boot"))
+        handler_of(TakeNic, kernel).verify(take)
+        keep_nic(kernel, KeptNic(state=state_of(), owner=NicOwner(domain="db", uuid="2"), away="boot"))
+        with pytest.raises(StepError):
+            handler_of(TakeNic, kernel).verify(take)
 
 
 class TestGiveBack:

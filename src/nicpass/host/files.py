@@ -160,6 +160,10 @@ class Files:
         """Whether anything is there, also a dangling link."""
         return "\0" not in path and os.path.lexists(self.root + path)
 
+    def has_leftover(self, path: str) -> bool:
+        """Whether a killed write has left its temporary file beside `path`."""
+        return os.path.lexists(temporary_of(self.root + path))
+
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
