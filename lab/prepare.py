@@ -28,3 +28,5 @@ def install_wheel(machine: Machine, wheel: Path) -> None:
     # A session by ssh that runs one command does not look into ~/.local/bin.
     machine.succeed(["ln", "-sf", "/root/.local/bin/nicpass", "/usr/local/bin/nicpass"])
     machine.succeed(["nicpass", "list", "--json"], 120)
+    # libvirt's hook loads it while libvirt waits; here it would be compiled then, which takes half a minute.
+    machine.succeed(["/root/.local/share/pipx/venvs/nicpass/bin/python", "-c", "import pyroute2"], 300)

@@ -17,7 +17,7 @@ from nicpass.checks.group import check_group
 from nicpass.checks.index import HostIndex
 from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers
 from nicpass.checks.path import check_conventional_bridge, check_isolation, check_link
-from nicpass.checks.platform import check_bus, check_platform
+from nicpass.checks.platform import check_platform
 from nicpass.checks.quirks import check_quirks
 from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.reset import check_reset
@@ -83,24 +83,19 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 """Those of a NIC together with the VM that shall have it."""
 
 
-def check_host(host: Host) -> tuple[Finding, ...]:
-    """What is true of the host whichever NIC is meant."""
+def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...]:
+    """What is true of the host whichever NIC is meant; `index` is the one of this host, where there is one already."""
     return (
         *check_platform(host),
         *check_tables(host),
         *check_config_readable(host),
-        *check_leftovers(HostIndex(host)),
+        *check_leftovers(index or HostIndex(host)),
     )
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
     """What is true of one NIC, apart from the host's own findings."""
     return tuple(finding for check in NIC_CHECKS for finding in check(function, index))
-
-
-def check_dependence(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
-    """Laws 2 and 3 alone: what the host would lose with the NIC or its group now, whatever else is true of either."""
-    return (*check_bus(index.host), *check_usage(function, index), *check_group(function, index))
 
 
 def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:

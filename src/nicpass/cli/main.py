@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -14,6 +15,10 @@ def main(argv: list[str] | None = None) -> int:
 
         sys.stdout.write(f"nicpass {__version__}\n")
         return 0
+    if argv is None:
+        # A run is short, and what it makes is freed without the collector, which would go through all that is loaded
+        # dozens of times: a sixth of the time of an attach.
+        gc.disable()
     from nicpass.cli.run import run
 
     return run(arguments)

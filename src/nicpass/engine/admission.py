@@ -19,6 +19,7 @@ from nicpass.engine.handler import wait_until
 from nicpass.engine.lock import PATH
 from nicpass.model.errors import BusyError, StepError
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,22 +46,30 @@ def announce(files: Files, uuid: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def admit(files: Files, uuid: str, name: str, *, timeout: float = 0.0) -> Iterator[None]:
+def admit(files: Files, uuid: str, name: str, *, patience: float = 0) -> Iterator[None]:
     """Keep runs of nicpass out while the hypervisor starts or stops a VM, unless it does so on behalf of one.
 
     Raises:
-        BusyError: another run is at work, and still is after `timeout` seconds.
+        BusyError: another run is at work, and still is after `patience` seconds.
     """
     with files.open_for_lock(PATH) as descriptor:
-        if wait_until(lambda: _share(descriptor), timeout):
-            purpose = f"process {os.getpid()}, libvirt's hook for {name}\n".encode()
+        shared = False
+
+        def may_go() -> bool:
+            nonlocal shared
+            shared = _lock(descriptor, fcntl.LOCK_SH)
+            return shared or _is_announced(files, uuid)
+
+        admitted = wait_until(may_go, patience, interval=0.2)
+        if shared:
+            purpose = f"process {os.getpid()}, libvirt's hook for {printable(name)}\n".encode()
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, purpose, 0)
-        elif not _is_announced(files, uuid):
-            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or _("unknown")
+        elif not admitted:
+            holder = os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip() or _("unknown")
             raise BusyError(
-                _("Another run of nicpass is at work: {holder}.").format(holder=holder),
-                _("Wait for it to end, and start {name} again.").format(name=name),
+                _("Another run of nicpass is at work: {holder}.").format(holder=printable(holder)),
+                _("Wait for it to end, and try again."),
             )
         yield
 
@@ -79,10 +88,6 @@ def read_start(files: Files, uuid: str) -> tuple[str, ...]:
 
 def forget_start(files: Files, uuid: str) -> None:
     files.remove(_path(_STARTED, uuid))
-
-
-def _share(descriptor: int) -> bool:
-    return _lock(descriptor, fcntl.LOCK_SH)
 
 
 def _is_announced(files: Files, uuid: str) -> bool:

@@ -34,6 +34,8 @@ class KeptNic(msgspec.Struct, frozen=True, kw_only=True):
     """None in records of nicpass 0.1, which kept the state alone."""
     away: str | None = None
     """The id of the boot in which the NIC left for a start of the VM, until all of its state is back on the host."""
+    renewed: bool = False
+    """`state` is what it was at a later start than the one that it was given for."""
 
 
 def keep_nic(files: Files, kept: KeptNic) -> None:

@@ -10,8 +10,8 @@ it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it 
 
 from __future__ import annotations
 
+import os.path
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,6 +40,8 @@ RECORD = f"{STATE}/guard.json"
 HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
 UNIT = "/etc/systemd/system/nicpass-recover.service"
 _WANTS = "/etc/systemd/system/multi-user.target.wants"
+_SYSTEMD = "/run/systemd/system"
+"""Is there where systemd is what booted the host: sd_booted(3)."""
 _OLDEST = 6_005_000
 """virConnectGetLibVersion() of 6.5.0, the first that looks into qemu.d."""
 _DAEMONS = ("libvirtd", "virtqemud")
@@ -47,24 +49,28 @@ _DAEMONS = ("libvirtd", "virtqemud")
 _SECONDS = 60.0
 
 
-def desired_guard() -> dict[str, FileImage]:
+def desired_guard(*, systemd: bool) -> dict[str, FileImage]:
     """The guard of this installation of nicpass: path to what shall stand there, in the order of writing."""
-    package = str(Path(__file__).resolve().parents[1])
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     hook = hook_script(sys.executable, package, NICS)
-    unit = recover_unit(sys.executable, package, STATE)
-    return {
+    desired: dict[str, FileImage] = {
         "/etc/libvirt/hooks": Folder(0o755),
         "/etc/libvirt/hooks/qemu.d": Folder(0o755),
         HOOK: RegularFile(hook.encode(), 0o755),
-        UNIT: RegularFile(unit.encode(), 0o644),
-        _WANTS: Folder(0o755),
-        f"{_WANTS}/nicpass-recover.service": SymbolicLink(UNIT),
     }
+    if systemd:
+        unit = recover_unit(sys.executable, package, STATE)
+        desired |= {
+            UNIT: RegularFile(unit.encode(), 0o644),
+            _WANTS: Folder(0o755),
+            f"{_WANTS}/nicpass-recover.service": SymbolicLink(UNIT),
+        }
+    return desired
 
 
 def plan_guard(files: Files) -> tuple[FileChange, ...]:
     """The changes from what is there to this installation's guard; none if it is there."""
-    desired = desired_guard()
+    desired = desired_guard(systemd=files.exists(_SYSTEMD))
     now = {path: _image_at(files, path) for path in desired}
     if all(_matches(now[path], image) for path, image in desired.items()):
         return ()
@@ -146,8 +152,7 @@ class GuardSteps:
         verify_changes(self.files, step.files)
 
     def _tell_systemd(self) -> None:
-        """sd_booted(3): without systemd the unit is a file that nobody reads."""
-        if self.files.exists("/run/systemd/system"):
+        if self.files.exists(_SYSTEMD):
             self._run(["systemctl", "daemon-reload"])
 
     def _tell_libvirt(self) -> None:

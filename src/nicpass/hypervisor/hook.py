@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.dependence import check_dependence
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import on_vfio
-from nicpass.checks.preflight import check_dependence
 from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.host.link_settings import add_settings
 from nicpass.host.read import read_host
 from nicpass.hypervisor.domain_xml import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
@@ -32,8 +33,15 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
-_RELEASE_WAIT = 10.0
-"""Seconds for another run of nicpass to end: libvirt waits, and nothing is lost by waiting."""
+_PATIENCE = 10.0
+"""Seconds for another run of nicpass to end; at a boot `nicpass recover` has the lock for a moment.
+
+No longer: such a run may itself wait for libvirt, which lets nobody at a VM while its hook runs.
+"""
+
+
+class OutOfTimeError(StepError):
+    """The hypervisor has been kept waiting for long enough."""
 
 
 class Hook:
@@ -54,8 +62,10 @@ class Hook:
         kept = self._kept_nics(domain)
         if not kept:
             return
-        with admit(self.files, domain.uuid, domain.name):
-            index = HostIndex(read_host(self.files, (domain,), self.processes))
+        with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
+            # Whose the other NICs are only libvirt knows, and it keeps them apart by itself.
+            near = kept[0].state.address if len(kept) == 1 else None
+            index = HostIndex(read_host(self.files, (domain,), self.processes, nic=near))
             leaving = [(nic, self._check(nic, domain, index)) for nic in kept]
             for nic, function in leaving:
                 self._note_leaving(nic, function, index)
@@ -70,13 +80,15 @@ class Hook:
         if not away:
             return []
         failures: list[NicpassError] = []
-        with admit(self.files, domain.uuid, domain.name, timeout=_RELEASE_WAIT):
+        with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
             for nic in away:
                 try:
                     self.restore(nic.state)
                     keep_nic(self.files, msgspec.structs.replace(nic, away=None))
                 except (NicpassError, OSError) as error:
                     failures.append(_name_failure(nic, error))
+                    if isinstance(error, OutOfTimeError):
+                        break
         return failures
 
     def _kept_nics(self, domain: Domain) -> list[KeptNic]:
@@ -110,8 +122,11 @@ class Hook:
     def _note_leaving(self, nic: KeptNic, function: PciFunction, index: HostIndex) -> None:
         """What it is when it really leaves; but what was not brought back after the last time is still owed."""
         boot = self._boot()
-        state = nic.state if on_vfio(function) or nic.away == boot else observe_state(function, index)
-        keep_nic(self.files, msgspec.structs.replace(nic, state=state, away=boot))
+        left = msgspec.structs.replace(nic, away=boot)
+        if not on_vfio(function) and nic.away != boot:
+            host = add_settings(index.host, self.files, function)
+            left = msgspec.structs.replace(left, state=observe_state(function, HostIndex(host)), renewed=True)
+        keep_nic(self.files, left)
 
     def _boot(self) -> str:
         boot = self.files.read_text(BOOT_ID)

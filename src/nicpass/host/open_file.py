@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file that is open for reading, and what an error of reading says of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from nicpass.model.fact import Unknown
+
+if TYPE_CHECKING:
+    from nicpass.model.fact import Fact
+
+# ENODEV, ENXIO: the device went away between open and read; it is absent now.
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
+
+
+class OpenFile:
+    """A file open for reading by offset."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._path = path
+
+    @property
+    def size(self) -> int:
+        """As the system gives it; that much need not be readable."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, length: int) -> Fact[bytes]:
+        """`length` bytes, or fewer at the end of what may be read."""
+        try:
+            return os.pread(self._descriptor, length, offset)
+        except OSError as error:
+            return fact_of(error, self._path)
+
+    def read_part(self, offset: int, length: int) -> bytes:
+        """The same, where an error is as good as the end."""
+        part = self.read(offset, length)
+        return part if isinstance(part, bytes) else b""
+
+
+def fact_of(error: OSError | ValueError, path: str) -> Unknown | None:
+    """What is not there is None; why anything else could not be read."""
+    if isinstance(error, ValueError) or error.errno in _ABSENT:
+        return None
+    return Unknown(f"{(error.strerror or str(error)).lower()}: {path}")
