@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.engine.journal import JOURNALS, Journal, read_boot_id, read_changes, unsettled
+from nicpass.engine.journal import JOURNALS, Journal, owed, read_boot_id, read_changes, unsettled
 from nicpass.engine.transaction import Run, watch_nothing
 from nicpass.model.change import Actor, Change, Phase
 from nicpass.model.errors import ExitCode, NicpassError
@@ -44,11 +44,14 @@ def recover(
 ) -> tuple[Settled, ...]:
     """Settle every unfinished change, the newest first; the caller holds the lock. Nothing is raised for a change.
 
+    What brought a NIC back with a difference is tried again too: what was in its way may have been mended.
+
     Raises:
         StepError: the folder of the journals cannot be read.
     """
-    changes = unsettled(read_changes(files))
-    return tuple(_settle(change, files, handlers, actor or Actor(), watch) for change in changes)
+    changes = read_changes(files)
+    waiting = (*unsettled(changes), *owed(changes))
+    return tuple(_settle(change, files, handlers, actor or Actor(), watch) for change in waiting)
 
 
 def abandon(files: Files, change: Change) -> None:
