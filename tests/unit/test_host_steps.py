@@ -13,7 +13,7 @@ import pytest
 from nicpass.engine import host_steps, managers
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
-from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
 from nicpass.host.files import Files
 from nicpass.host.link_settings import sysctl_path
 from nicpass.host.processes import Completed, Processes
@@ -207,15 +207,18 @@ class TestTake:
         with pytest.raises(StepError):
             handler_of(TakeNic, kernel).verify(TakeNic(address=NIC, state=state_of()))
 
-    def test_what_the_hook_put_down_when_it_left_is_as_good(self, kernel: FakeKernel) -> None:
-        """Or a start that went through would look, after a crash, as if nothing had been kept."""
-        owner = NicOwner(domain="web", uuid="1")
-        take = TakeNic(address=NIC, state=state_of("igb"), owner=owner)
-        keep_nic(kernel, KeptNic(state=state_of(), owner=owner, away="boot"))
-        handler_of(TakeNic, kernel).verify(take)
-        keep_nic(kernel, KeptNic(state=state_of(), owner=NicOwner(domain="db", uuid="2"), away="boot"))
-        with pytest.raises(StepError):
-            handler_of(TakeNic, kernel).verify(take)
+    def test_what_the_guard_has_put_down_since_stays(self, kernel: FakeKernel) -> None:
+        """Undoing a detach keeps it again, and the NIC may be out still: the guard owes it its state."""
+        kept = KeptNic(state=state_of(), owner=NicOwner(domain="web", uuid="1"), away="boot", renewed=True)
+        keep_nic(kernel, kept)
+        handler_of(TakeNic, kernel).apply(TakeNic(address=NIC, state=kept.state, owner=kept.owner))
+        assert read_kept_nic(kernel, NIC) == kept
+
+    def test_a_damaged_record_is_written_anew(self, kernel: FakeKernel) -> None:
+        kernel.write_atomic(f"/var/lib/nicpass/nics/{NIC}.json", b"{")
+        apply, verify = handler_of(TakeNic, kernel)
+        apply(TakeNic(address=NIC, state=state_of()))
+        verify(TakeNic(address=NIC, state=state_of()))
 
 
 class TestGiveBack:
