@@ -111,12 +111,12 @@ STANDING = {
         # not the cost, which follows the link's speed
         f"""bridge vlan show dev {PF}
         bridge -d link show dev {PF} | grep -oE 'master [^ ]*|isolated o[nf]*|learning o[nf]*'""",
-        f"ip link set {PF} nomaster; ip link delete br0",
+        f"ip link set {PF} nomaster; ip link delete br0; ip link set {PF} down",
     ),
     "a bond": (
         f"ip link add bond0 type bond mode active-backup\nip link set bond0 up\nip link set {PF} master bond0",
         f"ip link show {PF} | grep -o 'master bond0'; grep 'Slave Interface' /proc/net/bonding/bond0",
-        f"ip link set {PF} nomaster; ip link delete bond0",
+        f"ip link set {PF} nomaster; ip link delete bond0; ip link set {PF} down",
     ),
     "a VLAN": (
         f"""ip link set {PF} up
