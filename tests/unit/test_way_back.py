@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nicpass.engine.handler import Handler
-from nicpass.engine.journal import owed, read_changes, unsettled
+from nicpass.engine.journal import Journal, owed, read_changes, unsettled
 from nicpass.engine.recovery import recover
 from nicpass.engine.transaction import run_plan
 from nicpass.host.files import Files
 from nicpass.model.address import Address
-from nicpass.model.change import Outcome
+from nicpass.model.change import Outcome, Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, StepError
 from nicpass.model.plan import DetachRequest, GiveBackNic, NicState, Plan, SetNumvfs
 
@@ -91,6 +91,16 @@ def test_what_goes_on_failing_is_not_taken_back_and_recovered_once_it_is_mended(
     assert world.did == [BEFORE, BACK, AFTER]
     assert world.outcome() == Outcome.DONE
     assert recover(world.files, world.handlers()) == ()
+
+
+def test_what_was_taken_back_without_a_record_is_done_again(world: World) -> None:
+    """The disk was full on the way back: the journal still says that the first step is done."""
+    journal = Journal.open(world.files, PLAN)
+    for phase in (Phase.DOING, Phase.DONE):
+        journal.record(0, phase, BEFORE)
+    (settled,) = recover(world.files, world.handlers())
+    assert settled.exit_code == ExitCode.DONE
+    assert world.did == [BEFORE, BACK, AFTER]
 
 
 def test_what_fails_before_is_taken_back(world: World) -> None:
