@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.emulated import bench_emulated_host
 from bench.measure import MIN_RUNS, Result, compare, cpus
 from bench.namespace import bench_namespace
+from bench.own_time import bench_own_time
 from tests.support.hosts import generated_host
 
 NICPASS = str(Path(sys.executable).with_name("nicpass"))
@@ -32,6 +33,7 @@ def main() -> int:
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
         results += bench_trees(Path(folder), arguments.runs)
+        results.append(bench_own_time(Path(folder) / str(SMALL), SMALL, arguments.runs))
     results += bench_namespace(arguments.runs)
     if not arguments.no_lab:
         results += bench_emulated_host(arguments.runs)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import statistics
+from typing import NamedTuple
 
 from bench.measure import Result
 from lab.cache import Cache
 from lab.machine import Machine
-from lab.shape import INTEL
+from lab.shape import IGB1, INTEL
 from lab.stages import fresh_host
 from lab.wheel import build_wheel
 
@@ -19,35 +20,78 @@ PEERS = {
     "dpdk-devbind.py -s": "dpdk-devbind.py -s",
     "virsh nodedev-dumpxml of all": "for d in $(virsh nodedev-list --cap pci); do virsh nodedev-dumpxml $d; done",
 }
+VM = "web01"
 
-# Runs on the host: the commands in turn, so that all feel the same noise. Prints the seconds of each, by command.
+
+class Task(NamedTuple):
+    """A command that is timed, and what makes the host as it was before, which is not."""
+
+    command: str
+    afterwards: str = ":"
+
+
+# Runs on the host: the tasks in turn, so that all feel the same noise. Prints the seconds of each, in their order.
 _TIMER = """
 import json, subprocess, sys, time
-commands, runs = json.loads(sys.argv[1]), int(sys.argv[2])
-times = {command: [] for command in commands}
+tasks, runs = json.loads(sys.argv[1]), int(sys.argv[2])
+times = [[] for _ in tasks]
+def run(command):
+    done = subprocess.run(["bash", "-ec", command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"{command}: exit {done.returncode}: {done.stderr}")
 for number in range(runs + 1):
-    for command in commands:
+    for place, (command, afterwards) in enumerate(tasks):
         begin = time.perf_counter()
-        subprocess.run(["bash", "-ec", command], stdout=subprocess.DEVNULL, check=True)
+        run(command)
+        seconds = time.perf_counter() - begin
+        run(afterwards)
         if number:
-            times[command].append(time.perf_counter() - begin)
+            times[place].append(seconds)
 json.dump(times, sys.stdout)
 """
 
 
 def bench_emulated_host(runs: int) -> list[Result]:
-    """Ratios of the medians. There is no target: the peers show a part of what `nicpass list` shows."""
+    """Ratios of the medians. There is no target: the peers do and show a part of what nicpass does."""
     with fresh_host(Cache(), INTEL, build_wheel()) as machine:
-        times = _measure(machine, [SUBJECT, *PEERS.values()], runs)
-    ours = statistics.median(times[SUBJECT])
-    results = []
-    for name, command in PEERS.items():
-        theirs = statistics.median(times[command])
-        results.append(Result(f"{SUBJECT} : {name}, emulated host", ours, theirs, ours / theirs, None, runs))
-    return results
+        return [*_compare_listing(machine, runs), _compare_attaching(machine, runs)]
 
 
-def _measure(machine: Machine, commands: list[str], runs: int) -> dict[str, list[float]]:
-    output = machine.succeed(["python3", "-c", _TIMER, json.dumps(commands), str(runs)], timeout=900)
-    found: dict[str, list[float]] = json.loads(output)
-    return found
+def _compare_listing(machine: Machine, runs: int) -> list[Result]:
+    ours, *theirs = _measure(machine, [Task(SUBJECT), *map(Task, PEERS.values())], runs)
+    return [
+        Result(f"{SUBJECT} : {name}, emulated host", ours, peer, ours / peer, None, runs)
+        for name, peer in zip(PEERS, theirs, strict=True)
+    ]
+
+
+def _compare_attaching(machine: Machine, runs: int) -> Result:
+    """One idle NIC into a stopped VM that is then started. virsh looks at nothing and keeps nothing."""
+    address = machine.succeed(f"basename $(dirname $(dirname $(dirname $(grep -l {IGB1} {_ADDRESSES}))))").strip()
+    netdev = machine.succeed(f"ls /sys/bus/pci/devices/{address}/net").strip()
+    machine.succeed(f"ip address flush dev {netdev}")
+    machine.succeed(["bash", "-c", f"cat >/run/nic.xml <<'END'\n{_hostdev(address)}END"])
+    virsh = Task(
+        f"virsh attach-device {VM} /run/nic.xml --config && virsh start {VM}",
+        f"virsh destroy {VM} && virsh detach-device {VM} /run/nic.xml --config",
+    )
+    nicpass = Task(f"nicpass attach {VM} {address} --start", f"virsh destroy {VM} && nicpass detach {VM} {address}")
+    ours, theirs = _measure(machine, [nicpass, virsh], runs)
+    name = "nicpass attach VM NIC --start : virsh attach-device --config, virsh start; emulated host"
+    return Result(name, ours, theirs, ours / theirs, None, runs)
+
+
+_ADDRESSES = "/sys/bus/pci/devices/*/net/*/address"
+
+
+def _hostdev(address: str) -> str:
+    domain, bus, slot, function = address.replace(".", ":").split(":")
+    place = f"domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' function='0x{function}'"
+    return f"<hostdev mode='subsystem' type='pci' managed='yes'><source><address {place}/></source></hostdev>\n"
+
+
+def _measure(machine: Machine, tasks: list[Task], runs: int) -> list[float]:
+    """The median of each, in seconds."""
+    output = machine.succeed(["python3", "-c", _TIMER, json.dumps(tasks), str(runs)], timeout=3600)
+    found: list[list[float]] = json.loads(output)
+    return [statistics.median(each) for each in found]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 MIN_RUNS = 5
 _CPUS = frozenset(os.sched_getaffinity(0))
 # An installed program has its modules compiled; a shell that forbids that would have it compile at every start.
-_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class Result(NamedTuple):
@@ -47,7 +47,7 @@ def compare(name: str, subject: list[str], peer: list[str], *, target: float, ru
 def time_process(argv: list[str]) -> float:
     """Seconds from before the start to after the end; a process that fails is an error, not a time."""
     begin = time.perf_counter()
-    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, env=_ENVIRONMENT)
+    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, env=ENVIRONMENT)
     seconds = time.perf_counter() - begin
     if done.returncode != 0:
         sys.exit(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.decode()}")

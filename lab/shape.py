@@ -90,7 +90,7 @@ IGB1 = "52:54:00:aa:00:02"
 _UNSAFE_INTERRUPTS = "vfio_iommu_type1.allow_unsafe_interrupts=1"
 
 _NICS = (
-    Nic(NicModel.IGB, IGB0),
+    Nic(NicModel.IGB, IGB0, ssh=True),
     Nic(NicModel.IGB, IGB1),
     Nic(NicModel.E1000E, "52:54:00:aa:00:03"),
     Nic(NicModel.E1000, "52:54:00:aa:00:04", Place.BRIDGE),

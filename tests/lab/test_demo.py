@@ -10,7 +10,7 @@ from lab.demo import main
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("shape", ["intel", "virtio", "amd"])
+@pytest.mark.parametrize("shape", ["intel", pytest.param("virtio", marks=pytest.mark.full), "amd"])
 def test_a_nic_and_a_vf_go_and_come_back(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     exit_code = main(["--shape", shape, "--resume"])
     said = capsys.readouterr().out
@@ -21,8 +21,8 @@ def test_a_nic_and_a_vf_go_and_come_back(shape: str, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("sabotage", "failing"),
     [
-        ("bind", "attach the whole NIC"),
-        ("driver", "the guest with it"),
+        pytest.param("bind", "attach the whole NIC", marks=pytest.mark.full),
+        pytest.param("driver", "the guest with it", marks=pytest.mark.full),
         ("give-back", "detach the whole NIC"),
     ],
 )

@@ -146,6 +146,7 @@ def test_a_nic_of_a_network_manager_goes_and_comes_back_with_its_address(
     assert not changes(before, fresh_host.read_state())
 
 
+@pytest.mark.full
 def test_what_a_manager_gives_instead_is_told_and_left_alone(fresh_host: Machine) -> None:
     configure(fresh_host, NETWORKD)
     lend(fresh_host)

@@ -13,14 +13,14 @@ import pytest
 from nicpass.engine import host_steps, managers
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
-from nicpass.engine.store import keep_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
 from nicpass.host.files import Files
 from nicpass.host.link_settings import sysctl_path
 from nicpass.host.processes import Completed, Processes
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
 from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
-from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, TakeNic
+from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 
 NIC = Address("0000:01:00.0")
@@ -77,8 +77,8 @@ class FakeProcesses(Processes):
     def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
         assert timeout > 0
         self.ran.append((argv, stdin))
-        if argv[0] == "tee" and argv[1].endswith("/unbind"):
-            return self._unbind(stdin)
+        if argv[0] == "tee" and argv[1].endswith(("/unbind", "/drivers_probe", "/driver_override")):
+            return self._write(argv[1], stdin)
         if argv[0] == "tee" and not self.error:
             numvfs = Path(argv[1])
             numvfs.write_text(stdin)
@@ -88,9 +88,10 @@ class FakeProcesses(Processes):
                 (numvfs.parent / f"virtfn{index}").symlink_to(f"../0000:01:10.{index}")
         return Completed(1 if self.error else 0, "", self.error)
 
-    def _unbind(self, address: str) -> Completed:
+    def _write(self, path: str, value: str) -> Completed:
+        kernel = FakeKernel.last
         try:
-            FakeKernel.last.write_kernel("unbind", address)
+            kernel.write_kernel(path.removeprefix(kernel.root), value)
         except OSError as error:
             return Completed(1, "", str(error.strerror))
         return Completed(0, "", "")
@@ -205,6 +206,19 @@ class TestTake:
         keep_nic_state(kernel, state_of("igb"))
         with pytest.raises(StepError):
             handler_of(TakeNic, kernel).verify(TakeNic(address=NIC, state=state_of()))
+
+    def test_what_the_guard_has_put_down_since_stays(self, kernel: FakeKernel) -> None:
+        """Undoing a detach keeps it again, and the NIC may be out still: the guard owes it its state."""
+        kept = KeptNic(state=state_of(), owner=NicOwner(domain="web", uuid="1"), away="boot", renewed=True)
+        keep_nic(kernel, kept)
+        handler_of(TakeNic, kernel).apply(TakeNic(address=NIC, state=kept.state, owner=kept.owner))
+        assert read_kept_nic(kernel, NIC) == kept
+
+    def test_a_damaged_record_is_written_anew(self, kernel: FakeKernel) -> None:
+        kernel.write_atomic(f"/var/lib/nicpass/nics/{NIC}.json", b"{")
+        apply, verify = handler_of(TakeNic, kernel)
+        apply(TakeNic(address=NIC, state=state_of()))
+        verify(TakeNic(address=NIC, state=state_of()))
 
 
 class TestGiveBack:
@@ -459,7 +473,9 @@ class TestNumvfs:
             verify(step)
         apply(step)
         verify(step)
-        assert self.counts(processes) == [vf.address for vf in vfs], "only their drivers were let go of"
+        assert self.counts(processes) == [vf.address for vf in vfs for _ in ("unbind", "drivers_probe")], (
+            "only their drivers were let go of, and bound again"
+        )
         for _ in range(2):
             processes.ran.clear()
             apply(step)

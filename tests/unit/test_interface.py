@@ -14,6 +14,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from nicpass.engine import give_back
 from nicpass.engine.attempts import Attempts
+from nicpass.engine.handler import wait_until
 from nicpass.engine.interface import Interface, _vf_changes
 from nicpass.host.files import Files
 from nicpass.host.link_settings import sysctl_path, with_settings
@@ -26,6 +27,7 @@ from nicpass.model.plan import NicState
 from nicpass.planner.observe import differences
 from tests.support.namespaces import in_own_namespace
 
+ADDR_GEN_NONE = Setting("ipv6/conf/addr_gen_mode", "1")
 NIC = Address("0000:01:00.0")
 
 
@@ -78,6 +80,14 @@ class Port:
             uppers=uppers,
         )
 
+    def settled(self) -> NicState:
+        """Once IPv6 has made its address, which it does when it hears of the carrier."""
+        assert wait_until(lambda: _has_own_address(self.state()), 20, 0.01)
+        return _settled(self.state())
+
+    def is_as(self, before: NicState) -> bool:
+        return wait_until(lambda: not differences(before, _settled(self.state())), 20, 0.01)
+
     def restore(self, state: NicState) -> None:
         """As `HostSteps` does."""
         attempts = Attempts()
@@ -118,22 +128,30 @@ def there_and_back(arrange: Callable[[Port], None]) -> None:
     def work(port: Port) -> None:
         port.set(state="up")
         arrange(port)
-        before = _settled(port.state())
-        assert not differences(before, _settled(port.state()))
+        before = port.settled()
+        assert port.is_as(before)
         port.remake()
         assert differences(before, _settled(port.state())), "what was arranged was not lost, or is not compared"
         for _ in range(2):
             port.restore(before)
-            assert not differences(before, _settled(port.state()))
+            assert port.is_as(before), differences(before, _settled(port.state()))
 
     with_port(work)
 
 
+def _fields(before: NicState, port: Port) -> list[str]:
+    return [field.field for field in differences(before, _settled(port.state()))]
+
+
+def _has_own_address(state: NicState) -> bool:
+    (link,) = state.links
+    makes_none = link.settings is not None and ADDR_GEN_NONE in value_or(link.settings.sysctls, ())
+    return not link.up or makes_none or any(address.comes_with_link for address in state.addresses)
+
+
 def _settled(state: NicState) -> NicState:
-    """Without what a test would have to wait for: duplicate address detection, and carrier."""
-    addresses = tuple(
-        msgspec.structs.replace(address, tentative=False) for address in state.addresses if not address.comes_with_link
-    )
+    """Without what a test would have to wait for: duplicate address detection."""
+    addresses = tuple(msgspec.structs.replace(address, tentative=False) for address in state.addresses)
     return msgspec.structs.replace(state, addresses=addresses)
 
 
@@ -163,6 +181,13 @@ class TestThereAndBack:
 
         there_and_back(arrange)
 
+    def test_a_link_local_address_that_somebody_chose(self) -> None:
+        """The kernel makes its own again, and not this one."""
+        there_and_back(lambda port: port.add_address("fe80::1/64", flags=0x2, scope=253))
+
+    def test_a_link_local_address_from_before_it_was_switched_off(self) -> None:
+        there_and_back(lambda port: port.write_sysctl("ipv6/conf/addr_gen_mode", "1"))
+
     def test_a_point_to_point_address(self) -> None:
         there_and_back(lambda port: port.add_address("10.9.0.2/32", local="10.9.0.1"))
 
@@ -186,7 +211,9 @@ class TestThereAndBack:
 
     def test_settings_of_the_link(self) -> None:
         def arrange(port: Port) -> None:
+            port.set(state="down")
             port.set(mtu=1400, address="52:54:00:00:00:05", txqlen=77, ifalias="to the switch")
+            port.set(state="up")
             port.set(flags=0x300, change=0x300)
             port.kernel.link("property_add", index=socket.if_nametoindex("nic0"), altname=["a-long-name", "other"])
 
@@ -213,7 +240,7 @@ class TestThereAndBack:
         def work(port: Port) -> None:
             port.set(state="up")
             arrange(port)
-            before = port.state()
+            before = port.settled()
             port.remake()
             assert port.sysctl("ipv4/conf/rp_filter") != "2"
             port.restore(before)
@@ -230,11 +257,11 @@ class TestThereAndBack:
             port.set(address="52:54:00:00:00:05")
             port.write_sysctl("ipv6/conf/stable_secret", "fd00::1234")
             port.set(state="up")
-            before = port.state()
+            before = port.settled()
             assert any(address.comes_with_link for address in before.addresses)
             port.remake()
             port.restore(before)
-            assert [a.text for a in port.state().addresses] == [a.text for a in before.addresses]
+            assert port.is_as(before)
 
         with_port(work)
 
@@ -261,7 +288,7 @@ class TestThereAndBack:
         def work(port: Port) -> None:
             port.set(state="up")
             port.add_address("10.0.0.5/24")
-            before = _settled(port.state())
+            before = port.settled()
             port.remake()
             port.set(state="down")
             port.set(ifname="eth77")
@@ -270,7 +297,7 @@ class TestThereAndBack:
             give_back.restore_link(FILES, Interface, before.links[0], now, attempts)
             give_back.restore_addresses(Interface, before, port.state, attempts)
             attempts.raise_refusals()
-            assert not differences(before, _settled(port.state()))
+            assert port.is_as(before), differences(before, _settled(port.state()))
 
         with_port(work)
 
@@ -295,12 +322,12 @@ class TestWhatIsThereOtherwise:
         def work(port: Port) -> None:
             port.set(state="up")
             port.add_address("10.0.0.5/24", flags=0x200)
-            before = _settled(port.state())
+            before = port.settled()
             port.remake()
             port.set(state="up")
             port.add_address("10.0.0.5/24")
             port.restore(before)
-            assert not differences(before, _settled(port.state()))
+            assert port.is_as(before), differences(before, _settled(port.state()))
 
         with_port(work)
 
@@ -310,10 +337,10 @@ class TestWhatIsThereOtherwise:
             port.add_address("10.0.0.5/24")
             index = socket.if_nametoindex("nic0")
             port.kernel.route("add", dst="default", gateway="10.0.0.1", oif=index)
-            before = _settled(port.state())
+            before = port.settled()
             port.kernel.route("replace", dst="default", gateway="10.0.0.2", oif=index)
             port.restore(before)
-            assert not differences(before, _settled(port.state()))
+            assert port.is_as(before), differences(before, _settled(port.state()))
 
         with_port(work)
 
@@ -324,7 +351,7 @@ class TestWhatIsThereOtherwise:
             port.set(state="up")
             port.add_address("10.0.0.5/24")
             port.kernel.route("add", dst="default", gateway="10.0.0.1", oif=socket.if_nametoindex("nic0"))
-            before = _settled(port.state())
+            before = port.settled()
             port.remake()
             far = socket.if_nametoindex("far0")
             port.kernel.addr("add", index=far, address="10.1.0.5", prefixlen=24)
@@ -332,7 +359,7 @@ class TestWhatIsThereOtherwise:
             port.kernel.route("add", dst="default", gateway="10.1.0.1", oif=far)
             with pytest.raises(StepError, match="another interface has such a route by now"):
                 port.restore(before)
-            assert [field.field for field in differences(before, _settled(port.state()))] == ["routes"]
+            assert wait_until(lambda: _fields(before, port) == ["routes"], 20, 0.01)
             routes = value_or(dump_network().routes, ())
             assert [(r.netdev, r.gateway) for r in routes if r.destination == "default"] == [("far0", "10.1.0.1")]
 
@@ -343,7 +370,7 @@ def test_one_refusal_does_not_keep_the_rest() -> None:
     def work(port: Port) -> None:
         port.set(state="up")
         port.add_address("10.0.0.5/24")
-        before = _settled(port.state())
+        before = port.settled()
         (old,) = before.links
         impossible = msgspec.structs.replace(old, mtu=99999999, txqueuelen=55)
         port.remake()
@@ -351,7 +378,7 @@ def test_one_refusal_does_not_keep_the_rest() -> None:
             port.restore(msgspec.structs.replace(before, links=(impossible,)))
         now = port.state()
         assert (now.links[0].txqueuelen, now.links[0].up) == (55, True)
-        assert [address.text for address in _settled(now).addresses] == ["10.0.0.5/24"]
+        assert wait_until(lambda: port.settled().addresses == before.addresses, 20, 0.01)
 
     with_port(work)
 

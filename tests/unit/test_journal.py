@@ -185,6 +185,10 @@ class TestActor:
 class TestCommands:
     """`nicpass history` and `show`, on a tree."""
 
+    @pytest.fixture(autouse=True)
+    def _wide(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("COLUMNS", raising=False)  # pytest's own runners set it
+
     def test_nothing_yet(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["history", "--root", str(tmp_path)]) == 0
         assert "changed nothing" in capsys.readouterr().out

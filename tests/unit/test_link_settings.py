@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import array
 import struct
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from nicpass.host.ethtool import CHANNELS, PAUSE, RINGS, Group, settings_of
 from nicpass.host.files import Files
 from nicpass.host.link_settings import (
     add_settings,
@@ -96,6 +98,20 @@ class TestPort:
     def test_a_length_that_lies(self) -> None:
         with pytest.raises(MalformedError):
             port_vlans_of([self.message(b"eth1", (6, 1))[:-2]], "eth1")
+
+
+@pytest.mark.parametrize(
+    ("group", "numbers", "settings"),
+    [
+        (PAUSE, [0x12, 0, 1, 0], {"autoneg": "0", "rx": "1", "tx": "0"}),
+        (PAUSE, [0x12, 1, 1, 0], {"autoneg": "1"}),
+        (RINGS, [0x10, 4096, 0, 0, 4096, 512, 0, 0, 256], {"rx": "512", "rx-mini": "0", "rx-jumbo": "0", "tx": "256"}),
+        (CHANNELS, [0x3C, 8, 8, 1, 8, 0, 0, 1, 4], {"rx": "0", "tx": "0", "other": "1", "combined": "4"}),
+    ],
+)
+def test_a_drivers_answer(group: Group, numbers: list[int], settings: dict[str, str]) -> None:
+    """What came of negotiating with the other end is nobody's setting."""
+    assert {s.name: s.value for s in settings_of(array.array("I", numbers), group)} == settings
 
 
 class TestEnriching:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,24 @@ def test_no_reading_command_starts_a_process(command: list[str], tmp_path: Path)
     code, modules, spawned = probe(*command, *root)
     assert (code, spawned) == (0, [])
     assert "pyroute2" not in modules
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "end"),
+    [
+        (["explain"], 0, r"[A-Z_0-9]+ +.*"),
+        (["list", "--json"], 0, r"\}"),
+        (["list", "nosuch"], 2, ""),
+        (["--help"], 0, r".* 7 busy: .*"),
+    ],
+)
+def test_the_whole_program_ends_with_all_said(words: list[str], exit_code: int, end: str, tmp_path: Path) -> None:
+    """It leaves without taking itself down, also where its output is a pipe, to which it is written late."""
+    ready_host().write(tmp_path)
+    root = ["--root", str(tmp_path)] if words[0] == "list" else []
+    argv = [sys.executable, "-m", "nicpass", *words, *root]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == exit_code
+    assert re.search(f"(?m)^(?:{end})$", done.stdout)
+    assert done.stdout.endswith("\n") == (exit_code == 0)
+    assert bool(done.stderr) == bool(exit_code)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from hatch_build import compile_messages
 from nicpass.checks.catalogue import CATALOGUE, make_finding
 from nicpass.checks.usage import tell_usage
-from nicpass.cli.output import fold, say_error
+from nicpass.cli.folding import fold
+from nicpass.cli.output import say_error
 from nicpass.cli.translation import CATALOGUES, choose_language, speak
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _, use_translation
@@ -32,7 +34,7 @@ def fields_of(text: str) -> set[str]:
 
 @pytest.fixture
 def chinese() -> Iterator[None]:
-    compile_messages(CATALOGUES)
+    compile_messages(Path(CATALOGUES))
     speak("zh")
     yield
     use_translation(lambda message: message)
@@ -81,7 +83,7 @@ def test_an_error_lets_no_control_character_of_a_name_through(capsys: pytest.Cap
 
 
 def test_a_terminal_without_its_letters_gets_english() -> None:
-    compile_messages(CATALOGUES)
+    compile_messages(Path(CATALOGUES))
     speak("zh", "latin-1")
     assert _("done") == "done"
 

@@ -35,8 +35,8 @@ _FREEBSD_DRIVERS: dict[str, tuple[str, Version]] = {
     "mlx5_core": ("mlx5en", (11, 0)),
 }
 
-_DEBIAN = re.compile(r"http://debian\.org/debian/([0-9]{1,3})")
-_FREEBSD = re.compile(r"http://freebsd\.org/freebsd/([0-9]{1,3})(?:\.([0-9]{1,3}))?")
+_DEBIAN = r"http://debian\.org/debian/([0-9]{1,3})"
+_FREEBSD = r"http://freebsd\.org/freebsd/([0-9]{1,3})(?:\.([0-9]{1,3}))?"
 
 
 def lacking_driver(os_id: str, driver: str) -> Lack | None:
@@ -44,9 +44,9 @@ def lacking_driver(os_id: str, driver: str) -> Lack | None:
 
     `os_id` is libosinfo's, such as http://freebsd.org/freebsd/12.1.
     """
-    if match := _DEBIAN.fullmatch(os_id):
+    if match := re.fullmatch(_DEBIAN, os_id):
         return _lacking_in_debian(int(match[1]), driver)
-    if match := _FREEBSD.fullmatch(os_id):
+    if match := re.fullmatch(_FREEBSD, os_id):
         return _lacking_in_freebsd((int(match[1]), int(match[2] or 0)), driver)
     return None
 

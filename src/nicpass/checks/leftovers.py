@@ -28,7 +28,7 @@ _FIELDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id
 _ANY = 0xFFFFFFFF  # PCI_ANY_ID
 _SUBSYSTEM = 2  # where in _FIELDS the ids begin that may be any
 # Commands of sed(1) take these bytes as they are; anything else in a line is not put into a command.
-_PLAIN_LINE = re.compile(r"[\x20-\x7e\t]+")
+_PLAIN_LINE = r"[\x20-\x7e\t]+"
 
 
 def check_leftovers(index: HostIndex) -> Iterator[Finding]:
@@ -250,7 +250,7 @@ def _remove_line(path: str, text: str) -> str:
 def _sed(path: str, text: str, action: str) -> str:
     """Act on the lines of a file that read just so. A package's file is overridden by one of the same name in /etc."""
     line = text.strip()
-    if not _PLAIN_LINE.fullmatch(line) or not _PLAIN_LINE.fullmatch(path):
+    if not re.fullmatch(_PLAIN_LINE, line) or not re.fullmatch(_PLAIN_LINE, path):
         return ""
     pattern = re.sub(r"([][\\.*^$/])", r"\\\1", line)
     script = shlex.quote(f"/^[[:space:]]*{pattern}[[:space:]]*$/{action}")

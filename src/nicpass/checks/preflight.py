@@ -83,13 +83,13 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 """Those of a NIC together with the VM that shall have it."""
 
 
-def check_host(host: Host) -> tuple[Finding, ...]:
-    """What is true of the host whichever NIC is meant."""
+def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...]:
+    """What is true of the host whichever NIC is meant; `index` is the one of this host, where there is one already."""
     return (
         *check_platform(host),
         *check_tables(host),
         *check_config_readable(host),
-        *check_leftovers(HostIndex(host)),
+        *check_leftovers(index or HostIndex(host)),
     )
 
 

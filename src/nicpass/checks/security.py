@@ -61,7 +61,7 @@ def check_security(host: Host) -> tuple[Finding, ...]:
 
 def check_platform_isolation(index: HostIndex) -> Iterator[Finding]:
     """What the preflight says of the host and an auditor reads too, each as grave as he takes it."""
-    for finding in check_host(index.host):
+    for finding in check_host(index.host, index):
         severity = _AUDITED.get(finding.code)
         if finding.code == "UNSAFE_INTERRUPTS" and _isolates_interrupts(index.host):
             severity = Severity.WARNING  # the option has no effect as long as that is so

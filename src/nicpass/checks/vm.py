@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+_UUID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 # `pc` is libvirt's and QEMU's alias of the newest i440fx.
-_CONVENTIONAL = re.compile(r"pc|pc-i440fx-.*|pc-[01]\..*|isapc")
+_CONVENTIONAL = r"pc|pc-i440fx-.*|pc-[01]\..*|isapc"
 
-_PCI_EXPRESS = re.compile(r"q35|pc-q35-.*|virt|virt-.*")
+_PCI_EXPRESS = r"q35|pc-q35-.*|virt|virt-.*"
 
 
 def check_state(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def check_machine(function: PciFunction, domain: Domain, _index: HostIndex) -> I
         yield make_finding("VM_NOT_PCIE", address, evidence, machine=machine, **facts)
     elif (
         known(machine)
-        and _PCI_EXPRESS.fullmatch(machine)
+        and re.fullmatch(_PCI_EXPRESS, machine)
         and not (places.hotplug_slots if domain.running else places.free_root_ports)
     ):
         code = "VM_NO_FREE_ROOT_PORT" if domain.running else "VM_PORT_WILL_BE_ADDED"
@@ -146,7 +146,7 @@ def handle_of(domain: Domain) -> str:
     """
     name = domain.name
     plain = name.isprintable() and name.strip() == name and not name.startswith("-") and not name.isdigit()
-    if plain or not _UUID.fullmatch(domain.uuid):
+    if plain or not re.fullmatch(_UUID, domain.uuid):
         return shlex.quote(name if name.isprintable() else "?")
     return domain.uuid
 
@@ -168,7 +168,7 @@ def list_other_hostdevs(function: PciFunction, domain: Domain) -> list[str]:
 
 
 def is_conventional(definition: Definition) -> bool:
-    return _CONVENTIONAL.fullmatch(value_or(definition.machine, "")) is not None
+    return re.fullmatch(_CONVENTIONAL, value_or(definition.machine, "")) is not None
 
 
 def source_of(domain: Domain, part: str = "") -> str:

@@ -13,7 +13,7 @@ from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.cli.source import Source, read_source, require_live_root
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers, read_state
-from nicpass.engine.journal import read_changes, select_change, unsettled
+from nicpass.engine.journal import read_changes, read_changes_unless_settled, select_change, unsettled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.store import read_kept_nic
 from nicpass.engine.transaction import run_plan, watch_nothing
@@ -64,7 +64,7 @@ def change_command(arguments: argparse.Namespace) -> int:
     actor = read_actor(Files(), _words(request))
     # Read under the lock: a plan made before another run's change is one for a host that is gone.
     with hold_lock(Files(), actor):
-        refuse_unless_settled(read_changes(Files()), request)
+        refuse_unless_settled(read_changes_unless_settled(Files()), request)
         source, plan = read_and_plan(request, arguments)
         carry_out(plan, source, actor, as_json=arguments.json)
     return ExitCode.DONE

@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
 import sys
 from typing import TYPE_CHECKING
-from unicodedata import east_asian_width
 
 import msgspec
 
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
 
 
 _PIPE_WIDTH = 500
-# A Chinese character, or a word with the space behind it; each with the brackets and closing punctuation around it.
-_BREAKABLE = re.compile(r"[（《“]*(?:[\u3400-\u9fff]|[^\s\u3000-\u9fff\uff00-\uffef“”]+|\S)[，。；：、！？）》”]*\s*")
 _GAP = 2  # between two columns of rich, without a box
 
 
@@ -64,26 +59,21 @@ def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> Non
     if not sys.stdout.isatty():
         say(f"{lead}{' '.join(text.split())}")
         return
-    width = shutil.get_terminal_size().columns
-    for number, line in enumerate(fold(text, max(20, width - len(lead)))):
+    from nicpass.cli.folding import fold  # late: hardly a run folds, and its pattern takes long to compile
+
+    for number, line in enumerate(fold(text, max(20, terminal_width() - len(lead)))):
         say(f"{indent if number else lead}{line}")
 
 
-def fold(text: str, width: int) -> list[str]:
-    """Lines of at most `width` cells, broken at spaces and between Chinese characters, which need none.
-
-    A line does not begin with what closes (W3C, Requirements for Chinese Text Layout, 3.1.3). What cannot be broken,
-    such as a path, stays whole.
-    """
-    lines, line, cells = [], "", 0
-    for word in _BREAKABLE.findall(" ".join(text.split())):
-        wide = sum(2 if east_asian_width(letter) in "WF" else 1 for letter in word.rstrip())
-        if line and cells + wide > width:
-            lines.append(line.rstrip())
-            line, cells = "", 0
-        line += word
-        cells += wide + len(word) - len(word.rstrip())
-    return [*lines, line.rstrip()] if line else lines
+def terminal_width() -> int:
+    """In cells: what COLUMNS says, else the terminal, else 80; as shutil's, which takes long to load."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (columns := int(os.environ["COLUMNS"])) > 0:
+            return columns
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
 
 
 def say_error(error: NicpassError, *, as_json: bool) -> None:

@@ -4,30 +4,48 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nicpass import __version__
+from nicpass.cli.output import terminal_width
 from nicpass.cli.translation import LANGUAGES
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Folding(argparse.HelpFormatter):
+    """One is made for every argument; argparse's own loads a library to learn how wide the terminal is."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=terminal_width() - 2)
+
+
+class _AsWritten(_Folding, argparse.RawDescriptionHelpFormatter):
+    """The same, with the description and the epilog left as they are."""
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises where argparse would print and exit."""
 
+    def __init__(self, *, formatter_class: type[_Folding] = _Folding, **more: Any) -> None:
+        super().__init__(formatter_class=formatter_class, **more)
+
     def error(self, message: str) -> NoReturn:
         raise BadInputError(_as_sentence(message), f"{self.prog} --help")
 
 
-def build_parser() -> Parser:
-    """Built once a run, in the language of that run."""
+def build_parser(command: str | None = None) -> Parser:
+    """Built once a run, in the language of that run; for one `command` alone, where it begins the line and is one."""
     # argparse has its own words ("usage", "options"), marked for gettext, and no way to tell it where to look.
     setattr(argparse, "_", _)  # noqa: B010
     parser = Parser(
         prog="nicpass",
         description=_("Hand a physical NIC to a virtual machine, exclusively, and get it back."),
         epilog=_epilog(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_AsWritten,
     )
     parser.add_argument(
         "--version",
@@ -37,18 +55,9 @@ def build_parser() -> Parser:
     )
     _add_language(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_list(commands)
-    _add_check(commands)
-    _add_explain(commands)
-    _add_snapshot(commands)
-    _add_schema(commands)
-    _add_attach(commands)
-    _add_detach(commands)
-    _add_vf(commands)
-    _add_undo(commands)
-    _add_confirm(commands)
-    _add_recover(commands)
-    _add_history(commands)
+    for name, add in _COMMANDS.items():
+        if command not in _COMMANDS or name == command:
+            add(commands)
     return parser
 
 
@@ -172,9 +181,29 @@ def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
     history = _add_live_command(commands, "history", _("show who changed what, when, and what became of it"))
     _add_root(history)
     history.add_argument("--last", type=_positive, default=20, metavar="N", help=_("only the last N (default: 20)"))
+
+
+def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
     show = _add_live_command(commands, "show", _("show one change, step by step"))
     _add_root(show)
     show.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
+
+
+_COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
+    "list": _add_list,
+    "check": _add_check,
+    "explain": _add_explain,
+    "snapshot": _add_snapshot,
+    "schema": _add_schema,
+    "attach": _add_attach,
+    "detach": _add_detach,
+    "vf": _add_vf,
+    "undo": _add_undo,
+    "confirm": _add_confirm,
+    "recover": _add_recover,
+    "history": _add_history,
+    "show": _add_show,
+}
 
 
 def _positive(text: str) -> int:

@@ -13,8 +13,10 @@ from nicpass.engine.deadman import UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
+from nicpass.model.fact import known
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
+from nicpass.model.network import LinkSettings
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
@@ -33,8 +35,12 @@ from nicpass.model.plan import (
 
 if TYPE_CHECKING:
     from nicpass.model.file_image import FileChange
-    from nicpass.model.network import Link
+    from nicpass.model.network import IpAddress, Link, Route, VfSettings
     from nicpass.model.plan import DeviceSpec
+
+
+_NOT_CHOSEN = frozenset({"secondary", "temporary", "deprecated"})
+"""Flags of an address that are no words of `ip address`."""
 
 
 def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
@@ -103,7 +109,8 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
             counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
-            return [f"echo {count} > {path}" for count in counts]
+            name = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
+            return [f"echo {count} > {path}" for count in counts] + [_shell_vf(name, vf) for vf in step.after_vfs]
         case ArmTimer():
             return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
         case DisarmTimer():
@@ -137,12 +144,15 @@ def _describe_device(device: DeviceSpec) -> str:
 
 def _shell_notes(state: NicState) -> list[str]:
     names = [shlex.quote(link.name) for link in state.links]
-    return [f"ip -d address show dev {name}; ip route show table all dev {name}" for name in names]
+    look = "ip -d address show dev {name}; ip route show table all dev {name}; ethtool -g {name}; ethtool -l {name}"
+    return [f"{look.format(name=name)}; sysctl -a | grep -F .{name}." for name in names]
 
 
 def _shell_give_back(state: NicState) -> list[str]:
     folder = f"{DEVICES}/{state.address}"
+    vf = [_shell_vf(f'"$(ls {folder}/physfn/net | head -n 1)"', state.vf)] if state.vf is not None else []
     lines = [
+        *vf,
         f'if [ "$(basename "$(readlink {folder}/driver)")" != {shlex.quote(state.driver or "")} ]; then',
         f"  echo > {folder}/driver_override",
         f"  echo {state.address} > {folder}/driver/unbind",
@@ -157,20 +167,61 @@ def _shell_give_back(state: NicState) -> list[str]:
 
 def _shell_link(link: Link, state: NicState) -> list[str]:
     name = shlex.quote(link.name)
-    lines = [f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}"]
-    if is_managed(state, link.name):
-        return lines
-    lines += [
-        f"ip address replace {shlex.quote(address.text)} dev {name}"
+    lines = [f"ip link set dev {name} master {shlex.quote(link.master)}"] if link.master else []
+    lines.append(f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}")
+    lines += _shell_driver(link)
+    return lines if is_managed(state, link.name) else [*lines, *_shell_addresses(link, state)]
+
+
+def _shell_addresses(link: Link, state: NicState) -> list[str]:
+    name = shlex.quote(link.name)
+    lines = [
+        f"ip address replace {shlex.join(_address_words(address))} dev {name}"
         for address in state.addresses
         if address.netdev == link.name and not address.comes_with_link
     ]
     lines += [
-        f"ip route replace {shlex.join(describe_route(route).split())}"
+        f"ip route replace {shlex.join(_route_words(route))}"
         for route in state.routes
-        if route.netdev == link.name and route.protocol != "kernel"
+        if route.netdev == link.name and route.protocol != "kernel" and not route.multipath
     ]
     return lines
+
+
+def _shell_driver(link: Link) -> list[str]:
+    """Where they are so already, ethtool does nothing, and older ones call that a failure."""
+    lines: list[str] = []
+    settings = link.settings or LinkSettings()
+    for option, group in (("-L", settings.channels), ("-G", settings.rings)):
+        wanted = [s for s in (group if known(group) else ()) if s.value != "0"]
+        words = [word for setting in wanted for word in (setting.name, setting.value)]
+        lines += [f"{shlex.join(['ethtool', option, link.name, *words])} || true"] if words else []
+    return lines
+
+
+def _address_words(address: IpAddress) -> list[str]:
+    words = [address.text, *(["brd", address.broadcast] if address.broadcast else [])]
+    words += ["metric", str(address.metric)] if address.metric else []
+    return words + [flag for flag in address.flags or () if flag not in _NOT_CHOSEN]
+
+
+def _route_words(route: Route) -> list[str]:
+    words = describe_route(route).split()
+    words += ["src", route.source] if route.source else []
+    words += ["scope", route.scope] if route.scope != "global" and route.family == "inet" else []
+    for metric in route.metrics:
+        words += [metric.name, metric.value] if metric.name != "lock" else []
+    return words + (["onlink"] if route.onlink else [])
+
+
+def _shell_vf(pf: str, vf: VfSettings) -> str:
+    """What the PF enforces on a VF; `pf` is the word of the shell that names its interface."""
+    words = ["mac", vf.mac, "vlan", str(vf.vlan)]
+    words += ["qos", str(vf.qos)] if vf.vlan and vf.qos else []
+    words += ["proto", vf.vlan_protocol] if vf.vlan and vf.vlan_protocol == "802.1ad" else []
+    for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust)):
+        words += [name, "on" if on else "off"] if on is not None else []
+    return f"ip link set dev {pf} vf {vf.vf_index} {shlex.join(words)}"
 
 
 def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:

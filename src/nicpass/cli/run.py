@@ -26,7 +26,8 @@ def run(argv: list[str]) -> int:
     speak(choose_language(argv, os.environ), sys.stdout.encoding)
     try:
         # argparse would take the word after a bare `--dry-run` for its value.
-        arguments = build_parser().parse_args(["--dry-run=plan" if word == "--dry-run" else word for word in argv])
+        words = ["--dry-run=plan" if word == "--dry-run" else word for word in argv]
+        arguments = build_parser(words[0] if words else None).parse_args(words)
         exit_code = dispatch(arguments)
         flush()
         if arguments.command in ("list", "check"):

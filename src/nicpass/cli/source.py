@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.host.files import Files
@@ -35,8 +34,7 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None) -> Source
         BadInputError: the snapshot or the tree cannot be read.
     """
     if arguments.snapshot is not None:
-        path = Path(arguments.snapshot).absolute()
-        host = load_snapshot(arguments.snapshot, Files().read_stream(str(path)))
+        host = load_snapshot(arguments.snapshot, Files().read_stream(_absolute(arguments.snapshot)))
         return Source(Files(), host, is_live=False)
     files = open_root(arguments)
     environment = os.environ if files.is_live else None
@@ -50,12 +48,16 @@ def open_root(arguments: argparse.Namespace) -> Files:
     Raises:
         BadInputError: there is no such folder.
     """
-    if arguments.root is not None and not Path(arguments.root).is_dir():
+    if arguments.root is not None and not os.path.isdir(arguments.root):
         raise BadInputError(
             _("There is no folder {root}.").format(root=arguments.root),
             _("--root wants one that holds sys, proc and etc."),
         )
-    return Files(str(Path(arguments.root).absolute()) if arguments.root is not None else "/")
+    return Files(_absolute(arguments.root) if arguments.root is not None else "/")
+
+
+def _absolute(path: str) -> str:
+    return os.path.join(os.getcwd(), path)
 
 
 def _open_processes() -> Processes:

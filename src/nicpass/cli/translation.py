@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 from typing import TYPE_CHECKING
 
 from nicpass.model.language import use_translation
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en", "zh")
 DOMAIN = "nicpass"
-CATALOGUES = Path(__file__).parent.parent / "locale"
+CATALOGUES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "locale")
 
 _FOLDERS = {"zh": "zh_CN"}
 _SAMPLES = {"zh": "直通"}

@@ -69,7 +69,7 @@ class NicList(msgspec.Struct, frozen=True):
 
 def view_nics(functions: Iterable[PciFunction], index: HostIndex, names: PciIds) -> tuple[NicView, ...]:
     """The host's own findings stand in the way of every NIC, so they are looked for once."""
-    common = check_host(index.host)
+    common = check_host(index.host, index)
     return tuple(_view_nic(function, index, names, common) for function in functions)
 
 

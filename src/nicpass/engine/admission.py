@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ANNOUNCED = "/run/nicpass/announced"
 _STARTED = "/run/nicpass/started"
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 @contextlib.contextmanager
@@ -108,6 +108,6 @@ def _lock(descriptor: int, kind: int) -> bool:
 
 
 def _path(folder: str, uuid: str) -> str:
-    if not _UUID.fullmatch(uuid):
+    if not re.fullmatch(_UUID, uuid):
         raise StepError(_("{uuid!r} is no UUID of a VM.").format(uuid=uuid))
     return f"{folder}/{uuid}"

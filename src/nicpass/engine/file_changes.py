@@ -51,10 +51,13 @@ def _apply(files: Files, change: FileChange) -> None:
 
 
 def _is_done(files: Files, change: FileChange) -> bool:
-    """A folder's permissions are its owner's affair, and one that others use by now stays."""
+    """A folder's permissions are its owner's affair, and one that others use by now stays.
+
+    What a killed run left beside a file is in the way of its folder's removal: so it goes with the file.
+    """
     now = files.read_image(change.path)
     if isinstance(change.after, Folder):
         return isinstance(now, Folder)
     if change.after is None and isinstance(now, Folder):
         return bool(files.list_directory(change.path))
-    return now == change.after
+    return now == change.after and not files.has_leftover(change.path)

@@ -7,6 +7,7 @@ makes its addresses; gateways after what reaches them. What is refused does not 
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     OpenInterface: TypeAlias = Callable[[str], Interface]
 
+_BY_MAC, _NONE = "0", "1"  # linux/if_link.h: IN6_ADDR_GEN_MODE_EUI64, IN6_ADDR_GEN_MODE_NONE
 _FIRST = "ipv6/conf/stable_secret"
 # The kernel reckons it anew from the link's speed, as long as nobody has set it; set by us, it would stay.
 _NOT_WRITTEN = frozenset({"path_cost"})
@@ -122,7 +124,7 @@ def restore_addresses(
     open_interface: OpenInterface, state: NicState, read: Callable[[], NicState], attempts: Attempts
 ) -> None:
     """Those that are not there, or are there otherwise; in their order, by which the kernel tells first from second."""
-    wanted = [address for address in state.addresses if not _comes_by_itself(address)]
+    wanted = [address for address in state.addresses if not _comes_by_itself(address, state)]
     now = read().addresses
     stale = [is_so for address in wanted for is_so in now if _clashes(address, is_so)]
     for netdev, addresses in _by_netdev(stale):
@@ -198,8 +200,26 @@ def _clashes(wanted: IpAddress, now: IpAddress) -> bool:
     return (wanted.netdev, wanted.text, wanted.peer) == (now.netdev, now.text, now.peer) and not _is_same(wanted, now)
 
 
-def _comes_by_itself(address: IpAddress) -> bool:
-    return address.dynamic or address.comes_with_link or address.temporary
+def _comes_by_itself(address: IpAddress, state: NicState) -> bool:
+    if address.comes_with_link:
+        return _kernel_makes(address, state)
+    return address.dynamic or address.temporary
+
+
+def _kernel_makes(address: IpAddress, state: NicState) -> bool:
+    """Whether a link-local address is the kernel's own (ip-sysctl.rst: addr_gen_mode), and not somebody's choice."""
+    link = next((link for link in state.links if link.name == address.netdev), None)
+    sysctls = value_or(link.settings.sysctls, ()) if link is not None and link.settings is not None else ()
+    mode = next((setting.value for setting in sysctls if setting.name == "ipv6/conf/addr_gen_mode"), None)
+    if link is None or link.mac is None or mode != _BY_MAC:
+        return mode != _NONE
+    return IPv6Address(address.address).packed[8:] == _interface_identifier(link.mac)
+
+
+def _interface_identifier(mac: str) -> bytes | None:
+    """Modified EUI-64 (RFC 4291, appendix A); None for what is no Ethernet's MAC."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]]) if len(octets) == 6 else None
 
 
 def _follows(route: Route) -> bool:

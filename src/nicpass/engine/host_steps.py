@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
@@ -81,6 +82,11 @@ class HostSteps:
         self.open_interface = interface
 
     def apply_take(self, step: TakeNic) -> None:
+        """A record that says this already stays as it is: the guard may have put down in it that the NIC is out."""
+        with contextlib.suppress(StepError):  # a damaged one is written anew
+            kept = read_kept_nic(self.files, step.address)
+            if kept is not None and (kept.state, kept.owner) == (step.state, step.owner):
+                return
         keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_take(self, step: TakeNic) -> None:
@@ -154,16 +160,22 @@ class HostSteps:
         function = read_function(self.files, address)
         folder = f"{DEVICES}/{address}"
         if known(function.driver_override) and function.driver_override != driver:
-            self.files.write_kernel(f"{folder}/driver_override", "\n")
+            self._write(f"{folder}/driver_override", "\n")
         if known(function.driver):
             self._unbind(function)
         if driver is not None:
             if not self.files.exists(f"/sys/bus/pci/drivers/{driver}"):
                 self.processes.run(["modprobe", driver], timeout=_BIND_SECONDS)
-            self.files.write_kernel("/sys/bus/pci/drivers_probe", address)
+            self._write("/sys/bus/pci/drivers_probe", address)
+
+    def _write(self, path: str, value: str) -> None:
+        """By a child that can be left behind: the kernel holds the writer for as long as a driver's probe takes."""
+        done = self.processes.run(["tee", self.files.path(path)], stdin=value, timeout=_BIND_SECONDS)
+        if done.exit_code != 0:
+            raise StepError(_("The kernel refused: {reason}{where}.").format(reason=done.error, where=f": {path}"))
 
     def _unbind(self, function: PciFunction) -> None:
-        """By a child: while a program has the device open, the kernel waits for it in this write."""
+        """While a program has the device open, the kernel waits for it in this write."""
         holder = find_vfio_user(self.files, function.iommu_group)
         if holder is not None:
             raise StepError(

@@ -67,9 +67,10 @@ class Interface:
         """
         attempts = Attempts()
         enslave = link.master not in (None, now.master)
-        if now.name != link.name or enslave:
+        if now.name != link.name or enslave or link.mac not in (None, now.mac):
             with attempts:
-                # Older kernels rename only what is down, and a bond takes no port that is up.
+                # Older kernels rename only what is down, a bond takes no port that is up, many drivers no other MAC;
+                # and what IPv6 has made of the old one goes.
                 self._set(state="down")
         if now.name != link.name:
             with attempts:

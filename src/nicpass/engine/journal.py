@@ -8,6 +8,7 @@ journal knows at least as much as was done. Closed journals are kept up to a num
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -119,14 +120,17 @@ def parse_change(identity: str, content: bytes) -> Change:
     damage = ""
     for number, line in enumerate((*lines, rest) if rest else lines, 1):
         try:
-            records.append(_DECODER.decode(line))
+            records.append(_decoder().decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if number <= len(lines):
                 damage = damage or f"line {number}: {error}"
     return _gather(identity, records, damage)
 
 
-_DECODER: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+@functools.cache
+def _decoder() -> msgspec.json.Decoder[Record]:
+    """Late: to be made, it goes through all that a plan can hold."""
+    return msgspec.json.Decoder(Record)
 
 
 def _gather(identity: str, records: list[Record], damage: str) -> Change:
@@ -179,18 +183,62 @@ def find_unsettled(files: Files) -> tuple[Change, ...]:
     return unsettled(tuple(found))
 
 
+def read_changes_unless_settled(files: Files) -> tuple[Change, ...]:
+    """Every change, where one may be unsettled or await confirmation; none where each is plainly neither.
+
+    Every attach asks, and to parse a hundred changes takes longer than all else that it does by itself.
+
+    Raises:
+        NotPermittedError: as `list_changes`.
+    """
+    settled = all(_is_plainly_settled(files, identity) for identity in list_changes(files))
+    return () if settled else read_changes(files)
+
+
+_LAST = tuple(b'{"type":"%s"' % name for name in (b"closed", b"confirmed"))
+
+
 def _is_plainly_closed(files: Files, identity: str) -> bool:
+    return _last_words(_read_whole(files, identity)) == _LAST[0]
+
+
+def _is_plainly_settled(files: Files, identity: str) -> bool:
+    """Closed or confirmed, and no dead man's hand is in it that nobody has confirmed."""
+    content = _read_whole(files, identity)
+    confirmed = b'"arm_timer"' not in content or _LAST[1] in content
+    return confirmed and _last_words(content) in _LAST
+
+
+def _read_whole(files: Files, identity: str) -> bytes:
+    """Nothing where it is not whole: cut off, not readable, or with an undoing that failed."""
     content = files.read_bytes(f"{JOURNALS}/{identity}{_SUFFIX}")
-    if not isinstance(content, bytes) or not content.endswith(b"\n"):
-        return False
+    whole = isinstance(content, bytes) and content.endswith(b"\n") and b'"undo_failed"' not in content
+    return content if isinstance(content, bytes) and whole else b""
+
+
+def _last_words(content: bytes) -> bytes | None:
+    """How the last line begins, if it is one of `_LAST`."""
     last = content[content.rfind(b"\n", 0, -1) + 1 :]
-    return last.startswith(b'{"type":"closed"') and b'"undo_failed"' not in content
+    return next((words for words in _LAST if last.startswith(words)), None)
+
+
+def owed(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Those that did not bring a NIC back as it was, the newest first, unless the NIC is somebody's again since."""
+    found: list[Change] = []
+    moved: set[str] = set()
+    for change in reversed(changes):
+        addresses = {step.address for step in change.opened.plan.steps} if change.opened is not None else set()
+        if change.owes_the_nic and not addresses & moved:
+            found.append(change)
+        if change.outcome != Outcome.TAKEN_BACK:
+            moved |= addresses
+    return tuple(found)
 
 
 def _prune(files: Files) -> None:
     """Let the oldest closed journals go. That one cannot be removed stops no change."""
     with contextlib.suppress(OSError, NotPermittedError):
         for identity in list_changes(files)[:-_KEPT]:
-            change = read_change(files, identity)
-            if change.outcome not in (Outcome.UNFINISHED, Outcome.DAMAGED, Outcome.UNCONFIRMED):
+            unsettled = (Outcome.UNFINISHED, Outcome.DAMAGED, Outcome.UNCONFIRMED)
+            if _is_plainly_settled(files, identity) or read_change(files, identity).outcome not in unsettled:
                 files.remove(f"{JOURNALS}/{identity}{_SUFFIX}")

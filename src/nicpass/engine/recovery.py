@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.engine.journal import JOURNALS, Journal, read_boot_id, read_changes, unsettled
+from nicpass.engine.journal import JOURNALS, Journal, owed, read_boot_id, read_changes, unsettled
 from nicpass.engine.transaction import Run, watch_nothing
 from nicpass.model.change import Actor, Change, Phase
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.fact import known
 from nicpass.model.language import _
-from nicpass.model.plan import invert_step
+from nicpass.model.plan import StopDomain, invert_step
 from nicpass.planner.recovery import (
     Direction,
     choose_direction,
@@ -44,11 +44,14 @@ def recover(
 ) -> tuple[Settled, ...]:
     """Settle every unfinished change, the newest first; the caller holds the lock. Nothing is raised for a change.
 
+    What brought a NIC back with a difference is tried again too: what was in its way may have been mended.
+
     Raises:
         StepError: the folder of the journals cannot be read.
     """
-    changes = unsettled(read_changes(files))
-    return tuple(_settle(change, files, handlers, actor or Actor(), watch) for change in changes)
+    changes = read_changes(files)
+    waiting = (*unsettled(changes), *owed(changes))
+    return tuple(_settle(change, files, handlers, actor or Actor(), watch) for change in waiting)
 
 
 def abandon(files: Files, change: Change) -> None:
@@ -105,7 +108,10 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool) -> t
         return ExitCode.DONE, sentence
     if direction == Direction.FINISH:
         done = [numbered for numbered in steps_begun(change) if change.phases[numbered[0]] == Phase.DONE]
-        run.do_all(steps_to_finish(change, same_boot=same_boot), begun=done)
+        # A VM that somebody has started since it was stopped is not stopped again.
+        lost = [n for n, step in done if not isinstance(step, StopDomain) and not run.holds(step)]
+        left = steps_to_finish(change, same_boot=same_boot, lost=frozenset(lost))
+        run.do_all(left, begun=[numbered for numbered in done if numbered[0] not in lost])
         return ExitCode.DONE, _("It was finished.")
     failures = run.undo_all(steps_begun(change), invert_step if same_boot else invert_after_boot)
     if failures:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from nicpass.engine.journal import Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import Step, invert_step
+from nicpass.model.plan import GiveBackNic, Step, invert_step
 
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
@@ -60,32 +60,62 @@ class Run:
         self.journal = journal
         self.handlers = handlers
         self.watch = watch
+        self.gives_back = False
+        """A NIC is on its way back to the host, or is there."""
 
     def do_all(self, steps: Iterable[Numbered], begun: Iterable[Numbered] = ()) -> None:
         """Do these steps and close the journal; when one fails, take it back with those that had `begun` before.
 
+        Once a NIC is on its way back there is no taking back: it would leave with less than it had. Then what is left
+        is tried once more, and after that `nicpass recover` may try again.
+
         Raises:
             StepError, NeedsPersonError: as `run_plan` says.
         """
-        begun = list(begun)
+        left, begun = list(steps), list(begun)
+        self.gives_back = any(isinstance(step, GiveBackNic) for _, step in begun)
         try:
-            for number, step in steps:
-                begun.append((number, step))
-                self._do(number, step)
+            while left:
+                begun.append(left[0])
+                self._do(*left[0])
+                del left[0]
             # A journal that cannot be closed looks cut off to whoever reads it later: so this belongs to the change.
             self.journal.close(ExitCode.DONE)
-        except NeedsPersonError as error:
+        except (Exception, KeyboardInterrupt) as error:  # also a bug of ours must not leave a host half changed
+            if self.gives_back:
+                self._go_on(left, describe_error(error))
+            else:
+                self._turn_back(begun, error)
+
+    def _go_on(self, left: list[Numbered], first: NicpassError) -> None:
+        """Do what is left, whose first may have been done in part; raises NeedsPersonError when that fails too."""
+        try:
+            for number, step in left:
+                self._try_record(number, Phase.DOING, step)
+                self._act(step)
+                self._try_record(number, Phase.DONE, step)
+            self.journal.close(ExitCode.DONE)
+        except (Exception, KeyboardInterrupt) as error:
+            second = describe_error(error)
+            hint = _("{hint} Mend it, then: nicpass recover. The record of every step: {journal}").format(
+                hint=second.hint or first.hint, journal=self.journal.path
+            )
+            with contextlib.suppress(OSError):
+                self.journal.close(ExitCode.NEEDS_PERSON, second.sentence)
+            raise NeedsPersonError(second.sentence, hint.strip(), findings=second.findings) from error
+
+    def _turn_back(self, begun: list[Numbered], error: BaseException) -> NoReturn:
+        """Undo what was begun; raises the error to end with."""
+        if isinstance(error, NeedsPersonError):
             # What was promised is done as far as it can be; taking it back would only move further from it.
             with contextlib.suppress(OSError):
                 self.journal.close(ExitCode.NEEDS_PERSON, error.sentence)
-            raise
-        except (Exception, KeyboardInterrupt) as error:  # also a bug of ours must not leave a host half changed
-            first = describe_error(error)
-            failures = self.undo_all(begun)
-            conclusion = _conclude(first, failures, self.journal.path)
-            with contextlib.suppress(OSError):
-                self.journal.close(conclusion.exit_code, conclusion.sentence)
-            raise conclusion from error
+            raise error
+        failures = self.undo_all(begun)
+        conclusion = _conclude(describe_error(error), failures, self.journal.path)
+        with contextlib.suppress(OSError):
+            self.journal.close(conclusion.exit_code, conclusion.sentence)
+        raise conclusion from error
 
     def undo_all(self, begun: Iterable[Numbered], invert: Callable[[Step], Step | None] = invert_step) -> list[str]:
         """Undo in reverse, also what acted in part or failed; the sentences of those that could not be undone.
@@ -119,6 +149,7 @@ class Run:
         self._enter(number, Phase.DONE, step)
 
     def _act(self, step: Step) -> None:
+        self.gives_back = self.gives_back or isinstance(step, GiveBackNic)
         handler = self.handlers[type(step)]
         handler.apply(step)
         handler.verify(step)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _QEMU_CONF = "/etc/libvirt/qemu.conf"
 # virConfParse() of libvirt: `name = value`, where a value is a string in quotes of either kind, a number or a list.
-_SETTING = re.compile(r"^[ \t]*(user|security_driver)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
-_STRING = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
+_SETTING = r"(?m)^[ \t]*(user|security_driver)[ \t]*=[ \t]*(.*)$"
+_STRING = r"\"([^\"\n]*)\"|'([^'\n]*)'"
 
 
 def read_access(files: Files) -> Access:
@@ -31,7 +31,7 @@ def _read_qemu_conf(files: Files) -> tuple[Fact[str], Fact[tuple[str, ...]]] | U
     text = files.read_text(_QEMU_CONF)
     if not isinstance(text, str):
         return text
-    values = {match[1]: _strings(match[2], text[match.start(2) :]) for match in _SETTING.finditer(text)}
+    values = {match[1]: _strings(match[2], text[match.start(2) :]) for match in re.finditer(_SETTING, text)}
     user: Fact[str] = None
     if "user" in values:
         user = values["user"][0] if values["user"] else Unknown(f"not a string: {_QEMU_CONF}: user")
@@ -42,6 +42,6 @@ def _strings(line: str, rest: str) -> tuple[str, ...]:
     """Of one string, or of a list, which may go over several lines."""
     if line.startswith("["):
         line = re.sub(r"#.*", "", rest[: rest.find("]") + 1])
-        return tuple(first or second for first, second in _STRING.findall(line))
-    match = _STRING.match(line)
+        return tuple(first or second for first, second in re.findall(_STRING, line))
+    match = re.match(_STRING, line)
     return (match[1] or match[2] or "",) if match else ()

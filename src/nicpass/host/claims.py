@@ -29,8 +29,8 @@ PROXMOX_NODE = "/etc/pve/local"
 """A link to this node's own folder, `nodes/NAME`."""
 OPERATOR_FOLDER = "/etc/sriov-operator/pci"
 
-_HOSTPCI = re.compile(r"(hostpci\d+):\s*(\S+)")
-_SLOT = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})", re.IGNORECASE)
+_HOSTPCI = r"(hostpci\d+):\s*(\S+)"
+_SLOT = r"(?i)(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})"
 _LIMIT = 1 << 20  # bytes; such a file has a few kilobytes
 
 
@@ -64,7 +64,7 @@ def parse_devices(text: str) -> Iterator[str]:
     for word in text.split(";"):
         if address := parse_address(word):
             yield address
-        elif found := _SLOT.fullmatch(word):
+        elif found := re.fullmatch(_SLOT, word):
             yield f"{found[1] or '0000'}:{found[2]}:{found[3]}".lower()
 
 
@@ -82,7 +82,7 @@ def _read_proxmox_vms(files: Files, unread: list[str]) -> Iterator[Claim]:
         for line in _read(files, path, unread).splitlines() if dot and number.isdecimal() else ():
             if line.startswith("["):
                 break
-            if found := _HOSTPCI.match(line):
+            if found := re.match(_HOSTPCI, line):
                 for device in parse_devices(_properties(found[2]).get("host", "")):
                     yield Claim(manager=PROXMOX, device=device, path=path, holder=number, entry=found[1])
 

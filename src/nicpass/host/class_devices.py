@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 CLASS = "/sys/class"
 _CLASSES = ("drm", "graphics", "sound", "tty", "nvme", "tpm")
 _ADDRESS = re.compile(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/|$)")
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_CONTROLLER = re.compile(r"nvme\d+")
+_OCTAL = r"\\([0-7]{3})"
+_CONTROLLER = r"nvme\d+"
 
 
 def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
@@ -143,7 +143,7 @@ class _BlockDevices:
             return ()
         subsystem = "/".join(folder.split("/")[: folder.split("/").index("nvme-subsystem") + 2])
         names = self.files.list_directory(subsystem)
-        controllers = [name for name in (names if known(names) else ()) if _CONTROLLER.fullmatch(name)]
+        controllers = [name for name in (names if known(names) else ()) if re.fullmatch(_CONTROLLER, name)]
         links = [self.files.read_link(f"{subsystem}/{name}") for name in controllers]
         paths = [posixpath.normpath(f"{subsystem}/{link}") for link in links if isinstance(link, str)]
         return tuple(sorted({found for path in paths if (found := find_address(path)) is not None}))
@@ -211,4 +211,4 @@ class _BlockDevices:
 
 def _unescape(text: str) -> str:
     r"""Spaces and the like are written as `\040` in the tables of /proc (fstab(5))."""
-    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)
+    return re.sub(_OCTAL, lambda found: chr(int(found[1], 8)), text)

@@ -53,11 +53,13 @@ class Group(NamedTuple):
     names: dict[str, int]
     adaptive: tuple[int, ...] = ()
     """Where the driver says that it changes the rest by itself."""
+    negotiated: str | None = None
+    """While this is on, the rest is what came of negotiating with the other end, at least with some drivers."""
 
 
 RINGS = Group(0x10, 0x11, 9, {"rx": 5, "rx-mini": 6, "rx-jumbo": 7, "tx": 8})  # struct ethtool_ringparam
 CHANNELS = Group(0x3C, 0x3D, 9, {"rx": 5, "tx": 6, "other": 7, "combined": 8})  # struct ethtool_channels
-PAUSE = Group(0x12, 0x13, 4, {"autoneg": 1, "rx": 2, "tx": 3})  # struct ethtool_pauseparam
+PAUSE = Group(0x12, 0x13, 4, {"autoneg": 1, "rx": 2, "tx": 3}, negotiated="autoneg")  # struct ethtool_pauseparam
 # struct ethtool_coalesce; the names are those of ethtool(8)
 COALESCING = Group(
     0x0E,
@@ -108,7 +110,15 @@ def read_group(netdev: str, group: Group) -> Fact[tuple[Setting, ...]]:
         return None if error.errno in _NOT_THERE else Unknown(f"ethtool: {(error.strerror or str(error)).lower()}")
     if any(numbers[place] for place in group.adaptive):
         return None
-    return tuple(Setting(name, str(numbers[place])) for name, place in group.names.items())
+    return settings_of(numbers, group)
+
+
+def settings_of(numbers: array.array[int], group: Group) -> tuple[Setting, ...]:
+    """What of a structure is somebody's choice."""
+    names = group.names
+    if group.negotiated is not None and numbers[names[group.negotiated]]:
+        names = {group.negotiated: names[group.negotiated]}
+    return tuple(Setting(name, str(numbers[place])) for name, place in names.items())
 
 
 def read_numbers(netdev: str, group: Group) -> array.array[int]:

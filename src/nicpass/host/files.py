@@ -12,9 +12,9 @@ import functools
 import os
 import re
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nicpass.host.durable import cut_to_lines, make_folder, sync_directory, temporary_of, unlink, write_all
 from nicpass.host.open_file import OpenFile, fact_of
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
@@ -54,7 +54,7 @@ class Files:
         place = self.root + (_raw_name(path) if "\\x" in path else path)
         if self.root and not path.startswith(_KERNEL):
             # An absolute link of the captured machine would lead to a file of this one.
-            end = os.path.realpath(place if follow else os.path.dirname(place))  # noqa: PTH120
+            end = os.path.realpath(place if follow else os.path.dirname(place))
             if os.path.commonpath((self._real_root, end)) != self._real_root:
                 raise OSError(errno.EXDEV, "a link leads out of the tree")
         return place
@@ -69,7 +69,7 @@ class Files:
     def read_stream(self, path: str) -> Fact[bytes]:
         """The same of what a user named, which may be a pipe too: `--snapshot /dev/stdin`."""
         try:
-            with Path(self.root + path).open("rb", buffering=0) as stream:
+            with open(self.root + path, "rb", buffering=0) as stream:
                 return _if_bearable(_read_to_end(stream.fileno(), _LARGEST + 1), path)
         except _ERRORS as error:
             return fact_of(error, path)
@@ -138,7 +138,7 @@ class Files:
     def read_status(self, path: str) -> Fact[os.stat_result]:
         """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
         try:
-            return os.stat(self._locate(path))  # noqa: PTH116
+            return os.stat(self._locate(path))
         except _ERRORS as error:
             return fact_of(error, path)
 
@@ -160,6 +160,10 @@ class Files:
         """Whether anything is there, also a dangling link."""
         return "\0" not in path and os.path.lexists(self.root + path)
 
+    def has_leftover(self, path: str) -> bool:
+        """Whether a killed write has left its temporary file beside `path`."""
+        return os.path.lexists(temporary_of(self.root + path))
+
     def write_atomic(self, path: str, content: bytes, mode: int = 0o600) -> None:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
@@ -169,9 +173,9 @@ class Files:
         Raises:
             OSError: the file is as it was before.
         """
-        target = Path(self.root + path)
-        _make_folder(target.parent)
-        temporary = _temporary(target)
+        target = self.root + path
+        temporary = temporary_of(target)
+        make_folder(os.path.dirname(target))
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
@@ -180,12 +184,12 @@ class Files:
                 # Only now: half a script must not be one that somebody may run.
                 os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
-            temporary.rename(target)
+            os.rename(temporary, target)
         except OSError:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                os.unlink(temporary)
             raise
-        sync_directory(target.parent)
+        sync_directory(os.path.dirname(target))
 
     def append_line(self, path: str, line: bytes) -> None:
         """Add one line to a file and see it on disk before returning; half a line that a power cut left goes.
@@ -193,14 +197,14 @@ class Files:
         Raises:
             OSError: the line is not there, unless the power went too; a reader must bear a broken last line.
         """
-        target = Path(self.root + path)
-        _make_folder(target.parent)
-        is_new = not target.exists()
+        target = self.root + path
+        make_folder(os.path.dirname(target))
+        is_new = not os.path.exists(target)
         descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            end = _cut_to_lines(descriptor)
+            end = cut_to_lines(descriptor)
             try:
-                _write_all(descriptor, line + b"\n")
+                write_all(descriptor, line + b"\n")
                 os.fsync(descriptor)
             except OSError:
                 # Half a line, as a full disk leaves it, would spoil the next one too.
@@ -210,7 +214,7 @@ class Files:
         finally:
             os.close(descriptor)
         if is_new:
-            sync_directory(target.parent)
+            sync_directory(os.path.dirname(target))
 
     def link_atomic(self, path: str, target: str) -> None:
         """Put a symbolic link in place, instead of what stood there; its temporary name as in `write_atomic`.
@@ -218,45 +222,45 @@ class Files:
         Raises:
             OSError: what stood there still does.
         """
-        link = Path(self.root + path)
-        temporary = _temporary(link)
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target)
+        link = self.root + path
+        temporary = temporary_of(link)
+        unlink(temporary)
+        os.symlink(target, temporary)
         try:
-            temporary.rename(link)
+            os.rename(temporary, link)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            unlink(temporary)
             raise
-        sync_directory(link.parent)
+        sync_directory(os.path.dirname(link))
 
     def make_folder(self, path: str, mode: int = 0o755) -> None:
         """Make one folder; that it is there already is no error, and then it stays as it is."""
-        folder = Path(self.root + path)
-        if not folder.is_dir():
-            folder.mkdir()
-            folder.chmod(mode)
-            sync_directory(folder.parent)
+        folder = self.root + path
+        if not os.path.isdir(folder):
+            os.mkdir(folder)
+            os.chmod(folder, mode)
+            sync_directory(os.path.dirname(folder))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder if it is empty; one that is not, or that was not there, is no error."""
-        folder = Path(self.root + path)
+        folder = self.root + path
         try:
-            folder.rmdir()
+            os.rmdir(folder)
         except FileNotFoundError:
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             return
-        sync_directory(folder.parent)
+        sync_directory(os.path.dirname(folder))
 
     def remove(self, path: str) -> None:
         """Remove a file or a link, and what a killed write left beside it; that it was not there is no error."""
-        target = Path(self.root + path)
-        _temporary(target).unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
-        if target.parent.is_dir():
-            sync_directory(target.parent)
+        target = self.root + path
+        unlink(temporary_of(target))
+        unlink(target)
+        if os.path.isdir(folder := os.path.dirname(target)):
+            sync_directory(folder)
 
     def write_kernel(self, path: str, value: str) -> None:
         """Write one value to an attribute in sysfs, in a single write(2), as the kernel wants it.
@@ -273,8 +277,8 @@ class Files:
     @contextlib.contextmanager
     def open_for_lock(self, path: str) -> Iterator[int]:
         """A descriptor of a file made for locking; closed, and so unlocked, at the end."""
-        target = Path(self.root + path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = self.root + path
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             yield descriptor
@@ -290,43 +294,6 @@ def _shown_name(name: str) -> str:
 def _raw_name(path: str) -> str:
     """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
     return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
-
-
-def _make_folder(folder: Path) -> None:
-    """With all above it; each new name is on disk before anything is put into it."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(folder.parent)
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.new")
-
-
-def _cut_to_lines(descriptor: int) -> int:
-    """Let a file end with a whole line; its size then."""
-    size = os.fstat(descriptor).st_size
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return size
-    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
-    os.ftruncate(descriptor, end)
-    return end
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    """All of it: one write(2) may take only a part, and says why at the next."""
-    while content:
-        content = content[os.write(descriptor, content) :]
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a rename or a new name in `directory` last through a power cut (fsync(2), NOTES)."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open_file(path: str) -> int:

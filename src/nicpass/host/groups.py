@@ -10,7 +10,7 @@ from nicpass.model.fact import Fact, Unknown
 from nicpass.model.groups import IommuGroup, ReservedRegion
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection
 
     from nicpass.host.files import Files
 
@@ -20,14 +20,16 @@ GROUPS = "/sys/kernel/iommu_groups"
 _REGION = re.compile(r"(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) ([a-z-]{1,32})")
 
 
-def read_groups(files: Files, only: Container[int] | None = None) -> Fact[tuple[IommuGroup, ...]]:
+def read_groups(files: Files, only: Collection[int] | None = None) -> Fact[tuple[IommuGroup, ...]]:
     """All groups or `only` these, by number. A host whose IOMMU is off has the folder, and nothing in it."""
     names = files.list_directory(GROUPS)
     if not isinstance(names, tuple):
         return names
+    if only is not None:
+        names = tuple(str(number) for number in only if str(number) in names)
     numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii() and len(name) < 10)
     parsed: dict[str, Fact[tuple[ReservedRegion, ...]]] = {}
-    return tuple(_read_group(files, number, parsed) for number in numbers if only is None or number in only)
+    return tuple(_read_group(files, number, parsed) for number in numbers)
 
 
 def _read_group(files: Files, number: int, parsed: dict[str, Fact[tuple[ReservedRegion, ...]]]) -> IommuGroup:

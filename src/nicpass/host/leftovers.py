@@ -31,8 +31,8 @@ DRIVERCTL_FOLDER = "/etc/driverctl.d"
 _BLACKLISTS = ("module_blacklist", "modprobe.blacklist")
 _IDS = "vfio_pci.ids"
 _COMMANDS = ("options", "blacklist", "install")
-_GIVES_TO_VFIO = re.compile(r"driver_override|vfio[-_]pci")
-_NETWORK_ALIAS = re.compile(r"bc(?:02|\*)")
+_GIVES_TO_VFIO = r"driver_override|vfio[-_]pci"
+_NETWORK_ALIAS = r"bc(?:02|\*)"
 _NETWORK_CLASS = 0x02
 
 
@@ -108,7 +108,7 @@ def _read_udev(files: Files, unread: list[str]) -> Iterator[UdevRule]:
     for folder in UDEV_FOLDERS:
         for name in _list(files, folder, ".rules", unread):
             for line in _read(files, f"{folder}/{name}", unread).split("\n"):
-                if _GIVES_TO_VFIO.search(line) and not line.lstrip().startswith("#"):
+                if re.search(_GIVES_TO_VFIO, line) and not line.lstrip().startswith("#"):
                     yield UdevRule(path=f"{folder}/{name}", text=line)
 
 
@@ -145,6 +145,6 @@ def _read_aliases(files: Files, kernel: Fact[str], directives: tuple[Directive, 
     for line in text.splitlines() if isinstance(text, str) else ():
         if line.startswith("alias pci:"):
             pattern, _, module = line[6:].partition(" ")
-            if module in modules and _NETWORK_ALIAS.search(pattern):
+            if module in modules and re.search(_NETWORK_ALIAS, pattern):
                 found.append(ModuleAlias(pattern=pattern, module=module))
     return tuple(found)

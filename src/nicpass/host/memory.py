@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 _HUGEPAGES = "/sys/kernel/mm/hugepages"
 _NODES = "/sys/devices/system/node"
-_NODE = re.compile(r"node([0-9]{1,6})")
-_POOL = re.compile(r"hugepages-([0-9]{1,12})kB")
-_FIELD = re.compile(r"^(?:Node [0-9]+ )?(\w+): +([0-9]{1,18}) kB$", re.MULTILINE)
+_NODE = r"node([0-9]{1,6})"
+_POOL = r"hugepages-([0-9]{1,12})kB"
+_FIELD = r"(?m)^(?:Node [0-9]+ )?(\w+): +([0-9]{1,18}) kB$"
 
 
 def read_memory(files: Files) -> Memory:
@@ -36,7 +36,7 @@ def _read_fields(files: Files, path: str) -> Fact[dict[str, int]]:
     text = files.read_text(path)
     if not isinstance(text, str):
         return text
-    return {name: int(number) << 10 for name, number in _FIELD.findall(text)}
+    return {name: int(number) << 10 for name, number in re.findall(_FIELD, text)}
 
 
 def _field(fields: Fact[dict[str, int]], name: str) -> Fact[int]:
@@ -54,7 +54,7 @@ def _read_pools(files: Files, folder: str) -> Fact[tuple[HugepagePool, ...]]:
 
 
 def _match(name: str) -> re.Match[str] | None:
-    return _POOL.fullmatch(name)
+    return re.fullmatch(_POOL, name)
 
 
 def _read_pool(files: Files, folder: str, size: int) -> HugepagePool | Unknown:
@@ -75,7 +75,7 @@ def _read_nodes(files: Files) -> Fact[tuple[NumaNode, ...]]:
     names = files.list_directory(_NODES)
     if not isinstance(names, tuple):
         return names
-    numbers = sorted(int(match[1]) for name in names if (match := _NODE.fullmatch(name)))
+    numbers = sorted(int(match[1]) for name in names if (match := re.fullmatch(_NODE, name)))
     return tuple(_read_node(files, number) for number in numbers)
 
 

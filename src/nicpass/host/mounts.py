@@ -21,7 +21,7 @@ _FROM_SOURCE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "lustre",
 _FUSE = frozenset(
     {"sshfs", "glusterfs", "ceph", "ceph-fuse", "curlftpfs", "davfs", "rclone", "s3fs", "nfs", "smbnetfs"}
 )
-_HOST = re.compile(r"\[([0-9a-fA-F:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3})")
+_HOST = r"\[([0-9a-fA-F:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3})"
 
 
 class Mount(NamedTuple):
@@ -85,7 +85,7 @@ def find_servers(kind: str, source: str, options: str) -> tuple[str, ...]:
 
 def ips_in(text: str) -> tuple[str, ...]:
     """All IP addresses that stand in `text`, IPv6 in brackets."""
-    found = (parse_ip(match[1] or match[2]) for match in _HOST.finditer(text))
+    found = (parse_ip(match[1] or match[2]) for match in re.finditer(_HOST, text))
     return tuple(dict.fromkeys(address for address in found if address))
 
 

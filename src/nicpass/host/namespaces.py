@@ -6,8 +6,9 @@ Only then are processes started: one nsenter(1) a namespace.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from nicpass.host.holders import read_program
 from nicpass.model.activity import ForeignNetdev
@@ -59,8 +60,8 @@ def find_foreign_netdevs(
 def parse_links(output: str) -> list[tuple[str, str]] | None:
     """(name, device that it belongs to) of what `ip -json -details link` prints; None when it is something else."""
     try:
-        links: Any = json.loads(output)
-    except ValueError:
+        links: Any = msgspec.json.decode(output)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     if not isinstance(links, list):
         return None

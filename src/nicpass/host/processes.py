@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from typing import NamedTuple
 
 _GRACE = 1.0  # seconds that a killed process has to go
@@ -26,6 +25,8 @@ class Processes:
 
         A process that hangs in the kernel cannot be killed; then it is left behind, not waited for.
         """
+        import subprocess  # late: with what it loads, it takes longer than to plan an attach
+
         try:
             # A session of its own: Ctrl-C in our terminal must not cut a helper short in the middle of a write.
             process = subprocess.Popen(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SESSIONS = "/run/systemd/sessions"
 _SERVERS = frozenset({"sshd", "sshd-session", "dropbear"})
 _MAX_DEPTH = 256  # of a process tree; a capture's could be a circle
-_SCOPE = re.compile(r"/session-([^/]+)\.scope")
+_SCOPE = r"/session-([^/]+)\.scope"
 
 
 def read_sessions(
@@ -129,7 +129,7 @@ def _ancestors(files: Files, process: int | None) -> list[int]:
 def _own_scope(files: Files, process: int | None) -> str | None:
     """The logind session in whose control group this process is."""
     text = files.read_text(f"/proc/{process}/cgroup") if process else None
-    match = _SCOPE.search(text) if isinstance(text, str) else None
+    match = re.search(_SCOPE, text) if isinstance(text, str) else None
     return match[1] if match else None
 
 

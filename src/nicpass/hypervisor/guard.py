@@ -10,8 +10,8 @@ it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it 
 
 from __future__ import annotations
 
+import os.path
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -51,7 +51,7 @@ _SECONDS = 60.0
 
 def desired_guard(*, systemd: bool) -> dict[str, FileImage]:
     """The guard of this installation of nicpass: path to what shall stand there, in the order of writing."""
-    package = str(Path(__file__).resolve().parents[1])
+    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     hook = hook_script(sys.executable, package, NICS)
     desired: dict[str, FileImage] = {
         "/etc/libvirt/hooks": Folder(0o755),

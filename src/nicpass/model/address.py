@@ -14,7 +14,7 @@ Source: `pci_setup_device()` and Documentation/PCI/sysfs-pci.rst of the kernel.
 """
 
 _ADDRESS = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
-_MAC = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}")
+_MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 # linux/if.h: IFNAMSIZ is 16 with the closing NUL; dev_valid_name() refuses "/", ":" and white space.
 _NETDEV = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")
 
@@ -30,7 +30,7 @@ def parse_address(text: str) -> Address | None:
 
 def parse_mac(text: str) -> str | None:
     """A MAC address in the kernel's form, `52:54:00:aa:00:01`. None if it is not one."""
-    return text.lower().replace("-", ":") if _MAC.fullmatch(text) else None
+    return text.lower().replace("-", ":") if re.fullmatch(_MAC, text) else None
 
 
 def is_netdev_name(text: str) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from nicpass.model.errors import ExitCode
 from nicpass.model.fact import Fact
-from nicpass.model.plan import ArmTimer, AttachRequest, Plan, Step, UndoRequest
+from nicpass.model.plan import ArmTimer, AttachRequest, GiveBackNic, Plan, Step, UndoRequest
 
 
 class Phase(enum.StrEnum):
@@ -132,6 +132,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         if self.closed.exit_code != ExitCode.DONE:
             return Outcome.TAKEN_BACK
         return Outcome.UNCONFIRMED if self.awaits_confirmation else Outcome.DONE
+
+    @property
+    def owes_the_nic(self) -> bool:
+        """A NIC came back with a difference, or the rest of its way back failed: another try may end it well."""
+        steps = self.opened.plan.steps if self.opened is not None else ()
+        left = any(phase != Phase.DONE for phase in self.phases.values())
+        gives_back = any(isinstance(step, GiveBackNic) for step in steps)
+        return self.outcome == Outcome.NEEDS_PERSON and gives_back and left
 
     @property
     def awaits_confirmation(self) -> bool:

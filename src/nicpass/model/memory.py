@@ -11,7 +11,7 @@ from nicpass.model.fact import Fact
 
 _MAX_NUMBER = 16383  # libvirt's VIR_DOMAIN_CPUMASK_LEN, 16384, bounds what a hostile list can make us hold
 _MAX_LENGTH = 65536
-_PART = re.compile(r"(\^?)([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_PART = r"(\^?)([0-9]{1,5})(?:-([0-9]{1,5}))?"
 
 
 class HugepagePool(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ def parse_cpulist(text: str) -> frozenset[int] | None:
     if len(text) > _MAX_LENGTH:
         return None
     for part in text.replace(" ", "").split(","):
-        match = _PART.fullmatch(part)
+        match = re.fullmatch(_PART, part)
         if match is None:
             return None
         first, last = int(match[2]), int(match[3] or match[2])

@@ -60,7 +60,8 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
     spec = _specify_device(function, request, index)
     owned = domain in index.owners.get(function.address, ())
-    findings = _findings_for(function, domain, index)
+    of_nic = check_nic(function, index)
+    findings = _findings_for(of_nic, function, domain, index)
     refuse_unless_clear(findings, allow=request.allow)
     steps: list[Step] = []
     if owned:  # what it was before it left stays as it was kept then
@@ -77,7 +78,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
         if steps
         else _("{name} has {nic} already").format(name=domain.name, nic=label(function))
     )
-    return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(function, index))
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(of_nic))
 
 
 def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
@@ -93,9 +94,10 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard:
     summary = _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
     if domain in index.owners.get(function.address, ()):
         raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
-    refuse_unless_clear(_findings_for(function, domain, index), allow=request.allow)
+    of_nic = check_nic(function, index)
+    refuse_unless_clear(_findings_for(of_nic, function, domain, index), allow=request.allow)
     steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
-    return Plan(summary=summary, request=request, steps=steps, notes=_notes(function, index))
+    return Plan(summary=summary, request=request, steps=steps, notes=_notes(of_nic))
 
 
 def _give(
@@ -217,10 +219,12 @@ def _refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> Non
             )
 
 
-def _findings_for(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
+def _findings_for(
+    of_nic: tuple[Finding, ...], function: PciFunction, domain: Domain, index: HostIndex
+) -> tuple[Finding, ...]:
     """All that speaks about this NIC; that it is this very VM's is no objection."""
     owners = [owner for owner in index.owners.get(function.address, ()) if owner != domain]
-    findings = (*check_host(index.host), *check_nic(function, index), *check_vm(function, domain, index))
+    findings = (*check_host(index.host, index), *of_nic, *check_vm(function, domain, index))
     return tuple(finding for finding in findings if finding.code != "OWNED_BY_VM" or owners)
 
 
@@ -293,6 +297,5 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
     return derive_vf_mac(own, vf_index)
 
 
-def _notes(function: PciFunction, index: HostIndex) -> tuple[str, ...]:
-    findings = check_nic(function, index)
-    return tuple(finding.sentence for finding in findings if not finding.severity.blocks)
+def _notes(of_nic: tuple[Finding, ...]) -> tuple[str, ...]:
+    return tuple(finding.sentence for finding in of_nic if not finding.severity.blocks)

@@ -51,10 +51,16 @@ def choose_direction(change: Change) -> Direction:
     return Direction.FINISH if gives_back else Direction.TAKE_BACK
 
 
-def steps_to_finish(change: Change, *, same_boot: bool) -> tuple[tuple[int, Step], ...]:
-    """The steps not seen done, with their numbers; after another boot without what it has settled by itself."""
+def steps_to_finish(
+    change: Change, *, same_boot: bool, lost: frozenset[int] = frozenset()
+) -> tuple[tuple[int, Step], ...]:
+    """The steps not seen done, with their numbers; after another boot without what it has settled by itself.
+
+    `lost` are the numbers of those that were seen done and are not so any more: taken back while no record of it could
+    be written, for the disk was full.
+    """
     steps = enumerate(change.opened.plan.steps if change.opened is not None else ())
-    left = ((number, step) for number, step in steps if change.phases.get(number) != Phase.DONE)
+    left = ((n, step) for n, step in steps if change.phases.get(n) != Phase.DONE or n in lost)
     if same_boot:
         return tuple(left)
     return tuple((n, _after_boot(step)) for n, step in left if not isinstance(step, _GONE_WITH_THE_BOOT))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Raw: TypeAlias = dict[str, tuple[str, bytes, int]]
 """Path below the host's folder to (kind, content, mode)."""
 
+_KNOWN_BY_ITSELF = ("kernel.json", "hooks-known")
+"""What was to come by itself has come; which hooks libvirtd has found is its own affair."""
 _OWN = ("root/var/lib/nicpass/journal", "root/run/nicpass")
 """nicpass's records of what it did, and what lasts only until the next boot."""
 
@@ -66,14 +68,14 @@ def compare_form(raw: Raw) -> dict[str, str]:
     """What two states of a host must have in common to be the same; path to content.
 
     Left out is what is no state of the host: the journal, indices of interfaces, the order in netlink's tables,
-    libvirt's indentation and order of devices, and empty folders outside /sys.
+    libvirt's indentation and order of devices, and empty folders of nicpass's own.
     """
     found: dict[str, str] = {}
     for path, (kind, content, mode) in raw.items():
-        if path.startswith(_OWN) or path == "kernel.json" or path.endswith("/ifindex"):
+        if path.startswith(_OWN) or path in _KNOWN_BY_ITSELF or path.endswith("/ifindex"):
             continue
         if kind == "folder":
-            if path.startswith("root/sys/"):
+            if not path.startswith(("root/var/lib/nicpass", "root/run/")):
                 found[path] = kind
         elif path == "root/netlink.json":
             found[path] = _network_text(content)
@@ -88,8 +90,12 @@ def compare_form(raw: Raw) -> dict[str, str]:
 
 def list_differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
     """For whoever reads a failed test."""
-    paths = sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
-    return [f"{path}: {one.get(path, 'absent')[:1500]} | {other.get(path, 'absent')[:1500]}" for path in paths]
+    found: list[str] = []
+    for path in sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path)):
+        lines = [set(state.get(path, "absent").splitlines()) for state in (one, other)]
+        found += [f"{path}: {line[:700]}" for line in sorted(lines[0] - lines[1])]
+        found += [f"{path}: not {line[:700]}" for line in sorted(lines[1] - lines[0])]
+    return found
 
 
 def _network_text(content: bytes) -> str:

@@ -92,8 +92,8 @@ def faults_in(effects: tuple[Effect, ...], *, every: bool) -> Iterator[Fault]:
     """What can go wrong with each effect; without `every` one error number an effect, by turns."""
     for number, effect in enumerate(effects):
         errors = _ERRORS if every else (_ERRORS[number % len(_ERRORS)],)
-        kinds: list[FaultKind] = [*errors, *(["hangs"] if effect.door == "process" else [])]
-        for kind in kinds:
+        hangs: tuple[FaultKind, ...] = ("hangs",) if effect.door == "process" else ()
+        for kind in (*errors, *hangs):
             yield from (Fault(number, kind, acted, lasting) for acted in (False, True) for lasting in (False, True))
         if effect.probes:
             yield from (Fault(number, "late"), Fault(number, "probe fails"), Fault(number, "probe fails", lasting=True))

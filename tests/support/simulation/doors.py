@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyroute2 import NetlinkError
 
+from nicpass import __version__
 from nicpass.engine.interface import Interface
 from nicpass.host.files import Files
 from nicpass.host.processes import Completed, Processes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nicpass.model.fact import Fact
+    from nicpass.model.network import Setting
     from tests.support.simulation.effects import Effects
     from tests.support.simulation.kernel import Kernel
     from tests.support.simulation.systemd import Systemd
@@ -66,6 +68,19 @@ class SimulatedFiles(Files):
     def remove(self, path: str) -> None:
         self._perform("remove", path, lambda: super(SimulatedFiles, self).remove(path))
 
+    def link_atomic(self, path: str, target: str) -> None:
+        def half() -> None:
+            place = Path(self.root + path)
+            place.with_name(f".{place.name}.new").symlink_to(target)
+
+        self._perform("link", path, lambda: super(SimulatedFiles, self).link_atomic(path, target), half)
+
+    def make_folder(self, path: str, mode: int = 0o755) -> None:
+        self._perform("folder", path, lambda: super(SimulatedFiles, self).make_folder(path, mode))
+
+    def remove_folder(self, path: str) -> None:
+        self._perform("remove folder", path, lambda: super(SimulatedFiles, self).remove_folder(path))
+
     def write_kernel(self, path: str, value: str) -> None:
         self._perform("kernel", path, lambda: self.kernel.write(path, value))
 
@@ -88,7 +103,7 @@ class SimulatedProcesses(Processes):
         act = self._program(argv, stdin)
         if act is None:
             return Completed(None, "", f"{argv[0]}: not installed")
-        if argv[:2] == ["systemctl", "is-active"]:  # a question is no effect
+        if argv[:2] == ["systemctl", "is-active"] or argv[2:3] == ["self-test"]:  # questions are no effects
             return act()
         half = None
         if argv[0] == "tee" and argv[1].endswith("/sriov_numvfs"):
@@ -111,6 +126,8 @@ class SimulatedProcesses(Processes):
                 return lambda: self._done(self.kernel.settle_udev)
             case ["modprobe", *_, name]:
                 return lambda: self._done(lambda: self.kernel.load_module(name))
+            case [program, "-", "self-test", "-", "-"] if Path(program).exists():
+                return lambda: Completed(0, f"nicpass {__version__}\n", "")
             case ["systemctl" | "systemd-run", *_]:
                 return lambda: self.systemd.answer(argv)
             case _:
@@ -129,17 +146,32 @@ class SimulatedProcesses(Processes):
 
 
 class SimulatedInterface(Interface):
-    """nicpass's own writer on a socket that the simulated kernel answers."""
+    """nicpass's own writer on a socket that the simulated kernel answers, in a process with `install_names`."""
 
     def __init__(self, name: str, kernel: Kernel, effects: Effects) -> None:
         super().__init__(name, SimulatedSocket(kernel, effects))
-        self.interfaces = kernel.interfaces
+        self.kernel, self.effects = kernel, effects
 
-    def _index(self) -> int:
-        index = self.interfaces.index_of(self.name)
+    def set_driver(self, group: str, wanted: tuple[Setting, ...]) -> None:
+        interfaces = self.kernel.interfaces
+        try:
+            self.effects.perform(
+                Effect("ethtool", f"{group} {self.name}"), lambda: interfaces.set_driver(self._index(), group, wanted)
+            )
+        except Failed as failed:
+            raise StepError(f"The kernel does not take {group} on {self.name}: {failed.reason}.") from None
+
+
+def install_names(kernel: Kernel) -> None:
+    """From here on an interface's index is the simulated kernel's; only for a process of its own."""
+
+    def find(name: str) -> int:
+        index = kernel.interfaces.index_of(name)
         if index is None:
-            raise StepError(f"The interface {self.name} has gone.")
+            raise OSError(errno.ENODEV, "no interface with this name")
         return index
+
+    setattr(socket, "if_nametoindex", find)  # noqa: B010
 
 
 class SimulatedSocket:
@@ -151,12 +183,16 @@ class SimulatedSocket:
     def close(self) -> None:
         pass
 
-    def link(self, verb: str, *, index: int, **settings: object) -> None:
-        assert verb == "set"
-        self._request(f"link {sorted(settings)}", lambda: self.kernel.interfaces.set_link(index, settings))
+    def link(self, verb: str, *, index: int, **settings: Any) -> None:
+        interfaces = self.kernel.interfaces
+        if verb.startswith("property"):
+            self._request(f"{verb} {settings}", lambda: interfaces.set_altnames(index, verb, settings["altname"]))
+            return
+        assert verb == "set", verb
+        what = [f"vf {key}" for key in settings["vf"]] if "vf" in settings else sorted(settings)
+        self._request(f"link {what}", lambda: interfaces.set_link(index, settings))
 
     def addr(self, verb: str, *, index: int, address: str, prefixlen: int, scope: int = 0, **more: Any) -> None:
-        assert verb == "replace"
         name = self.kernel.interfaces.name_of(index)
         made = IpAddress(
             netdev=name or "",
@@ -167,7 +203,12 @@ class SimulatedSocket:
             broadcast=more.get("broadcast"),
             label=more.get("label"),
         )
-        self._request(f"address {made.text}", lambda: self.kernel.interfaces.add_address(index, made))
+        interfaces = self.kernel.interfaces
+        if verb == "delete":
+            self._request(f"address {made.text} goes", lambda: interfaces.remove_address(index, made.address))
+            return
+        assert verb == "replace", verb
+        self._request(f"address {made.text}", lambda: interfaces.add_address(index, made))
 
     def route(self, verb: str, *, dst: str, family: int, oif: int, table: int, proto: int, **more: Any) -> None:
         assert verb in ("add", "replace")
@@ -182,7 +223,7 @@ class SimulatedSocket:
             source=more.get("prefsrc"),
             family="inet6" if family == socket.AF_INET6 else "inet",
         )
-        self._request(f"route {dst}", lambda: self.kernel.interfaces.add_route(made))
+        self._request(f"route {dst}", lambda: self.kernel.interfaces.add_route(made, replace=verb == "replace"))
 
     def _request(self, what: str, act: Callable[[], None]) -> None:
         try:

@@ -8,13 +8,16 @@ import ipaddress
 
 import msgspec
 
-from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
+from nicpass.host.link_settings import sysctl_path
+from nicpass.model.network import IpAddress, Link, LinkSettings, Network, Route, Setting, VfSettings
 from tests.support.hosts import bridge, nic, pf_with_vfs
 from tests.support.trees import UUID, Function, Tree, Vm
 
 NIC, PF = "0000:03:00.0", "0000:01:00.0"
 TOTALVFS = 4
 GUESTS = tuple(Vm(name=name, uuid=UUID.format(number)) for number, name in enumerate(("web", "db"), 1))
+SYSCTLS = {"ipv4/conf/rp_filter": "0", "ipv4/conf/forwarding": "0", "ipv6/conf/accept_ra": "1"}
+"""What an interface has when it is new."""
 UNUSED_MAC = "00:00:00:00:00:00"
 
 _DRIVERS = ("vfio-pci", "ixgbe", "ixgbevf", "igb")
@@ -43,7 +46,13 @@ def fresh_link(address: str) -> Link:
         operstate="down",
         carrier=False,
         parent_device=address,
+        txqueuelen=1000,
+        settings=LinkSettings(rings=_rings(512)),
     )
+
+
+def _rings(received: int) -> tuple[Setting, ...]:
+    return Setting("rx", str(received)), Setting("tx", "512")
 
 
 def fresh_vf(index: int) -> VfSettings:
@@ -60,13 +69,29 @@ def simulated_tree(numvfs: int = 0) -> Tree:
     used = ("eth1", "lan0")
     links = [_in_use(link, numvfs if link.name == "eth1" else 0) if link.name in used else link for link in links]
     files = {"/sys/bus/pci/drivers_probe": "", "/var/lib/libvirt/qemu/save/.keep": "", "/run/systemd/system/.keep": ""}
+    files |= {"/etc/systemd/system/.keep": ""}
+    for name in (link.name for link in links):
+        own = {"ipv4/conf/rp_filter": "2"} if name in used else {}
+        files |= {sysctl_path(name, key): f"{value}\n" for key, value in (SYSCTLS | own).items()}
     files |= {f"/sys/bus/pci/drivers/{driver}/{name}": "" for driver in _DRIVERS for name in ("bind", "unbind")}
     return Tree(functions=functions, network=_network(links), vms=GUESTS, files=files)
 
 
 def _in_use(link: Link, numvfs: int) -> Link:
+    """With much about it that no driver would give it."""
     vfs = tuple(fresh_vf(index) for index in range(numvfs))
-    return msgspec.structs.replace(link, mtu=9000, up=True, operstate="up", carrier=True, vfs=vfs)
+    return msgspec.structs.replace(
+        link,
+        mtu=9000,
+        up=True,
+        operstate="up",
+        carrier=True,
+        vfs=vfs,
+        txqueuelen=2000,
+        alias=f"the office's {link.name}",
+        altnames=(f"uplink-{link.name}",),
+        settings=LinkSettings(rings=_rings(4096)),
+    )
 
 
 def _network(links: list[Link]) -> Network:

@@ -26,13 +26,15 @@ from nicpass.engine.recovery import Settled, recover
 from nicpass.engine.transaction import run_plan
 from nicpass.host.actor import read_actor
 from nicpass.host.read import read_host
+from nicpass.hypervisor.guard import guard_handlers
 from nicpass.hypervisor.libvirt import _domains_of, connect, libvirt_handlers
 from nicpass.model.errors import NicpassError
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
-from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses
+from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
 from tests.support.simulation.effects import Death, Effect, Effects, Fault
 from tests.support.simulation.hardware import simulated_tree
+from tests.support.simulation.hooks import Hooks
 from tests.support.simulation.kernel import Kernel
 from tests.support.simulation.libvirt import Daemon
 from tests.support.simulation.systemd import Systemd
@@ -74,14 +76,15 @@ class Machine:
         self.clock = Clock()
         self.effects = effects
         self.kernel = Kernel(base, self.clock, effects)
-        self.daemon = Daemon(base, self.kernel, effects)
         self.files = SimulatedFiles(self.kernel, effects)
         self.systemd = Systemd(base)
         self.processes = SimulatedProcesses(self.kernel, effects, self.systemd)
+        self.daemon = Daemon(base, self.kernel, effects, Hooks(base, self.kernel, self.systemd))
 
     def install(self) -> None:
         """Time and libvirt are this host's from here on; only for a process of its own."""
         self.clock.install()
+        install_names(self.kernel)
         self.daemon.install()
 
     def handlers(self) -> Handlers:
@@ -89,7 +92,12 @@ class Machine:
         host = host_handlers(
             self.files, self.processes, lambda name: SimulatedInterface(name, self.kernel, self.effects)
         )
-        return {**host, **libvirt_handlers(self.files), **deadman_handlers(self.files, self.processes)}
+        return {
+            **host,
+            **libvirt_handlers(self.files),
+            **guard_handlers(self.files, self.processes),
+            **deadman_handlers(self.files, self.processes),
+        }
 
     def read(self) -> Host:
         domains = _domains_of(connect(writing=False))
@@ -141,13 +149,9 @@ class SimulatedHost:
         finally:
             os._exit(1)
 
-    def directly(self, act: Act) -> None:
-        """Something that others than nicpass do to the host."""
-        act(Machine(self.base, Effects()))
-
     def settle(self) -> None:
         """Time passes, until nothing is to come by itself."""
-        self.directly(lambda machine: machine.kernel.pass_time())
+        Kernel(self.base, Clock(), Effects()).pass_time()
 
     def raw(self) -> Raw:
         return read_raw(self.base)

@@ -7,12 +7,13 @@ import errno
 import ipaddress
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nicpass.model.network import IpAddress, Link, Network, Route
-from tests.support.simulation.hardware import connected_route, link_local
+from nicpass.host.link_settings import FOLDERS, sysctl_path
+from nicpass.model.network import IpAddress, Link, LinkSettings, Network, Route, Setting
+from tests.support.simulation.hardware import SYSCTLS, connected_route, link_local
 from tests.support.trees import TreeWriter
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Interfaces:
         made = msgspec.structs.replace(link, name=name)
         self._save([*links, made], addresses, routes)
         TreeWriter(str(self.root)).write_netdev(made, f"{device_folder}/net/{name}", index)
+        for key, value in SYSCTLS.items():
+            TreeWriter(str(self.root)).file(sysctl_path(name, key), f"{value}\n")
         self.state.later(UDEV_SECONDS, "rename", str(index), link.name)
 
     def drop(self, name: str) -> None:
@@ -94,6 +97,8 @@ class Interfaces:
         shutil.rmtree(folder)
         if not os.listdir(folder.parent):
             folder.parent.rmdir()
+        for sysctls in self._sysctls(name):
+            shutil.rmtree(sysctls)
 
     def rename(self, index: int, new: str) -> None:
         old = self.name_of(index)
@@ -112,9 +117,15 @@ class Interfaces:
         folder = symlink.resolve()
         symlink.unlink()
         folder.rename(folder.with_name(new))
+        for sysctls in self._sysctls(old):
+            sysctls.rename(sysctls.with_name(new))
         home = "/" + str(folder.with_name(new).relative_to(self.root.resolve()))
         TreeWriter(str(self.root)).link(f"/sys/class/net/{new}", home)
         self._show(new)
+
+    def _sysctls(self, name: str) -> list[Path]:
+        folders = (self.root / "proc/sys/net" / folder / name for folder in FOLDERS)
+        return [folder for folder in folders if folder.is_dir()]
 
     # What rtnetlink requests do.
 
@@ -137,8 +148,54 @@ class Interfaces:
                 self.change(index, lambda link, mac=str(value): msgspec.structs.replace(link, mac=mac))  # type: ignore[misc]
             elif key == "state":
                 (self._up if value == "up" else self._down)(index)
+            elif key in ("ifalias", "txqlen"):
+                field = {"ifalias": "alias", "txqlen": "txqueuelen"}[key]
+                self.change(index, lambda link, change={field: value}: msgspec.structs.replace(link, **change))  # type: ignore[misc]
+            elif key == "vf":
+                assert isinstance(value, dict)
+                self.set_vf(index, **value)
             else:
                 raise AssertionError(f"the simulated kernel does not know {key}")
+
+    def set_vf(self, index: int, *, vf: int, **changes: Any) -> None:
+        """IFLA_VFINFO_LIST: what the PF is to enforce on one of its VFs."""
+        if isinstance(vlan := changes.pop("vlan", None), dict):
+            changes |= {"vlan": vlan["vlan"]}
+        elif vlan is not None:
+            changes |= {"vlan": vlan}
+        changes |= {key: bool(changes[key]) for key in ("spoofchk", "trust") if key in changes}
+        if all(settings.vf_index != vf for settings in self._link(index).vfs):
+            raise refuse(errno.EINVAL)
+
+        def change(link: Link) -> Link:
+            vfs = (msgspec.structs.replace(s, **changes) if s.vf_index == vf else s for s in link.vfs)
+            return msgspec.structs.replace(link, vfs=tuple(vfs))
+
+        self.change(index, change)
+
+    def set_altnames(self, index: int, verb: str, names: list[str]) -> None:
+        """RTM_NEWLINKPROP, RTM_DELLINKPROP."""
+        taken = {name for link in self.network.links for name in (link.name, *link.altnames)}
+        if verb == "property_add" and taken & set(names):
+            raise refuse(errno.EEXIST)
+
+        def change(link: Link) -> Link:
+            kept = tuple(name for name in link.altnames if name not in names)
+            return msgspec.structs.replace(link, altnames=(*kept, *names) if verb == "property_add" else kept)
+
+        self.change(index, change)
+
+    def set_driver(self, index: int, group: str, wanted: tuple[Setting, ...]) -> None:
+        """ethtool(8)'s ioctl: rings and so on; what is down takes it too."""
+
+        def change(link: Link) -> Link:
+            settings = link.settings or LinkSettings()
+            values = {setting.name: setting for setting in wanted}
+            now = getattr(settings, group) or ()
+            changed = tuple(values.get(setting.name, setting) for setting in now)
+            return msgspec.structs.replace(link, settings=msgspec.structs.replace(settings, **{group: changed}))
+
+        self.change(index, change)
 
     def _set_mtu(self, index: int, mtu: int) -> None:
         if mtu not in _MTU:
@@ -179,8 +236,22 @@ class Interfaces:
         if six:
             self.state.later(DAD_SECONDS, "address", str(index), address.address)
 
-    def add_route(self, route: Route) -> None:
-        """RTM_NEWROUTE with NLM_F_REPLACE; what it names has to be there (net/ipv4/fib_semantics.c: fib_check_nh)."""
+    def remove_address(self, index: int, text: str) -> None:
+        """RTM_DELADDR; the routes that followed it go too."""
+        name = self._name(index)
+        links, addresses, routes = self.tables()
+        gone = [a for a in addresses if (a.netdev, a.address) == (name, text)]
+        if not gone:
+            raise refuse(errno.EADDRNOTAVAIL)
+        followed = {_key(connected_route(address)) for address in gone}
+        self._save(
+            links,
+            [address for address in addresses if address not in gone],
+            [r for r in routes if r.netdev != name or (_key(r) not in followed and r.source != text)],
+        )
+
+    def add_route(self, route: Route, *, replace: bool) -> None:
+        """RTM_NEWROUTE, NLM_F_REPLACE or NLM_F_EXCL; what it names has to be there (net/ipv4/fib_semantics.c)."""
         link = self.find(route.netdev)
         if link is None:
             raise refuse(errno.ENODEV)
@@ -191,6 +262,8 @@ class Interfaces:
             raise refuse(errno.ENETUNREACH)
         if route.source is not None and all(address.address != route.source for address in addresses):
             raise refuse(errno.EINVAL)
+        if not replace and any(_key(each) == _key(route) for each in routes):
+            raise refuse(errno.EEXIST)
         kept = [each for each in routes if _key(each) != _key(route)]
         self._save(links, addresses, [*kept, route])
 

@@ -247,12 +247,9 @@ class Kernel:
         """IFLA_VF_MAC, IFLA_VF_VLAN ... through the PF."""
         pf = CARDS[address].pf
         assert pf is not None
-        wanted = msgspec.structs.replace(self.vf_settings(address), **changes)
-        settings = tuple(wanted if vf.vf_index == wanted.vf_index else vf for vf in self.pf_settings(pf))
         for name in self._netdevs(pf):
-            self.interfaces.change(
-                self.interfaces.index_of(name) or 0, lambda link: msgspec.structs.replace(link, vfs=settings)
-            )
+            index = self.interfaces.index_of(name) or 0
+            self.interfaces.set_vf(index, vf=CARDS[pf].vfs.index(address), **changes)
 
     # What there is.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from nicpass.hypervisor.domain_xml import find_device, parse_devices
+from nicpass.model.errors import NicpassError
 from nicpass.model.network import VfSettings
 from tests.support.simulation.effects import Effect, Failed
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from nicpass.model.domain import DomainDevice
     from tests.support.simulation.effects import Effects
+    from tests.support.simulation.hooks import Hooks
     from tests.support.simulation.kernel import Kernel
 
 T = TypeVar("T")
@@ -53,7 +55,8 @@ class Running(msgspec.Struct):
 class Daemon:
     """What libvirtd does, on the tree and `libvirt.json` beside it."""
 
-    def __init__(self, base: Path, kernel: Kernel, effects: Effects) -> None:
+    def __init__(self, base: Path, kernel: Kernel, effects: Effects, hooks: Hooks) -> None:
+        self.hooks = hooks
         self.folder = base / "root/etc/libvirt/qemu"
         self.path = base / "libvirt.json"
         self.kernel, self.effects = kernel, effects
@@ -98,8 +101,11 @@ class Daemon:
             if not (self.kernel.root / f"sys/bus/pci/devices/{device.address}").exists():
                 raise SimulatedLibvirtError(f"Device {device.address} not found")
         try:
+            self.hooks.prepare(machine.xml)
             for device in devices:
                 self._take(device, machine)
+        except NicpassError as error:
+            raise SimulatedLibvirtError(f"operation failed: Hook script execution failed: {error.sentence}") from None
         except SimulatedLibvirtError:
             self._release(machine)
             raise
@@ -135,6 +141,7 @@ class Daemon:
                 self.kernel.write(f"{_SYSFS}/devices/{address}/driver_override", "\n")
                 self.kernel.unbind(address)
                 self.kernel.write(f"{_SYSFS}/drivers_probe", address)
+        self.hooks.release(machine.xml)
 
     def call(self, what: str, act: Callable[[], T]) -> T:
         """One call that changes something; a client that dies leaves the daemon at work."""
@@ -161,6 +168,9 @@ class Connection:
         if uuid not in self.daemon.definitions():
             raise SimulatedLibvirtError(f"Domain not found: no domain with matching uuid '{uuid}'")
         return DomainHandle(self.daemon, uuid)
+
+    def getLibVersion(self) -> int:  # noqa: N802
+        return 10_000_000
 
     def listAllDomains(self, _flags: int = 0) -> list[DomainHandle]:  # noqa: N802
         return [DomainHandle(self.daemon, uuid) for uuid in self.daemon.definitions()]

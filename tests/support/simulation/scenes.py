@@ -39,6 +39,12 @@ def stop_web(machine: Machine) -> None:
     machine.daemon.stop(WEB)
 
 
+def stop_unguarded(machine: Machine) -> None:
+    """The same with a libvirtd that calls no hooks: nobody puts the addresses back."""
+    machine.daemon.hooks.known.unlink()
+    machine.daemon.stop(WEB)
+
+
 def lose_libvirt(machine: Machine) -> None:
     """The VM ends together with libvirtd, which therefore gives nothing back: the NIC stays on vfio-pci."""
     machine.daemon.save({})
@@ -52,6 +58,12 @@ SCENES: dict[str, Scene] = {
     "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
     "start what was attached": Scene(_GIVE, earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)),
     "detach": Scene(DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,), meanwhile=stop_web),
+    "detach what lost its addresses": Scene(
+        DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,), meanwhile=stop_unguarded
+    ),
+    "detach one of two": Scene(
+        DetachRequest(vm="db", nic=VFS[0]), 2, earlier=(_GIVE, AttachRequest(vm="db", nic=VFS[0])), meanwhile=stop_web
+    ),
     "detach what never left": Scene(
         DetachRequest(vm="web", nic=NIC), earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)
     ),
@@ -76,6 +88,7 @@ def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
         done = host.run(functools.partial(change, request=request))
         assert done.exit_code == 0, done
     if scene.meanwhile is not None:
-        host.directly(scene.meanwhile)
+        done = host.run(scene.meanwhile)
+        assert done.exit_code == 0, done
     host.settle()
     return host

@@ -10,6 +10,7 @@ import msgspec
 from nicpass.host.processes import Completed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -18,6 +19,8 @@ class Systemd:
 
     def __init__(self, base: Path) -> None:
         self.path = base / "systemd.json"
+        self.on_reload: Callable[[], None] = lambda: None
+        """What libvirtd does when it is told to reload."""
 
     @property
     def active(self) -> dict[str, list[str]]:
@@ -31,9 +34,12 @@ class Systemd:
         match argv:
             case ["systemd-run", *options]:
                 return self._run_later(options)
-            case ["systemctl", "is-active", unit]:
-                is_active = unit in self.active
+            case ["systemctl", "is-active", *_, unit]:
+                is_active = unit in self.active or unit == "libvirtd"
                 return Completed(0 if is_active else 3, "active\n" if is_active else "inactive\n", "")
+            case ["systemctl", "reload", "libvirtd"]:
+                self.on_reload()
+                return Completed(0, "", "")
             case ["systemctl", "stop", unit]:
                 self._save({name: command for name, command in self.active.items() if name != unit})
                 return Completed(0, "", "")

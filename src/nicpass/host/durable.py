@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What it takes that a write lasts through a kill and through a power cut; for the door to files alone.
+
+Source: fsync(2), NOTES: a name is on disk only once its folder is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+
+def make_folder(folder: str) -> None:
+    """With all above it; each new name is on disk before anything is put into it."""
+    if not os.path.isdir(folder):
+        above = os.path.dirname(folder)
+        make_folder(above)
+        with contextlib.suppress(FileExistsError):  # somebody else has just made it
+            os.mkdir(folder, 0o700)
+        sync_directory(above)
+
+
+def temporary_of(target: str) -> str:
+    """What is to take the place of `target` lies beside it meanwhile, under a name of its own."""
+    folder, name = os.path.split(target)
+    return f"{folder}/.{name}.new"
+
+
+def unlink(path: str) -> None:
+    """Remove a file or a link; that it was not there is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def cut_to_lines(descriptor: int) -> int:
+    """Let a file end with a whole line; its size then."""
+    size = os.fstat(descriptor).st_size
+    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
+        return size
+    end = os.pread(descriptor, size, 0).rfind(b"\n") + 1
+    os.ftruncate(descriptor, end)
+    return end
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """All of it: one write(2) may take only a part, and says why at the next."""
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def sync_directory(directory: str) -> None:
+    """Make a rename or a new name in `directory` last through a power cut (fsync(2), NOTES)."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
