@@ -136,6 +136,8 @@ class SimulatedHost:
         self.base = base
         if not (base / "root").exists():
             (tree or simulated_tree()).write(base / "root")
+        self.first = self.raw()
+        """The host as it was when it was first seen here."""
 
     def run(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> Outcome:
         """Do `act` in a process of its own, to its end or its death."""

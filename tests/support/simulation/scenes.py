@@ -84,6 +84,19 @@ SCENES: dict[str, Scene] = {
 }
 
 
+MAIN_SCENES = (
+    "attach and start",
+    "attach a VF with MAC and VLAN, and start",
+    "detach from vfio-pci",
+    "detach and stop",
+    "detach a VF from vfio-pci",
+    "undo a start",
+    "make more VFs",
+    "make VFs, to be confirmed",
+)
+"""For the default run: every kind of step and effect is in one of them."""
+
+
 def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
     """The host on which the scene's change is about to begin, settled."""
     host = SimulatedHost(folder, simulated_tree(scene.numvfs))
