@@ -12,6 +12,7 @@ from lab.machine import Machine
 pytestmark = pytest.mark.lab
 
 NIC, ADDRESS = "enp1s0", "0000:01:00.0"
+LONG = 400  # seconds; the host is emulated, and a busy machine emulates it slowly
 IN_USE = "192.0.2.5/24"
 HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
 GUARD = (
@@ -28,27 +29,27 @@ def driver(host: Machine) -> str:
 
 def stop(host: Machine) -> None:
     """As an administrator does, without nicpass."""
-    host.succeed("virsh destroy web01")
+    host.succeed("virsh destroy web01", LONG)
     host.wait_until_succeeds("virsh domstate web01 | grep -q 'shut off'", 60)
 
 
 @pytest.fixture
 def given(host: Machine) -> Iterator[Machine]:
     """A host that has given the NIC to a VM that is off; it comes back at the end, and the guard goes."""
-    host.succeed(["nicpass", "attach", "web01", NIC], 180)
+    host.succeed(["nicpass", "attach", "web01", NIC], LONG)
     yield host
-    host.execute("virsh destroy web01", 60)
-    host.succeed(["nicpass", "detach", "web01", ADDRESS], 180)
+    host.execute("virsh destroy web01", LONG)
+    host.succeed(["nicpass", "detach", "web01", ADDRESS], LONG)
 
 
 def test_the_guard_comes_with_the_first_nic_and_goes_with_the_last(host: Machine) -> None:
-    host.succeed(["nicpass", "attach", "web01", NIC], 180)
+    host.succeed(["nicpass", "attach", "web01", NIC], LONG)
     host.succeed(f"test -x {HOOK}; for path in {' '.join(GUARD)}; do test -e $path; done")
     assert host.succeed("systemctl is-enabled nicpass-recover").strip() == "enabled"
-    host.succeed(["nicpass", "attach", "db01", "enp2s0"], 180)
-    host.succeed(["nicpass", "detach", "web01", NIC], 180)
+    host.succeed(["nicpass", "attach", "db01", "enp2s0"], LONG)
+    host.succeed(["nicpass", "detach", "web01", NIC], LONG)
     host.succeed(["test", "-x", HOOK])
-    host.succeed(["nicpass", "detach", "db01", "enp2s0"], 180)
+    host.succeed(["nicpass", "detach", "db01", "enp2s0"], LONG)
     host.succeed(f"for path in {' '.join(GUARD)} /etc/libvirt/hooks/qemu.d; do test ! -e $path -a ! -L $path; done")
     host.fail("systemctl cat nicpass-recover")
 
@@ -56,7 +57,7 @@ def test_the_guard_comes_with_the_first_nic_and_goes_with_the_last(host: Machine
 def test_a_nic_that_came_into_use_stays(given: Machine) -> None:
     given.succeed(f"ip link set {NIC} up; ip address add {IN_USE} dev {NIC}")
     given.succeed(f"ip route add 198.51.100.0/24 via 192.0.2.1 dev {NIC}")
-    refused = given.fail(["virsh", "start", "web01"], timeout=120)
+    refused = given.fail(["virsh", "start", "web01"], timeout=LONG)
     assert "web01 is not started" in refused.stderr
     assert IN_USE in refused.stderr
     assert driver(given) == "igb"
@@ -64,7 +65,7 @@ def test_a_nic_that_came_into_use_stays(given: Machine) -> None:
     assert "192.0.2.1" in given.succeed("ip route show 198.51.100.0/24")
     assert "web01 is not started" in given.succeed("journalctl -t nicpass -n 5 -o cat")
     given.succeed(f"ip address del {IN_USE} dev {NIC}; ip link set {NIC} down")
-    given.succeed(["virsh", "start", "web01"], 120)
+    given.succeed(["virsh", "start", "web01"], LONG)
     assert driver(given) == "vfio-pci"
     stop(given)
 
@@ -74,7 +75,7 @@ def test_what_the_administrator_took_upon_himself_goes_along_and_comes_back(host
     host.succeed(f"ip route add 198.51.100.0/24 via 192.0.2.1 dev {NIC}")
     host.wait_until_succeeds(f"grep -q 1 /sys/class/net/{NIC}/carrier")
     allowed = ["--allow", "HAS_ADDRESS", "--allow", "CARRIES_ROUTE"]
-    host.succeed(["nicpass", "attach", "web01", NIC, "--start", *allowed], 240)
+    host.succeed(["nicpass", "attach", "web01", NIC, "--start", *allowed], LONG)
     host.fail(["test", "-e", f"/sys/class/net/{NIC}"])
     for again in (True, False):
         stop(host)
@@ -83,16 +84,16 @@ def test_what_the_administrator_took_upon_himself_goes_along_and_comes_back(host
         assert "mtu 1400" in host.succeed(f"ip link show dev {NIC}")
         assert "192.0.2.1" in host.succeed("ip route show 198.51.100.0/24")
         if again:
-            host.succeed("virsh start web01", 120)
+            host.succeed("virsh start web01", LONG)
             assert driver(host) == "vfio-pci"
-    host.succeed(["nicpass", "detach", "web01", ADDRESS], 180)
+    host.succeed(["nicpass", "detach", "web01", ADDRESS], LONG)
     host.succeed(f"ip address flush dev {NIC}; ip link set {NIC} mtu 1500 down")
 
 
 def test_a_removed_nicpass_stops_no_vm(given: Machine) -> None:
     given.succeed("mv /root/.local/share/pipx/venvs/nicpass /root/nicpass-gone")
     try:
-        given.succeed(["virsh", "start", "web01"], 120)
+        given.succeed(["virsh", "start", "web01"], LONG)
         stop(given)
     finally:
         given.succeed("mv /root/nicpass-gone /root/.local/share/pipx/venvs/nicpass")
@@ -101,10 +102,10 @@ def test_a_removed_nicpass_stops_no_vm(given: Machine) -> None:
 def test_while_nicpass_is_at_work_no_other_start_takes_the_nic(given: Machine) -> None:
     given.succeed("flock --exclusive /run/nicpass.lock sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder")
     given.wait_until_succeeds("! flock --nonblock /run/nicpass.lock true")
-    refused = given.fail(["virsh", "start", "web01"], timeout=120)
+    refused = given.fail(["virsh", "start", "web01"], timeout=LONG)
     assert "Another run of nicpass is at work" in refused.stderr
     given.succeed("pkill -P $(cat /run/holder); rm /run/holder")
-    given.succeed(["virsh", "start", "web01"], 120)
+    given.succeed(["virsh", "start", "web01"], LONG)
     stop(given)
 
 
@@ -113,9 +114,9 @@ def test_a_vm_without_our_nics_is_not_kept_waiting(given: Machine) -> None:
     package = given.succeed(f"sed -n 's/^package=//p' {HOOK}").strip()
     given.succeed(f"cp {package}/cli/hook.py /root/hook.py; echo 'raise SystemExit(9)' >{package}/cli/hook.py")
     try:
-        given.succeed(["virsh", "start", "db01"], 120)
-        given.succeed(["virsh", "destroy", "db01"], 60)
-        broken = given.fail(["virsh", "start", "web01"], timeout=120)
+        given.succeed(["virsh", "start", "db01"], LONG)
+        given.succeed(["virsh", "destroy", "db01"], LONG)
+        broken = given.fail(["virsh", "start", "web01"], timeout=LONG)
         assert "could not run (exit code 9)" in broken.stderr
     finally:
         given.succeed(f"mv /root/hook.py {package}/cli/hook.py")
