@@ -220,6 +220,19 @@ def _last_line(content: bytes) -> bytes:
     return content[content.rfind(b"\n", 0, -1) + 1 :]
 
 
+def owed(changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Those that did not bring a NIC back as it was, the newest first, unless the NIC is somebody's again since."""
+    found: list[Change] = []
+    moved: set[str] = set()
+    for change in reversed(changes):
+        addresses = {step.address for step in change.opened.plan.steps} if change.opened is not None else set()
+        if change.owes_the_nic and not addresses & moved:
+            found.append(change)
+        if change.outcome != Outcome.TAKEN_BACK:
+            moved |= addresses
+    return tuple(found)
+
+
 def _prune(files: Files) -> None:
     """Let the oldest closed journals go. That one cannot be removed stops no change."""
     with contextlib.suppress(OSError, NotPermittedError):
