@@ -33,12 +33,7 @@ def hold_lock(files: Files, actor: Actor, *, patience: float = 0) -> Iterator[No
     """
     with files.open_for_lock(PATH) as descriptor:
         if not wait_until(lambda: _try_lock(descriptor), patience, interval=0.2):
-            wait_until(lambda: _read_holder(descriptor) != "", _NAMING_SECONDS, interval=0.01)
-            holder = _read_holder(descriptor) or _("unknown")
-            raise BusyError(
-                _("Another run is at work: {holder}.").format(holder=printable(holder)),
-                _("Wait for it to end, and try again."),
-            )
+            _refuse_unless_let_go(descriptor)
         words = " ".join(("nicpass", *actor.command))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {actor.process}, {words}, by {actor.user}\n".encode(), 0)
@@ -46,6 +41,23 @@ def hold_lock(files: Files, actor: Actor, *, patience: float = 0) -> Iterator[No
             yield
         finally:
             os.ftruncate(descriptor, 0)
+
+
+def _refuse_unless_let_go(descriptor: int) -> None:
+    """Raise BusyError with the holder's name; or return with the lock, where the holder was about to let go of it."""
+    names: list[str] = []
+
+    def is_named_or_free() -> bool:
+        # One that has just come has not written its name yet, and one that is leaving has wiped it.
+        names[:] = [name] if (name := _read_holder(descriptor)) else []
+        return bool(names) or _try_lock(descriptor)
+
+    if wait_until(is_named_or_free, _NAMING_SECONDS, interval=0.01) and not names:
+        return
+    holder = printable(names[0]) if names else _("unknown")
+    raise BusyError(
+        _("Another run is at work: {holder}.").format(holder=holder), _("Wait for it to end, and try again.")
+    )
 
 
 def _try_lock(descriptor: int) -> bool:
