@@ -8,9 +8,10 @@ the host passes `Effects`, which can end the program there (SIGKILL) or let the 
 - `clock`: time that passes when the program sleeps, and not by itself;
 - `effects`: what befalls a run: deaths and faults;
 - `hardware`: what the machine is made of;
-- `kernel`, `netlink`: the PCI core, drivers, SR-IOV, interfaces, udev's renaming;
+- `kernel`, `interfaces`, `state`: the PCI core, drivers, SR-IOV, interfaces, udev's renaming, what is still to come;
 - `doors`: `Files`, `Processes` and the netlink socket that nicpass is given;
-- `libvirt`: the daemon, in place of its Python binding;
+- `libvirt`, `hooks`, `systemd`: the daemons, libvirt in place of its Python binding, with nicpass's guard as its hook;
 - `contents`: the whole state of a host, to compare and to put back;
-- `host`: runs commands, each in a process of its own.
+- `host`: runs commands, each in a process of its own; `boot`: the power goes and comes back;
+- `scenes`, `course`: the changes that are cut off, and how each goes when it is not.
 """
