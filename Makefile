@@ -7,6 +7,7 @@ STAMP := $(VENV)/.ready
 RUN := $(VENV)/bin
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard src/nicpass/locale/*/LC_MESSAGES/*.po))
 LAB_MARKS := not full
+UNIT_MARKS := not full
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-full lab-shell bench documents messages format setup lab-packages clean
@@ -15,7 +16,7 @@ help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
 	@echo 'make test       formatting, lint, types, unit tests, lab tests (long: the lab runs emulated)'
 	@echo 'make test-fast  all of that but the lab (under a minute)'
-	@echo 'make test-full  make test with the lab tests that take long, and make bench with its targets'
+	@echo 'make test-full  make test with the tests that take long, and make bench with its targets'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
 	@echo 'make messages   bring the translations up to date with the sentences in the code'
@@ -32,9 +33,10 @@ test-fast: $(STAMP) $(MESSAGES)
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
-	$(RUN)/pytest tests/unit -n auto -q $(PYTEST_ARGS)
+	$(RUN)/pytest tests/unit -m '$(UNIT_MARKS)' -n auto -q $(PYTEST_ARGS)
 
 test-full: LAB_MARKS := lab
+test-full: UNIT_MARKS := full or not full
 test-full: test bench
 
 lab-shell: $(STAMP) lab-packages

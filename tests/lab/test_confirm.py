@@ -41,7 +41,7 @@ def test_the_nic_of_the_session_comes_back_by_itself(machine: Machine) -> None:
     assert refused.returncode == 4
     assert "session" in refused.stderr
     command = f"nicpass attach web01 {NIC} --start {ALLOWED} --confirm-within {SECONDS}"
-    session = subprocess.Popen([*machine.ssh_over_nic, command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    session = subprocess.Popen([*machine.ssh_over_nic, command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         machine.wait_until_succeeds("virsh domstate web01 | grep -q running", 90)
         machine.wait_until_fails(f"test -e /sys/class/net/{NIC}", 30)

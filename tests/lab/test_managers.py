@@ -128,9 +128,9 @@ def changes(before: HostState, after: HostState) -> str:
 @pytest.mark.parametrize(
     ("manager", "how"),
     [
-        pytest.param(NETWORK_MANAGER, "shutdown", id="NetworkManager"),
+        pytest.param(NETWORK_MANAGER, "shutdown", id="NetworkManager", marks=pytest.mark.full),
         pytest.param(NETWORKD, "destroy", id="systemd-networkd"),
-        pytest.param(IFUPDOWN, "destroy", id="ifupdown"),
+        pytest.param(IFUPDOWN, "destroy", id="ifupdown", marks=pytest.mark.full),
     ],
 )
 def test_a_nic_of_a_network_manager_goes_and_comes_back_with_its_address(

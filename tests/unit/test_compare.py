@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
 from nicpass.cli.plan_text import render_shell
+from nicpass.engine.attempts import Attempts
+from nicpass.engine.give_back import restore_vfs
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
@@ -160,6 +162,53 @@ def test_the_permanent_mac_of_what_is_no_vf() -> None:
 )
 def test_each_setting_of_a_vf(change: dict[str, object]) -> None:
     assert fields(STATE, msgspec.structs.replace(STATE, vf=msgspec.structs.replace(VF, **change))) == ["VF"]
+
+
+def test_the_mac_that_a_vf_chooses_for_itself_is_no_difference() -> None:
+    """Where the PF had given it none, many drivers show that of the VF's own driver, by chance each time."""
+    given_none = msgspec.structs.replace(VF, mac="00:00:00:00:00:00")
+    before = msgspec.structs.replace(STATE, vf=given_none)
+    assert fields(before, STATE) == []
+    assert fields(before, msgspec.structs.replace(STATE, vf=msgspec.structs.replace(VF, vlan=0))) == ["VF"]
+
+
+OWN = "02:00:00:00:00:07"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "own", "written"),
+    [
+        ("00:00:00:00:00:00", "12:00:00:00:00:01", None, None),
+        ("00:00:00:00:00:00", OWN, OWN, None),
+        ("00:00:00:00:00:00", "52:54:00:99:99:99", OWN, "00:00:00:00:00:00"),
+        ("00:00:00:00:00:00", "00:00:00:00:00:00", OWN, None),
+        ("52:54:00:00:00:01", "00:00:00:00:00:00", OWN, "52:54:00:00:00:01"),
+        ("52:54:00:00:00:01", "52:54:00:00:00:01", OWN, None),
+    ],
+)
+def test_which_mac_a_pf_is_told(recorded: str, now: str, own: str | None, written: str | None) -> None:
+    told: list[tuple[VfSettings, VfSettings]] = []
+
+    class Writer:
+        def __init__(self, name: str) -> None:
+            assert name == "eth1"
+
+        def __enter__(self) -> Writer:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def set_vf(self, vf: VfSettings, is_so: VfSettings) -> None:
+            told.append((vf, is_so))
+
+    pf = NicState(address=NIC, driver="igb", links=(link("eth1", vfs=(msgspec.structs.replace(VF, mac=now),)),))
+    wanted = msgspec.structs.replace(VF, mac=recorded)
+    attempts = Attempts()
+    indices = restore_vfs(pf, (wanted,), Writer, attempts, own)  # type: ignore[arg-type]
+    attempts.raise_refusals()
+    assert [vf.mac for vf, _ in told] == ([written] if written else [])
+    assert indices == ((0,) if written else ())
 
 
 def test_what_a_driver_does_not_tell_of_a_vf_is_not_compared() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.simulation.course import deaths_in, observe_course
-from tests.support.simulation.scenes import SCENES
+from tests.support.simulation.scenes import MAIN_SCENES, SCENES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.spawns
 
 
-@pytest.mark.parametrize("name", SCENES)
+def _param(name: str, *main: str) -> object:
+    """What is much like another scene is for `make test-full`."""
+    return pytest.param(name, marks=() if name in (main or MAIN_SCENES) else pytest.mark.full)
+
+
+@pytest.mark.parametrize("name", [_param(name) for name in SCENES])
 def test_a_death_anywhere_ends_before_or_after(name: str, quick_path: Path) -> None:
     course = observe_course(name, quick_path)
     ends: list[str] = []
@@ -51,7 +56,7 @@ def test_a_death_in_the_recovery_too(name: str, quick_path: Path) -> None:
     print(f"{name}: {len(ends)} double deaths: {ends.count('before')} ended before, {ends.count('after')} after")
 
 
-@pytest.mark.parametrize("name", ["attach and start", "detach from vfio-pci", "make more VFs"])
+@pytest.mark.parametrize("name", ["attach and start", "detach from vfio-pci"])
 def test_a_death_in_some_recoveries_too(name: str, quick_path: Path) -> None:
     course = observe_course(name, quick_path)
     ends: list[str] = []
@@ -69,3 +74,17 @@ def test_a_death_in_some_recoveries_too(name: str, quick_path: Path) -> None:
         course.recover(what)
         ends.append(course.end(what))
     print(f"{name}: {len(ends)} double deaths: {ends.count('before')} ended before, {ends.count('after')} after")
+
+
+@pytest.mark.parametrize("name", [_param(name, "attach and start", "detach and stop") for name in SCENES])
+def test_a_power_cut_anywhere_ends_before_or_after(name: str, quick_path: Path) -> None:
+    """The recovery is that of the next boot; the two ends are what that boot makes of them."""
+    course = observe_course(name, quick_path).after_boot()
+    ends: list[str] = []
+    for death in deaths_in(course.effects):
+        what = f"{death.moment} {course.effects[death.number].text}"
+        assert course.run(death=death).exit_code is None, f"{what}: it was to be killed"
+        course.power_cut()
+        course.recover(what)
+        ends.append(course.end(what))
+    print(f"{name}: {len(ends)} power cuts: {ends.count('before')} ended before, {ends.count('after')} after")

@@ -15,7 +15,7 @@ from pyroute2 import IPRoute, NetlinkError
 from nicpass.engine import give_back
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.handler import wait_until
-from nicpass.engine.interface import Interface, _vf_changes
+from nicpass.engine.interface import Interface, vf_changes
 from nicpass.host.files import Files
 from nicpass.host.link_settings import sysctl_path, with_settings
 from nicpass.host.netlink import dump_network
@@ -412,14 +412,14 @@ VF = VfSettings(
     ],
 )
 def test_of_a_vf_what_differs_only(change: dict[str, object], request_: list[object]) -> None:
-    assert list(_vf_changes(VF, msgspec.structs.replace(VF, **change))) == request_
+    assert list(vf_changes(VF, msgspec.structs.replace(VF, **change))) == request_
 
 
 def test_a_vlan_of_another_protocol_and_what_no_record_knew() -> None:
     outer = msgspec.structs.replace(VF, vlan_protocol="802.1ad")
-    assert list(_vf_changes(outer, VF)) == [{"vlan": [{"vlan": 20, "qos": 3, "proto": 0x88A8}]}]
+    assert list(vf_changes(outer, VF)) == [{"vlan": [{"vlan": 20, "qos": 3, "proto": 0x88A8}]}]
     bare = VfSettings(vf_index=2, mac=VF.mac, vlan=20, qos=3)
-    assert list(_vf_changes(bare, VF)) == []
+    assert list(vf_changes(bare, VF)) == []
 
 
 def test_what_the_library_makes_of_a_vf() -> None:

@@ -20,6 +20,7 @@ from nicpass.engine.journal import (
     parse_change,
     read_change,
     read_changes,
+    read_changes_unless_settled,
     select_change,
     unsettled,
 )
@@ -89,6 +90,53 @@ def test_a_change_with_a_timer_awaits_confirmation_until_it_has_it(files: Files)
     assert change.outcome == Outcome.DONE
     assert change.confirmed is not None
     assert change.confirmed.actor.user == "alice"
+
+
+RECORDS = st.lists(
+    st.sampled_from(["doing", "done", "undo_failed", "closed", "closed in error", "confirmed", "resumed", "cut off"]),
+    max_size=6,
+)
+
+
+@given(changes=st.lists(st.tuples(st.booleans(), RECORDS), max_size=3))
+def test_what_is_plainly_settled_is_settled(
+    changes: list[tuple[bool, list[str]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever is in a journal: where none is parsed, none is unsettled and none awaits confirmation."""
+    root = tmp_path_factory.mktemp("host")
+    files = Files(str(root))
+    for has_timer, words in changes:
+        journal = Journal.open(files, msgspec.structs.replace(PLAN, steps=(TIMER, STEP)) if has_timer else PLAN, ALICE)
+        for word in words:
+            match word:
+                case "closed":
+                    journal.close(ExitCode.DONE)
+                case "closed in error":
+                    journal.close(ExitCode.NEEDS_PERSON, "A sentence.")
+                case "confirmed":
+                    journal.confirm(ALICE)
+                case "resumed":
+                    journal.resume(ALICE, finishing=True)
+                case "cut off":
+                    with (root / journal.path[1:]).open("ab") as stream:
+                        stream.write(b'{"type":"closed"')
+                case _:
+                    journal.record(0, Phase(word), STEP)
+    found = read_changes_unless_settled(files)
+    every = read_changes(files)
+    assert found in ((), every)
+    if found == ():
+        open_ones = (Outcome.UNFINISHED, Outcome.DAMAGED, Outcome.UNCONFIRMED)
+        assert [change for change in every if change.outcome in open_ones] == []
+
+
+def test_most_hosts_have_only_settled_changes_and_none_is_parsed(files: Files) -> None:
+    plan = msgspec.structs.replace(PLAN, steps=(TIMER, STEP))
+    write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE)
+    confirmed = write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE, plan=plan)
+    assert len(read_changes_unless_settled(files)) == 2
+    Journal(files, confirmed).confirm(ALICE)
+    assert read_changes_unless_settled(files) == ()
 
 
 def test_an_abandoned_change_is_settled(files: Files) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 import textwrap
 from typing import TYPE_CHECKING
@@ -252,4 +251,6 @@ def _shell_content(path: str, content: bytes) -> list[str]:
     lines = text.split("\n")
     if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):
         return [f"cat > {path} <<'END'", *lines[:-1], "END"]
+    import base64  # late: only lines to paste need it
+
     return [f"base64 -d > {path} <<'END'", *textwrap.wrap(base64.b64encode(content).decode(), 100), "END"]

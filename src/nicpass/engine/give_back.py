@@ -14,12 +14,13 @@ import msgspec
 
 from nicpass.checks.usage import describe_whole_route
 from nicpass.engine.attempts import Attempts
-from nicpass.engine.interface import DRIVER_SETTINGS
+from nicpass.engine.interface import DRIVER_SETTINGS, vf_changes
 from nicpass.host.link_settings import port_path, read_port, read_sysctls, sysctl_path
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
-from nicpass.planner.words import describe_address, describe_vf, plain_route
+from nicpass.model.network import NO_MAC
+from nicpass.planner.words import describe_address, plain_route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -156,30 +157,40 @@ def restore_routes(open_interface: OpenInterface, state: NicState, now: NicState
 
 
 def restore_vfs(
-    pf: NicState, wanted: Iterable[VfSettings], open_interface: OpenInterface, attempts: Attempts
+    pf: NicState,
+    wanted: Iterable[VfSettings],
+    open_interface: OpenInterface,
+    attempts: Attempts,
+    own_mac: str | None = None,
 ) -> tuple[int, ...]:
     """What a PF enforces on its VFs; the indices of those whose MAC was written, for their drivers to ask anew.
+
+    `own_mac` is what the VF's interface had by its own choice, where the PF had given it none.
 
     Raises:
         StepError: the PF shows no interface.
     """
     wanted = tuple(wanted)
-    if not wanted:
-        return ()
-    if not pf.links:
+    if wanted and not pf.links:
         raise StepError(_("The PF {address} shows no interface to set its VFs by.").format(address=pf.address))
-    name = pf.links[0].name
     present = {vf.vf_index: vf for link in pf.links for vf in link.vfs}
     written: list[int] = []
     for vf in wanted:
         now = present.get(vf.vf_index)
-        if now is None or describe_vf(now, vf) == describe_vf(vf, vf):
+        target = _with_mac(vf, now, own_mac) if now is not None else vf
+        if now is None or not any(vf_changes(target, now)):
             continue
-        with attempts, open_interface(name) as interface:
-            if vf.mac != now.mac:
+        with attempts, open_interface(pf.links[0].name) as interface:
+            if target.mac != now.mac:
                 written.append(vf.vf_index)
-            interface.set_vf(vf, now)
+            interface.set_vf(target, now)
     return tuple(written)
+
+
+def _with_mac(vf: VfSettings, now: VfSettings, own_mac: str | None) -> VfSettings:
+    """One that was given none chooses for itself; only what somebody has given it since is taken from it."""
+    chosen = vf.mac != NO_MAC or (own_mac is not None and now.mac != own_mac)
+    return vf if chosen else msgspec.structs.replace(vf, mac=now.mac)
 
 
 def _by_netdev(addresses: list[IpAddress]) -> Iterator[tuple[str, list[IpAddress]]]:

@@ -220,7 +220,8 @@ class HostSteps:
         if not known(physfn) or state.vf is None:
             return False
         with attempts:
-            return bool(restore_vfs(read_state(self.files, physfn), (state.vf,), self.open_interface, attempts))
+            pf, own_mac = read_state(self.files, physfn), state.links[0].mac if state.links else None
+            return bool(restore_vfs(pf, (state.vf,), self.open_interface, attempts, own_mac))
         return False
 
     def _remake_vfs(self, state: NicState) -> None:

@@ -178,7 +178,7 @@ class Interface:
         A driver refuses a request whole when it does not know one thing of it.
         """
         attempts = Attempts()
-        for change in _vf_changes(vf, now):
+        for change in vf_changes(vf, now):
             with attempts:
                 self._set(vf={"vf": vf.vf_index, **change})
         attempts.raise_refusals()
@@ -276,7 +276,8 @@ def _changes(link: Link, now: Link) -> Iterator[dict[str, Any]]:
             yield {"flags": flag if wanted else 0, "change": flag}
 
 
-def _vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
+def vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
+    """What has to be asked for, one request each."""
     if vf.mac != now.mac:
         yield {"mac": vf.mac}
     if (vf.vlan, vf.qos or 0, vf.vlan_protocol) != (now.vlan, now.qos or 0, vf.vlan_protocol and now.vlan_protocol):

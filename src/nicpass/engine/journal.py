@@ -195,18 +195,18 @@ def read_changes_unless_settled(files: Files) -> tuple[Change, ...]:
     return () if settled else read_changes(files)
 
 
-_LAST = tuple(b'{"type":"%s"' % name for name in (b"closed", b"confirmed"))
+_CLOSED, _CONFIRMED = (b'{"type":"%s"' % name for name in (b"closed", b"confirmed"))
 
 
 def _is_plainly_closed(files: Files, identity: str) -> bool:
-    return _last_words(_read_whole(files, identity)) == _LAST[0]
+    return _last_line(_read_whole(files, identity)).startswith(_CLOSED)
 
 
 def _is_plainly_settled(files: Files, identity: str) -> bool:
-    """Closed or confirmed, and no dead man's hand is in it that nobody has confirmed."""
+    """Closed, and no dead man's hand is in it that nobody has confirmed."""
     content = _read_whole(files, identity)
-    confirmed = b'"arm_timer"' not in content or _LAST[1] in content
-    return confirmed and _last_words(content) in _LAST
+    confirmed = b'"arm_timer"' not in content or _CONFIRMED in content
+    return confirmed and _CLOSED in content and _last_line(content).startswith((_CLOSED, _CONFIRMED))
 
 
 def _read_whole(files: Files, identity: str) -> bytes:
@@ -216,10 +216,8 @@ def _read_whole(files: Files, identity: str) -> bytes:
     return content if isinstance(content, bytes) and whole else b""
 
 
-def _last_words(content: bytes) -> bytes | None:
-    """How the last line begins, if it is one of `_LAST`."""
-    last = content[content.rfind(b"\n", 0, -1) + 1 :]
-    return next((words for words in _LAST if last.startswith(words)), None)
+def _last_line(content: bytes) -> bytes:
+    return content[content.rfind(b"\n", 0, -1) + 1 :]
 
 
 def owed(changes: tuple[Change, ...]) -> tuple[Change, ...]:

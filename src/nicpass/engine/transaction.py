@@ -11,7 +11,7 @@ from nicpass.engine.journal import Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import GiveBackNic, Step, invert_step
+from nicpass.model.plan import GiveBackNic, StartDomain, Step, invert_step
 
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
@@ -76,8 +76,11 @@ class Run:
         self.gives_back = any(isinstance(step, GiveBackNic) for _, step in begun)
         try:
             while left:
-                begun.append(left[0])
-                self._do(*left[0])
+                number, step = left[0]
+                self._enter(number, Phase.DOING, step)
+                begun.append(left[0])  # what could not be recorded has not acted
+                self._act(step)
+                self._enter(number, Phase.DONE, step)
                 del left[0]
             # A journal that cannot be closed looks cut off to whoever reads it later: so this belongs to the change.
             self.journal.close(ExitCode.DONE)
@@ -127,7 +130,9 @@ class Run:
             phase, reason = Phase.UNDONE, ""
             self._try_record(number, Phase.UNDOING, step)
             try:
-                if (inverse := invert(step)) is not None:
+                inverse = invert(step)
+                # A VM that was to be stopped and runs still is not started by somebody else.
+                if inverse is not None and not (isinstance(inverse, StartDomain) and self.holds(inverse)):
                     self._act(inverse)
             except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest undone
                 phase, reason = Phase.UNDO_FAILED, describe_error(error).sentence
@@ -142,11 +147,6 @@ class Run:
         except (NicpassError, OSError):
             return False
         return True
-
-    def _do(self, number: int, step: Step) -> None:
-        self._enter(number, Phase.DOING, step)
-        self._act(step)
-        self._enter(number, Phase.DONE, step)
 
     def _act(self, step: Step) -> None:
         self.gives_back = self.gives_back or isinstance(step, GiveBackNic)

@@ -9,12 +9,15 @@ import msgspec
 
 from nicpass.model.fact import Fact
 
+NO_MAC: Final = "00:00:00:00:00:00"
+
 
 class VfSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the PF enforces on one VF (IFLA_VF_* in linux/if_link.h). None: its driver does not tell."""
 
     vf_index: int
     mac: str
+    """As the PF has given it; NO_MAC, or with many drivers the VF's own choice, where it has given none."""
     vlan: int = 0
     qos: int | None = None
     """The priority that goes with the VLAN (IEEE 802.1Q, 0 to 7)."""

@@ -13,6 +13,7 @@ from nicpass.model.address import derive_vf_mac, parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import known
 from nicpass.model.language import _
+from nicpass.model.network import NO_MAC
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState, UndoRequest
 
-_NO_MAC = "00:00:00:00:00:00"
 _VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 
 
@@ -273,7 +273,7 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
     """The one given; else the one that the PF has for this VF; else one derived from the PF's own."""
     if request.mac is not None:
         mac = parse_mac(request.mac)
-        if mac is None or mac == _NO_MAC or int(mac[:2], 16) & 1:
+        if mac is None or mac == NO_MAC or int(mac[:2], 16) & 1:
             raise BadInputError(
                 _("{mac!r} is not the MAC of one station.").format(mac=request.mac), _("Such as 52:54:00:12:34:56.")
             )
@@ -286,11 +286,11 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
             _("Give one: --mac"),
         )
     pf_link, vf_index = pf_links[0], place[1]
-    administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), _NO_MAC)
-    if administrative != _NO_MAC:
+    administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), NO_MAC)
+    if administrative != NO_MAC:
         return administrative
-    own = pf_link.permanent_mac or pf_link.mac or _NO_MAC
-    if own == _NO_MAC:  # every such host would derive the same
+    own = pf_link.permanent_mac or pf_link.mac or NO_MAC
+    if own == NO_MAC:  # every such host would derive the same
         raise BadInputError(
             _("The PF of {nic} shows no MAC to derive one from.").format(nic=label(function)), _("Give one: --mac")
         )

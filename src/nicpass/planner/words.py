@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.usage import describe_whole_route
+from nicpass.model.network import NO_MAC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,8 @@ def describe_vf(vf: VfSettings | None, recorded: VfSettings) -> str:
 
 
 def _vf_words(vf: VfSettings, recorded: VfSettings) -> Iterator[str]:
-    yield f"MAC {vf.mac}"
+    # Where the PF had given it none, it shows the one that the VF's own driver chooses, and each time another.
+    yield f"MAC {vf.mac if recorded.mac != NO_MAC else 'any'}"
     yield f"VLAN {vf.vlan or 'none'}"
     if recorded.vlan and recorded.qos is not None:
         yield f"qos {vf.qos}"

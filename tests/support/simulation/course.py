@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.model.errors import ExitCode
+from tests.support.simulation.boot import reboot
 from tests.support.simulation.contents import list_differences
 from tests.support.simulation.effects import Death, Fault
 from tests.support.simulation.host import change, recover_all
@@ -47,6 +48,19 @@ class Course(NamedTuple):
             assert outcome.exit_code == ExitCode.DONE, f"{what}: {outcome}"
             assert all(settled.exit_code == ExitCode.DONE for settled in outcome.settled), f"{what}: {outcome.settled}"
         return outcome
+
+    def power_cut(self) -> None:
+        """The power goes at this moment, and comes back; what was set by hand is gone."""
+        reboot(self.host, self.host.first, 1)
+
+    def after_boot(self) -> Course:
+        """The same ends, each as a boot leaves it."""
+        self.host.put_back(self.start)
+        self.power_cut()
+        before = self.host.state()
+        assert self.run().exit_code == ExitCode.DONE
+        self.power_cut()
+        return self._replace(before=before, after=self.host.state())
 
     def end(self, what: str) -> str:
         """`before` or `after`; an AssertionError that lists the differences where it is neither."""

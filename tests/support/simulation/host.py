@@ -29,6 +29,8 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.guard import guard_handlers
 from nicpass.hypervisor.libvirt import _domains_of, connect, libvirt_handlers
 from nicpass.model.errors import NicpassError
+from nicpass.model.plan import UndoRequest
+from nicpass.planner.undo import last_to_undo
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from tests.support.simulation.contents import Raw
     from tests.support.trees import Tree
 
+LAST = "the last"
+"""In an UndoRequest: the change that `nicpass undo` without a name takes back."""
 _LONGEST = 60
 """Seconds of the real clock that one command may take before its process is ended, so that a test never hangs."""
 
@@ -109,6 +113,9 @@ class Machine:
 
 def change(machine: Machine, request: Request) -> None:
     """What `nicpass attach`, `detach`, `vf` and `undo` do."""
+    if isinstance(request, UndoRequest) and request.change == LAST:
+        last = last_to_undo(read_changes(machine.files))
+        request = msgspec.structs.replace(request, change=last.identity)
     actor = read_actor(machine.files, words_of(request))
     with hold_lock(machine.files, actor):
         refuse_unless_settled(read_changes(machine.files), request)
@@ -129,6 +136,8 @@ class SimulatedHost:
         self.base = base
         if not (base / "root").exists():
             (tree or simulated_tree()).write(base / "root")
+        self.first = self.raw()
+        """The host as it was when it was first seen here."""
 
     def run(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> Outcome:
         """Do `act` in a process of its own, to its end or its death."""

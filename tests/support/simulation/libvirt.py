@@ -85,7 +85,7 @@ class Daemon:
     def definitions(self) -> dict[str, Path]:
         """UUID to file."""
         paths = sorted(self.folder.glob("*.xml"))
-        return {ET.fromstring(path.read_text()).findtext("uuid") or "": path for path in paths}  # noqa: S314
+        return {path.read_text().partition("<uuid>")[2].partition("<")[0]: path for path in paths}
 
     def start(self, uuid: str) -> None:
         """Raises SimulatedLibvirtError, and the host has its NICs back."""

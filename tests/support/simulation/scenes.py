@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
-from tests.support.simulation.host import Machine, SimulatedHost, change
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,12 +73,28 @@ SCENES: dict[str, Scene] = {
     "detach a VF from vfio-pci": Scene(
         DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=lose_libvirt
     ),
-    "undo an attach": Scene(UndoRequest(change="2", stop=True), earlier=(_GIVE,)),
+    "undo an attach": Scene(UndoRequest(change=LAST, stop=True), earlier=(_GIVE,)),
+    "undo a start": Scene(
+        UndoRequest(change=LAST, stop=True), earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW), _GIVE)
+    ),
     "make VFs": Scene(VfRequest(pf="eth1", count=4)),
     "make more VFs": Scene(VfRequest(pf="eth1", count=4), numvfs=2),
     "make VFs, to be confirmed": Scene(VfRequest(pf="eth1", count=2, confirm_within=60)),
     "remove VFs": Scene(VfRequest(pf="eth1", count=0), numvfs=4),
 }
+
+
+MAIN_SCENES = (
+    "attach and start",
+    "attach a VF with MAC and VLAN, and start",
+    "detach from vfio-pci",
+    "detach and stop",
+    "detach a VF from vfio-pci",
+    "undo a start",
+    "make more VFs",
+    "make VFs, to be confirmed",
+)
+"""For the default run: every kind of step and effect is in one of them."""
 
 
 def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
