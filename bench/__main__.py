@@ -10,12 +10,16 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.emulated import bench_emulated_host
 from bench.measure import MIN_RUNS, Result, compare, cpus
 from bench.namespace import bench_namespace
 from bench.own_time import bench_own_time
 from tests.support.hosts import generated_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NICPASS = str(Path(sys.executable).with_name("nicpass"))
 SMALL, BIG = 1024, 8192
@@ -28,19 +32,24 @@ GROWTH_TARGET = 9.0
 
 def main() -> int:
     arguments = _parse_arguments()
-    results = [bench_start(arguments.runs)]
-    # In memory, as sysfs is; a disk would be measured otherwise.
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-    with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
-        results += bench_trees(Path(folder), arguments.runs)
-        results.append(bench_own_time(Path(folder) / str(SMALL), SMALL, arguments.runs))
-    results += bench_namespace(arguments.runs)
-    if not arguments.no_lab:
-        results += bench_emulated_host(arguments.runs)
+    results = bench_all(arguments) if not arguments.own_time else _in_memory(arguments, bench_small_tree)
     _print_table(results)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(_record(results), indent=2) + "\n")
     return 0 if all(result.met for result in results) else 1
+
+
+def bench_all(arguments: argparse.Namespace) -> list[Result]:
+    """Every comparison there is; `--no-lab` leaves out the emulated host."""
+    results = [bench_start(arguments.runs), *_in_memory(arguments, bench_trees), *bench_namespace(arguments.runs)]
+    return results if arguments.no_lab else results + bench_emulated_host(arguments.runs)
+
+
+def _in_memory(arguments: argparse.Namespace, bench: Callable[[Path, int], list[Result]]) -> list[Result]:
+    """With a folder that is in memory, as sysfs is; a disk would be measured otherwise."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
+        return bench(Path(folder), arguments.runs)
 
 
 def bench_start(runs: int) -> Result:
@@ -59,7 +68,13 @@ def bench_trees(folder: Path, runs: int) -> list[Result]:
         bench_growth("list", trees, runs),
         bench_against_lspci("check", SMALL, trees[SMALL], CHECK_TARGET, runs),
         bench_growth("check", trees, runs),
+        bench_own_time(Path(trees[SMALL]), SMALL, runs),
     ]
+
+
+def bench_small_tree(folder: Path, runs: int) -> list[Result]:
+    """Only what nicpass itself takes to attach."""
+    return [bench_own_time(generated_host(SMALL).write(folder / "tree"), SMALL, runs)]
 
 
 def bench_against_lspci(command: str, count: int, tree: str, target: float, runs: int) -> Result:
@@ -96,6 +111,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=MIN_RUNS, help="of each command, besides one that warms up")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")
     parser.add_argument("--no-lab", action="store_true", help="leave out what runs on the emulated host")
+    parser.add_argument("--own-time", action="store_true", help="only nicpass's own time in an attach")
     arguments = parser.parse_args()
     if arguments.runs < MIN_RUNS:
         parser.error(f"fewer than {MIN_RUNS} runs say nothing")
