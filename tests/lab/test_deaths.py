@@ -83,13 +83,14 @@ def test_killed_at_every_record(machine: Machine, name: str) -> None:
     ("name", "number"),
     [
         ("attach", 4),
-        pytest.param("attach-start", 7, marks=pytest.mark.full),
-        pytest.param("attach-start", 6, marks=pytest.mark.full),
-        pytest.param("detach", 3, marks=pytest.mark.full),
-        pytest.param("detach", 5, marks=pytest.mark.full),
-        pytest.param("vf-create", 3, marks=pytest.mark.full),
+        ("attach-start", 7),
+        ("attach-start", 6),
+        ("detach", 3),
+        ("detach", 5),
+        ("vf-create", 3),
     ],
 )
+@pytest.mark.full
 def test_the_power_goes(machine: Machine, name: str, number: int) -> None:
     """What was running ends with the boot; definitions and files are as before or as meant, settled by itself."""
     journey = JOURNEYS[name]

@@ -131,6 +131,7 @@ STANDING = {
 }
 
 
+@pytest.mark.full
 def test_what_it_stood_in_and_what_stood_on_it(fresh_host: Machine) -> None:
     fresh_host.put_file("/run/engine.py", ENGINE)
     for what, (arrange, show, undo) in STANDING.items():
@@ -160,6 +161,7 @@ def test_a_difference_that_remains_is_told_and_is_exit_code_6(fresh_host: Machin
     assert "192.0.2.5/24" in fresh_host.succeed(f"ip address show {PF}")
 
 
+@pytest.mark.full
 def test_what_the_pf_enforces_on_a_vf_comes_back_from_a_vm(fresh_host: Machine) -> None:
     fresh_host.succeed(f"nicpass vf create {PF} --count 2 --confirm-within 0", 120)
     fresh_host.succeed(
@@ -185,6 +187,7 @@ def test_what_the_pf_enforces_on_a_vf_comes_back_from_a_vm(fresh_host: Machine) 
     assert fields["MAC"]["after"] == "52:54:00:12:34:00"
 
 
+@pytest.mark.full
 def test_more_vfs_keep_what_the_first_ones_were_set_to(fresh_host: Machine) -> None:
     fresh_host.succeed(f"nicpass vf create {PF} --count 2 --confirm-within 0", 120)
     fresh_host.succeed(f"ip link set {PF} up; ip link set {PF} vf 1 mac 52:54:00:12:34:01 vlan 30 trust on")

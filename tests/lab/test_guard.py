@@ -70,6 +70,7 @@ def test_a_nic_that_came_into_use_stays(given: Machine) -> None:
     stop(given)
 
 
+@pytest.mark.full
 def test_what_the_administrator_took_upon_himself_goes_along_and_comes_back(host: Machine) -> None:
     host.succeed(f"ip link set {NIC} mtu 1400 up; ip address add {IN_USE} dev {NIC}")
     host.succeed(f"ip route add 198.51.100.0/24 via 192.0.2.1 dev {NIC}")
@@ -91,6 +92,7 @@ def test_what_the_administrator_took_upon_himself_goes_along_and_comes_back(host
     host.succeed(f"cd /sys/bus/pci/drivers/igb; echo {ADDRESS} >unbind; echo {ADDRESS} >bind; udevadm settle")
 
 
+@pytest.mark.full
 def test_a_removed_nicpass_stops_no_vm(given: Machine) -> None:
     given.succeed("mv /root/.local/share/pipx/venvs/nicpass /root/nicpass-gone")
     try:
@@ -100,6 +102,7 @@ def test_a_removed_nicpass_stops_no_vm(given: Machine) -> None:
         given.succeed("mv /root/nicpass-gone /root/.local/share/pipx/venvs/nicpass")
 
 
+@pytest.mark.full
 def test_while_nicpass_is_at_work_no_other_start_takes_the_nic(given: Machine) -> None:
     given.succeed("flock --exclusive /run/nicpass.lock sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder")
     given.wait_until_succeeds("! flock --nonblock /run/nicpass.lock true")
@@ -110,6 +113,7 @@ def test_while_nicpass_is_at_work_no_other_start_takes_the_nic(given: Machine) -
     stop(given)
 
 
+@pytest.mark.full
 def test_a_vm_without_our_nics_is_not_kept_waiting(given: Machine) -> None:
     """Counted by what Python would have opened: the script ends before it."""
     package = given.succeed(f"sed -n 's/^package=//p' {HOOK}").strip()

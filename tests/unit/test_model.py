@@ -50,7 +50,9 @@ def test_only_a_value_is_known(fact: Fact[int], is_known: bool, value: int, reas
 @pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_undoing_the_undoing_is_the_step(kind: type[Step], data: st.DataObject) -> None:
-    step: Step = data.draw(values_of(kind))
+    # After a boot, or whoever started it: that says how it is undone, not what.
+    manner = dict.fromkeys({"after_boot", "for_all"} & set(kind.__struct_fields__), False)
+    step: Step = msgspec.structs.replace(data.draw(values_of(kind)), **manner)
     assert invert_step(invert_step(step)) == step
     assert invert_step(step).address == step.address
 
