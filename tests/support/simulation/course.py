@@ -103,11 +103,13 @@ def deaths_in(effects: tuple[Effect, ...]) -> list[Death]:
 
 
 def faults_in(effects: tuple[Effect, ...], *, every: bool) -> Iterator[Fault]:
-    """What can go wrong with each effect; without `every` one error number an effect, by turns."""
+    """What can go wrong with each effect: one error number by turns in all its ways; with `every` the others too."""
     for number, effect in enumerate(effects):
-        errors = _ERRORS if every else (_ERRORS[number % len(_ERRORS)],)
-        hangs: tuple[FaultKind, ...] = ("hangs",) if effect.door == "process" else ()
-        for kind in (*errors, *hangs):
+        chosen = _ERRORS[number % len(_ERRORS)]
+        kinds: tuple[FaultKind, ...] = (chosen, "hangs") if effect.door == "process" else (chosen,)
+        for kind in kinds:
             yield from (Fault(number, kind, acted, lasting) for acted in (False, True) for lasting in (False, True))
+        if every:
+            yield from (Fault(number, kind) for kind in _ERRORS if kind != chosen)
         if effect.probes:
             yield from (Fault(number, "late"), Fault(number, "probe fails"), Fault(number, "probe fails", lasting=True))
