@@ -18,6 +18,7 @@ from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci import read_function
 from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
+from nicpass.hypervisor.shutdown import wait_for_shutdown
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
@@ -190,7 +191,7 @@ class LibvirtSteps:
             if not domain.isActive() or not (step.for_all or step.uuid in self.started):
                 return
             with announce(self.files, step.uuid):
-                if not (step.for_all and self._shut_down(domain)):
+                if not (step.for_all and self._shut_down(domain, step)):
                     domain.destroy()
 
     def verify_stop(self, step: StopDomain) -> None:
@@ -200,11 +201,11 @@ class LibvirtSteps:
                 raise StepError(_("{domain} still runs.").format(domain=step.domain))
             self.started.discard(step.uuid)
 
-    def _shut_down(self, domain: Any) -> bool:
+    def _shut_down(self, domain: Any, step: StopDomain) -> bool:
         """Ask the guest to, as its power button would; False where it cannot heed or does not within the time."""
         with contextlib.suppress(_library().libvirtError):
             domain.shutdown()
-            return wait_until(lambda: not domain.isActive(), _SHUTDOWN_SECONDS, 0.2)
+            return wait_for_shutdown(self.files, step.domain, lambda: bool(domain.isActive()), _SHUTDOWN_SECONDS)
         return False
 
 
