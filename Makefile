@@ -15,7 +15,7 @@ UNIT_MARKS := not full
 help:
 	@echo 'make demo       a NIC goes into a VM and comes back, on an emulated host (minutes)'
 	@echo 'make test       formatting, lint, types, unit tests, lab tests (long: the lab runs emulated)'
-	@echo 'make test-fast  all of that but the lab (under a minute)'
+	@echo 'make test-fast  all of that but the lab (minutes)'
 	@echo 'make test-full  make test with the tests that take long, and make bench with its targets'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'

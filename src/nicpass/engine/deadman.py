@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from nicpass.engine.handler import Handler, Handlers
-from nicpass.model.errors import StepError
+from nicpass.model.errors import ExitCode, StepError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer
 
@@ -51,8 +51,9 @@ class DeadmanSteps:
             return
         # The lowest accuracy that systemd knows is a minute: without this it may come a minute late.
         argv = ["systemd-run", f"--unit={UNIT}", f"--on-active={step.seconds}s", "--timer-property=AccuracySec=1s"]
-        # Nobody may be able to come in and try again: it does so by itself, until nothing is left to take back.
+        # Nobody may be able to come in and try again: it does so by itself, but not where only a person can help.
         argv += ["--property=Restart=on-failure", "--property=RestartSec=20"]
+        argv += [f"--property=RestartPreventExitStatus={ExitCode.NEEDS_PERSON:d}"]
         argv += ["--collect", "--quiet", "--", *recover_command(), "--unconfirmed"]
         done = self.processes.run(argv, timeout=_SECONDS)
         if done.exit_code != 0:

@@ -17,7 +17,6 @@ from nicpass.model.plan import (
     StartDomain,
     Step,
     StopDomain,
-    TakeNic,
     invert_step,
 )
 
@@ -83,11 +82,3 @@ def _after_boot(step: Step) -> Step:
     if isinstance(step, GiveBackNic):
         return msgspec.structs.replace(step, after_boot=True)
     return step
-
-
-def leaves_nothing(change: Change) -> bool:
-    """Whether all of it would be gone with a boot of the machine, also what is done."""
-    steps = change.opened.plan.steps if change.opened is not None else ()
-    return all(isinstance(step, _GONE_WITH_THE_BOOT) for step in steps) and not any(
-        isinstance(step, TakeNic) for step in steps
-    )
