@@ -134,9 +134,7 @@ def _set_up(demo: Demo) -> str:
     machine.succeed(f"ip link set {name} mtu {MTU} up && ip link set {demo.netdevs(demo.second)} up")
     machine.succeed(f"ip address add {ADDRESS} dev {name} && ip route add {ROUTE} via {NEXT_HOP}")
     for netdev in (name, demo.netdevs(demo.second)):
-        machine.wait_until_succeeds(f"grep -q 1 /sys/class/net/{netdev}/carrier")
-    # The address that IPv6 gives by itself is tentative for a second (RFC 4862).
-    machine.wait_until_succeeds("! ip -6 address show tentative | grep -q inet6")
+        machine.wait_for_link(netdev)
     demo.before = demo.read()
     return " ".join(machine.succeed(f"ip -brief address show dev {name}; ip route show dev {name} proto boot").split())
 

@@ -111,6 +111,16 @@ class Machine:
                 raise self._failure(f"a command did not {wanted} within {timeout:.0f} s", command, result)
             time.sleep(0.25)
 
+    def wait_for_link(self, netdev: str, timeout: float = 60) -> None:
+        """Until an interface has all that it gets by itself once it is up.
+
+        The kernel sees a carrier up to a second before it tells IPv6 (net/core/link_watch.c), which then asks for a
+        second whether anybody has its address already (RFC 4862, section 5.4).
+        """
+        own = f"ip -6 -o address show dev {netdev} scope link -tentative | grep -q ."
+        is_up = f"grep -qx up /sys/class/net/{netdev}/operstate"
+        self.wait_until_succeeds(f"{is_up} && {own} && ! ip -6 address show dev {netdev} tentative | grep .", timeout)
+
     def put_file(self, path: str, content: bytes | str) -> None:
         """Make or replace a file on the host; its folder is made if need be."""
         self.succeed(["mkdir", "-p", str(Path(path).parent)])

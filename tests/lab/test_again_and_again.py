@@ -23,7 +23,7 @@ def test_to_and_fro(fresh_host: Machine, kind: str) -> None:
     """50 times into a VM that is started with it, and back; compared each time, leaks at the end."""
     machine = fresh_host
     machine.succeed("ip link set enp2s0 mtu 1400 up && ip address add 192.0.2.5/24 dev enp2s0")
-    machine.wait_until_succeeds("! ip -6 address show tentative | grep .")
+    machine.wait_for_link("enp2s0")
     if kind == "vf":
         machine.succeed("nicpass vf create enp1s0 --count 1")
     nic = "0000:02:00.0" if kind == "pf" else "0000:01:10.0"

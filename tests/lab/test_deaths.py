@@ -56,7 +56,7 @@ JOURNEYS = {
 @pytest.fixture
 def machine(fresh_host: Machine) -> Machine:
     fresh_host.succeed(SET_UP)
-    fresh_host.wait_until_succeeds("grep -q 1 /sys/class/net/enp2s0/carrier && ! ip -6 address show tentative | grep .")
+    fresh_host.wait_for_link("enp2s0")
     return fresh_host
 
 

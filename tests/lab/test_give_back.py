@@ -46,7 +46,7 @@ sysctl -a 2>/dev/null | grep -F '.{PF}.'
 
 def look(machine: Machine) -> list[str]:
     """Sorted, for the kernel may list the same in another order."""
-    machine.wait_until_fails(f"ip address show tentative | grep inet6; ip link show {PF} | grep NO-CARRIER")
+    machine.wait_for_link(PF)
     return sorted(machine.succeed(LOOK).splitlines())
 
 
@@ -136,7 +136,7 @@ def test_what_it_stood_in_and_what_stood_on_it(fresh_host: Machine) -> None:
     fresh_host.put_file("/run/engine.py", ENGINE)
     for what, (arrange, show, undo) in STANDING.items():
         fresh_host.succeed(f"set -e\n{arrange}")
-        fresh_host.wait_until_fails(f"ip link show {PF} | grep NO-CARRIER")
+        fresh_host.wait_until_succeeds(f"grep -qx up /sys/class/net/{PF}/operstate")
         before = fresh_host.succeed(show)
         fresh_host.succeed(f"{PYTHON} keep", 120)
         rebind(fresh_host, PF_ADDRESS)

@@ -74,7 +74,7 @@ def test_a_nic_that_came_into_use_stays(given: Machine) -> None:
 def test_what_the_administrator_took_upon_himself_goes_along_and_comes_back(host: Machine) -> None:
     host.succeed(f"ip link set {NIC} mtu 1400 up; ip address add {IN_USE} dev {NIC}")
     host.succeed(f"ip route add 198.51.100.0/24 via 192.0.2.1 dev {NIC}")
-    host.wait_until_succeeds(f"grep -q 1 /sys/class/net/{NIC}/carrier")
+    host.wait_for_link(NIC)
     allowed = ["--allow", "HAS_ADDRESS", "--allow", "CARRIES_ROUTE"]
     host.succeed(["nicpass", "attach", "web01", NIC, "--start", *allowed], LONG)
     host.fail(["test", "-e", f"/sys/class/net/{NIC}"])
