@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
 import typing
@@ -51,6 +52,8 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
     }
     if kind in plain:
         return plain[kind]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return st.sampled_from(list(kind))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = typing.get_type_hints(kind, include_extras=True)
         return st.builds(kind, **{name: _values_of(hints[name]) for name in kind.__struct_fields__})

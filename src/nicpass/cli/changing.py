@@ -31,6 +31,7 @@ from nicpass.model.plan import (
     AttachRequest,
     DetachRequest,
     GiveBackNic,
+    PrepareRequest,
     Request,
     UndoRequest,
     VfRequest,
@@ -163,6 +164,15 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
             return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
+        case "prepare":
+            return PrepareRequest(
+                nics=tuple(arguments.nic),
+                remove=arguments.remove,
+                iommu_pt=arguments.iommu_pt,
+                group=arguments.group,
+                allow=frozenset(arguments.allow),
+                confirm_within=arguments.confirm_within,
+            )
     if arguments.action == "create" and arguments.count < 1:
         raise BadInputError(
             _("{count} VFs cannot be made.").format(count=arguments.count), _("To remove them: nicpass vf remove PF")
@@ -185,6 +195,8 @@ def _words(request: Request) -> list[str]:
             return ["vf", "create", request.pf, "--count", str(request.count)]
         case UndoRequest():
             return ["undo", request.change, *(["--stop"] if request.stop else [])]
+        case PrepareRequest():
+            return ["prepare", *request.nics, *(["--remove"] if request.remove else [])]
 
 
 def _plan(request: Request, source: Source) -> Plan:
@@ -199,6 +211,8 @@ def _plan(request: Request, source: Source) -> Plan:
             return plan_vf(source.host, request)
         case UndoRequest():
             return _plan_undo(request, source)
+        case PrepareRequest():
+            raise NotImplementedError
 
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:

@@ -18,6 +18,8 @@ from nicpass.model.language import _
 from nicpass.model.network import LinkSettings
 from nicpass.model.plan import (
     ArmTimer,
+    BootPurpose,
+    ChangeBoot,
     DefineDevice,
     DisarmTimer,
     GiveBackNic,
@@ -33,6 +35,8 @@ from nicpass.model.plan import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nicpass.model.file_image import FileChange
     from nicpass.model.network import IpAddress, Link, Route, VfSettings
     from nicpass.model.plan import DeviceSpec
@@ -83,6 +87,11 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("install the guard: a hook of libvirt's that looks at the host again before each start of the VM")
         case RemoveGuard():
             return _("remove the guard: no VM has a NIC any more that it would watch over")
+        case ChangeBoot():
+            return _BOOT_SENTENCES[step.purpose]().format(
+                files=", ".join(change.path for change in step.change.files),
+                commands=" && ".join(shlex.join(generator.argv) for generator in step.change.generators),
+            )
 
 
 def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
@@ -120,6 +129,18 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
         case RemoveGuard():
             lines = [line for change in step.files for line in _shell_change(change)]
             return [*lines, "systemctl daemon-reload"]
+        case ChangeBoot():
+            lines = [line for change in step.change.files for line in _shell_change(change)]
+            return [*lines, *(shlex.join(generator.argv) for generator in step.change.generators)]
+
+
+_BOOT_SENTENCES: dict[BootPurpose, Callable[[], str]] = {
+    BootPurpose.ARGUMENTS: lambda: _("write the kernel's arguments for every boot ({files})"),
+    BootPurpose.TRIAL: lambda: _("make an entry with the new kernel arguments, and boot it once ({files})"),
+    BootPurpose.BINDING: lambda: _("bind at every boot before any other driver sees it ({files})"),
+    BootPurpose.RIGHTS: lambda: _("say who may use VFIO, and who is to leave the NIC alone ({files})"),
+    BootPurpose.FINISH: lambda: _("see to it that the next boot is looked at ({files})"),
+}
 
 
 def _describe_state(state: NicState) -> str:
