@@ -86,10 +86,11 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GeneratedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program makes, and the SHA-256 (hex) of what was there before; None: nothing."""
+    """What a program makes, with the SHA-256 (hex) of it before and after, where that is known."""
 
     path: str
     before: str | None = None
+    after: str | None = None
 
 
 class Generator(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,9 +119,10 @@ def invert_boot_change(change: BootChange) -> BootChange:
 
 
 def _invert_generator(generator: Generator) -> Generator:
+    makes = tuple(GeneratedFile(path=made.path, before=made.after, after=made.before) for made in generator.makes)
     if generator.back is None:
-        return generator
-    return msgspec.structs.replace(generator, argv=generator.back, back=generator.argv)
+        return msgspec.structs.replace(generator, makes=makes)
+    return Generator(argv=generator.back, makes=makes, back=generator.argv)
 
 
 class DeviceIdentity(msgspec.Struct, frozen=True, kw_only=True):
