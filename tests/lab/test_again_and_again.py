@@ -38,7 +38,7 @@ def test_to_and_fro(fresh_host: Machine, kind: str) -> None:
         if number in (5, HAND_OVERS) or number % 10 == 0:
             assert difference(before, read(machine)) == "", f"after {number} hand-overs"
             leaks.append(_what_could_grow(machine))
-    print(leaks)
+            print(f"{kind}, after {number} hand-overs: {leaks[-1]}", flush=True)
     first, last = leaks[0], leaks[-1]
     assert last["libvirtd descriptors"] <= first["libvirtd descriptors"] + 2
     assert last["files in /run/nicpass"] == first["files in /run/nicpass"]
