@@ -294,3 +294,17 @@ def _refuse_owned(nic: PreparedNic, index: HostIndex) -> None:
 
 def _tokens(cmdline: object) -> list[str]:
     return cmdline.split() if isinstance(cmdline, str) else []
+
+
+def _stands_at(nic: PreparedNic, index: HostIndex) -> PciFunction | None:
+    """The function that it is now, wherever it has moved to."""
+    match = match_identity(nic.binding.identity, index.host.pci)
+    return index.functions[match.addresses[0]] if match.outcome == "found" else None
+
+
+def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
+    return next((link.permanent_mac for link in index.netdevs(function)), None)
+
+
+def _changes(purpose: BootPurpose, change: BootChange) -> list[Step]:
+    return [ChangeBoot(purpose=purpose, change=change)] if change else []
