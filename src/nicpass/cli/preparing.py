@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
+from nicpass.checks.index import HostIndex
 from nicpass.cli.changing import carry_out, outlive_session, refuse_unless_settled, show_plan, words_of
 from nicpass.cli.output import say
-from nicpass.cli.settling import settle_at_boot
+from nicpass.cli.settling import settle
 from nicpass.cli.source import read_source, require_live_root
 from nicpass.engine.journal import read_boot_id, read_changes_unless_settled
 from nicpass.engine.lock import hold_lock
@@ -15,18 +18,20 @@ from nicpass.engine.prepared import complete_plan, read_prepared
 from nicpass.host.actor import read_actor
 from nicpass.host.files import Files
 from nicpass.host.processes import Processes
+from nicpass.model.change import Outcome
 from nicpass.model.errors import BadInputError, ExitCode, RebootNeededError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import PrepareRequest
+from nicpass.model.plan import ArmTimer, DisarmTimer, PrepareRequest
 from nicpass.model.prepared import Stage
 from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of
+from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
     import argparse
 
     from nicpass.cli.source import Source
-    from nicpass.model.change import Actor
-    from nicpass.model.plan import Plan
+    from nicpass.model.change import Actor, Change
+    from nicpass.model.plan import Plan, UndoRequest
     from nicpass.model.prepared import Prepared
 
 _PATIENCE = 600.0
@@ -57,7 +62,7 @@ def prepare_command(arguments: argparse.Namespace) -> int:
     actor = read_actor(files, words_of(request))
     with hold_lock(files, actor, patience=_PATIENCE if request.finish else 0):
         if request.finish:
-            settle_at_boot(files, arguments, actor)
+            settle(files, arguments, actor, unconfirmed=False)
         if not _is_finished(files):
             _finish(arguments, actor)
         if request.finish:
@@ -138,3 +143,34 @@ def _reboot(arguments: argparse.Namespace) -> int:
     if done.exit_code != 0:
         raise RebootNeededError(_("The host does not reboot: {error}.").format(error=done.error), " ".join(_REBOOT))
     return ExitCode.DONE
+
+
+def plan_undo_of_prepare(change: Change, request: UndoRequest, source: Source) -> Plan:
+    """The steps that take out what a preparation, or the look after its reboot, has brought.
+
+    Raises:
+        BadInputError: nothing of it is there any more.
+    """
+    before = read_prepared(source.files)
+    opened = change.opened
+    if before is None or opened is None or not isinstance(opened.plan.request, PrepareRequest):
+        raise BadInputError(_("This host is not prepared any more."), "nicpass history")
+    was = opened.plan.request
+    prepared = {nic.binding.address for nic in before.nics}
+    named = tuple(address for address in _addresses(was, source) if address in prepared)
+    # What a boot has shown to work is kept but for the NICs, which is what somebody may miss.
+    everything = not was.finish and set(named) == prepared
+    removal = PrepareRequest(nics=() if everything else named, remove=True)
+    if not everything and not named:
+        raise BadInputError(_("This change has nothing that could be undone."))
+    preparation = plan_removal_of(source.host, removal, before)
+    plan = complete_plan(preparation.plan, preparation.record, before, source.files)
+    armed = [step for step in opened.plan.steps if isinstance(step, ArmTimer)]
+    disarm = [DisarmTimer(address=step.address, seconds=step.seconds) for step in armed]
+    waiting = change.outcome == Outcome.UNCONFIRMED
+    return msgspec.structs.replace(plan, request=request, steps=(*plan.steps, *(disarm if waiting else ())))
+
+
+def _addresses(request: PrepareRequest, source: Source) -> tuple[str, ...]:
+    index = HostIndex(source.host)
+    return tuple(name if name in index.functions else select_nic(index, name).address for name in request.nics)

@@ -105,6 +105,10 @@ def dispatch(arguments: argparse.Namespace) -> int:
             from nicpass.cli.settling import confirm_command
 
             return confirm_command(arguments)
+        case "prepare":
+            from nicpass.cli.preparing import prepare_command
+
+            return prepare_command(arguments)
         case _:
             from nicpass.cli.changing import change_command
 
