@@ -75,7 +75,7 @@ def prepare_command(arguments: argparse.Namespace) -> int:
 
 def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
     """The host as it is now, and the plan for it, with the record of what it was prepared for."""
-    source = read_source(arguments)
+    source = read_source(arguments, boot=True)
     before = read_prepared(source.files) if source.is_live else None
     if request.remove:
         if before is None:

@@ -117,8 +117,8 @@ def _completed(step: Step, files: Files, gone: dict[str, FileImage | None]) -> S
         changes.append(msgspec.structs.replace(change, before=image_at(files, change.path)))
     if step.purpose == BootPurpose.BINDING:
         changes += [FileChange(path=path, before=image_at(files, path), after=image) for path, image in gone.items()]
-    change = msgspec.structs.replace(step.change, files=tuple(c for c in changes if c.before != c.after))
-    return with_digests(msgspec.structs.replace(step, change=change), files)
+    whole = msgspec.structs.replace(step.change, files=tuple(c for c in changes if c.before != c.after))
+    return with_digests(msgspec.structs.replace(step, change=whole), files)
 
 
 def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:

@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.host.access import read_access
 from nicpass.host.activity import read_activity
+from nicpass.host.boot import read_boot
 from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
 from nicpass.host.groups import read_groups
@@ -18,6 +19,7 @@ from nicpass.host.near import read_near
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci, why_pci_unread
 from nicpass.host.platform import read_platform
+from nicpass.model.boot import Boot
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import known
 from nicpass.model.host import SCHEMA, Host
@@ -38,12 +40,14 @@ def read_host(
     processes: Callable[[], Processes] | None = None,
     environment: Mapping[str, str] | None = None,
     nic: str | None = None,
+    *,
+    boot: bool = False,
 ) -> Host:
     """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
 
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
     out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
-    read, where these can be told; `pci_unread` says so.
+    read, where these can be told; `pci_unread` says so. How the host boots is read with `boot` alone.
 
     Raises:
         BadInputError: a file of a capture is damaged.
@@ -65,6 +69,7 @@ def read_host(
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),
+        boot=read_boot(files) if boot else Boot(),
         domains=domains,
     )
 

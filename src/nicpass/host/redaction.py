@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from nicpass.boot.cmdline import parse_cmdline
+from nicpass.model.boot import Boot
 from nicpass.model.host import Host
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ _ARGUMENTS = re.compile(
 
 
 def redact(host: Host, key: bytes) -> Host:
-    """The same host for strangers. With the same secret `key` the same names come out; throw it away after use."""
+    """The same host for strangers. With the same secret `key` the same names come out; throw it away after use.
+
+    The files that it boots by are left out whole: they are free text, and nothing but a preparation asks for them.
+    """
+    host = msgspec.structs.replace(host, boot=Boot())
     redactor = _Redactor(host, key)
     return msgspec.convert(redactor.walk(msgspec.to_builtins(host), ""), Host)
 

@@ -233,9 +233,7 @@ def _refuse_managed(function: PciFunction, index: HostIndex) -> None:
                 _("{nic} is in the definition of {name}, for which libvirt binds it at each start.").format(
                     nic=label(function), name=domain.name
                 ),
-                _(
-                    "It needs nothing at boot. To have it on vfio-pci from the boot on: detach it, prepare, attach it."
-                ),
+                _("It needs nothing at boot. To have it on vfio-pci from the boot on: detach it, prepare, attach it."),
             )
 
 
