@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import os.path
 import sys
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,7 +73,7 @@ def _image_at(files: Files, path: str) -> FileImage | None:
 
 def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:
     """Those that are not there, the uppermost first: others than root have to be able to read what is in /etc."""
-    folder = os.path.dirname(path)
+    folder = str(PurePosixPath(path).parent)
     if folder in made or files.exists(folder):
         return []
     return [*_folders_above(folder, files, made), FileChange(path=folder, after=Folder(0o755))]
@@ -82,7 +82,7 @@ def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:
 def _finish(record: Prepared | None, files: Files) -> ChangeBoot:
     desired: dict[str, FileImage | None] = {_LINK: None, UNIT: None, RECORD: None}
     if record is not None:
-        package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+        package = str(Path(__file__).resolve().parent.parent)
         content = msgspec.json.encode(record, order="deterministic")
         desired = {
             RECORD: RegularFile(content + b"\n", 0o600),

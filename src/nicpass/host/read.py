@@ -9,7 +9,6 @@ import msgspec
 
 from nicpass.host.access import read_access
 from nicpass.host.activity import read_activity
-from nicpass.host.boot import read_boot
 from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
 from nicpass.host.groups import read_groups
@@ -69,9 +68,15 @@ def read_host(
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),
-        boot=read_boot(files) if boot else Boot(),
+        boot=_read_boot(files) if boot else Boot(),
         domains=domains,
     )
+
+
+def _read_boot(files: Files) -> Boot:
+    from nicpass.host.boot import read_boot  # late: parsers that hardly a command needs
+
+    return read_boot(files)
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
