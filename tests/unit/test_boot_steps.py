@@ -15,6 +15,7 @@ from nicpass.model.errors import StepError
 from nicpass.model.file_image import FileChange, RegularFile
 from nicpass.model.plan import BootPurpose, ChangeBoot, invert_step
 
+pytestmark = pytest.mark.spawns
 CONFIG, MENU = "/config", "/menu"
 
 
