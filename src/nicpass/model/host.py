@@ -10,6 +10,7 @@ import msgspec
 from nicpass.model.access import Access
 from nicpass.model.activity import Activity
 from nicpass.model.boot import Boot
+from nicpass.model.binding import BootBindings
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
@@ -40,6 +41,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     class_devices: Fact[tuple[ClassDevice, ...]] = None
     """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
     leftovers: Leftovers = Leftovers()
+    boot_bindings: BootBindings = BootBindings()
     activity: Activity = Activity()
     boot: Boot = Boot()
     """Read only where it is asked for: what the next boots go by."""
