@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,21 @@ class Machine:
     """
 
     def __init__(
-        self, shape: Shape, folder: Path, parts: Parts, ssh: Sequence[str], ssh_over_nic: Sequence[str]
+        self,
+        shape: Shape,
+        folder: Path,
+        parts: Parts,
+        ssh: Sequence[str],
+        ssh_over_nic: Sequence[str],
+        *,
+        restart: Callable[[Shape], Parts],
     ) -> None:
         self.shape = shape
         self.folder = folder
         self.ssh = tuple(ssh)
         self.ssh_over_nic = tuple(ssh_over_nic)  # by the test NIC with `ssh`, once the host has 10.0.2.15 on it
         self._parts = parts
+        self._restart = restart
 
     @property
     def monitor(self) -> Monitor:
@@ -146,6 +154,17 @@ class Machine:
         boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
         self._reset_hardware()
         self._wait_for_boot(boot, time.monotonic() + timeout)
+
+    def power_cycle(self, shape: Shape | None = None, timeout: float = 240) -> None:
+        """Power the host off in order, start it again from its disk, with the hardware of `shape` if given, and wait.
+
+        A host that is off already, by `shutdown`, `quit` or `crash`, is only started. Its console begins anew.
+        """
+        if self._parts.process.poll() is None:
+            self.shutdown()
+        self.shape = shape or self.shape
+        self._parts = self._restart(self.shape)
+        self.wait_booted(timeout)
 
     def end_by(self, command: Sequence[str], timeout: float = 240) -> None:
         """Start a command in the course of which the host restarts by itself, and wait until it is up again."""

@@ -63,15 +63,18 @@ class BootEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GeneratedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program makes, and the SHA-256 (hex) of what was there before; None: nothing."""
+    """What a program makes, with the SHA-256 (hex) of it before and after, where that is known."""
 
     path: str
     before: str | None = None
+    after: str | None = None
 
 
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """How the host boots. Two loaders that would both be asked are both here."""
 
+    unread: str | None = None
+    """Why nothing of it was read; None where all of it was looked for."""
     uefi: Fact[bool] = None
     loaders: tuple[Loader, ...] = ()
     """Those that are in use by all that could be seen; empty where none was recognised."""
@@ -129,9 +132,10 @@ def invert_boot_change(change: BootChange) -> BootChange:
 
 
 def _invert_generator(generator: Generator) -> Generator:
+    makes = tuple(GeneratedFile(path=made.path, before=made.after, after=made.before) for made in generator.makes)
     if generator.back is None:
-        return generator
-    return msgspec.structs.replace(generator, argv=generator.back, back=generator.argv)
+        return msgspec.structs.replace(generator, makes=makes)
+    return Generator(argv=generator.back, makes=makes, back=generator.argv)
 
 
 class DeviceIdentity(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.model.access import Access
 from nicpass.model.activity import Activity
+from nicpass.model.boot import Boot
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
@@ -41,3 +42,4 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     leftovers: Leftovers = Leftovers()
     activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None
+    boot: Boot = Boot(unread="not asked for")
