@@ -37,6 +37,8 @@ _MODULES: Mapping[Loader, LoaderModule] = {Loader.GRUB: grub}
 
 def arguments_of_next_boot(boot: Boot) -> Fact[str]:
     """What the entry that boots next gives to the kernel, as the loader's own files have it by now."""
+    if boot.unread is not None:
+        return Unknown(boot.unread)
     if isinstance(boot.entries, Unknown):
         return boot.entries
     if isinstance(boot.one_shot, Unknown):
@@ -88,6 +90,8 @@ def _module(boot: Boot, tokens: Sequence[str], container: Fact[str]) -> LoaderMo
             _("This is a container ({kind}): its host boots the kernel, not it.").format(kind=container),
             _("Run nicpass on the host."),
         )
+    if boot.unread is not None:
+        raise BadInputError(_("How this host boots was not read: {reason}.").format(reason=boot.unread))
     if len(boot.loaders) > 1:
         found = ", ".join(f"{loader.value}" for loader in boot.loaders)
         raise ImpossibleError(

@@ -16,6 +16,7 @@ from nicpass.engine.journal import read_boot_id, read_changes_unless_settled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.prepared import complete_plan, read_prepared
 from nicpass.host.actor import read_actor
+from nicpass.host.boot_bindings import read_places
 from nicpass.host.files import Files
 from nicpass.host.processes import Processes
 from nicpass.model.change import Outcome
@@ -75,16 +76,17 @@ def prepare_command(arguments: argparse.Namespace) -> int:
 
 def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
     """The host as it is now, and the plan for it, with the record of what it was prepared for."""
-    source = read_source(arguments, boot=True)
+    source = read_source(arguments, with_boot=True)
     before = read_prepared(source.files) if source.is_live else None
+    places = read_places(source.files) if source.is_live else {}
     if request.remove:
         if before is None:
             raise BadInputError(_("This host was not prepared."), _("nicpass prepare does it."))
-        preparation = plan_removal_of(source.host, request, before)
+        preparation = plan_removal_of(source.host, request, before, places)
     elif request.finish and before is not None:
         preparation = plan_finish(source.host, before)
     else:
-        preparation = plan_prepare(source.host, request, before)
+        preparation = plan_prepare(source.host, request, before, places)
     plan = complete_plan(preparation.plan, preparation.record, before, source.files)
     removed = request.remove and _has_arguments(source, before)
     return Work(source, plan, is_reboot_due=removed or is_reboot_due(source.host, preparation.record))
@@ -163,7 +165,7 @@ def plan_undo_of_prepare(change: Change, request: UndoRequest, source: Source) -
     removal = PrepareRequest(nics=() if everything else named, remove=True)
     if not everything and not named:
         raise BadInputError(_("This change has nothing that could be undone."))
-    preparation = plan_removal_of(source.host, removal, before)
+    preparation = plan_removal_of(source.host, removal, before, read_places(source.files))
     plan = complete_plan(preparation.plan, preparation.record, before, source.files)
     armed = [step for step in opened.plan.steps if isinstance(step, ArmTimer)]
     disarm = [DisarmTimer(address=step.address, seconds=step.seconds) for step in armed]

@@ -41,13 +41,14 @@ def read_host(
     environment: Mapping[str, str] | None = None,
     nic: str | None = None,
     *,
-    boot: bool = False,
+    with_boot: bool = False,
 ) -> Host:
     """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
 
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
     out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
-    read, where these can be told; `pci_unread` says so. How the host boots is read with `boot` alone.
+    read, where these can be told; `pci_unread` says so. How the host boots is read only `with_boot`: it takes as long
+    as all the rest of a small host.
 
     Raises:
         BadInputError: a file of a capture is damaged.
@@ -70,13 +71,13 @@ def read_host(
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         boot_bindings=read_boot_bindings(files, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),
-        boot=_read_boot(files) if boot else Boot(),
         domains=domains,
+        boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),
     )
 
 
 def _read_boot(files: Files) -> Boot:
-    from nicpass.host.boot import read_boot  # late: parsers that hardly a command needs
+    from nicpass.host.boot import read_boot  # late: it loads much, and few commands ask for it
 
     return read_boot(files)
 

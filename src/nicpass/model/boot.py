@@ -73,6 +73,8 @@ class GeneratedFile(msgspec.Struct, frozen=True, kw_only=True):
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """How the host boots. Two loaders that would both be asked are both here."""
 
+    unread: str | None = None
+    """Why nothing of it was read; None where all of it was looked for."""
     uefi: Fact[bool] = None
     loaders: tuple[Loader, ...] = ()
     """Those that are in use by all that could be seen; empty where none was recognised."""

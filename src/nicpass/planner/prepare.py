@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from nicpass.boot.binding import plan_bindings
 from nicpass.boot.identity import identity_of, match_identity
-from nicpass.boot.initramfs import plan_binding
 from nicpass.boot.loaders import (
     arguments_of_next_boot,
     plan_arguments,
@@ -17,7 +17,6 @@ from nicpass.boot.loaders import (
     plan_trial_end,
 )
 from nicpass.boot.needed_arguments import needed_arguments
-from nicpass.boot.rights import plan_rights
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, count_groups
 from nicpass.checks.nics import kind_of, label, on_vfio
@@ -37,6 +36,7 @@ from nicpass.planner.select import select_nic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nicpass.boot.binding import Images
     from nicpass.boot.needed_arguments import NeededArgument
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -53,10 +53,10 @@ class Preparation(NamedTuple):
     record: Prepared | None
 
 
-def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None) -> Preparation:
+def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None, places: Images) -> Preparation:
     """The steps from this host to one whose next boot has the IOMMU on and its NICs on vfio-pci.
 
-    No steps: all of it is written. Whether a reboot is to come is another question (`is_reboot_due`).
+    `places` is what stands where files of ours may go. No steps: all of it is written. Whether a reboot is to come is another question (`is_reboot_due`).
 
     Raises:
         BadInputError: no such NIC, or one that cannot be bound at boot.
@@ -75,9 +75,7 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None)
     arguments = tuple(argument.text for argument in needed)
     steps: list[Step] = []
     if bindings:
-        steps += _changes(BootPurpose.BINDING, plan_binding(host.boot, bindings))
-    if bindings or request.group:
-        steps += _changes(BootPurpose.RIGHTS, plan_rights(host, bindings, request.group))
+        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings))
     written = _write_arguments(host, arguments, before)
     steps += written
     record = msgspec.structs.replace(
@@ -121,7 +119,7 @@ def plan_finish(host: Host, prepared: Prepared) -> Preparation:
     return Preparation(Plan(summary=summary, request=request, steps=tuple(steps)), record)
 
 
-def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared) -> Preparation:
+def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, places: Images) -> Preparation:
     """The steps that take it out again: of the NICs that are named, or all.
 
     Raises:
@@ -136,7 +134,7 @@ def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared) -> 
         _refuse_owned(nic, index)
     steps: list[Step] = []
     if leaving:
-        steps += _changes(BootPurpose.BINDING, plan_binding(host.boot, tuple(nic.binding for nic in staying)))
+        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, tuple(nic.binding for nic in staying)))
     if everything:
         if prepared.trial:
             steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
