@@ -56,7 +56,8 @@ class Preparation(NamedTuple):
 def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None, places: Images) -> Preparation:
     """The steps from this host to one whose next boot has the IOMMU on and its NICs on vfio-pci.
 
-    `places` is what stands where files of ours may go. No steps: all of it is written. Whether a reboot is to come is another question (`is_reboot_due`).
+    `places` is what stands where files of ours may go. No steps: all of it is written; whether a reboot is to come is
+    another question (`is_reboot_due`).
 
     Raises:
         BadInputError: no such NIC, or one that cannot be bound at boot.
