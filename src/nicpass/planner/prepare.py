@@ -103,7 +103,7 @@ def plan_finish(host: Host, prepared: Prepared) -> Preparation:
             steps += _changes(
                 BootPurpose.ARGUMENTS, plan_arguments(host.boot, prepared.arguments, host.platform.container)
             )
-        steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
+        steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container), removes=True)
     seconds = prepared.confirm_within if prepared.nics and not lacks else 0
     if seconds:
         steps.append(ArmTimer(address=prepared.nics[0].binding.address, seconds=seconds))
@@ -135,11 +135,12 @@ def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, pla
         _refuse_owned(nic, index)
     steps: list[Step] = []
     if leaving:
-        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, tuple(nic.binding for nic in staying)))
+        bindings = tuple(nic.binding for nic in staying)
+        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings), removes=True)
     if everything:
         if prepared.trial:
-            steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
-        steps += _changes(BootPurpose.ARGUMENTS, plan_removal(host.boot, host.platform.container))
+            steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container), removes=True)
+        steps += _changes(BootPurpose.ARGUMENTS, plan_removal(host.boot, host.platform.container), removes=True)
     steps += [
         GiveBackNic(address=function.address, state=nic.state)
         for nic in leaving
@@ -307,5 +308,5 @@ def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
     return next((link.permanent_mac for link in index.netdevs(function)), None)
 
 
-def _changes(purpose: BootPurpose, change: BootChange) -> list[ChangeBoot]:
-    return [ChangeBoot(purpose=purpose, change=change)] if change else []
+def _changes(purpose: BootPurpose, change: BootChange, *, removes: bool = False) -> list[ChangeBoot]:
+    return [ChangeBoot(purpose=purpose, change=change, removes=removes)] if change else []
