@@ -25,7 +25,7 @@ from nicpass.model.errors import BadInputError, ExitCode, RebootNeededError, Ste
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, PrepareRequest
 from nicpass.model.prepared import Stage
-from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of
+from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of, select_unprepared
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
@@ -88,17 +88,17 @@ def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
     elif request.finish and before is not None:
         preparation = plan_finish(source.host, before)
     else:
-        preparation = plan_prepare(_look_closer(source, request), request, before, places)
+        preparation = plan_prepare(_look_closer(source, request, before), request, before, places)
     plan = complete_plan(preparation.plan, preparation.record, before, source.files)
     removed = request.remove and _has_arguments(source, before)
     return Work(source, plan, is_reboot_due=removed or is_reboot_due(source.host, preparation.record))
 
 
-def _look_closer(source: Source, request: PrepareRequest) -> Host:
+def _look_closer(source: Source, request: PrepareRequest, before: Prepared | None) -> Host:
     """With what is asked of one NIC alone, for what it was is kept; of a snapshot nothing more can be asked."""
     host, index = source.host, HostIndex(source.host)
-    for name in request.nics if source.is_live else ():
-        host = add_settings(host, source.files, select_nic(index, name))
+    for function in select_unprepared(request.nics, before, index) if source.is_live else ():
+        host = add_settings(host, source.files, function)
     return host
 
 
