@@ -65,7 +65,9 @@ def _choose_generators(boot: Boot) -> tuple[InitramfsGenerator, ...]:
 
 def _used_before(now: Images) -> tuple[InitramfsGenerator, ...]:
     """Those that have our hook."""
-    return tuple(g for g, (files, _argv) in _HOOKS.items() if any(now.get(path) is not None for path in files))
+    return tuple(
+        g for g, (files, _argv) in _HOOKS.items() if any("nicpass" in path and now.get(path) for path in files)
+    )
 
 
 def _desired(wanted: list[BootBinding], generators: Iterable[InitramfsGenerator], now: Images) -> dict[str, FileImage]:
