@@ -27,7 +27,7 @@ demo: $(STAMP) $(MESSAGES) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
 test: test-fast lab-packages
-	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' $(PYTEST_ARGS)
+	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' -n 2 --dist loadfile --durations=15 $(PYTEST_ARGS)
 
 test-fast: $(STAMP) $(MESSAGES)
 	$(RUN)/ruff format --check .

@@ -11,14 +11,16 @@ from pathlib import Path
 
 from lab.image import DOMAINS, Image
 from lab.placement import nic_arguments
-from lab.shape import MANAGEMENT_MAC, Iommu, Shape
+from lab.shape import MANAGEMENT_MAC, Firmware, Iommu, Shape
 
 # Files in the run folder, which is QEMU's working folder: a relative path never exceeds a socket's 108 bytes.
 OVERLAY = "overlay.qcow2"
+VARIABLES = "variables.qcow2"  # the UEFI firmware's; the image's own, unwritten, is beside its disk
 AGENT_SOCKET = "agent.sock"
 MONITOR_SOCKET = "monitor.sock"
 BOX_CONSOLE = "box.console"
 QEMU_LOG = "qemu.log"
+FIRMWARE = "firmware.fd"  # UEFI's code, beside the image's disk
 
 
 def console_file(guest: str) -> str:
@@ -114,17 +116,31 @@ def _iommu(shape: Shape) -> list[str]:
 def kernel_command_line(shape: Shape) -> str:
     """The box's kernel arguments.
 
-    No AppArmor or SELinux: loading profiles takes seconds under emulation, and nothing here tests them.
+    No AppArmor or SELinux: loading profiles takes seconds under emulation, and nothing here tests them. A periodic
+    tick: of the interrupts of emulated one-shot timers one is lost now and then on a busy machine, after which an idle
+    processor sleeps for ever ("rcu_preempt kthread timer wakeup didn't happen").
     """
-    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1")
+    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1", "nohz=off", "highres=off")
     return " ".join((*own, "lsm=landlock,lockdown,yama,bpf", *shape.kernel_arguments))
 
 
 def _boot(shape: Shape, image: Image) -> list[str]:
+    drive = ("-drive", f"file={OVERLAY},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap")
+    device = "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"
+    if shape.boot is not None:
+        return [*_firmware(shape.boot.firmware, image), *drive, "-device", f"{device},bootindex=0"]
+    kernel = ("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape))
+    return [*kernel, *drive, "-device", device]
+
+
+def _firmware(firmware: Firmware, image: Image) -> list[str]:
+    """BIOS is QEMU's default. UEFI's variables are in qcow2, or a running host could not be saved."""
+    if firmware is Firmware.BIOS:
+        return []
+    code = image.disk.with_name(FIRMWARE)
     return [
-        *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape)),
-        *("-drive", f"file={OVERLAY},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap"),
-        *("-device", "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
+        *("-drive", f"if=pflash,unit=1,format=qcow2,file={VARIABLES},cache=unsafe"),
     ]
 
 

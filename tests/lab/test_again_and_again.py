@@ -25,7 +25,9 @@ def test_to_and_fro(fresh_host: Machine, kind: str) -> None:
     machine.succeed("ip link set enp2s0 mtu 1400 up && ip address add 192.0.2.5/24 dev enp2s0")
     machine.wait_for_link("enp2s0")
     if kind == "vf":
-        machine.succeed("nicpass vf create enp1s0 --count 1")
+        machine.succeed("ip link set enp1s0 up")
+        machine.wait_for_link("enp1s0")
+        machine.succeed("nicpass vf create enp1s0 --count 1", 120)
     nic = "0000:02:00.0" if kind == "pf" else "0000:01:10.0"
     before = read(machine)
     leaks: list[dict[str, int]] = []
@@ -38,7 +40,7 @@ def test_to_and_fro(fresh_host: Machine, kind: str) -> None:
         if number in (5, HAND_OVERS) or number % 10 == 0:
             assert difference(before, read(machine)) == "", f"after {number} hand-overs"
             leaks.append(_what_could_grow(machine))
-    print(leaks)
+            print(f"{kind}, after {number} hand-overs: {leaks[-1]}", flush=True)
     first, last = leaks[0], leaks[-1]
     assert last["libvirtd descriptors"] <= first["libvirtd descriptors"] + 2
     assert last["files in /run/nicpass"] == first["files in /run/nicpass"]

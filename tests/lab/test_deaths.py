@@ -41,7 +41,7 @@ REMOVE = Journey("vf remove enp1s0", back=f"nicpass {CREATE.command}", first=f"n
 VF = Journey(
     "attach web01 0000:01:10.0 --vlan 7 --start",
     back="nicpass detach web01 0000:01:10.0 --stop",
-    first="nicpass vf create enp1s0 --count 1",
+    first="ip link set enp1s0 up; nicpass vf create enp1s0 --count 1",
 )
 JOURNEYS = {
     "attach": ATTACH,

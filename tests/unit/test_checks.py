@@ -86,6 +86,11 @@ HAVING: dict[str, Tree] = {
     "USE_UNKNOWN": ready_host().but(network=None),
     "NETDEV_ELSEWHERE": ready_host(nic(NIC)),
     "PF_HAS_VFS": ready_host(*WITH_VFS),
+    "PF_DOWN": ready_host(
+        nic("0000:02:00.0", "eth9", group=20, totalvfs=7, vfs=(NIC,)),
+        nic(NIC, "eth1", pf="0000:02:00.0", vf_index=0),
+        net=network(link("eth9", up=False), link("eth1")),
+    ),
     "VFS_NEARBY": ready_host(nic(NIC, "eth1"), nic("0000:01:10.0", "eth2", group=11, driver="igbvf")),
     "PCI_UNREAD": ready_host(links={"/sys/bus/pci/devices/0000:77:00.0": "/sys/devices/pci0000:77/0000:77:00.0"}),
     "OWNED_BY_VM": ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),)),
@@ -349,6 +354,11 @@ class TestDriver:
     def test_a_vf_is_not_told_to_prefer_a_vf(self, tmp_path: Path) -> None:
         tree = ready_host(*WITH_VFS)
         assert "VF_PREFERRED" not in findings_of(tree, tmp_path, "0000:01:02.0")
+
+
+def test_a_vf_of_a_pf_that_is_up_may_go(tmp_path: Path) -> None:
+    up = network(link("eth9", up=True), link("eth1"))
+    assert "PF_DOWN" not in findings_of(HAVING["PF_DOWN"].but(network=up), tmp_path)
 
 
 def test_an_address_of_scope_link_is_an_address(tmp_path: Path) -> None:

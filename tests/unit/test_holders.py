@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from nicpass.engine.store import keep_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
 from nicpass.host.files import Files
 from nicpass.host.holders import find_vfio_user
 from nicpass.model.address import Address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown
-from nicpass.model.plan import NicState
+from nicpass.model.plan import NicOwner, NicState
 
 
 @pytest.fixture
@@ -48,3 +49,12 @@ def test_a_record_that_was_moved_is_not_taken_for_another_nics(tmp_path: Path) -
     (folder / "0000:01:00.0.json").rename(folder / "0000:02:00.0.json")
     with pytest.raises(StepError, match=r"is about 0000:01:00\.0"):
         read_nic_state(files, Address("0000:02:00.0"))
+
+
+def test_the_same_record_is_the_same_file(tmp_path: Path) -> None:
+    """Whatever order a set has in this process: else two hosts, or two runs, would differ in nothing but that."""
+    codes = [f"CODE_{letter}" for letter in "HBEAGDCF"]
+    owner = NicOwner(domain="web01", uuid="6e69", allow=frozenset(codes))
+    keep_nic(Files(str(tmp_path)), KeptNic(state=NicState(address=Address("0000:01:00.0"), driver=None), owner=owner))
+    content = (tmp_path / "var/lib/nicpass/nics/0000:01:00.0.json").read_text()
+    assert re.findall("CODE_.", content) == sorted(codes)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import make_finding
-from nicpass.checks.nics import kind_of, label, on_vfio
+from nicpass.checks.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.walk import chain_text
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
@@ -29,6 +29,19 @@ def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     elif kind_of(function, index) != "vf" and (stray := index.stray_vfs.get((function.bridge, function.vendor_id))):
         address, vfs = function.address, ", ".join(stray)
         yield make_finding("VFS_NEARBY", address, (("drivers", vfs),), nic=label(function), vfs=vfs, address=address)
+    elif kind_of(function, index) == "vf":
+        yield from _check_pf_is_up(function, index)
+
+
+def _check_pf_is_up(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    place = pf_of(function, index)
+    pf = index.functions.get(place[0]) if place is not None else None
+    links = index.netdevs(pf) if pf is not None else []
+    if pf is not None and links and not any(link.up for link in links):
+        evidence = ((f"/sys/class/net/{links[0].name}/flags", "down"),)
+        yield make_finding(
+            "PF_DOWN", function.address, evidence, nic=label(function), pf=label(pf), netdev=links[0].name
+        )
 
 
 def _check_used(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -39,12 +39,12 @@ class KeptNic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def keep_nic(files: Files, kept: KeptNic) -> None:
-    """Put down what a NIC is to the host, and whose it is.
+    """Put down what a NIC is to the host, and whose it is; the same is the same file, whatever order its sets have.
 
     Raises:
         OSError: nothing was written.
     """
-    files.write_atomic(_nic_path(kept.state.address), msgspec.json.encode(kept))
+    files.write_atomic(_nic_path(kept.state.address), msgspec.json.encode(kept, order="deterministic"))
 
 
 def read_kept_nic(files: Files, address: Address) -> KeptNic | None:

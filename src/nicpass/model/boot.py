@@ -40,7 +40,10 @@ class BootFile(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     content: Fact[bytes]
+    """Unknown also where it holds a password, which no snapshot shall."""
     mode: int = 0o644
+    target: str | None = None
+    """Where it really lies, if `path` is a symbolic link."""
 
 
 class BootEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,16 +62,34 @@ class BootEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Its own lines, where a copy of it can be made from them."""
 
 
+class GeneratedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program makes, with the SHA-256 (hex) of it before and after, where that is known."""
+
+    path: str
+    before: str | None = None
+    after: str | None = None
+
+
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """How the host boots. Two loaders that would both be asked are both here."""
 
+    unread: str | None = None
+    """Why nothing of it was read; None where all of it was looked for."""
     uefi: Fact[bool] = None
     loaders: tuple[Loader, ...] = ()
     """Those that are in use by all that could be seen; empty where none was recognised."""
     evidence: tuple[tuple[str, str], ...] = ()
     """(File, what it says) for each of them."""
     generators: tuple[InitramfsGenerator, ...] = ()
+    programs: tuple[str, ...] = ()
+    """Those of the loaders and generators that are installed, by name: `update-grub`, `grubby`."""
+    reads_grub_d: bool = False
+    """Whether this grub-mkconfig reads /etc/default/grub.d too, as Debian's and Ubuntu's do."""
+    folders: tuple[str, ...] = ()
+    """Those that are there, of the ones where files of ours may go."""
     files: tuple[BootFile, ...] = ()
+    generated: tuple[GeneratedFile, ...] = ()
+    """The loader's own configuration that a program makes, grub.cfg first."""
     entries: Fact[tuple[BootEntry, ...]] = None
     """In the menu's order."""
     default_entry: Fact[str] = None
@@ -83,13 +104,6 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     def file(self, path: str) -> BootFile | None:
         """The file at `path`; None where there is none."""
         return next((file for file in self.files if file.path == path), None)
-
-
-class GeneratedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program makes, and the SHA-256 (hex) of what was there before; None: nothing."""
-
-    path: str
-    before: str | None = None
 
 
 class Generator(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,9 +132,10 @@ def invert_boot_change(change: BootChange) -> BootChange:
 
 
 def _invert_generator(generator: Generator) -> Generator:
+    makes = tuple(GeneratedFile(path=made.path, before=made.after, after=made.before) for made in generator.makes)
     if generator.back is None:
-        return generator
-    return msgspec.structs.replace(generator, argv=generator.back, back=generator.argv)
+        return msgspec.structs.replace(generator, makes=makes)
+    return Generator(argv=generator.back, makes=makes, back=generator.argv)
 
 
 class DeviceIdentity(msgspec.Struct, frozen=True, kw_only=True):

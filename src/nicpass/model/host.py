@@ -10,6 +10,7 @@ import msgspec
 from nicpass.model.access import Access
 from nicpass.model.activity import Activity
 from nicpass.model.binding import BootBindings
+from nicpass.model.boot import Boot
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
@@ -43,3 +44,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     boot_bindings: BootBindings = BootBindings()
     activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None
+    boot: Boot = Boot(unread="not asked for")
+    """What the next boots go by."""

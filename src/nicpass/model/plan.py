@@ -65,6 +65,8 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
 
     nics: tuple[str, ...] = ()
     remove: bool = False
+    finish: bool = False
+    """The reboot has come: keep what was seen to work."""
     iommu_pt: bool = False
     """The host's own devices shall do DMA without translation."""
     group: str | None = None

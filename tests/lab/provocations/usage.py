@@ -162,6 +162,16 @@ PROVOCATIONS = (
         undo=(f"echo 0 >/sys/bus/pci/devices/{FIRST}/sriov_numvfs; udevadm settle",),
     ),
     Provocation(
+        code="PF_DOWN",
+        how="a VF of a PF that nobody has brought up",
+        sees=r"\(0000:01:10\.0\) is a VF of enp1s0 \(0000:01:00\.0\), which is down",
+        nic="0000:01:10.0",
+        scene="vfs",
+        provoke=("true",),
+        mended_by=MendedBy.COMMAND,
+        undo=("ip link set enp1s0 down",),
+    ),
+    Provocation(
         code="OWNED_BY_VM",
         how="the NIC in a VM's definition",
         sees=r"belongs to the VM db01",

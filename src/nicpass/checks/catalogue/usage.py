@@ -116,6 +116,17 @@ ENTRIES: dict[str, Entry] = {
         "cannot be interrupted. A VF that the host uses takes its addresses and routes along.",
         mend="Take the VFs back from the VMs, and free those that the host uses, before anything is done to the PF.",
     ),
+    "PF_DOWN": Entry(
+        severity=Severity.IMPOSSIBLE,
+        sentence="{nic} is a VF of {pf}, which is down.",
+        meaning="libvirt sets the VF's MAC and VLAN when the VM starts, and does so only by a PF that is up.",
+        background="A VF's MAC and VLAN are set by its PF's driver. libvirt refuses to while the PF's interface is "
+        "administratively down ('because the PF is not online'), and many drivers let a VF have a link only while its "
+        "PF is up. It needs no address for that. To last over reboots it must also be told to the host's network "
+        "manager.",
+        mend="Bring the PF up; in the configuration of the host's network manager too, so that it lasts.",
+        command="ip link set dev {netdev} up",
+    ),
     "VFS_NEARBY": Entry(
         severity=Severity.WARNING,
         sentence="{nic} may be the PF of VFs beside it that show no PF: {vfs}.",
