@@ -18,8 +18,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "BOOT_BINDING_PENDING": Entry(
         severity=Severity.REBOOT,
-        sentence="{nic} is to be on {driver} from the boot on, and this boot has not done it: {reason}.",
-        meaning="Until then it is on {had}, and a VM that counts on it does not start.",
+        sentence="{nic} is to be on {driver} from the boot on, and is on {had} now: {reason}.",
+        meaning="Until it is there, a VM that has it in its definition does not start.",
         background="The file in /etc/nicpass/boot.d is heeded at the next boot, before udev loads any driver. Nothing "
         "is unbound while the host runs, for something may use the NIC. When this is still said after a reboot, then "
         "neither the initramfs nor the unit nicpass-bind.service has run the script.",
@@ -50,7 +50,7 @@ ENTRIES: dict[str, Entry] = {
     "BOOT_BINDING_AMBIGUOUS": Entry(
         severity=Severity.WARNING,
         sentence="Several NICs answer to what was recorded of the one that was prepared as {address}: {answers}.",
-        meaning="None of them was bound, for it could be the wrong one.",
+        meaning="Not one of them was bound, for it could be the wrong one.",
         background="Serial numbers are meant to be unique, and some makers give all their cards the same. Then the "
         "card is the one that stands where it was recorded, and where none stands there it is not known which one is "
         "meant.",
