@@ -260,6 +260,11 @@ class TestPlan:
         assert f"{FOLDER}/0000:09:00.0.conf" in {f.path for f in plan_bindings(boot, read_places(files), []).files}
 
 
+def test_two_of_one_name_cannot_be() -> None:
+    with pytest.raises(ValueError, match="two boot bindings"):
+        plan_bindings(Boot(), {}, [BINDING, BINDING])
+
+
 def test_rpm_ostree_has_only_the_unit() -> None:
     boot = Boot(loaders=(Loader.RPM_OSTREE,), generators=(InitramfsGenerator.DRACUT,))
     change = plan_bindings(boot, {}, [BINDING])

@@ -47,9 +47,11 @@ def plan_bindings(boot: Boot, now: Images, bindings: Iterable[BootBinding]) -> B
     """The change to a host on which just these are bound; none where it is so. `now` is as `read_places` has it.
 
     Raises:
-        ValueError: a binding that no file may hold.
+        ValueError: a binding that no file may hold, or two of one name: a NIC stands now where another one stood.
     """
     wanted = sorted(bindings, key=lambda binding: binding.name)
+    if len({binding.name for binding in wanted}) < len(wanted):
+        raise ValueError("two boot bindings of one name")
     generators = _choose_generators(boot) if wanted else _used_before(now)
     files = change_files(now, _desired(wanted, generators, now), _is_ours)
     inside = {path for generator in generators for path in _HOOKS[generator][0]} | {SCRIPT}

@@ -53,8 +53,8 @@ def is_group_name(text: str) -> bool:
 def plan_rights(now: Images, macs: Iterable[str] = (), group: str | None = None) -> BootChange:
     """The change to a host that loads VFIO at boot, and whose managers leave the NICs with these permanent MACs alone.
 
-    `now` is as `read_places` has it. With `group`, its members may open the nodes of all devices that VFIO has; without,
-    an existing rule of ours goes.
+    `now` is as `read_places` has it. With `group`, its members may open the nodes of all devices that VFIO has; without
+    one, an existing rule of ours goes.
 
     Raises:
         ValueError: `group` or a MAC cannot be written into a rule.
