@@ -37,7 +37,7 @@ from nicpass.planner.select import select_nic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nicpass.boot.binding import Images
+    from nicpass.boot.images import Images
     from nicpass.boot.needed_arguments import NeededArgument
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
