@@ -180,5 +180,5 @@ def after_change(boot: Boot, change: BootChange) -> Boot:
 def ask_shell(text: bytes, names: tuple[str, ...], shell: str = "sh") -> dict[str, bytes]:
     """What these variables are after `text` was sourced by a real shell; only in tests that may start processes."""
     script = b"\n".join([text, *(f"printf '%s\\0' \"${name}\"".encode() for name in names)])
-    done = subprocess.run([shell, "-c", script], capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.run([f"/bin/{shell}", "-c", script], capture_output=True, check=True, env={"PATH": ""}, cwd="/")
     return dict(zip(names, done.stdout.split(b"\0"), strict=False))

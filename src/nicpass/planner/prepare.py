@@ -230,7 +230,9 @@ def _refuse_managed(function: PciFunction, index: HostIndex) -> None:
                 _("{nic} is in the definition of {name}, for which libvirt binds it at each start.").format(
                     nic=label(function), name=domain.name
                 ),
-                _("It needs nothing at boot. To have it on vfio-pci from the boot on: nicpass detach, prepare, attach."),
+                _(
+                    "It needs nothing at boot. To have it on vfio-pci from the boot on: nicpass detach, prepare, attach."
+                ),
             )
 
 
@@ -255,7 +257,9 @@ def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -
     if not arguments or (arguments == before.arguments and before.stage == Stage.WAITING):
         return None
     purpose, plan = (
-        (BootPurpose.TRIAL, plan_trial) if host.boot.can_try and not before.arguments else (BootPurpose.ARGUMENTS, plan_arguments)
+        (BootPurpose.TRIAL, plan_trial)
+        if host.boot.can_try and not before.arguments
+        else (BootPurpose.ARGUMENTS, plan_arguments)
     )
     return next(iter(_changes(purpose, plan(host.boot, arguments))), None)
 
