@@ -6,7 +6,7 @@ initramfs=$1 root_uuid=$2 arguments=$3
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 # To be at work on every host: filesystem checks and security modules take seconds under emulation.
-always="console=ttyS0 fsck.mode=skip lsm=landlock,lockdown,yama,bpf"
+always="console=ttyS0 fsck.mode=skip lsm=landlock,lockdown,yama,bpf nohz=off highres=off"
 echo "UUID=$root_uuid / ext4 errors=remount-ro 0 1" >/etc/fstab
 # Debian's own setting is in force then: every driver is in the initramfs.
 rm /etc/initramfs-tools/conf.d/lab

@@ -13,6 +13,7 @@ from nicpass.checks.claims import check_claims
 from nicpass.checks.nics import is_bridge, is_nic, label, on_vfio
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
+from nicpass.model.pci import modalias_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -179,16 +180,6 @@ def _keeps_from_loading(directive: Directive) -> bool:
     if directive.command == "install":
         return directive.value.split()[:1] in ([], ["/bin/false"], ["/bin/true"], ["/usr/bin/false"], ["/usr/bin/true"])
     return directive.command == "blacklist"
-
-
-def modalias_of(function: PciFunction) -> str | None:
-    """As pci_uevent() in drivers/pci/pci-driver.c writes it; None where an id is unknown."""
-    values = [getattr(function, field) for field in _FIELDS]
-    if not all(isinstance(value, int) for value in values):
-        return None
-    vendor, device, sub_vendor, sub_device, class_code = values
-    ids = f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}"
-    return f"{ids}bc{class_code >> 16:02X}sc{class_code >> 8 & 255:02X}i{class_code & 255:02X}"
 
 
 # Definitions of VMs

@@ -11,6 +11,7 @@ from nicpass.checks.index import HostIndex
 from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.cli.source import Source, read_source, require_live_root
+from nicpass.engine.boot_steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.journal import read_changes, read_changes_unless_settled, select_change, unsettled
@@ -59,10 +60,10 @@ def change_command(arguments: argparse.Namespace) -> int:
     request = _request_of(arguments)
     if arguments.dry_run is not None:
         _, plan = read_and_plan(request, arguments)
-        return _show_plan(plan, arguments)
+        return show_plan(plan, arguments)
     require_live_root(arguments)
     outlive_session()
-    actor = read_actor(Files(), _words(request))
+    actor = read_actor(Files(), words_of(request))
     # Read under the lock: a plan made before another run's change is one for a host that is gone.
     with hold_lock(Files(), actor):
         refuse_unless_settled(read_changes_unless_settled(Files()), request)
@@ -104,6 +105,7 @@ def handlers_of(files: Files) -> Handlers:
         **libvirt_handlers(files),
         **guard_handlers(files, processes),
         **deadman_handlers(files, processes),
+        **boot_handlers(files, processes),
     }
 
 
@@ -164,15 +166,6 @@ def _request_of(arguments: argparse.Namespace) -> Request:
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
             return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
-        case "prepare":
-            return PrepareRequest(
-                nics=tuple(arguments.nic),
-                remove=arguments.remove,
-                iommu_pt=arguments.iommu_pt,
-                group=arguments.group,
-                allow=frozenset(arguments.allow),
-                confirm_within=arguments.confirm_within,
-            )
     if arguments.action == "create" and arguments.count < 1:
         raise BadInputError(
             _("{count} VFs cannot be made.").format(count=arguments.count), _("To remove them: nicpass vf remove PF")
@@ -181,7 +174,7 @@ def _request_of(arguments: argparse.Namespace) -> Request:
     return VfRequest(pf=arguments.pf, count=count, confirm_within=arguments.confirm_within)
 
 
-def _words(request: Request) -> list[str]:
+def words_of(request: Request) -> list[str]:
     """The request as it could be typed, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
@@ -196,7 +189,9 @@ def _words(request: Request) -> list[str]:
         case UndoRequest():
             return ["undo", request.change, *(["--stop"] if request.stop else [])]
         case PrepareRequest():
-            return ["prepare", *request.nics, *(["--remove"] if request.remove else [])]
+            flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
+            allowed = (word for code in sorted(request.allow) for word in ("--allow", code))
+            return ["prepare", *request.nics, *(flag for flag, given in flags.items() if given), *allowed]
 
 
 def _plan(request: Request, source: Source) -> Plan:
@@ -212,7 +207,7 @@ def _plan(request: Request, source: Source) -> Plan:
         case UndoRequest():
             return _plan_undo(request, source)
         case PrepareRequest():
-            raise NotImplementedError
+            raise BadInputError(_("This is planned elsewhere."))  # pragma: no cover - for mypy to see every kind
 
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
@@ -223,6 +218,10 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
             _("{change} was undone already, by {other}.").format(change=change.identity, other=other),
             f"nicpass show {other}",
         )
+    if change.opened is not None and isinstance(change.opened.plan.request, PrepareRequest):
+        from nicpass.cli.preparing import plan_undo_of_prepare  # late: that module builds on this one
+
+        return plan_undo_of_prepare(change, request, source)
     function = select_nic(HostIndex(source.host), nic_of(change))
     host = _look_closer(source, function)
     state, owner, removal = _kept_of(function, source)
@@ -243,7 +242,8 @@ def _look_closer(source: Source, function: PciFunction) -> Host:
     return add_settings(source.host, source.files, function) if source.is_live else source.host
 
 
-def _show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
+def show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
+    """The plan for people, as JSON, or as shell lines."""
     if arguments.json:
         say_json(plan)
     elif arguments.dry_run == "shell":

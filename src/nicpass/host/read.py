@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.host.access import read_access
 from nicpass.host.activity import read_activity
+from nicpass.host.boot_bindings import read_boot_bindings
 from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
 from nicpass.host.groups import read_groups
@@ -68,6 +69,7 @@ def read_host(
         network=network,
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
+        boot_bindings=read_boot_bindings(files, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),
         domains=domains,
         boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),

@@ -9,7 +9,6 @@ import msgspec
 
 from nicpass.model.boot import BootBinding
 from nicpass.model.fact import Fact
-from nicpass.model.file_image import FileChange
 from nicpass.model.plan import NicState
 
 
@@ -42,8 +41,6 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     trial: bool = False
     """They are given to the next boot only; after it they are written for good, or are gone."""
     nics: tuple[PreparedNic, ...] = ()
-    originals: tuple[FileChange, ...] = ()
-    """What stood at the places of our files before: `before` of each path, `after` is nothing."""
     confirm_within: int = 0
     """Seconds after the reboot in which somebody has to confirm that he can still reach the host; 0 is never."""
     saw: str = ""

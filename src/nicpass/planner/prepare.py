@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from nicpass.boot.cmdline import parse_cmdline
-from nicpass.boot.identity import identify
-from nicpass.boot.initramfs import plan_binding
+from nicpass.boot.binding import plan_bindings
+from nicpass.boot.identity import identity_of, match_identity
 from nicpass.boot.loaders import (
     arguments_of_next_boot,
     plan_arguments,
@@ -18,12 +17,11 @@ from nicpass.boot.loaders import (
     plan_trial_end,
 )
 from nicpass.boot.needed_arguments import needed_arguments
-from nicpass.boot.rights import plan_rights
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, count_groups
 from nicpass.checks.nics import kind_of, label, on_vfio
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.model.boot import BootBinding
+from nicpass.model.boot import BootBinding, BootChange
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.finding import Severity
@@ -38,6 +36,7 @@ from nicpass.planner.select import select_nic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nicpass.boot.binding import Images
     from nicpass.boot.needed_arguments import NeededArgument
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -54,10 +53,11 @@ class Preparation(NamedTuple):
     record: Prepared | None
 
 
-def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None) -> Preparation:
+def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None, places: Images) -> Preparation:
     """The steps from this host to one whose next boot has the IOMMU on and its NICs on vfio-pci.
 
-    No steps: all of it is written. Whether a reboot is to come is another question (`is_reboot_due`).
+    `places` is what stands where files of ours may go. No steps: all of it is written; whether a reboot is to come is
+    another question (`is_reboot_due`).
 
     Raises:
         BadInputError: no such NIC, or one that cannot be bound at boot.
@@ -74,24 +74,24 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None)
     bindings = tuple(nic.binding for nic in nics)
     needed = _needed(host, before, request)
     arguments = tuple(argument.text for argument in needed)
-    steps = (
-        _change(BootPurpose.BINDING, plan_binding(host.boot, bindings)) if bindings else None,
-        _change(BootPurpose.RIGHTS, plan_rights(host, bindings, request.group)) if bindings or request.group else None,
-        _write_arguments(host, arguments, before),
-    )
-    done = tuple(step for step in steps if step is not None)
+    steps: list[Step] = []
+    if bindings:
+        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings))
+    written = _write_arguments(host, arguments, before)
+    steps += written
     record = msgspec.structs.replace(
         before,
         stage=Stage.WAITING,
         boot_id=host.platform.boot_id,
         arguments=arguments,
-        trial=any(step.purpose == BootPurpose.TRIAL for step in done) or (before.trial and not done),
+        trial=before.trial or any(step.purpose == BootPurpose.TRIAL for step in written),
         nics=nics,
         confirm_within=max(before.confirm_within, _seconds(request, findings)),
     )
     notes = tuple(f"{argument.text}: {argument.reason}" for argument in needed)
-    summary = _("Prepare this host for passthrough") if done else _("This host is prepared already")
-    return Preparation(Plan(summary=summary, request=request, steps=done, notes=notes), record if done else prepared)
+    summary = _("Prepare this host for passthrough") if steps else _("This host is prepared already")
+    plan = Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
+    return Preparation(plan, record if steps else prepared)
 
 
 def plan_finish(host: Host, prepared: Prepared) -> Preparation:
@@ -100,8 +100,10 @@ def plan_finish(host: Host, prepared: Prepared) -> Preparation:
     steps: list[Step] = []
     if prepared.trial:
         if _works(host, prepared):
-            steps += _changes(BootPurpose.ARGUMENTS, plan_arguments(host.boot, prepared.arguments))
-        steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot))
+            steps += _changes(
+                BootPurpose.ARGUMENTS, plan_arguments(host.boot, prepared.arguments, host.platform.container)
+            )
+        steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
     seconds = prepared.confirm_within if prepared.nics and not lacks else 0
     if seconds:
         steps.append(ArmTimer(address=prepared.nics[0].binding.address, seconds=seconds))
@@ -118,7 +120,7 @@ def plan_finish(host: Host, prepared: Prepared) -> Preparation:
     return Preparation(Plan(summary=summary, request=request, steps=tuple(steps)), record)
 
 
-def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared) -> Preparation:
+def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, places: Images) -> Preparation:
     """The steps that take it out again: of the NICs that are named, or all.
 
     Raises:
@@ -133,11 +135,11 @@ def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared) -> 
         _refuse_owned(nic, index)
     steps: list[Step] = []
     if leaving:
-        steps += _changes(BootPurpose.BINDING, plan_binding(host.boot, tuple(nic.binding for nic in staying)))
+        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, tuple(nic.binding for nic in staying)))
     if everything:
         if prepared.trial:
-            steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot))
-        steps += _changes(BootPurpose.ARGUMENTS, plan_removal(host.boot))
+            steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
+        steps += _changes(BootPurpose.ARGUMENTS, plan_removal(host.boot, host.platform.container))
     steps += [
         GiveBackNic(address=function.address, state=nic.state)
         for nic in leaving
@@ -211,7 +213,7 @@ def _prepare_nic(function: PciFunction, index: HostIndex) -> PreparedNic:
             ),
             f"nicpass check {function.address}",
         )
-    identity = identify(function, index)
+    identity = identity_of(function, index.functions, _permanent_mac(function, index))
     if isinstance(identity, Unknown):
         raise ImpossibleError(
             _("What makes {nic} this very card cannot be read: {reason}.").format(
@@ -230,9 +232,7 @@ def _refuse_managed(function: PciFunction, index: HostIndex) -> None:
                 _("{nic} is in the definition of {name}, for which libvirt binds it at each start.").format(
                     nic=label(function), name=domain.name
                 ),
-                _(
-                    "It needs nothing at boot. To have it on vfio-pci from the boot on: nicpass detach, prepare, attach."
-                ),
+                _("It needs nothing at boot. To have it on vfio-pci from the boot on: detach it, prepare, attach it."),
             )
 
 
@@ -252,16 +252,13 @@ def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[Ne
     return needed_arguments(host.platform, others, iommu_pt=iommu_pt)
 
 
-def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -> ChangeBoot | None:
+def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -> list[ChangeBoot]:
     """Once, where the loader can; for good, where it cannot. Nothing where it stands so already."""
-    if not arguments or (arguments == before.arguments and before.stage == Stage.WAITING):
-        return None
-    purpose, plan = (
-        (BootPurpose.TRIAL, plan_trial)
-        if host.boot.can_try and not before.arguments
-        else (BootPurpose.ARGUMENTS, plan_arguments)
-    )
-    return next(iter(_changes(purpose, plan(host.boot, arguments))), None)
+    if not arguments or arguments == before.arguments:
+        return []
+    is_trial = host.boot.can_try and (before.trial or not before.arguments)
+    purpose, plan = (BootPurpose.TRIAL, plan_trial) if is_trial else (BootPurpose.ARGUMENTS, plan_arguments)
+    return _changes(purpose, plan(host.boot, arguments, host.platform.container))
 
 
 def _seconds(request: PrepareRequest, findings: tuple[Finding, ...]) -> int:
@@ -298,3 +295,17 @@ def _refuse_owned(nic: PreparedNic, index: HostIndex) -> None:
 
 def _tokens(cmdline: object) -> list[str]:
     return cmdline.split() if isinstance(cmdline, str) else []
+
+
+def _stands_at(nic: PreparedNic, index: HostIndex) -> PciFunction | None:
+    """The function that it is now, wherever it has moved to."""
+    match = match_identity(nic.binding.identity, index.host.pci)
+    return index.functions[match.addresses[0]] if match.outcome == "found" else None
+
+
+def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
+    return next((link.permanent_mac for link in index.netdevs(function)), None)
+
+
+def _changes(purpose: BootPurpose, change: BootChange) -> list[ChangeBoot]:
+    return [ChangeBoot(purpose=purpose, change=change)] if change else []
