@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nicpass.boot import grub
 from nicpass.boot.shell_words import read_assignments
 from nicpass.model.boot import Boot, BootChange, BootFile
+from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import RegularFile
 from tests.support.boot import after_change, ask_shell
@@ -37,8 +38,10 @@ def boot_with(content: bytes | None, *, folder: bool = False) -> Boot:
 
 def content_after(boot: Boot, change: BootChange, path: str) -> bytes | None:
     file = after_change(boot, change).file(path)
-    assert file is None or isinstance(file.content, bytes)
-    return file.content if file is not None else None
+    if file is None:
+        return None
+    assert isinstance(file.content, bytes)
+    return file.content
 
 
 def test_there_are_files_enough() -> None:
@@ -65,7 +68,7 @@ def test_ours_come_last_and_nothing_else_changes(name: str, folder: bool) -> Non
     before, after = ask_shell(FILES[name], NAMES, shell_for(name)), ask_shell(text, NAMES, shell_for(name))
     assert after == before | {NAMES[1]: before[NAMES[1]] + LAST}
     configured = grub.configured_arguments(edited)
-    assert isinstance(configured, Unknown) or configured.encode("utf-8", "surrogateescape").endswith(LAST)
+    assert isinstance(configured, Unknown) or str(configured).encode("utf-8", "surrogateescape").endswith(LAST)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -126,7 +129,7 @@ def test_whatever_stands_there_comes_back(lines: list[bytes], ends: bool, tokens
     boot = boot_with(content)
     try:
         change = grub.plan_arguments(boot, tokens)
-    except grub.BadInputError:
+    except BadInputError:
         return  # it ends within quotes: left alone
     edited = after_change(boot, change)
     assert content_after(edited, grub.plan_removal(edited), grub.DEFAULTS) == content
