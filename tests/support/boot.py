@@ -7,7 +7,8 @@ import dataclasses
 import subprocess
 from typing import TYPE_CHECKING
 
-from nicpass.host.boot import LOADER_VENDOR, VARIABLES, read_boot
+from nicpass.host.boot import read_boot
+from nicpass.host.efi_variables import VARIABLES, variable_path
 from nicpass.host.files import Files
 from nicpass.model.boot import Boot, BootChange, BootFile
 from nicpass.model.file_image import FileChange, RegularFile
@@ -106,8 +107,8 @@ class BootTree:
     mounts: str = MOUNTS
     disk: str = PLAIN_DISK
     uefi: bool = False
-    loader: str | None = None
-    stub: str | None = None
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the Boot Loader Interface: LoaderInfo, StubInfo, LoaderEntryDefault ..."""
     cmdline: str = f"BOOT_IMAGE=/boot/vmlinuz-6.1.0-18-amd64 root=UUID={UUID} ro quiet"
 
     def write(self, root: Path) -> Files:
@@ -138,9 +139,8 @@ class BootTree:
         files["/sys/firmware/acpi/tables/DMAR"] = ""
         if self.uefi:
             files[f"{VARIABLES}/BootCurrent-8be4df61-93ca-11d2-aa0d-00e098032b8c"] = b"\x06\0\0\0\1\0"
-        for name, value in (("LoaderInfo", self.loader), ("StubInfo", self.stub)):
-            if value is not None:
-                files[f"{VARIABLES}/{name}-{LOADER_VENDOR}"] = b"\x06\0\0\0" + f"{value}\0".encode("utf-16-le")
+        for name, value in self.variables.items():
+            files[variable_path(name)] = b"\x06\0\0\0" + f"{value}\0".encode("utf-16-le")
         return files | dict(self.files)
 
 
@@ -180,5 +180,5 @@ def after_change(boot: Boot, change: BootChange) -> Boot:
 def ask_shell(text: bytes, names: tuple[str, ...], shell: str = "sh") -> dict[str, bytes]:
     """What these variables are after `text` was sourced by a real shell; only in tests that may start processes."""
     script = b"\n".join([text, *(f"printf '%s\\0' \"${name}\"".encode() for name in names)])
-    done = subprocess.run([shell, "-c", script], capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.run([f"/bin/{shell}", "-c", script], capture_output=True, check=True, env={"PATH": ""}, cwd="/")
     return dict(zip(names, done.stdout.split(b"\0"), strict=False))

@@ -18,7 +18,7 @@ from nicpass.boot.changes import content_of, plan_file
 from nicpass.boot.grub_menu import find_trial_parts, known_entry
 from nicpass.boot.marked import NOTES, append_ours, take_out_ours
 from nicpass.boot.shell_words import read_assignments
-from nicpass.boot.tokens import TRIAL_TOKENS, ends_with, join_tokens
+from nicpass.boot.tokens import TRIAL_TOKENS, are_last, join_tokens
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import Fact, Unknown
@@ -61,15 +61,26 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
     """Ours last, at every boot; what is ours from an earlier run is replaced."""
     if not tokens:
         return plan_removal(boot)
-    files = _plan_our_file(boot, tokens) if boot.reads_grub_d else _plan_our_line(boot, tokens)
+    files = plan_settings(boot, tokens)
     entry = known_entry(boot.entries, boot.default_entry)
-    if not files and entry is not None and ends_with(entry.arguments, tokens):
+    if not files and entry is not None and are_last(entry.arguments, tokens):
         return BootChange()
     return BootChange(files=files, generators=(_make_menu(boot),))
 
 
+def plan_settings(boot: Boot, tokens: Sequence[str]) -> tuple[FileChange, ...]:
+    """The files from which grub-mkconfig makes grub.cfg, with ours last."""
+    return _plan_our_file(boot, tokens) if boot.reads_grub_d else _plan_our_line(boot, tokens)
+
+
 def plan_removal(boot: Boot) -> BootChange:
     """Our file and our line away, whichever stands there."""
+    files = plan_settings_removal(boot)
+    return BootChange(files=files, generators=(_make_menu(boot),) if files else ())
+
+
+def plan_settings_removal(boot: Boot) -> tuple[FileChange, ...]:
+    """The same files as they would be without us."""
     files: tuple[FileChange, ...] = ()
     if (defaults := content_of(boot, DEFAULTS)) is not None:
         files += plan_file(boot, DEFAULTS, take_out_ours(defaults, _OUR_LINE, _keep_of_line))
@@ -77,7 +88,7 @@ def plan_removal(boot: Boot) -> BootChange:
         files += plan_file(boot, OUR_FILE, None)
         if _MADE_FOLDER.encode() in ours and not _others(boot):
             files += (FileChange(path=DEFAULTS_FOLDER, before=Folder(), after=None),)
-    return BootChange(files=files, generators=(_make_menu(boot),) if files else ())
+    return files
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
@@ -93,18 +104,27 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
     lines = trial_entry(entry.text, (*tokens, *TRIAL_TOKENS)).encode()
     others = None if content is None else take_out_ours(content, _OUR_BLOCK)
     after = append_ours(others, lambda note: _trial_block(note, lines))
-    once = Generator(argv=(_program(boot, "reboot"), TRIAL_ENTRY), back=_forget_trial(boot))
-    return BootChange(files=plan_file(boot, path, after), generators=(once,))
+    return BootChange(files=plan_file(boot, path, after), generators=(boot_trial_once(boot),))
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
     """The trial's entry away, and with it the wish to boot it."""
     path, content = _custom(boot)
     files = () if content is None else plan_file(boot, path, take_out_ours(content, _OUR_BLOCK))
-    if boot.one_shot != TRIAL_ENTRY:
-        return BootChange(files=files)
-    forget = Generator(argv=_forget_trial(boot), back=(_program(boot, "reboot"), TRIAL_ENTRY))
-    return BootChange(files=files, generators=(forget,))
+    return BootChange(files=files, generators=forget_trial(boot))
+
+
+def boot_trial_once(boot: Boot) -> Generator:
+    """GRUB shall boot the trial's entry next time only."""
+    return Generator(
+        argv=(program(boot, "reboot"), TRIAL_ENTRY), back=(program(boot, "editenv"), "-", "unset", "next_entry")
+    )
+
+
+def forget_trial(boot: Boot) -> tuple[Generator, ...]:
+    """It shall not, where it was to."""
+    once = boot_trial_once(boot)
+    return (Generator(argv=once.back or (), back=once.argv),) if boot.one_shot == TRIAL_ENTRY else ()
 
 
 def trial_entry(text: str, tokens: Sequence[str]) -> str:
@@ -176,7 +196,7 @@ def _refuse_later_files(boot: Boot, ours: str, tokens: Sequence[str]) -> None:
     later = [file.path for file in _others(boot) if _sorting(file.path) > _sorting(OUR_FILE)]
     texts = [_decode(content_of(boot, path) or b"") for path in later]
     value = read_assignments([ours, *texts]).values.get(_VARIABLE)
-    if not isinstance(value, str) or not ends_with(value, tokens):
+    if not isinstance(value, str) or not are_last(value, tokens):
         raise BadInputError(
             _("{path} is read after nicpass's file and sets the kernel's arguments anew.").format(path=later[-1]),
             _("Give it a name that sorts before {name}.").format(name=posixpath.basename(OUR_FILE)),
@@ -204,14 +224,10 @@ def _make_menu(boot: Boot) -> Generator:
     makes = boot.generated[:1]
     if "update-grub" in boot.programs:
         return Generator(argv=("update-grub",), makes=makes)
-    return Generator(argv=(_program(boot, "mkconfig"), "-o", _menu_path(boot)), makes=makes)
+    return Generator(argv=(program(boot, "mkconfig"), "-o", _menu_path(boot)), makes=makes)
 
 
-def _forget_trial(boot: Boot) -> tuple[str, ...]:
-    return (_program(boot, "editenv"), "-", "unset", "next_entry")
-
-
-def _program(boot: Boot, name: str) -> str:
+def program(boot: Boot, name: str) -> str:
     """GRUB 2's programs are called `grub2-` where GRUB 1 was there too."""
     return next((found for found in boot.programs if found in (f"grub-{name}", f"grub2-{name}")), f"grub-{name}")
 

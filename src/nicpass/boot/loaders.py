@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from nicpass.boot import grub
+from nicpass.boot import grub, grub_bls, proxmox, rpm_ostree, systemd_boot, uki
 from nicpass.boot.grub_menu import known_entry
 from nicpass.boot.tokens import join_tokens
 from nicpass.model.boot import BootChange, Loader
@@ -32,7 +32,14 @@ class LoaderModule(Protocol):
     def plan_trial_end(self, boot: Boot) -> BootChange: ...
 
 
-_MODULES: Mapping[Loader, LoaderModule] = {Loader.GRUB: grub}
+_MODULES: Mapping[Loader, LoaderModule] = {
+    Loader.GRUB: grub,
+    Loader.GRUB_BLS: grub_bls,
+    Loader.SYSTEMD_BOOT: systemd_boot,
+    Loader.UKI: uki,
+    Loader.PROXMOX: proxmox,
+    Loader.RPM_OSTREE: rpm_ostree,
+}
 
 
 def arguments_of_next_boot(boot: Boot) -> Fact[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _BLANKS = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT = re.compile(r"#[^\n]*")
 _OPERATOR = re.compile(r"\n|&&|\|\||;;|<<-?|>>|[;&|()<>]")
-_PLAIN = re.compile(r"[^\s\\'\"`$;&|()<>]+|[\r\v\f]+")
+_PLAIN = re.compile(r"[^ \t\n\\'\"`$;&|()<>]+")
 
 
 class Token(NamedTuple):

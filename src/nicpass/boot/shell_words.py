@@ -26,7 +26,7 @@ _PART = re.compile(
 )
 _IN_DOUBLE = re.compile(
     r"""(?P<joined>\\\n)|\\(?P<escaped>[$`"\\])|\$(?:(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})
-    |(?P<plain>[^\\$`]+|\\|\$(?![({?!@*\#0-9-]))""",
+    |(?P<plain>[^\\$`]+|\\|\$(?=[ \t\n/=.,:%+]|\Z))""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=(.*)", re.DOTALL | re.ASCII)

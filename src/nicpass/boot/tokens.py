@@ -30,21 +30,23 @@ def join_tokens(tokens: Iterable[str]) -> str:
     return " ".join(found)
 
 
-def with_tokens(arguments: str, tokens: Iterable[str]) -> str:
-    """`arguments` with ours after them; those that stood at their end already are not written twice."""
-    ours = join_tokens(tokens)
-    kept = without_end(arguments.rstrip(), ours)
-    return f"{kept} {ours}".strip() if ours else arguments
+def are_last(arguments: str, tokens: Iterable[str]) -> bool:
+    """Whether each of `tokens` is there, and no later one of its name says otherwise."""
+    last = {word.partition("=")[0]: word for word in arguments.split()}
+    return all(last.get(token.partition("=")[0]) == token for token in tokens)
 
 
-def without_end(arguments: str, ours: str) -> str:
-    """`arguments` without `ours` at their end."""
-    if not ours or arguments == ours:
-        return "" if ours else arguments
-    return arguments.removesuffix(f" {ours}")
+def put_tokens_in(line: bytes, tokens: Iterable[str]) -> bytes:
+    """`line`, whatever white space ends it, with ours as its last words."""
+    body = line.rstrip()
+    return body + (b" " if body else b"") + join_tokens(tokens).encode() + line[len(body) :]
 
 
-def ends_with(arguments: str, tokens: Iterable[str]) -> bool:
-    """Whether ours are the last ones."""
-    ours = join_tokens(tokens)
-    return not ours or f" {' '.join(arguments.split())}".endswith(f" {ours}")
+def take_tokens_out(line: bytes, tokens: Iterable[str]) -> bytes:
+    """`line` without ours, where they stand together; all else as it is."""
+    ours = re.escape(join_tokens(tokens).encode())
+    found = list(re.finditer(rb"(?<!\S)" + ours + rb"(?!\S)", line)) if ours else []
+    if not found:
+        return line
+    start = found[-1].start()
+    return line[: start - (line[start - 1 : start] == b" ")] + line[found[-1].end() :]

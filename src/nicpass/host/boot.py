@@ -12,20 +12,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from nicpass.boot import edits, grub_bls, uki
 from nicpass.boot.grub import DEFAULTS_FOLDER
-from nicpass.host.boot_file import read_boot_file
-from nicpass.host.boot_grub import find_grub_config, read_defaults, read_grub_config
-from nicpass.model.boot import Boot, BootFile, InitramfsGenerator, Loader
-from nicpass.model.fact import Fact, Unknown, known
+from nicpass.host.boot_entries import (
+    PARTITIONS,
+    Chosen,
+    choose_as_grub,
+    choose_as_systemd_boot,
+    read_entries,
+)
+from nicpass.host.boot_file import list_names, read_boot_file
+from nicpass.host.boot_grub import find_grub_config, read_defaults, read_grub_config, why_not_once
+from nicpass.host.efi_variables import read_firmware_variables, variable_path
+from nicpass.model.boot import Boot, BootFile, InitramfsGenerator, KernelImage, Loader
+from nicpass.model.fact import Unknown, known
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.host.boot_entries import Entries
     from nicpass.host.boot_grub import GrubConfig
+    from nicpass.host.efi_variables import Firmware
     from nicpass.host.files import Files
 
-FIRMWARE = "/sys/firmware"
-VARIABLES = f"{FIRMWARE}/efi/efivars"
-LOADER_VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-"""The Boot Loader Interface's variables end with it."""
 OSTREE_BOOTED = "/run/ostree-booted"
 PROXMOX_UUIDS = "/etc/kernel/proxmox-boot-uuids"
 
@@ -42,15 +51,8 @@ _GENERATORS = {
 }
 _KERNEL_HOOKS = "/etc/kernel/postinst.d"
 _FOLDERS = (DEFAULTS_FOLDER,)
-_FILES = ("/etc/kernel/cmdline", "/usr/lib/kernel/cmdline")
-
-
-class _Firmware(NamedTuple):
-    uefi: Fact[bool]
-    loader: Fact[str]
-    """What started this kernel, as it named itself: `systemd-boot 252.39-1`."""
-    stub: Fact[str]
-    """The stub of a unified image, if it came in one."""
+_FILES = (edits.CMDLINE, edits.VENDOR_CMDLINE, edits.RECORD)
+_MODULES = "/usr/lib/modules"
 
 
 class _Found(NamedTuple):
@@ -60,12 +62,13 @@ class _Found(NamedTuple):
 
 def read_boot(files: Files) -> Boot:
     """Everything of `Boot`; what cannot be read is Unknown there."""
-    firmware = _read_firmware(files)
+    firmware = read_firmware_variables(files)
     programs = _find_programs(files)
     path = find_grub_config(files)
     grub = read_grub_config(files, path, programs) if path is not None else None
+    entries = read_entries(files)
     reads_grub_d = _reads_grub_d(files, programs)
-    found = _recognise(files, firmware, grub, programs)
+    found = _recognise(files, firmware, grub, entries, programs)
     boot = Boot(
         uefi=firmware.uefi,
         loaders=found.loaders,
@@ -74,41 +77,81 @@ def read_boot(files: Files) -> Boot:
         programs=programs,
         reads_grub_d=reads_grub_d,
         folders=tuple(folder for folder in _FOLDERS if files.exists(folder)),
-        files=_read_files(files, grub, reads_grub_d=reads_grub_d),
+        files=(*_read_files(files, grub, reads_grub_d=reads_grub_d), *entries.files),
+        generated=(grub.generated,) if grub is not None else (),
         why_not_try="the boot loader was not recognised, or cannot try an entry once",
     )
-    return _with_grub(boot, grub) if grub is not None and Loader.GRUB in found.loaders else boot
+    match found.loaders:
+        case (Loader.GRUB,) if grub is not None:
+            return _with(boot, Chosen(grub.entries, grub.default_entry, grub.one_shot, grub.why_not_try))
+        case (Loader.GRUB_BLS,) if grub is not None:
+            why_not = why_not_once(files, grub, programs)
+            return _with(boot, choose_as_grub(_below(entries, "/boot/"), grub.environment, why_not))
+        case (Loader.SYSTEMD_BOOT,):
+            return _with(boot, choose_as_systemd_boot(files, entries, firmware, programs))
+        case (Loader.RPM_OSTREE,):
+            return _with(boot, choose_as_grub(entries, {}, ""), "rpm-ostree cannot try arguments at one boot only")
+        case (Loader.UKI,):
+            return _with_images(files, boot)
+    unknown = Unknown("it stands where nicpass does not look")
+    return _with(boot, Chosen(unknown, unknown, unknown, boot.why_not_try))
 
 
-def _with_grub(boot: Boot, grub: GrubConfig) -> Boot:
+def _with(boot: Boot, chosen: Chosen, why_not_try: str = "") -> Boot:
+    why = why_not_try or chosen.why_not_try
     return msgspec.structs.replace(
         boot,
-        generated=(grub.generated,),
-        entries=grub.entries,
-        default_entry=grub.default_entry,
-        one_shot=grub.one_shot,
-        can_try=not grub.why_not_try,
-        why_not_try=grub.why_not_try,
+        entries=chosen.entries,
+        default_entry=chosen.default_entry,
+        one_shot=chosen.one_shot,
+        can_try=not why,
+        why_not_try=why,
     )
 
 
-def _recognise(files: Files, firmware: _Firmware, grub: GrubConfig | None, programs: tuple[str, ...]) -> _Found:
+def _below(entries: Entries, folder: str) -> Entries:
+    """Only those that GRUB looks at."""
+    return entries._replace(found=tuple(entry for entry in entries.found if entry.entry.source.startswith(folder)))
+
+
+def _with_images(files: Files, boot: Boot) -> Boot:
+    """What makes unified images, and of which kernels. The arguments are within the images, which are not read."""
+    presets = sorted(name for name in list_names(files, uki.PRESETS_FOLDER) if name.endswith(".preset"))
+    paths = (*uki.INSTALL_CONFIGS, *(f"{uki.PRESETS_FOLDER}/{name}" for name in presets))
+    more = tuple(file for path in paths if (file := read_boot_file(files, path)) is not None)
+    unknown = Unknown("the arguments are within the unified image")
+    boot = msgspec.structs.replace(boot, files=(*boot.files, *more), kernels=tuple(_find_kernels(files)))
+    return _with(boot, Chosen(unknown, unknown, None, "a unified image cannot be tried with other arguments"))
+
+
+def _find_kernels(files: Files) -> Iterator[KernelImage]:
+    for release in sorted(list_names(files, _MODULES)):
+        images = (f"{_MODULES}/{release}/vmlinuz", f"/boot/vmlinuz-{release}")
+        path = next((image for image in images if files.exists(image)), None)
+        if path is not None:
+            yield KernelImage(release=release, path=path)
+
+
+def _recognise(
+    files: Files, firmware: Firmware, grub: GrubConfig | None, entries: Entries, programs: tuple[str, ...]
+) -> _Found:
     if files.exists(OSTREE_BOOTED):
         return _Found((Loader.RPM_OSTREE,) if "rpm-ostree" in programs else (), ((OSTREE_BOOTED, "present"),))
     uuids = files.read_text(PROXMOX_UUIDS)
     if isinstance(uuids, str) and uuids:
         return _Found((Loader.PROXMOX,), ((PROXMOX_UUIDS, f"{len(uuids.splitlines())} partition(s)"),))
-    loaders, evidence = _from_firmware(firmware)
-    if not loaders or isinstance(firmware.loader, Unknown):
-        more = _from_grub(grub, programs, firmware)
-        loaders, evidence = loaders + more.loaders, evidence + more.evidence
-    return _Found(loaders, evidence)
+    told = _from_firmware(firmware)
+    if told.loaders:
+        return told
+    by_files = (_from_grub(grub, programs, firmware), _from_entries(files, entries, firmware))
+    loaders = tuple(loader for found in by_files for loader in found.loaders)
+    return _Found(loaders, told.evidence + tuple(each for found in by_files for each in found.evidence))
 
 
-def _from_firmware(firmware: _Firmware) -> _Found:
+def _from_firmware(firmware: Firmware) -> _Found:
     """By the variables of whatever started this kernel: what it says of itself is sure."""
     evidence = tuple(
-        (f"{VARIABLES}/{name}-{LOADER_VENDOR}", value)
+        (variable_path(name), value)
         for name, value in (("LoaderInfo", firmware.loader), ("StubInfo", firmware.stub))
         if isinstance(value, str)
     )
@@ -119,7 +162,7 @@ def _from_firmware(firmware: _Firmware) -> _Found:
     return _Found((), evidence)
 
 
-def _from_grub(grub: GrubConfig | None, programs: tuple[str, ...], firmware: _Firmware) -> _Found:
+def _from_grub(grub: GrubConfig | None, programs: tuple[str, ...], firmware: Firmware) -> _Found:
     is_other = known(firmware.loader) and not firmware.loader.startswith("GRUB")
     if grub is None or is_other or not {"grub-mkconfig", "grub2-mkconfig"} & set(programs):
         return _Found((), ())
@@ -127,34 +170,12 @@ def _from_grub(grub: GrubConfig | None, programs: tuple[str, ...], firmware: _Fi
     return _Found((loader,), ((grub.path, "blscfg" if grub.has_bls else "present"),))
 
 
-def _read_firmware(files: Files) -> _Firmware:
-    firmware = files.list_directory(FIRMWARE)
-    if not known(firmware):
-        unknown = firmware if isinstance(firmware, Unknown) else Unknown(f"not captured: {FIRMWARE}")
-        return _Firmware(unknown, unknown, unknown)
-    if "efi" not in firmware:
-        return _Firmware(uefi=False, loader=None, stub=None)
-    names = files.list_directory(VARIABLES)
-    if not known(names) or not names:
-        unknown = Unknown(f"no EFI variables: {VARIABLES}") if not isinstance(names, Unknown) else names
-        return _Firmware(uefi=True, loader=unknown, stub=unknown)
-    return _Firmware(
-        uefi=True,
-        loader=_read_variable(files, "LoaderInfo") if f"LoaderInfo-{LOADER_VENDOR}" in names else None,
-        stub=_read_variable(files, "StubInfo") if f"StubInfo-{LOADER_VENDOR}" in names else None,
-    )
-
-
-def _read_variable(files: Files, name: str) -> Fact[str]:
-    """Four bytes of attributes (filesystems/efivarfs.rst), then UTF-16 with a NUL at its end."""
-    path = f"{VARIABLES}/{name}-{LOADER_VENDOR}"
-    content = files.read_bytes(path, 4096)
-    if not isinstance(content, bytes):
-        return content
-    try:
-        return content[4:].decode("utf-16-le").rstrip("\0") or Unknown(f"empty: {path}")
-    except UnicodeDecodeError:
-        return Unknown(f"not text in UTF-16: {path}")
+def _from_entries(files: Files, entries: Entries, firmware: Firmware) -> _Found:
+    """systemd-boot by its files, where its variables cannot be asked: GRUB's are not beside a loader.conf."""
+    config = next((path for place in PARTITIONS if files.exists(path := f"{place}/loader/loader.conf")), None)
+    if not isinstance(firmware.loader, Unknown) or config is None or not entries.found:
+        return _Found((), ())
+    return _Found((Loader.SYSTEMD_BOOT,), ((config, "present"),))
 
 
 def _find_programs(files: Files) -> tuple[str, ...]:
@@ -181,6 +202,7 @@ def _find_generators(files: Files, programs: tuple[str, ...]) -> tuple[Initramfs
 
 
 def _read_files(files: Files, grub: GrubConfig | None, *, reads_grub_d: bool) -> tuple[BootFile, ...]:
-    others = (file for path in _FILES if (file := read_boot_file(files, path)) is not None)
+    environment = (grub_bls.GRUBENV,) if grub is not None and grub.has_bls else ()
+    others = (file for path in (*_FILES, *environment) if (file := read_boot_file(files, path)) is not None)
     custom = (grub.custom,) if grub is not None and grub.custom is not None else ()
     return (*read_defaults(files, reads_grub_d=reads_grub_d), *custom, *others)

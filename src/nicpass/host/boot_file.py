@@ -34,6 +34,12 @@ def read_boot_file(files: Files, path: str) -> BootFile | None:
     )
 
 
+def list_names(files: Files, folder: str) -> tuple[str, ...]:
+    """What is in a folder; nothing where it is absent or cannot be read, which its files will tell."""
+    names = files.list_directory(folder)
+    return names if known(names) else ()
+
+
 def _follow(files: Files, path: str) -> str:
     for _ in range(_MOST_LINKS):
         link = files.read_link(path)

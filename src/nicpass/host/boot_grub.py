@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.boot.grub import DEFAULTS, DEFAULTS_FOLDER, TRIAL_ENTRY
 from nicpass.boot.grub_menu import Menu, entries_of, find_default, find_entry, join_menus, parse_environment, parse_menu
-from nicpass.host.boot_file import read_boot_file
+from nicpass.host.boot_file import list_names, read_boot_file
 from nicpass.host.mounts import read_mounts
 from nicpass.model.boot import BootEntry, BootFile, GeneratedFile
-from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ class GrubConfig(NamedTuple):
     """Empty where an entry can be tried once."""
     has_bls: bool
     custom: BootFile | None
+    environment: Fact[dict[str, str]] = None
 
 
 def find_grub_config(files: Files) -> str | None:
@@ -56,7 +57,7 @@ def find_grub_config(files: Files) -> str | None:
         if not files.exists(path):
             continue
         return path
-    for vendor in sorted(_names(files, _ESP_FOLDER)):
+    for vendor in sorted(list_names(files, _ESP_FOLDER)):
         path = f"{_ESP_FOLDER}/{vendor}/grub.cfg"
         content = files.read_bytes(path, _LARGEST)
         if isinstance(content, bytes) and re.search(rb"^[ \t]*menuentry ", content, re.MULTILINE):
@@ -86,12 +87,13 @@ def read_grub_config(files: Files, path: str, programs: tuple[str, ...]) -> Grub
         why_not_try=_why_not_try(files, text, folder, items, default, custom) or _why_no_program(programs),
         has_bls=re.search(r"^[ \t]*(?:insmod )?blscfg\b", text, re.MULTILINE) is not None,
         custom=custom,
+        environment=environment,
     )
 
 
 def read_defaults(files: Files, *, reads_grub_d: bool) -> Iterator[BootFile]:
     """/etc/default/grub and, where they are read, those beside it that end with `.cfg`."""
-    folder = _names(files, DEFAULTS_FOLDER) if reads_grub_d else ()
+    folder = list_names(files, DEFAULTS_FOLDER) if reads_grub_d else ()
     paths = [DEFAULTS, *(f"{DEFAULTS_FOLDER}/{name}" for name in sorted(folder) if name.endswith(".cfg"))]
     return (file for path in paths if (file := read_boot_file(files, path)) is not None)
 
@@ -132,6 +134,14 @@ def _why_not_try(
     if custom is not None and isinstance(custom.content, Unknown):
         return custom.content.unknown
     return _why_not_writable(files, f"{folder}/grubenv")
+
+
+def why_not_once(files: Files, config: GrubConfig, programs: tuple[str, ...]) -> str:
+    """Why GRUB could not boot an entry of the Boot Loader Specification once; empty where it can."""
+    content = files.read_bytes(config.path, _LARGEST)
+    if not isinstance(content, bytes) or b"${next_entry}" not in content:
+        return "grub.cfg asks for no entry to be booted once"
+    return _why_not_writable(files, f"{posixpath.dirname(config.path)}/grubenv") or _why_no_program(programs)
 
 
 def _why_no_program(programs: tuple[str, ...]) -> str:
@@ -189,8 +199,3 @@ def _without_text(entries: tuple[BootEntry, ...], default: Fact[str]) -> tuple[B
         )
         for entry in entries
     )
-
-
-def _names(files: Files, folder: str) -> tuple[str, ...]:
-    names = files.list_directory(folder)
-    return names if known(names) else ()

@@ -70,6 +70,13 @@ class GeneratedFile(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None = None
 
 
+class KernelImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An installed kernel, from which `kernel-install add` makes what the loader boots."""
+
+    release: str
+    path: str
+
+
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """How the host boots. Two loaders that would both be asked are both here."""
 
@@ -88,6 +95,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     folders: tuple[str, ...] = ()
     """Those that are there, of the ones where files of ours may go."""
     files: tuple[BootFile, ...] = ()
+    kernels: tuple[KernelImage, ...] = ()
+    """Told only where unified images have to be made of them."""
     generated: tuple[GeneratedFile, ...] = ()
     """The loader's own configuration that a program makes, grub.cfg first."""
     entries: Fact[tuple[BootEntry, ...]] = None
