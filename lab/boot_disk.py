@@ -117,6 +117,7 @@ class _Builder:
 
     def _install_packages(self) -> None:
         """With the tree's own dpkg. The initramfs is made here too: under emulation that takes minutes."""
+        run_builder("cp", "-r", f"{FILES}/boot/image/.", str(self.root))
         run_builder("cp", "-r", str(self.packages / "debs"), str(self.root / "debs"))
         shutil.copy(FILES / "boot/install-packages.sh", self.root / "install-packages.sh")
         words = (self.boot.initramfs, ROOT_UUID, " ".join(self.arguments))

@@ -52,7 +52,7 @@ class Loader(StrEnum):
 
 
 class Initramfs(StrEnum):
-    """What makes the initramfs, as Debian packages it; with all drivers in it, the NICs' own too."""
+    """What makes the initramfs, as Debian packages it; the NICs' own drivers are in it."""
 
     INITRAMFS_TOOLS = "initramfs-tools"
     DRACUT = "dracut"

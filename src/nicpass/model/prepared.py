@@ -41,6 +41,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     trial: bool = False
     """They are given to the next boot only; after it they are written for good, or are gone."""
     nics: tuple[PreparedNic, ...] = ()
+    group: str | None = None
+    """Whose members may open VFIO devices without being root."""
     confirm_within: int = 0
     """Seconds after the reboot in which somebody has to confirm that he can still reach the host; 0 is never."""
     saw: str = ""

@@ -17,6 +17,7 @@ from nicpass.boot.loaders import (
     plan_trial_end,
 )
 from nicpass.boot.needed_arguments import needed_arguments
+from nicpass.boot.rights import is_group_name, plan_rights, plan_rights_removal
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, count_groups
 from nicpass.checks.nics import kind_of, label, on_vfio
@@ -66,6 +67,8 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
         RefusedError: the host would lose something at its next boot, or an earlier attempt has failed.
     """
     _refuse_stage(prepared)
+    if request.group is not None and not is_group_name(request.group):
+        raise BadInputError(_("{group!r} is no name of a group.").format(group=request.group), "--group libvirt-qemu")
     index = HostIndex(host)
     functions = tuple(select_unprepared(request.nics, prepared, index))
     findings = tuple(_findings_for(functions, index))
@@ -79,6 +82,9 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
     if bindings:
         steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings))
     written = _write_arguments(host, arguments, before)
+    group = request.group if request.group is not None else before.group
+    if bindings or group:
+        steps += _changes(BootPurpose.RIGHTS, plan_rights(places, _macs(nics), group))
     steps += written
     record = msgspec.structs.replace(
         before,
@@ -87,6 +93,7 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
         arguments=arguments,
         trial=before.trial or any(step.purpose == BootPurpose.TRIAL for step in written),
         nics=nics,
+        group=group,
         confirm_within=max(before.confirm_within, _seconds(request, findings)),
     )
     notes = tuple(f"{argument.text}: {argument.reason}" for argument in needed)
@@ -138,6 +145,8 @@ def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, pla
     if leaving:
         bindings = tuple(nic.binding for nic in staying)
         steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings), removes=True)
+    rights = plan_rights_removal(places) if everything else plan_rights(places, _macs(staying), prepared.group)
+    steps += _changes(BootPurpose.RIGHTS, rights, removes=True)
     if everything:
         if prepared.trial:
             steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container), removes=True)
@@ -324,6 +333,11 @@ def _stands_at(nic: PreparedNic, index: HostIndex) -> PciFunction | None:
 
 def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
     return next((link.permanent_mac for link in index.netdevs(function)), None)
+
+
+def _macs(nics: tuple[PreparedNic, ...]) -> list[str]:
+    """By which network managers know them."""
+    return [nic.binding.identity.permanent_mac for nic in nics if nic.binding.identity.permanent_mac is not None]
 
 
 def _changes(purpose: BootPurpose, change: BootChange, *, removes: bool = False) -> list[ChangeBoot]:
