@@ -37,7 +37,7 @@ def memory_folder() -> Iterator[Path]:
 
 
 def card(bus: int, under: str, *, function: int = 0, serial: int | None = SERIAL, **more: object) -> Function:
-    more = {"driver": None, "serial": serial} | more
+    more = {"driver": None, "serial": serial, "group": bus} | more
     return Function(address=f"0000:{bus:02x}:00.{function}", under=under, **more)  # type: ignore[arg-type]
 
 
@@ -83,6 +83,14 @@ class TestBinding:
         assert (tmp_path / "dev/kmsg").read_text() == (
             f"<6>nicpass: boot binding {NIC} (initramfs): bound {NIC} vfio-pci\n"
         )
+
+    def test_without_an_iommu_it_stays_its_own_drivers(self, shell: str, tmp_path: Path) -> None:
+        off = Tree(functions=(*ports(), card(1, PORTS[0], group=None)))
+        boot(tmp_path, off, binding_of(ONE), shell=shell)
+        (report,) = reports_of(tmp_path).values()
+        assert (report.outcome, report.detail) == (BindingOutcome.FAILED, "no IOMMU is on")
+        assert overrides_of(tmp_path) == {}
+        assert not (tmp_path / "modprobe.log").exists()
 
     def test_a_card_that_moved_is_still_the_one(self, shell: str, tmp_path: Path) -> None:
         moved = Tree(functions=(*ports(), card(1, PORTS[0], serial=SERIAL + 1), card(2, PORTS[1])))
@@ -148,7 +156,7 @@ class TestBinding:
         run_script(tmp_path, shell, "unit")
         (report,) = reports_of(tmp_path).values()
         assert (report.outcome, report.boot_pass) == (BindingOutcome.BOUND, "initramfs")
-        assert (tmp_path / "modprobe.log").read_text() == "vfio-pci\n"
+        assert (tmp_path / "modprobe.log").read_text() == "vfio-pci\nvfio_iommu_type1\n"
 
     def test_the_second_pass_mends_what_the_first_could_not(self, shell: str, tmp_path: Path) -> None:
         boot(tmp_path, ONE, binding_of(ONE), shell=shell, FAIL="1")
