@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot import dracut, initramfs_tools
+from nicpass.boot import dracut, initramfs_tools, mkinitcpio
 from nicpass.boot.binding import plan_bindings
 from nicpass.boot.boot_d import FOLDER, REPORTS, parse_binding, parse_report, path_of, render_binding
 from nicpass.boot.identity import identity_of, match_identity
@@ -201,8 +201,10 @@ def everything(root: Path) -> dict[str, tuple[int, bytes | str | None]]:
 
 OTHER = msgspec.structs.replace(BINDING, name="0000:03:00.0", address=Address("0000:03:00.0"))
 BOOTS = [
-    Boot(generators=(generator,)) for generator in (InitramfsGenerator.INITRAMFS_TOOLS, InitramfsGenerator.DRACUT)
-] + [Boot()]
+    *(Boot(generators=(generator,)) for generator in InitramfsGenerator),
+    Boot(generators=tuple(InitramfsGenerator)),
+    Boot(),
+]
 
 
 @pytest.mark.parametrize("boot", BOOTS, ids=str)
@@ -214,6 +216,8 @@ class TestPlan:
         for folder in ("etc/systemd/system", "etc/initramfs-tools/hooks", "etc/initramfs-tools/scripts/init-top"):
             (tmp_path / folder).mkdir(parents=True)
         (tmp_path / "usr/lib/dracut/modules.d").mkdir(parents=True)
+        for folder in ("install", "hooks"):
+            (tmp_path / "etc/initcpio" / folder).mkdir(parents=True)
         return Files(str(tmp_path))
 
     def test_writes_runs_and_is_done(self, boot: Boot, files: Files) -> None:
@@ -233,7 +237,8 @@ class TestPlan:
         assert everything(tmp_path) == before
 
     def test_removal_leaves_nothing_of_ours(self, boot: Boot, files: Files, tmp_path: Path) -> None:
-        (tmp_path / "etc/systemd/system/sysinit.target.wants").mkdir()
+        for folder in ("systemd/system/sysinit.target.wants", "mkinitcpio.conf.d"):  # not ours: they would stay
+            (tmp_path / "etc" / folder).mkdir()
         before = everything(tmp_path)
         apply_changes(files, plan_bindings(boot, read_places(files), [BINDING, OTHER]).files)
         removal = plan_bindings(boot, read_places(files), [])
@@ -253,6 +258,11 @@ class TestPlan:
         (tmp_path / FOLDER[1:] / "0000:09:00.0.conf").write_text("half a l")
         assert not plan_bindings(boot, read_places(files), [BINDING])
         assert f"{FOLDER}/0000:09:00.0.conf" in {f.path for f in plan_bindings(boot, read_places(files), []).files}
+
+
+def test_two_of_one_name_cannot_be() -> None:
+    with pytest.raises(ValueError, match="two boot bindings"):
+        plan_bindings(Boot(), {}, [BINDING, BINDING])
 
 
 def test_rpm_ostree_has_only_the_unit() -> None:
@@ -297,12 +307,34 @@ class TestInitramfsTools:
 
 @pytest.mark.spawns
 @pytest.mark.parametrize(
+    ("hooks", "wanted"),
+    [
+        ("(base udev autodetect block filesystems)", "base nicpass udev autodetect block filesystems"),
+        ("(base systemd nicpass block)", "base nicpass systemd block"),
+        ('"base udev block"', "base nicpass udev block"),
+        ("(base udev block)\nHOOKS+=(resume)", "base nicpass udev block resume"),
+        ("(base block)", "base block"),
+        ("(systemd udev)", "nicpass systemd udev"),
+    ],
+)
+def test_mkinitcpio_gets_the_hook_before_udev(hooks: str, wanted: str, tmp_path: Path) -> None:
+    drop_in = mkinitcpio.FILES[mkinitcpio.DROP_IN]
+    (tmp_path / "config").write_text(f"HOOKS={hooks}\n{drop_in.content.decode()}printf '%s ' \"${{HOOKS[@]}}\"\n")  # type: ignore[union-attr]
+    done = subprocess.run(["/bin/bash", str(tmp_path / "config")], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == wanted
+
+
+@pytest.mark.spawns
+@pytest.mark.parametrize(
     ("shell", "path", "files"),
     [
         ("sh", initramfs_tools.HOOK, initramfs_tools.FILES),
         ("sh", initramfs_tools.INIT_TOP, initramfs_tools.FILES),
         ("bash", f"{dracut.MODULE}/module-setup.sh", dracut.FILES),
         ("sh", dracut.HOOK, dracut.FILES),
+        ("bash", mkinitcpio.INSTALL, mkinitcpio.FILES),
+        ("sh", mkinitcpio.HOOK, mkinitcpio.FILES),
+        ("bash", mkinitcpio.DROP_IN, mkinitcpio.FILES),
     ],
 )
 def test_every_shell_script_can_be_read(shell: str, path: str, files: dict[str, object], tmp_path: Path) -> None:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 from nicpass.boot import dracut, initramfs_tools, mkinitcpio
 from nicpass.boot.boot_d import FOLDER, parse_binding, path_of, render_binding
+from nicpass.boot.images import change_files
 from nicpass.boot.script import BIND_UNIT, SCRIPT, UNIT, WANTS, read_script
 from nicpass.model.binding import DamagedFile
 from nicpass.model.boot import BootChange, Generator, InitramfsGenerator, Loader
-from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
+from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    from nicpass.boot.images import Images
     from nicpass.model.boot import Boot, BootBinding
-
-    Images = Mapping[str, FileImage | None]
-    """Path to what stands there; None, or no entry: nothing."""
+    from nicpass.model.file_image import FileImage
 
 HOME: Final = "/etc/nicpass"
 _HOOKS = {
@@ -47,15 +47,22 @@ def plan_bindings(boot: Boot, now: Images, bindings: Iterable[BootBinding]) -> B
     """The change to a host on which just these are bound; none where it is so. `now` is as `read_places` has it.
 
     Raises:
-        ValueError: a binding that no file may hold.
+        ValueError: a binding that no file may hold, or two of one name: a NIC stands now where another one stood.
     """
     wanted = sorted(bindings, key=lambda binding: binding.name)
+    if len({binding.name for binding in wanted}) < len(wanted):
+        raise ValueError("two boot bindings of one name")
     generators = _choose_generators(boot) if wanted else _used_before(now)
-    files = change_files(now, _desired(wanted, generators, now))
+    files = change_files(now, _desired(wanted, generators, now), _is_ours)
     inside = {path for generator in generators for path in _HOOKS[generator][0]} | {SCRIPT}
     remade = any(change.path in inside or change.path.startswith(f"{FOLDER}/") for change in files)
     runs = tuple(Generator(argv=_HOOKS[generator][1]) for generator in generators) if remade else ()
     return BootChange(files=files, generators=runs)
+
+
+def _is_ours(path: str) -> bool:
+    """Folders of others, which may have had to be made, stay."""
+    return (path in PLACES and "nicpass" in path) or path.startswith(f"{FOLDER}/")
 
 
 def _choose_generators(boot: Boot) -> tuple[InitramfsGenerator, ...]:
@@ -65,7 +72,9 @@ def _choose_generators(boot: Boot) -> tuple[InitramfsGenerator, ...]:
 
 def _used_before(now: Images) -> tuple[InitramfsGenerator, ...]:
     """Those that have our hook."""
-    return tuple(g for g, (files, _argv) in _HOOKS.items() if any(now.get(path) is not None for path in files))
+    return tuple(
+        g for g, (files, _argv) in _HOOKS.items() if any("nicpass" in path and now.get(path) for path in files)
+    )
 
 
 def _desired(wanted: list[BootBinding], generators: Iterable[InitramfsGenerator], now: Images) -> dict[str, FileImage]:
@@ -96,25 +105,3 @@ def _keep_damaged(now: Images) -> dict[str, FileImage]:
         and isinstance(image, RegularFile)
         and isinstance(parse_binding(path.rpartition("/")[2], image.content), DamagedFile)
     }
-
-
-def change_files(now: Images, desired: Mapping[str, FileImage]) -> tuple[FileChange, ...]:
-    """From `now` to `desired`: what is missing or other is written, then what is ours by its path besides is removed.
-
-    A folder goes after what is in it, and stays while something else is; folders that are not ours stay anyway.
-    """
-    written = [
-        FileChange(path=path, before=now.get(path), after=image)
-        for path, image in desired.items()
-        if not _is_there(now.get(path), image)
-    ]
-    gone = [
-        FileChange(path=path, before=image)
-        for path, image in sorted(now.items(), reverse=True)
-        if path not in desired and image is not None and "nicpass" in path
-    ]
-    return (*written, *gone)
-
-
-def _is_there(now: FileImage | None, image: FileImage) -> bool:
-    return isinstance(now, Folder) if isinstance(image, Folder) else now == image

@@ -133,7 +133,9 @@ def _check_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]
     if not on_vfio(function) or function.driver_override is not None or not (known(vendor) and known(device)):
         return
     explained = [each for _d, ids in _id_directives(index) for text in ids if (each := parse_ids(text)) is not None]
-    if any(ids_match(each, function) for each in explained) or function.address in index.owners:
+    if any(ids_match(each, function) for each in explained):
+        return
+    if function.address in index.owners or function.address in index.boot_bindings:
         return
     folder = f"/sys/bus/pci/devices/{function.address}"
     ids = f"{vendor:04x}:{device:04x}"

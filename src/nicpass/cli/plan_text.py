@@ -88,10 +88,7 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
         case RemoveGuard():
             return _("remove the guard: no VM has a NIC any more that it would watch over")
         case ChangeBoot():
-            return _BOOT_SENTENCES[step.purpose]().format(
-                files=", ".join(change.path for change in step.change.files),
-                commands=" && ".join(shlex.join(generator.argv) for generator in step.change.generators),
-            )
+            return _describe_boot(step)
 
 
 def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
@@ -134,12 +131,27 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
             return [*lines, *(shlex.join(generator.argv) for generator in step.change.generators)]
 
 
+def _describe_boot(step: ChangeBoot) -> str:
+    """With the files that are somebody's to know of, and the programs that take long; folders are not told."""
+    files = [change.path for change in step.change.files if not isinstance(change.after or change.before, Folder)]
+    programs = [shlex.join(generator.argv) for generator in step.change.generators]
+    sentence = (_BOOT_REMOVALS if step.removes else _BOOT_SENTENCES)[step.purpose]()
+    return f"{sentence} ({'; '.join([', '.join(files), *programs])})"
+
+
 _BOOT_SENTENCES: dict[BootPurpose, Callable[[], str]] = {
-    BootPurpose.ARGUMENTS: lambda: _("write the kernel's arguments for every boot ({files})"),
-    BootPurpose.TRIAL: lambda: _("make an entry with the new kernel arguments, and boot it once ({files})"),
-    BootPurpose.BINDING: lambda: _("bind at every boot before any other driver sees it ({files})"),
-    BootPurpose.RIGHTS: lambda: _("say who may use VFIO, and who is to leave the NIC alone ({files})"),
-    BootPurpose.FINISH: lambda: _("see to it that the next boot is looked at ({files})"),
+    BootPurpose.ARGUMENTS: lambda: _("write the kernel's arguments for every boot"),
+    BootPurpose.TRIAL: lambda: _("make an entry with the new kernel arguments, which the next boot alone takes"),
+    BootPurpose.BINDING: lambda: _("bind at every boot before any other driver sees it"),
+    BootPurpose.RIGHTS: lambda: _("say who may use VFIO, and who is to leave the NIC alone"),
+    BootPurpose.FINISH: lambda: _("keep what was prepared, and have the next boot looked at"),
+}
+_BOOT_REMOVALS: dict[BootPurpose, Callable[[], str]] = {
+    BootPurpose.ARGUMENTS: lambda: _("take our arguments for the kernel out"),
+    BootPurpose.TRIAL: lambda: _("take the entry out that was tried once"),
+    BootPurpose.BINDING: lambda: _("bind it no more at boot"),
+    BootPurpose.RIGHTS: lambda: _("take out who may use VFIO, and who was to leave the NIC alone"),
+    BootPurpose.FINISH: lambda: _("forget what was prepared"),
 }
 
 

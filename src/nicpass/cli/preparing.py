@@ -18,13 +18,14 @@ from nicpass.engine.prepared import complete_plan, read_prepared
 from nicpass.host.actor import read_actor
 from nicpass.host.boot_bindings import read_places
 from nicpass.host.files import Files
+from nicpass.host.link_settings import add_settings
 from nicpass.host.processes import Processes
 from nicpass.model.change import Outcome
 from nicpass.model.errors import BadInputError, ExitCode, RebootNeededError, StepError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, PrepareRequest
 from nicpass.model.prepared import Stage
-from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of
+from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of, select_unprepared
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from nicpass.cli.source import Source
     from nicpass.model.change import Actor, Change
+    from nicpass.model.host import Host
     from nicpass.model.plan import Plan, UndoRequest
     from nicpass.model.prepared import Prepared
 
@@ -86,10 +88,18 @@ def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
     elif request.finish and before is not None:
         preparation = plan_finish(source.host, before)
     else:
-        preparation = plan_prepare(source.host, request, before, places)
+        preparation = plan_prepare(_look_closer(source, request, before), request, before, places)
     plan = complete_plan(preparation.plan, preparation.record, before, source.files)
     removed = request.remove and _has_arguments(source, before)
     return Work(source, plan, is_reboot_due=removed or is_reboot_due(source.host, preparation.record))
+
+
+def _look_closer(source: Source, request: PrepareRequest, before: Prepared | None) -> Host:
+    """With what is asked of one NIC alone, for what it was is kept; of a snapshot nothing more can be asked."""
+    host, index = source.host, HostIndex(source.host)
+    for function in select_unprepared(request.nics, before, index) if source.is_live else ():
+        host = add_settings(host, source.files, function)
+    return host
 
 
 def _has_arguments(source: Source, before: Prepared | None) -> bool:

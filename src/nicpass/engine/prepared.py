@@ -97,4 +97,5 @@ def _finish(record: Prepared | None, files: Files) -> ChangeBoot:
         if now != image:
             changes.append(FileChange(path=path, before=now, after=image))
     reload = (_RELOAD,) if any(change.path == UNIT for change in changes) else ()
-    return ChangeBoot(purpose=BootPurpose.FINISH, change=BootChange(files=tuple(changes), generators=reload))
+    change = BootChange(files=tuple(changes), generators=reload)
+    return ChangeBoot(purpose=BootPurpose.FINISH, change=change, removes=record is None)

@@ -7,6 +7,7 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.boot import rights
 from nicpass.boot.binding import PLACES
 from nicpass.boot.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
 from nicpass.model.binding import BindingReport, BootBindings, BuiltinDriver, DamagedFile
@@ -86,11 +87,11 @@ def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFuncti
 
 
 def read_places(files: Files) -> dict[str, FileImage | None]:
-    """What stands at each path that a plan of `boot.binding` may write or remove.
+    """What stands at each path that a plan of `boot.binding` or `boot.rights` may write or remove, or asks for.
 
     What cannot be read counts as nothing, for a dry run may lack the rights.
     """
     names = files.list_directory(FOLDER)
     paths = [f"{FOLDER}/{name}" for name in (sorted(names) if known(names) else ()) if name.endswith(SUFFIX)]
-    images = {path: files.read_image(path) for path in (*PLACES, *paths)}
+    images = {path: files.read_image(path) for path in (*PLACES, *rights.PLACES, *paths)}
     return {path: None if isinstance(image, Unknown) else image for path, image in images.items()}

@@ -257,6 +257,8 @@ class ChangeBoot(StepBase, frozen=True, kw_only=True, tag="change_boot"):
 
     purpose: BootPurpose
     change: BootChange
+    removes: bool = False
+    """What is ours is taken out."""
 
 
 Step: TypeAlias = (
@@ -316,4 +318,5 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
         case RemoveGuard():
             return InstallGuard(address=step.address, files=invert_changes(step.files))
         case ChangeBoot():
-            return ChangeBoot(purpose=step.purpose, change=invert_boot_change(step.change))
+            change = invert_boot_change(step.change)
+            return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)

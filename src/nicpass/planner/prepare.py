@@ -21,6 +21,7 @@ from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, count_groups
 from nicpass.checks.nics import kind_of, label, on_vfio
 from nicpass.checks.preflight import check_host, check_nic
+from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.boot import BootBinding, BootChange
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown, known
@@ -36,7 +37,7 @@ from nicpass.planner.select import select_nic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nicpass.boot.binding import Images
+    from nicpass.boot.images import Images
     from nicpass.boot.needed_arguments import NeededArgument
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -66,11 +67,11 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
     """
     _refuse_stage(prepared)
     index = HostIndex(host)
-    functions = tuple(select_nic(index, name) for name in request.nics)
+    functions = tuple(select_unprepared(request.nics, prepared, index))
     findings = tuple(_findings_for(functions, index))
     refuse_unless_clear(findings, allow=request.allow)
     before = prepared or Prepared(stage=Stage.WAITING, boot_id=host.platform.boot_id)
-    nics = (*before.nics, *(_prepare_nic(f, index) for f in functions if not _is_prepared(f, before)))
+    nics = (*before.nics, *(_prepare_nic(function, index) for function in functions))
     bindings = tuple(nic.binding for nic in nics)
     needed = _needed(host, before, request)
     arguments = tuple(argument.text for argument in needed)
@@ -103,7 +104,7 @@ def plan_finish(host: Host, prepared: Prepared) -> Preparation:
             steps += _changes(
                 BootPurpose.ARGUMENTS, plan_arguments(host.boot, prepared.arguments, host.platform.container)
             )
-        steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
+        steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container), removes=True)
     seconds = prepared.confirm_within if prepared.nics and not lacks else 0
     if seconds:
         steps.append(ArmTimer(address=prepared.nics[0].binding.address, seconds=seconds))
@@ -135,11 +136,12 @@ def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, pla
         _refuse_owned(nic, index)
     steps: list[Step] = []
     if leaving:
-        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, tuple(nic.binding for nic in staying)))
+        bindings = tuple(nic.binding for nic in staying)
+        steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings), removes=True)
     if everything:
         if prepared.trial:
-            steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container))
-        steps += _changes(BootPurpose.ARGUMENTS, plan_removal(host.boot, host.platform.container))
+            steps += _changes(BootPurpose.TRIAL, plan_trial_end(host.boot, host.platform.container), removes=True)
+        steps += _changes(BootPurpose.ARGUMENTS, plan_removal(host.boot, host.platform.container), removes=True)
     steps += [
         GiveBackNic(address=function.address, state=nic.state)
         for nic in leaving
@@ -236,8 +238,25 @@ def _refuse_managed(function: PciFunction, index: HostIndex) -> None:
             )
 
 
-def _is_prepared(function: PciFunction, prepared: Prepared) -> bool:
-    return any(nic.binding.address == function.address for nic in prepared.nics)
+def select_unprepared(names: tuple[str, ...], prepared: Prepared | None, index: HostIndex) -> Iterator[PciFunction]:
+    """Those of the NICs that are meant which were not prepared yet; one that was still answers to its names.
+
+    Raises:
+        BadInputError: there is no such NIC.
+    """
+    nics = prepared.nics if prepared is not None else ()
+    for name in names:
+        if not any(_answers_to(nic, name) for nic in nics):
+            function = select_nic(index, name)
+            if not any(_stands_at(nic, index) == function for nic in nics):
+                yield function
+
+
+def _answers_to(nic: PreparedNic, name: str) -> bool:
+    """By the address that it had, or the names and the MAC that its interface had while the host had it."""
+    names = {name for link in nic.state.links for name in (link.name, *link.altnames)}
+    macs = {mac for link in nic.state.links for mac in (link.mac, link.permanent_mac)}
+    return name in names or parse_address(name) == nic.binding.address or parse_mac(name) in macs - {None}
 
 
 def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[NeededArgument, ...]:
@@ -274,7 +293,7 @@ def _leaving(request: PrepareRequest, prepared: Prepared, index: HostIndex) -> t
         return prepared.nics
     leaving: list[PreparedNic] = []
     for name in request.nics:
-        found = [nic for nic in prepared.nics if name == nic.binding.address]
+        found = [nic for nic in prepared.nics if _answers_to(nic, name)]
         if not found:
             function = select_nic(index, name)
             found = [nic for nic in prepared.nics if _stands_at(nic, index) == function]
@@ -307,5 +326,5 @@ def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
     return next((link.permanent_mac for link in index.netdevs(function)), None)
 
 
-def _changes(purpose: BootPurpose, change: BootChange) -> list[ChangeBoot]:
-    return [ChangeBoot(purpose=purpose, change=change)] if change else []
+def _changes(purpose: BootPurpose, change: BootChange, *, removes: bool = False) -> list[ChangeBoot]:
+    return [ChangeBoot(purpose=purpose, change=change, removes=removes)] if change else []
