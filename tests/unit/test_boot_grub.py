@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nicpass.boot import loaders
 from nicpass.boot.grub import DEFAULTS, OUR_FILE, TRIAL_ENTRY, configured_arguments
-from nicpass.boot.grub_menu import parse_environment
+from nicpass.boot.grub_menu import entries_of, find_default, find_entry, parse_environment, parse_menu
 from nicpass.host.boot import read_boot
 from nicpass.host.files import Files
 from nicpass.model.boot import Loader
@@ -313,6 +315,43 @@ def test_a_symbolic_link_is_followed_and_stays(tmp_path: Path) -> None:
     apply_files(tmp_path, loaders.plan_arguments(read_boot(files), TOKENS).files)
     assert link.is_symlink()
     assert configured_arguments(read_boot(files)) == "quiet intel_iommu=on iommu=pt"
+
+
+_MENU_LINES = st.lists(
+    st.sampled_from(
+        [
+            "menuentry 'a' --id a {",
+            'menuentry "b" --class x {',
+            "submenu 'c' $menuentry_id_option 'c' {",
+            "function f {",
+            "}",
+            "\tlinux /vmlinuz-6.1 root=/dev/sda1 ro",
+            "linux",
+            "linux /x \\",
+            'set default="${saved_entry}"',
+            'set default="1>0"',
+            "# }",
+            "menuentry 'd' { linux /x; }",
+            "source ${config_directory}/custom.cfg",
+        ]
+    )
+    | st.text(max_size=10)
+)
+
+
+@given(_MENU_LINES.map("\n".join), st.text(max_size=8))
+def test_no_menu_is_too_odd_to_be_read(text: str, name: str) -> None:
+    menu = parse_menu(text, "grub.cfg")
+    if isinstance(menu, Unknown):
+        return
+    identities = {entry.identity for entry in entries_of(menu.items)}
+    for found in (find_entry(name, menu.items), find_default(text, menu.items, {"saved_entry": name})):
+        assert found is None or isinstance(found, Unknown) or found in identities
+
+
+def test_submenus_without_end_are_refused() -> None:
+    depth = 100_000
+    assert isinstance(parse_menu("submenu 'a' {\n" * depth + "}\n" * depth, "grub.cfg"), Unknown)
 
 
 @pytest.mark.spawns

@@ -143,6 +143,11 @@ def test_no_text_is_too_odd_to_be_read(text: str) -> None:
     read_assignments([text, "A=1\n"])
 
 
+def test_a_value_that_doubles_itself_does_not_fill_the_memory() -> None:
+    values = read_assignments(["A=xxxxxxxx\n" + 'A="$A$A"\n' * 60]).values
+    assert isinstance(values["A"], Unknown)
+
+
 # Nothing with which a shell would run or write something: these texts are sourced by a real one.
 _HARMLESS = st.text(st.sampled_from("ab0 \t$\\'\"{}AB_#=~:*?[]!%+,-./"), max_size=12)
 

@@ -27,6 +27,7 @@ _QUOTED = re.compile(
 _RELEASE = re.compile(r"/(?:vmlinu[xz]|kernel|linux|bzImage|Image)-(\d[^/\s]*?)(?:\.efi\.signed|\.efi)?$")
 _DEFAULT = re.compile(r"""^[ \t]*set default=(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"';]*))[ \t;]*$""", re.MULTILINE)
 _CORRECTION = re.compile(r"""if \[ "x\$default" = '([^'\n]*)' \]; then default='([^'\n]*)'; fi;""")
+_DEEPEST = 8  # levels of submenus; grub-mkconfig makes one
 _ENVIRONMENT_HEADER = "# GRUB Environment Block\n"
 _ENVIRONMENT_SIZE = 1024
 _LINUX_LINE = re.compile(r"^[ \t]*(?:linux|linux16|linuxefi)[ \t](?:[^\n\\]|\\.)*", re.MULTILINE | re.DOTALL)
@@ -174,7 +175,7 @@ class _MenuParser:
         return True
 
     def _begin(self, line: re.Match[str]) -> bool:
-        if self._open and self._open[-1].kind != "submenu":
+        if len(self._open) >= _DEEPEST or (self._open and self._open[-1].kind != "submenu"):
             return False
         if not self._open:
             self.starts.append(line.start()) if line["open"] != "function" else None

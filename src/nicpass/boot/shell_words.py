@@ -40,6 +40,7 @@ _DECLARES = frozenset({"export", "readonly", "declare", "typeset", "local"})
 _SETS = frozenset({"read", "getopts", "printf", "mapfile", "let"})
 _LEAVES = frozenset({"return", "exit", "exec"})
 _JOINS = frozenset({"&&", "||", "|", "&"})
+_LONGEST = 65536  # characters; the kernel takes 4096 at most, and a value that doubles itself grows without end
 _EXPANDS = re.compile(r"[$*?\[~`]")
 
 
@@ -107,6 +108,8 @@ class _Variables:
         before = self.get(name) if adds else ""
         if isinstance(value, str) and not isinstance(before, Unknown):
             value = (before or "") + value
+        if isinstance(value, str) and len(value) > _LONGEST:
+            value = Unknown(f"longer than {_LONGEST} characters: {name}")
         self.values[name] = before if isinstance(before, Unknown) else value
 
     def _join(self, pattern: re.Pattern[str], text: str) -> str | Unknown:

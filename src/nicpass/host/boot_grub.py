@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nicpass.boot.grub_menu import MenuItem
     from nicpass.host.files import Files
 
-_LARGEST = 4 << 20  # bytes of a grub.cfg; one with 100 kernels has 300 kB
+_LARGEST = 1 << 20  # bytes of a grub.cfg; one with 100 kernels has 300 kB
 _FOLDERS = ("/boot/grub", "/boot/grub2")
 _ESP_FOLDER = "/boot/efi/EFI"
 _PASSWORD = re.compile(rb"^[ \t]*password(?:_pbkdf2)?[ \t]", re.MULTILINE)
@@ -67,10 +67,12 @@ def find_grub_config(files: Files) -> str | None:
 
 def read_grub_config(files: Files, path: str, programs: tuple[str, ...]) -> GrubConfig:
     """All that the menu at `path` and the files beside it say; passwords stay where they are."""
-    content = files.read_bytes(path, _LARGEST)
+    content = files.read_bytes(path, _LARGEST + 1)
     folder = posixpath.dirname(path)
     custom = _without_password(read_boot_file(files, f"{folder}/custom.cfg"))
     environment = parse_environment(files.read_bytes(f"{folder}/grubenv", 4096))
+    if isinstance(content, bytes) and len(content) > _LARGEST:
+        content = Unknown(f"larger than {_LARGEST >> 20} MiB: {path}")
     if not isinstance(content, bytes):
         entries = content or Unknown(f"absent: {path}")
         generated = GeneratedFile(path=path)
