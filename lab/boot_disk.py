@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk with partitions and a boot loader, as Debian's packages leave it: what a host with `boot` starts from.
 
-Two artifacts: `bootpackages`, what such a host has beside the packages of all hosts, as .deb files; and `bootdisk`,
-made without mounting anything. The boot loader is installed by the host itself, in one boot that needs none.
+Two artifacts: `bootpackages`, the packages that such a host has beside those of all hosts, and UEFI's firmware; and
+`bootdisk`, made without mounting anything. The boot loader is installed by the host itself, in one boot that needs
+none.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT_UUID = "6e696370-6173-4000-8000-000000000001"
 _MIB = 1 << 20
 _ROOT_SIZE = 4096  # MiB
 _ESP_SIZE = 256  # MiB
-_PACKAGES = {
+_LOADERS: dict[tuple[Loader | None, Firmware], tuple[str, ...]] = {
     (Loader.GRUB, Firmware.BIOS): ("grub-pc",),
     (Loader.GRUB, Firmware.UEFI): ("grub-efi-amd64", "efibootmgr"),
     (Loader.SYSTEMD_BOOT, Firmware.UEFI): ("systemd-boot", "efibootmgr"),
@@ -55,14 +56,17 @@ _LAYOUTS = {
 def get_boot_disk(cache: Cache, image: Image, boot: Boot, arguments: tuple[str, ...]) -> Image:
     """The image of hosts that boot in this way, with `arguments` in the boot loader's configuration."""
     packages = _packages(boot)
-    packages_key = recipe_key([image.base.parent.name, packages])
-    code = [hash_code(Path(__file__)), hash_tree(FILES / "boot")]
+    files = hash_tree(FILES / "boot")
+    packages_key = recipe_key([image.base.parent.name, packages, files["download.sh"]])
+    code = [hash_code(Path(__file__)), files]
     key = recipe_key([image.key, packages_key, boot.loader, boot.firmware, boot.initramfs, arguments, code])
 
     def build(out: Path) -> None:
         debs = cache.artifact(
             f"bootpackages-{packages_key}", lambda folder: _download_packages(image.base, packages, folder)
         )
+        if boot.firmware is Firmware.UEFI:
+            _copy_firmware(image, debs / "firmware", out)
         _Builder(image, boot, arguments, debs, out).build()
 
     folder = cache.artifact(f"bootdisk-{key}", build)
@@ -71,7 +75,7 @@ def get_boot_disk(cache: Cache, image: Image, boot: Boot, arguments: tuple[str, 
 
 def _packages(boot: Boot) -> tuple[str, ...]:
     dracut = ("dracut",) if boot.initramfs is Initramfs.DRACUT else ()
-    return (*_TOOLS, *_PACKAGES[boot.loader, boot.firmware], *dracut)
+    return (*_TOOLS, *_LOADERS[boot.loader, boot.firmware], *dracut)
 
 
 def _download_packages(base: Path, packages: tuple[str, ...], out: Path) -> None:
@@ -80,8 +84,15 @@ def _download_packages(base: Path, packages: tuple[str, ...], out: Path) -> None
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     shutil.copy(FILES / "boot/download.sh", root / "download.sh")
     run_builder("chroot", str(root), "/download.sh", *packages)
-    (root / "debs").rename(out / "debs")
+    for name in ("debs", "firmware"):
+        (root / name).rename(out / name)
     shutil.rmtree(root)
+
+
+def _copy_firmware(image: Image, firmware: Path, out: Path) -> None:
+    shutil.copy(firmware / "OVMF_CODE_4M.fd", out / qemu.FIRMWARE)
+    convert = ("convert", "-f", "raw", "-O", "qcow2", str(firmware / "OVMF_VARS_4M.fd"), str(out / qemu.VARIABLES))
+    run_tool([*qemu.qemu_program(image.base, "qemu-img"), *convert])
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ class _Builder:
         run_builder("cp", "-r", f"{FILES}/boot/image/.", str(self.root))
         run_builder("cp", "-r", str(self.packages / "debs"), str(self.root / "debs"))
         shutil.copy(FILES / "boot/install-packages.sh", self.root / "install-packages.sh")
-        words = (self.boot.initramfs, ROOT_UUID, " ".join(self.arguments))
+        words = (str(self.boot.loader), self.boot.initramfs, ROOT_UUID, " ".join(self.arguments))
         run_builder("chroot", str(self.root), "/install-packages.sh", *words)
         (self.root / "install-packages.sh").unlink()
         shutil.rmtree(self.root / "debs")
@@ -147,11 +158,14 @@ class _Builder:
         folder.mkdir()
         disk = replace(self.image, disk=self.out / "disk.img", ssh_key=self.out / "ssh_key")
         make_overlay(disk, folder)
-        shape = Shape("installing", Iommu.NONE, (), (f"root=UUID={ROOT_UUID}",))
+        boot = Boot(loader=None, firmware=self.boot.firmware)
+        shape = Shape("installing", Iommu.NONE, (), (f"root=UUID={ROOT_UUID}",), boot=boot)
         with running(disk, shape, folder, None) as machine:
             machine.wait_booted()
             machine.put_file("/run/install-loader.sh", (FILES / "boot/install-loader.sh").read_bytes())
-            machine.succeed(["sh", "/run/install-loader.sh", self.boot.loader, self.boot.firmware], 600)
+            machine.succeed(["sh", "/run/install-loader.sh", str(self.boot.loader), self.boot.firmware], 900)
             machine.shutdown()
         run_tool([*qemu.qemu_program(disk.base, "qemu-img"), "commit", "-q", str(folder / qemu.OVERLAY)])
+        if self.boot.firmware is Firmware.UEFI:
+            (folder / qemu.VARIABLES).replace(self.out / qemu.VARIABLES)
         shutil.rmtree(folder)

@@ -125,23 +125,24 @@ def kernel_command_line(shape: Shape) -> str:
 
 
 def _boot(shape: Shape, image: Image) -> list[str]:
-    drive = ("-drive", f"file={OVERLAY},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap")
-    device = "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"
-    if shape.boot is not None:
-        return [*_firmware(shape.boot.firmware, image), *drive, "-device", f"{device},bootindex=0"]
-    kernel = ("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape))
-    return [*kernel, *drive, "-device", device]
-
-
-def _firmware(firmware: Firmware, image: Image) -> list[str]:
-    """BIOS is QEMU's default. UEFI's variables are in qcow2, or a running host could not be saved."""
-    if firmware is Firmware.BIOS:
-        return []
-    code = image.disk.with_name(FIRMWARE)
     return [
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
-        *("-drive", f"if=pflash,unit=1,format=qcow2,file={VARIABLES},cache=unsafe"),
+        *(_firmware(shape.boot.firmware, image) if shape.boot else ()),
+        *(_kernel(shape, image) if shape.boot is None or shape.boot.loader is None else ()),
+        *("-drive", f"file={OVERLAY},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap"),
+        *("-device", "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"),
     ]
+
+
+def _kernel(shape: Shape, image: Image) -> Iterator[str]:
+    yield from ("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape))
+
+
+def _firmware(firmware: Firmware, image: Image) -> Iterator[str]:
+    """BIOS is QEMU's default. UEFI's variables are in qcow2, or a running host could not be saved."""
+    if firmware is Firmware.UEFI:
+        code = image.disk.with_name(FIRMWARE)
+        yield from ("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}")
+        yield from ("-drive", f"if=pflash,unit=1,format=qcow2,file={VARIABLES},cache=unsafe")
 
 
 def _channels() -> list[str]:

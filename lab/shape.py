@@ -60,9 +60,9 @@ class Initramfs(StrEnum):
 
 @dataclass(frozen=True)
 class Boot:
-    """How a host boots from its own disk."""
+    """How a host boots from its own disk. Without a `loader`, QEMU loads the kernel after all."""
 
-    loader: Loader
+    loader: Loader | None
     firmware: Firmware = Firmware.BIOS
     initramfs: Initramfs = Initramfs.INITRAMFS_TOOLS
 
@@ -186,5 +186,11 @@ OFF = Shape(
     reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
 )
 # An administrator's leftover keeps the IOMMU off: Debian's kernel has it on by default.
-GRUB_BIOS = Shape("grub-bios", Iommu.INTEL, _NICS, ("intel_iommu=off",), boot=Boot(Loader.GRUB))
-SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF, GRUB_BIOS)}
+_LEFTOVER = ("intel_iommu=off",)
+GRUB_BIOS = Shape("grub-bios", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB))
+GRUB_UEFI = Shape("grub-uefi", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB, Firmware.UEFI))
+SYSTEMD_BOOT = Shape("systemd-boot", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.SYSTEMD_BOOT, Firmware.UEFI))
+DRACUT = Shape("dracut", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB, Firmware.BIOS, Initramfs.DRACUT))
+SHAPES = {
+    shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF, GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT, DRACUT)
+}

@@ -1,21 +1,29 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Run in the disk's root, on the building machine, with the packages in /debs: INITRAMFS ROOT_UUID ARGUMENTS
+# Run in the disk's root, on the building machine, with the packages in /debs: LOADER INITRAMFS ROOT_UUID ARGUMENTS
 set -eu
-initramfs=$1 root_uuid=$2 arguments=$3
+loader=$1 initramfs=$2 root_uuid=$3 arguments=$4
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+mount -t proc proc /proc # seen by this script only: it runs in a mount namespace of its own
 
-# To be at work on every host: filesystem checks and security modules take seconds under emulation.
+# At work on each of these hosts: checks of the file system and security modules take seconds under emulation.
 always="console=ttyS0 fsck.mode=skip lsm=landlock,lockdown,yama,bpf nohz=off highres=off"
 echo "UUID=$root_uuid / ext4 errors=remount-ro 0 0" >/etc/fstab
 # It loads the modules for sockets between virtual machines, which takes seconds.
 mkdir -p /etc/systemd/system-generators
 ln -s /dev/null /etc/systemd/system-generators/systemd-ssh-generator
+# kernel-install(8) reads it, whoever calls it.
+[ "$loader" != systemd-boot ] || echo "root=UUID=$root_uuid ro $always quiet $arguments" >/etc/kernel/cmdline
 
 echo 'grub-pc grub-pc/install_devices_empty boolean true' | debconf-set-selections
-dpkg --install --auto-deconfigure /debs/*.deb
+if [ "$initramfs" = dracut ]; then
+    dpkg --purge --force-depends initramfs-tools initramfs-tools-core
+    rm -rf /etc/initramfs-tools
+fi
+dpkg --install /debs/lib*.deb # a package may want its libraries before it is unpacked
+dpkg --install /debs/*.deb
 
-if [ -e /etc/default/grub ]; then
+if [ "$loader" = grub ]; then
     sed -i \
         -e 's/^GRUB_TIMEOUT=.*/GRUB_TIMEOUT=1/' \
         -e "s/^GRUB_CMDLINE_LINUX_DEFAULT=.*/GRUB_CMDLINE_LINUX_DEFAULT=\"quiet $arguments\"/" \
@@ -28,4 +36,6 @@ fi
 
 case $initramfs in
 initramfs-tools) update-initramfs -u -k all ;;
+dracut) for kernel in /usr/lib/modules/*; do dracut --force --kver "${kernel##*/}"; done ;;
 esac
+umount /proc

@@ -11,7 +11,7 @@ import pytest
 
 from lab.image import Image
 from lab.qemu import Accelerator, Start, choose_accelerator, kernel_command_line, qemu_arguments, qemu_program
-from lab.shape import AMD, GRUB_BIOS, INTEL, NONE, SHAPES, VIRTIO, Nic, NicModel, Shape
+from lab.shape import AMD, GRUB_BIOS, GRUB_UEFI, INTEL, NONE, SHAPES, VIRTIO, Nic, NicModel, Shape
 
 IMAGE = Image("key", Path("/c/disk"), Path("/c/vmlinuz"), Path("/c/initrd"), Path("/c/key"), Path("/c/root"))
 EMULATED = Start(Accelerator.TCG)
@@ -107,7 +107,13 @@ def test_a_host_with_a_boot_loader_is_given_no_kernel() -> None:
     argv = arguments(GRUB_BIOS)
     assert "-kernel" not in argv
     assert "-append" not in argv
-    assert "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3,bootindex=0" in devices(GRUB_BIOS)
+
+
+def test_uefi_writes_its_variables_where_a_running_host_can_be_saved() -> None:
+    drives = [value for name, value in pairwise(arguments(GRUB_UEFI)) if name == "-drive"]
+    assert "if=pflash,unit=0,format=raw,readonly=on,file=/c/firmware.fd" in drives
+    assert "if=pflash,unit=1,format=qcow2,file=variables.qcow2,cache=unsafe" in drives
+    assert not any("pflash" in argument for argument in arguments(GRUB_BIOS))
 
 
 def test_a_card_in_front_stands_before_all_other_nics_and_moves_none() -> None:
