@@ -40,6 +40,14 @@ def host_of(tree: Tree, folder: Path, boot: BootTree = BOOT, boot_id: str = "fir
     return msgspec.structs.replace(host, boot=boot.read(folder / "boot"), platform=platform)
 
 
+def giving(host: Host) -> Host:
+    """The entries of its menu give to the kernel what the running one was given."""
+    entries = host.boot.entries
+    assert isinstance(entries, tuple)
+    same = tuple(msgspec.structs.replace(entry, arguments=str(host.platform.cmdline)) for entry in entries)
+    return msgspec.structs.replace(host, boot=msgspec.structs.replace(host.boot, entries=same))
+
+
 def purposes(preparation: Preparation) -> list[str]:
     return [step.purpose for step in preparation.plan.steps if isinstance(step, ChangeBoot)]
 
@@ -74,9 +82,7 @@ def test_where_nothing_can_be_tried_it_is_written_at_once(tmp_path: Path) -> Non
 def test_a_host_that_is_ready_needs_nothing(tmp_path: Path) -> None:
     ready = ready_host(cmdline="ro quiet intel_iommu=on")
     boot = BootTree(files={"/etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet intel_iommu=on"\n'})
-    host = host_of(ready, tmp_path, boot)
-    entries = tuple(msgspec.structs.replace(e, arguments="ro intel_iommu=on") for e in host.boot.entries or ())
-    host = msgspec.structs.replace(host, boot=msgspec.structs.replace(host.boot, entries=entries))
+    host = giving(host_of(ready, tmp_path, boot))
     preparation = plan_prepare(host, PrepareRequest(), None, {})
     assert (preparation.plan.steps, preparation.record) == ((), None)
     assert not is_reboot_due(host, None)
@@ -107,9 +113,7 @@ def test_a_host_that_is_ready_needs_nothing(tmp_path: Path) -> None:
 def test_what_cannot_or_may_not_be(
     tree: Tree, nics: tuple[str, ...], error: type[Exception], words: str, tmp_path: Path
 ) -> None:
-    host = host_of(tree, tmp_path)
-    entries = tuple(msgspec.structs.replace(e, arguments=str(host.platform.cmdline)) for e in host.boot.entries or ())
-    host = msgspec.structs.replace(host, boot=msgspec.structs.replace(host.boot, entries=entries))
+    host = giving(host_of(tree, tmp_path))
     with pytest.raises(error, match=words):
         plan_prepare(host, PrepareRequest(nics=nics), None, {})
 
@@ -165,8 +169,9 @@ def test_a_nic_that_its_own_driver_had_is_told_and_the_arguments_stay(tmp_path: 
 def test_it_still_answers_to_the_names_that_it_had(tmp_path: Path) -> None:
     up = host_of(READY, tmp_path, boot_id="second")
     done = plan_finish(up, waiting(tmp_path)).record
+    assert done is not None
     for name in ("eth1", NIC, NIC.removeprefix("0000:")):
-        removal = plan_removal_of(up, PrepareRequest(nics=(name,), remove=True), done or Prepared(Stage.DONE, None), {})
+        removal = plan_removal_of(up, PrepareRequest(nics=(name,), remove=True), done, {})
         assert removal.record is not None
         assert removal.record.nics == ()
         assert removal.record.arguments == ("intel_iommu=on",)
