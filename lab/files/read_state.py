@@ -59,7 +59,8 @@ def read_link(link):
     name = link["ifname"]
     return {
         "mac": link.get("address"),
-        "permanent_mac": link.get("permaddr", link.get("address")),
+        # A VF has none: its driver makes one up each time that it is bound.
+        "permanent_mac": None if (NET / name / "device/physfn").exists() else link.get("permaddr", link.get("address")),
         "mtu": link["mtu"],
         # Flags that an administrator sets; the others say what became of them.
         "flags": " ".join(sorted(set(link["flags"]) & {"UP", "NOARP", "PROMISC", "ALLMULTI", "MULTICAST"})),

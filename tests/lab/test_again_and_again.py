@@ -71,7 +71,8 @@ def test_two_at_once(fresh_host: Machine) -> None:
     """One wins; the other names it, or, when it came later, is told whose the NIC is."""
     before = read(fresh_host)
     at_once = """
-cd /run; for vm in web01 db01; do (nicpass attach $vm enp2s0 >$vm.out 2>&1; echo $? >$vm.code) & done; wait
+cd /run; for vm in web01 db01; do
+(code=0; nicpass attach $vm enp2s0 >$vm.out 2>&1 || code=$?; echo $code >$vm.code) & done; wait
 cat web01.code db01.code; cat web01.out db01.out >&2; rm web01.* db01.*"""
     busy = 0
     for _ in range(ROUNDS):
