@@ -159,7 +159,7 @@ class Machine:
     def power_cycle(self, shape: Shape | None = None, timeout: float = BOOT_LIMIT) -> None:
         """Power the host off in order, start it again from its disk, with the hardware of `shape` if given, and wait.
 
-        A host that is off already, by `shutdown`, `quit` or `crash`, is only started. Its console begins anew.
+        A host that is off already, by `shutdown` or `quit`, is only started. Its console begins anew.
         """
         if self._parts.process.poll() is None:
             self.shutdown()
