@@ -13,7 +13,7 @@ from lab.machine import Machine
 from lab.shape import GRUB_BIOS, IGB0
 from lab.stages import cold_host
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]  # an initramfs takes minutes under emulation
 FRONT = "52:54:00:aa:00:10"
 
 
