@@ -8,10 +8,8 @@ import re
 
 import pytest
 
-from lab.cache import Cache
 from lab.machine import Machine
-from lab.shape import GRUB_BIOS, IGB0
-from lab.stages import cold_host
+from lab.shape import DRACUT, GRUB_BIOS, GRUB_UEFI, IGB0, SYSTEMD_BOOT
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]  # an initramfs takes minutes under emulation
 FRONT = "52:54:00:aa:00:10"
@@ -32,31 +30,40 @@ def seconds_in_log(machine: Machine, pattern: str) -> float:
 
 
 def assert_booted_by_itself(machine: Machine) -> None:
-    """The loader's argument is there, and the NICs' drivers were bound before the root was mounted for good."""
+    """The arguments are those of the loader's configuration, and a NIC's own driver had it before the root was there."""
     words = machine.succeed(["cat", "/proc/cmdline"]).split()
-    assert any(word.startswith("BOOT_IMAGE=") for word in words)
+    assert any(word.startswith(("BOOT_IMAGE=", "initrd=")) for word in words)
     assert "intel_iommu=off" in words
     assert machine.succeed("ls /sys/kernel/iommu_groups") == ""
+    assert machine.succeed(["cat", "/sys/bus/pci/devices/0000:01:00.0/uevent"]).startswith("DRIVER=igb\n")
     assert seconds_in_log(machine, "igb .* added PHC") < seconds_in_log(machine, "EXT4-fs .* mounted filesystem")
 
 
-def test_a_cold_boot_shows_the_loader_on_the_console(cache: Cache) -> None:
-    with cold_host(cache, GRUB_BIOS) as machine:
-        assert_booted_by_itself(machine)
-        assert "GNU GRUB" in machine.console.text()
+RESTARTED = [GRUB_BIOS.name, *(pytest.param(shape.name, marks=pytest.mark.full) for shape in (GRUB_UEFI, DRACUT))]
 
 
-@pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
-def test_every_restart_goes_through_the_loader(fresh_host: Machine) -> None:
+@pytest.mark.parametrize("fresh_host", RESTARTED, indirect=True)
+def test_every_restart_goes_through_grub(fresh_host: Machine) -> None:
     assert_booted_by_itself(fresh_host)
     fresh_host.succeed("grub-editenv - set seen=1")
     fresh_host.reboot()
     assert_booted_by_itself(fresh_host)
     assert fresh_host.console.text().count("GNU GRUB") == 1
     fresh_host.reset()
+    assert_booted_by_itself(fresh_host)
     assert fresh_host.console.text().count("GNU GRUB") == 2
     assert "seen=1" in fresh_host.succeed("grub-editenv - list")
-    assert fresh_host.succeed(["nicpass", "list", "--json"])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("fresh_host", [SYSTEMD_BOOT.name], indirect=True)
+def test_every_restart_goes_through_systemd_boot(fresh_host: Machine) -> None:
+    assert_booted_by_itself(fresh_host)
+    entry = fresh_host.succeed("bootctl list --json=short")
+    fresh_host.reboot()
+    assert_booted_by_itself(fresh_host)
+    assert fresh_host.console.text().count("Linux Boot Manager") >= 1
+    assert fresh_host.succeed("bootctl list --json=short") == entry
 
 
 @pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
@@ -66,6 +73,5 @@ def test_another_card_in_front_shifts_the_addresses(fresh_host: Machine) -> None
     after = addresses(fresh_host)
     assert after[FRONT] == before[IGB0]
     assert after[IGB0] != before[IGB0]
-    assert_booted_by_itself(fresh_host)
     fresh_host.power_cycle(GRUB_BIOS)
     assert addresses(fresh_host) == before
