@@ -30,7 +30,7 @@ def seconds_in_log(machine: Machine, pattern: str) -> float:
 
 
 def assert_booted_by_itself(machine: Machine) -> None:
-    """The arguments are those of the loader's configuration, and a NIC's own driver had it before the root was there."""
+    """The arguments are those of the loader's configuration; a NIC's own driver had it before the root was there."""
     words = machine.succeed(["cat", "/proc/cmdline"]).split()
     assert any(word.startswith(("BOOT_IMAGE=", "initrd=")) for word in words)
     assert "intel_iommu=off" in words
