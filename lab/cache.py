@@ -57,7 +57,7 @@ def _hash_file(path: Path) -> str:
     return hashlib.sha256(bytes([bool(executable)]) + path.read_bytes()).hexdigest()[:16]
 
 
-_KEPT = {"stage": 10}
+_KEPT = {"stage": 10, "bootpackages": 8, "bootdisk": 6, "bootstage": 10}
 """How many artifacts of a kind are kept; 400 MB a stage, 1.2 GB a base or an image, of which there are two."""
 
 

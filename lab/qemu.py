@@ -11,14 +11,16 @@ from pathlib import Path
 
 from lab.image import DOMAINS, Image
 from lab.placement import nic_arguments
-from lab.shape import MANAGEMENT_MAC, Iommu, Shape
+from lab.shape import MANAGEMENT_MAC, Firmware, Iommu, Shape
 
 # Files in the run folder, which is QEMU's working folder: a relative path never exceeds a socket's 108 bytes.
 OVERLAY = "overlay.qcow2"
+VARIABLES = "variables.qcow2"  # the UEFI firmware's; the image's own, unwritten, is beside its disk
 AGENT_SOCKET = "agent.sock"
 MONITOR_SOCKET = "monitor.sock"
 BOX_CONSOLE = "box.console"
 QEMU_LOG = "qemu.log"
+FIRMWARE = "firmware.fd"  # UEFI's code, beside the image's disk
 
 
 def console_file(guest: str) -> str:
@@ -124,10 +126,23 @@ def kernel_command_line(shape: Shape) -> str:
 
 def _boot(shape: Shape, image: Image) -> list[str]:
     return [
-        *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape)),
+        *(_firmware(shape.boot.firmware, image) if shape.boot else ()),
+        *(_kernel(shape, image) if shape.boot is None or shape.boot.loader is None else ()),
         *("-drive", f"file={OVERLAY},format=qcow2,if=none,id=disk,cache=unsafe,discard=unmap"),
         *("-device", "virtio-blk-pci,drive=disk,bus=pcie.0,addr=0x3"),
     ]
+
+
+def _kernel(shape: Shape, image: Image) -> Iterator[str]:
+    yield from ("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", kernel_command_line(shape))
+
+
+def _firmware(firmware: Firmware, image: Image) -> Iterator[str]:
+    """BIOS is QEMU's default. UEFI's variables are in qcow2, or a running host could not be saved."""
+    if firmware is Firmware.UEFI:
+        code = image.disk.with_name(FIRMWARE)
+        yield from ("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}")
+        yield from ("-drive", f"if=pflash,unit=1,format=qcow2,file={VARIABLES},cache=unsafe")
 
 
 def _channels() -> list[str]:

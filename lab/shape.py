@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host looks like: its IOMMU, its kernel arguments, its NICs and where they sit on the PCI bus."""
+"""What a host looks like: its IOMMU, how it boots, its NICs and where they sit on the PCI bus."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 MANAGEMENT_MAC = "52:54:00:ff:00:01"
+_FRONT_SLOT = 0xF  # those of the NICs' root ports begin after it
 
 
 class Iommu(StrEnum):
@@ -34,6 +35,36 @@ class Place(StrEnum):
     BRIDGE = "bridge"  # all behind the one PCIe-to-PCI bridge, so all in one group
     SWITCH = "switch"  # a port of the one PCIe switch; neither it nor the port above has ACS, so all in one group
     SIBLING = "sibling"  # the next function of the card before it
+
+
+class Firmware(StrEnum):
+    """What starts the boot loader. BIOS is SeaBIOS, with an MBR; UEFI is OVMF, with a GPT and an ESP."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+class Loader(StrEnum):
+    """The boot loader, as Debian packages it."""
+
+    GRUB = "grub"
+    SYSTEMD_BOOT = "systemd-boot"
+
+
+class Initramfs(StrEnum):
+    """What makes the initramfs, as Debian packages it; the NICs' own drivers are in it."""
+
+    INITRAMFS_TOOLS = "initramfs-tools"
+    DRACUT = "dracut"
+
+
+@dataclass(frozen=True)
+class Boot:
+    """How a host boots from its own disk. Without a `loader`, QEMU loads the kernel after all."""
+
+    loader: Loader | None
+    firmware: Firmware = Firmware.BIOS
+    initramfs: Initramfs = Initramfs.INITRAMFS_TOOLS
 
 
 @dataclass(frozen=True)
@@ -67,6 +98,9 @@ class ReservedMemory:
 class Shape:
     """A kind of host. `migratable` says that QEMU can save and resume it.
 
+    One with `boot` boots from its own disk, through a boot loader whose configuration holds `kernel_arguments` as an
+    administrator's own. For all others QEMU loads the kernel.
+
     A shape with `dmar_flags` (VT-d specification, 8.1) boots with a DMAR table of its own, which the kernel takes in
     place of the firmware's; what is `reserved` for its NICs stands there too.
     """
@@ -83,6 +117,19 @@ class Shape:
     numa_nodes: int = 1
     memory_mib: int = 4096
     migratable: bool = field(default=True)
+    boot: Boot | None = None
+
+    def to_recipe(self) -> dict[str, object]:
+        """The shape as a part of an artifact's recipe."""
+        recipe = asdict(self)
+        if self.boot is None:
+            del recipe["boot"]  # the recipes of hosts that QEMU boots are older than this field
+        return recipe
+
+    def with_card_in_front(self, mac: str) -> Shape:
+        """The shape with one more igb in a slot before all others, so that the bus numbers of those go up by one."""
+        port = f"pcie-root-port,id=front-port,bus=pcie.0,addr={_FRONT_SLOT:#x},chassis={_FRONT_SLOT},slot={_FRONT_SLOT}"
+        return replace(self, devices=(*self.devices, port, f"igb,id=front,mac={mac},romfile=,bus=front-port,addr=0x0"))
 
 
 IGB0 = "52:54:00:aa:00:01"
@@ -138,4 +185,12 @@ OFF = Shape(
     dmar_flags=0b011,  # INTR_REMAP and X2APIC_OPT_OUT
     reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
 )
-SHAPES = {shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF)}
+# An administrator's leftover keeps the IOMMU off: Debian's kernel has it on by default.
+_LEFTOVER = ("intel_iommu=off",)
+GRUB_BIOS = Shape("grub-bios", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB))
+GRUB_UEFI = Shape("grub-uefi", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB, Firmware.UEFI))
+SYSTEMD_BOOT = Shape("systemd-boot", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.SYSTEMD_BOOT, Firmware.UEFI))
+DRACUT = Shape("dracut", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB, Firmware.BIOS, Initramfs.DRACUT))
+SHAPES = {
+    shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF, GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT, DRACUT)
+}

@@ -7,24 +7,18 @@ copy, so every run starts from the very same host.
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lab import qemu
-from lab.agent import Agent, connect_in_folder
+from lab.boot_disk import get_boot_disk
 from lab.cache import Cache, hash_code, recipe_key
-from lab.console import Console, GuestConsole
-from lab.errors import LabError
-from lab.image import DOMAINS, Image, get_image
-from lab.machine import Machine, Parts
-from lab.monitor import Monitor
+from lab.image import Image, get_image
+from lab.machine import Machine
 from lab.prepare import define_domains, install_wheel
+from lab.running import make_overlay, run_tool, running
 from lab.shape import INTEL, Shape
 from lab.tables import DMAR, change_dmar, prepend_table
 
@@ -38,8 +32,8 @@ def cold_host(cache: Cache, shape: Shape, prepare: Prepare | None = None) -> Ite
     """A host that is booted now, with the domains defined."""
     image = _image_of(cache, shape)
     with cache.run_folder(shape.name) as folder:
-        _make_overlay(image, folder)
-        with _running(image, shape, folder, None) as machine:
+        make_overlay(image, folder)
+        with running(image, shape, folder, None) as machine:
             machine.wait_booted()
             define_domains(machine)
             if prepare is not None:
@@ -70,12 +64,14 @@ def build_stage(cache: Cache, shape: Shape) -> None:
 
 
 def _image_of(cache: Cache, shape: Shape) -> Image:
-    """The image that a shape boots: with another initrd if its firmware has tables of its own."""
+    """The image that a shape boots: a disk with a boot loader, or another initrd if its firmware has its own tables."""
     image = get_image(cache)
+    if shape.boot is not None:
+        return get_boot_disk(cache, image, shape.boot, shape.kernel_arguments)
     if shape.dmar_flags is None:
         return image
     code = [hash_code(Path(__file__).with_name(name)) for name in ("tables.py", "dmar.py", "placement.py")]
-    key = recipe_key([image.key, asdict(shape), code])
+    key = recipe_key([image.key, shape.to_recipe(), code])
 
     def build(out: Path) -> None:
         with fresh_host(cache, INTEL) as machine:
@@ -98,7 +94,7 @@ def _booted_stage(cache: Cache, image: Image, shape: Shape) -> Path:
         with cold_host(cache, shape) as machine:
             _save(machine, out)
 
-    return cache.artifact(_stage_name(image, shape, "booted"), build) / qemu.OVERLAY
+    return cache.artifact(_stage_name(image, shape, "booted"), build)
 
 
 def _stage(cache: Cache, image: Image, shape: Shape, name: str, parent: Path, prepare: Prepare) -> Path:
@@ -107,14 +103,15 @@ def _stage(cache: Cache, image: Image, shape: Shape, name: str, parent: Path, pr
             prepare(machine)
             _save(machine, out)
 
-    return cache.artifact(_stage_name(image, shape, name), build) / qemu.OVERLAY
+    return cache.artifact(_stage_name(image, shape, name), build)
 
 
 def _stage_name(image: Image, shape: Shape, stage: str) -> str:
     """The arguments stand for the shape, QEMU and all else that a saved state depends on."""
     start = qemu.Start(qemu.choose_accelerator())
     code = hash_code(Path(__file__).with_name("prepare.py"))
-    return f"stage-{recipe_key([image.key, qemu.qemu_arguments(shape, image, start), code, stage])}"
+    kind = "stage" if shape.boot is None else "bootstage"
+    return f"{kind}-{recipe_key([image.key, qemu.qemu_arguments(shape, image, start), code, stage])}"
 
 
 def _save(machine: Machine, out: Path) -> None:
@@ -123,73 +120,15 @@ def _save(machine: Machine, out: Path) -> None:
     machine.monitor.command("stop")
     machine.monitor.human(f"savevm {SNAPSHOT}")
     machine.quit()
-    (machine.folder / qemu.OVERLAY).rename(out / qemu.OVERLAY)
+    for name in (qemu.OVERLAY, qemu.VARIABLES):
+        if (machine.folder / name).exists():
+            (machine.folder / name).rename(out / name)
 
 
 @contextmanager
 def _resumed(cache: Cache, image: Image, shape: Shape, stage: Path) -> Iterator[Machine]:
     with cache.run_folder(shape.name) as folder:
-        _run(["cp", "--reflink=auto", "--sparse=always", str(stage), str(folder / qemu.OVERLAY)])
-        with _running(image, shape, folder, SNAPSHOT) as machine:
+        for path in stage.iterdir():
+            run_tool(["cp", "--reflink=auto", "--sparse=always", str(path), str(folder)])
+        with running(image, shape, folder, SNAPSHOT) as machine:
             yield machine
-
-
-@contextmanager
-def _running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> Iterator[Machine]:
-    """QEMU in `folder`, and all that holds it; gone at the end of the block."""
-    start = qemu.Start(qemu.choose_accelerator(), _free_port(), _free_port(), snapshot)
-    with ExitStack() as stack:
-        guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
-        process = qemu.start_qemu(shape, image, start, folder)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        try:
-            agent = Agent(connect_in_folder(folder, qemu.AGENT_SOCKET, 30))
-            stack.callback(agent.close)
-            monitor = Monitor(connect_in_folder(folder, qemu.MONITOR_SOCKET, 30))
-            stack.callback(monitor.close)
-            console = Console("box", folder / qemu.BOX_CONSOLE)
-            ways = (_ssh(image, start.ssh_port), _ssh(image, start.nic_ssh_port))
-            machine = Machine(shape, folder, Parts(process, agent, monitor, console, guests), *ways)
-            if snapshot is not None:
-                agent.sync(60)
-                machine.succeed(["date", "--set", f"@{time.time():.0f}"])
-        except LabError as error:
-            error.output += (folder / qemu.QEMU_LOG).read_text()
-            raise
-        yield machine
-
-
-def _open_guest_console(folder: Path, name: str, stack: ExitStack) -> GuestConsole:
-    fifo = folder / qemu.console_input(name)
-    os.mkfifo(fifo)
-    console = GuestConsole(name, folder / qemu.console_file(name), fifo)
-    stack.callback(console.close)
-    return console
-
-
-def _ssh(image: Image, port: int | None) -> list[str]:
-    """The command that opens a session in the host; to be followed by a command, or not."""
-    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes")
-    flags = [word for option in options for word in ("-o", option)]
-    return ["ssh", "-i", str(image.ssh_key), "-p", str(port), *flags, "root@127.0.0.1"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _make_overlay(image: Image, folder: Path) -> None:
-    backing = ["-b", str(image.disk), "-F", "raw"]
-    overlay = str(folder / qemu.OVERLAY)
-    _run([*qemu.qemu_program(image.base, "qemu-img"), "create", "-q", "-f", "qcow2", *backing, overlay])
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(
-            "a tool failed", command=" ".join(command), exit_code=done.returncode, output=done.stdout + done.stderr
-        )

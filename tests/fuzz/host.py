@@ -112,7 +112,7 @@ def try_host(root: Path, case: int, *, with_json: bool = True) -> None:
     """
     files = LyingFiles(str(root), random.Random(case))  # noqa: S311  the same faults again are what it is for
     try:
-        host = read_host(files, read_domains(files))
+        host = read_host(files, read_domains(files), with_boot=True)
         for finding in judge_all(host):
             assert finding.sentence.isprintable(), finding.sentence
             assert "\x1b" not in finding.command, finding.command

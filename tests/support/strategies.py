@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
 import typing
@@ -38,6 +39,13 @@ def values_of(kind: type[T]) -> SearchStrategy[T]:
     return cast("SearchStrategy[T]", _values_of(cast("Hashable", kind)))
 
 
+def _values_of_class(kind: Any) -> SearchStrategy[Any]:
+    if issubclass(kind, enum.Enum):
+        return st.sampled_from(list(kind))
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return st.builds(kind, **{name: _values_of(hints[name]) for name in kind.__struct_fields__})
+
+
 @functools.cache
 def _values_of(kind: Any) -> SearchStrategy[Any]:
     if kind is Address:
@@ -51,9 +59,8 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
     }
     if kind in plain:
         return plain[kind]
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind, include_extras=True)
-        return st.builds(kind, **{name: _values_of(hints[name]) for name in kind.__struct_fields__})
+    if isinstance(kind, type) and issubclass(kind, enum.Enum | msgspec.Struct):
+        return _values_of_class(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _values_of_annotated(*arguments)

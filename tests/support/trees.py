@@ -155,7 +155,7 @@ class Tree:
     def read(self, root: Path) -> Host:
         """Write it, and read it as nicpass does."""
         files = Files(str(self.write(root)))
-        return read_host(files, read_domains(files))
+        return read_host(files, read_domains(files), with_boot=True)
 
     def paths(self) -> dict[str, str]:
         """Function to its folder."""

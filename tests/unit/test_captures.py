@@ -36,7 +36,7 @@ WITHOUT_TABLE = ("hp-dl165g7-amd", "hp-dl360g5-intel")
 
 def read_root(root: Path) -> Host:
     files = Files(str(root))
-    return read_host(files, read_domains(files))
+    return read_host(files, read_domains(files), with_boot=True)
 
 
 def nics_of(host: Host) -> dict[str, PciFunction]:

@@ -37,6 +37,7 @@ from nicpass.model.network import Link, Network
 from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
 from tests.support import provoking
+from tests.support.boot_bindings import HAVING as BOOT_BINDINGS
 from tests.support.dependence import DEPENDENT
 from tests.support.hosts import (
     VM,
@@ -101,6 +102,7 @@ HAVING: dict[str, Tree] = {
     "VF_PREFERRED": ready_host(nic(NIC, "eth1", totalvfs=63)),
     **provoking.HAVING,
     **DEPENDENT,
+    **BOOT_BINDINGS,
 }
 
 

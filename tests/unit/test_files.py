@@ -132,3 +132,17 @@ def test_what_a_killed_write_left_goes_with_the_file(again: Callable[[Files, str
     assert len(list(tmp_path.iterdir())) == 1
     again(Files(str(tmp_path)), "/record")
     assert {path.name for path in tmp_path.iterdir()} <= {"record"}
+
+
+def test_a_file_that_is_replaced_keeps_its_owner_and_its_label(tmp_path: Path) -> None:
+    target = tmp_path / "grub"
+    target.write_text("before")
+    try:
+        os.chown(target, 4711, 4712)
+        os.setxattr(target, "security.selinux", b"system_u:object_r:etc_t:s0")
+    except OSError as error:
+        pytest.skip(f"only root may, on a file system that has labels: {error}")
+    Files(str(tmp_path)).write_atomic("/grub", b"after", 0o640)
+    status = target.stat()
+    assert (target.read_text(), status.st_uid, status.st_gid, status.st_mode & 0o777) == ("after", 4711, 4712, 0o640)
+    assert os.getxattr(target, "security.selinux") == b"system_u:object_r:etc_t:s0"

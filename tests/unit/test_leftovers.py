@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
-from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers, ids_match, modalias_of, parse_ids
+from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers, ids_match, parse_ids
 from nicpass.host.files import Files
 from nicpass.host.leftovers import parse_cmdline_directives, parse_modprobe, read_leftovers
 from nicpass.model.address import Address
@@ -21,7 +21,7 @@ from nicpass.model.fact import Unknown
 from nicpass.model.finding import Finding
 from nicpass.model.host import Host
 from nicpass.model.leftovers import Directive, Leftovers
-from nicpass.model.pci import PciFunction
+from nicpass.model.pci import PciFunction, modalias_of
 from tests.support.hosts import VM, bridge, nic, ready_host
 from tests.support.provoking import NIC
 from tests.support.strategies import values_of

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nicpass.boot.loaders import arguments_of_next_boot
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
@@ -22,6 +23,7 @@ from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, Network, Route
 from nicpass.model.platform import Platform
+from tests.support.boot import UUID, BootTree, grub_cfg
 from tests.support.hosts import nic, ready_host
 from tests.support.strategies import values_of
 from tests.support.trees import Vm, hostdev_xml
@@ -92,6 +94,20 @@ def test_what_concerns_us_stays(host: Host) -> None:
     assert [function.address for function in redacted.pci] == [function.address for function in host.pci]
     assert redacted.platform.cmdline == "root=... ip=... netroot=... iommu=pt"
     assert [link.name for link in redacted.network.links] == ["eth1"]
+
+
+def test_how_it_boots_names_nobody(tmp_path: Path) -> None:
+    machine = "0123456789abcdef0123456789abcdef"
+    menu = grub_cfg(arguments="root=LABEL=ada7 ip=198.51.100.7 intel_iommu=off").replace("simple", machine)
+    boot = BootTree(menu=menu, files={"/etc/default/grub": "# ada7 lives here\n"}).read(tmp_path)
+    host = Host(pci=(), boot=boot)
+    text = msgspec.json.encode(host).decode()
+    assert all(secret in text for secret in ("ada7", "198.51.100.7", machine))
+    redacted = redact(host, KEY)
+    text = msgspec.json.encode(redacted).decode()
+    assert [secret for secret in ("ada7", "198.51.100.7", machine, UUID) if secret in text] == []
+    assert arguments_of_next_boot(redacted.boot) == "root=... ip=... intel_iommu=off"
+    assert all(isinstance(file.content, Unknown) for file in redacted.boot.files)
 
 
 def test_another_key_gives_other_names(host: Host) -> None:

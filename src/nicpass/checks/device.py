@@ -25,6 +25,9 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     evidence = f"/sys/bus/pci/devices/{address}/driver"
     if function.driver is None:
         yield make_finding("DRIVER_ABSENT", address, ((evidence, "absent"),), nic=nic)
+    binding = index.boot_bindings.get(address)
+    if binding is not None and binding.driver in (function.driver, function.driver_override):
+        return  # our own doing, which has findings of its own
     if on_vfio(function):
         if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
             unbind = shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")

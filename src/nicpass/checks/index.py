@@ -7,6 +7,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.boot.identity import match_identity
 from nicpass.checks.routing import RoutingTables
 from nicpass.checks.scopes import ScopeIndex
 from nicpass.checks.walk import add_tunnels, find_uppers, walk_uppers, why_unplaced
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.activity import BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
     from nicpass.model.address import Address
+    from nicpass.model.binding import Match
+    from nicpass.model.boot import BootBinding
     from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
@@ -271,6 +274,23 @@ class HostIndex:
             for address in {device.address for device in (*domain.config_devices, *domain.live_devices)}:
                 owning[address].append(domain)
         return owning
+
+    @cached_property
+    def binding_matches(self) -> list[tuple[BootBinding, Match]]:
+        """Each boot binding with what it means on this host."""
+        bindings = value_or(self.host.boot_bindings.bindings, ())
+        return [(binding, match_identity(binding.identity, self.host.pci)) for binding in bindings]
+
+    @cached_property
+    def boot_bindings(self) -> dict[Address, BootBinding]:
+        """NIC to the binding that means it: found now, or by the boot's script, which could read more than we can."""
+        bound = {r.name: r.addresses for r in value_or(self.host.boot_bindings.reports, ()) if r.outcome == "bound"}
+        return {
+            address: binding
+            for binding, match in self.binding_matches
+            for address in (match.addresses if match.outcome == "found" else bound.get(binding.name, ()))
+            if address in self.functions and match.outcome in ("found", "unread")
+        }
 
     def netdevs(self, function: PciFunction) -> list[Link]:
         """The function's interfaces that the host's own namespace shows."""

@@ -13,6 +13,7 @@ from nicpass.checks.claims import check_claims
 from nicpass.checks.nics import is_bridge, is_nic, label, on_vfio
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
+from nicpass.model.pci import modalias_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,7 +133,9 @@ def _check_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]
     if not on_vfio(function) or function.driver_override is not None or not (known(vendor) and known(device)):
         return
     explained = [each for _d, ids in _id_directives(index) for text in ids if (each := parse_ids(text)) is not None]
-    if any(ids_match(each, function) for each in explained) or function.address in index.owners:
+    if any(ids_match(each, function) for each in explained):
+        return
+    if function.address in index.owners or function.address in index.boot_bindings:
         return
     folder = f"/sys/bus/pci/devices/{function.address}"
     ids = f"{vendor:04x}:{device:04x}"
@@ -179,16 +182,6 @@ def _keeps_from_loading(directive: Directive) -> bool:
     if directive.command == "install":
         return directive.value.split()[:1] in ([], ["/bin/false"], ["/bin/true"], ["/usr/bin/false"], ["/usr/bin/true"])
     return directive.command == "blacklist"
-
-
-def modalias_of(function: PciFunction) -> str | None:
-    """As pci_uevent() in drivers/pci/pci-driver.c writes it; None where an id is unknown."""
-    values = [getattr(function, field) for field in _FIELDS]
-    if not all(isinstance(value, int) for value in values):
-        return None
-    vendor, device, sub_vendor, sub_device, class_code = values
-    ids = f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}"
-    return f"{ids}bc{class_code >> 16:02X}sc{class_code >> 8 & 255:02X}i{class_code & 255:02X}"
 
 
 # Definitions of VMs

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.boot_bindings import check_boot_bindings, check_nic_boot_binding
 from nicpass.checks.capabilities import (
     check_card_nodes,
     check_config,
@@ -52,6 +53,7 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_domain,
     check_driver,
     check_nic_leftovers,
+    check_nic_boot_binding,
     check_isolation,
     check_conventional_bridge,
     check_config,
@@ -85,11 +87,13 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
 
 def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...]:
     """What is true of the host whichever NIC is meant; `index` is the one of this host, where there is one already."""
+    index = index or HostIndex(host)
     return (
         *check_platform(host),
         *check_tables(host),
         *check_config_readable(host),
-        *check_leftovers(index or HostIndex(host)),
+        *check_leftovers(index),
+        *check_boot_bindings(index),
     )
 
 

@@ -55,7 +55,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
 
 
 def snapshot_command(arguments: argparse.Namespace) -> int:
-    host = read_source(arguments).host
+    host = read_source(arguments, with_boot=True).host
     if arguments.redact:
         import secrets
 

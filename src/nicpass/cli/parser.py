@@ -106,6 +106,28 @@ def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_language(schema)
 
 
+def _add_prepare(commands: argparse._SubParsersAction[Parser]) -> None:
+    text = _("make the host ready for passthrough at every boot: IOMMU, kernel arguments, NICs on vfio-pci")
+    prepare = _add_command(commands, "prepare", text)
+    prepare.add_argument("nic", metavar="NIC", nargs="*", help=_("vfio-pci's at every boot, before its own driver"))
+    prepare.add_argument("--remove", action="store_true", help=_("take out what was written; with NIC, only for that"))
+    prepare.add_argument("--reboot", action="store_true", help=_("reboot at once where a reboot is needed"))
+    prepare.add_argument(
+        "--iommu-pt", action="store_true", help=_("let the host's own devices do DMA without translation")
+    )
+    prepare.add_argument("--group", metavar="GROUP", help=_("who may open VFIO devices without being root"))
+    prepare.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="CODE",
+        help=_("bind it although the host would lose this, such as HAS_ADDRESS; once for each reason"),
+    )
+    prepare.add_argument("--finish", action="store_true", help=argparse.SUPPRESS)  # as the unit of systemd runs it
+    _add_confirm_within(prepare)
+    _add_dry_run(prepare)
+
+
 def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
     attach = _add_command(commands, "attach", _("give a NIC to a VM"))
     attach.add_argument("vm", metavar="VM")
@@ -195,6 +217,7 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "explain": _add_explain,
     "snapshot": _add_snapshot,
     "schema": _add_schema,
+    "prepare": _add_prepare,
     "attach": _add_attach,
     "detach": _add_detach,
     "vf": _add_vf,

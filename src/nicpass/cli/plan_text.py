@@ -18,6 +18,8 @@ from nicpass.model.language import _
 from nicpass.model.network import LinkSettings
 from nicpass.model.plan import (
     ArmTimer,
+    BootPurpose,
+    ChangeBoot,
     DefineDevice,
     DisarmTimer,
     GiveBackNic,
@@ -33,6 +35,8 @@ from nicpass.model.plan import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nicpass.model.file_image import FileChange
     from nicpass.model.network import IpAddress, Link, Route, VfSettings
     from nicpass.model.plan import DeviceSpec
@@ -83,6 +87,8 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("install the guard: a hook of libvirt's that looks at the host again before each start of the VM")
         case RemoveGuard():
             return _("remove the guard: no VM has a NIC any more that it would watch over")
+        case ChangeBoot():
+            return _describe_boot(step)
 
 
 def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
@@ -120,6 +126,33 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
         case RemoveGuard():
             lines = [line for change in step.files for line in _shell_change(change)]
             return [*lines, "systemctl daemon-reload"]
+        case ChangeBoot():
+            lines = [line for change in step.change.files for line in _shell_change(change)]
+            return [*lines, *(shlex.join(generator.argv) for generator in step.change.generators)]
+
+
+def _describe_boot(step: ChangeBoot) -> str:
+    """With the files that are somebody's to know of, and the programs that take long; folders are not told."""
+    files = [change.path for change in step.change.files if not isinstance(change.after or change.before, Folder)]
+    programs = [shlex.join(generator.argv) for generator in step.change.generators]
+    sentence = (_BOOT_REMOVALS if step.removes else _BOOT_SENTENCES)[step.purpose]()
+    return f"{sentence} ({'; '.join([', '.join(files), *programs])})"
+
+
+_BOOT_SENTENCES: dict[BootPurpose, Callable[[], str]] = {
+    BootPurpose.ARGUMENTS: lambda: _("write the kernel's arguments for every boot"),
+    BootPurpose.TRIAL: lambda: _("make an entry with the new kernel arguments, which the next boot alone takes"),
+    BootPurpose.BINDING: lambda: _("bind at every boot before any other driver sees it"),
+    BootPurpose.RIGHTS: lambda: _("say who may use VFIO, and who is to leave the NIC alone"),
+    BootPurpose.FINISH: lambda: _("keep what was prepared, and have the next boot looked at"),
+}
+_BOOT_REMOVALS: dict[BootPurpose, Callable[[], str]] = {
+    BootPurpose.ARGUMENTS: lambda: _("take our arguments for the kernel out"),
+    BootPurpose.TRIAL: lambda: _("take the entry out that was tried once"),
+    BootPurpose.BINDING: lambda: _("bind it no more at boot"),
+    BootPurpose.RIGHTS: lambda: _("take out who may use VFIO, and who was to leave the NIC alone"),
+    BootPurpose.FINISH: lambda: _("forget what was prepared"),
+}
 
 
 def _describe_state(state: NicState) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nicpass.cli.output import flush, say_error
@@ -16,6 +17,7 @@ from nicpass.model.language import _
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 
 def run(argv: list[str]) -> int:
@@ -68,44 +70,21 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
 
 def dispatch(arguments: argparse.Namespace) -> int:
     """Call the command's module; each is loaded only when it is asked for."""
-    match arguments.command:
-        case "list":
-            from nicpass.cli.listing import list_nics_command
+    module, name = _HANDLERS.get(arguments.command, ("changing", "change_command"))
+    handler: Callable[[argparse.Namespace], int] = getattr(import_module(f"nicpass.cli.{module}"), name)
+    return handler(arguments)
 
-            return list_nics_command(arguments)
-        case "check":
-            from nicpass.cli.checking import check_command
 
-            return check_command(arguments)
-        case "explain":
-            from nicpass.cli.explaining import explain_command
-
-            return explain_command(arguments)
-        case "schema":
-            from nicpass.cli.schemas import schema_command
-
-            return schema_command(arguments)
-        case "snapshot":
-            from nicpass.cli.listing import snapshot_command
-
-            return snapshot_command(arguments)
-        case "history":
-            from nicpass.cli.history import history_command
-
-            return history_command(arguments)
-        case "show":
-            from nicpass.cli.history import show_command
-
-            return show_command(arguments)
-        case "recover":
-            from nicpass.cli.settling import recover_command
-
-            return recover_command(arguments)
-        case "confirm":
-            from nicpass.cli.settling import confirm_command
-
-            return confirm_command(arguments)
-        case _:
-            from nicpass.cli.changing import change_command
-
-            return change_command(arguments)
+_HANDLERS = {
+    "list": ("listing", "list_nics_command"),
+    "check": ("checking", "check_command"),
+    "explain": ("explaining", "explain_command"),
+    "schema": ("schemas", "schema_command"),
+    "snapshot": ("listing", "snapshot_command"),
+    "history": ("history", "history_command"),
+    "show": ("history", "show_command"),
+    "recover": ("settling", "recover_command"),
+    "confirm": ("settling", "confirm_command"),
+    "prepare": ("preparing", "prepare_command"),
+}
+"""Module and function of each command; all others change a NIC."""

@@ -46,16 +46,22 @@ def recover_command(arguments: argparse.Namespace) -> int:
     with hold_lock(files, actor, patience=_PATIENCE if alone else 0):
         if arguments.abandon is not None:
             return _abandon(files, arguments.abandon)
-        settled = recover(files, handlers_of(files), actor, watch_nothing if arguments.json else say_phase)
-        worst = max((s.exit_code for s in settled), default=ExitCode.DONE)
-        _say_settled(settled, as_json=arguments.json)
-        changes = read_changes(files)
-        ended = [c for c in pending(changes) if arguments.unconfirmed or _is_of_another_boot(c, files)]
-        for change in ended:
-            worst = max(worst, _take_back(change, arguments, actor))
-        if not settled and not ended and not alone and not arguments.json:
+        settled, worst = settle(files, arguments, actor, unconfirmed=arguments.unconfirmed)
+        if not settled and not alone and not arguments.json:
             say(_("Nothing was cut off."))
     return worst
+
+
+def settle(files: Files, arguments: argparse.Namespace, actor: Actor, *, unconfirmed: bool) -> tuple[bool, int]:
+    """Whether there was anything to settle, and the worst exit code of it; under the lock that the caller holds."""
+    settled = recover(files, handlers_of(files), actor, watch_nothing if arguments.json else say_phase)
+    worst: int = max((s.exit_code for s in settled), default=ExitCode.DONE)
+    _say_settled(settled, as_json=arguments.json)
+    changes = read_changes(files)
+    ended = [c for c in pending(changes) if unconfirmed or _is_of_another_boot(c, files)]
+    for change in ended:
+        worst = max(worst, _take_back(change, arguments, actor))
+    return bool(settled or ended), worst
 
 
 def confirm_command(arguments: argparse.Namespace) -> int:

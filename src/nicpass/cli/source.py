@@ -27,8 +27,10 @@ class Source(NamedTuple):
     is_live: bool
 
 
-def read_source(arguments: argparse.Namespace, nic: str | None = None) -> Source:
+def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_boot: bool = False) -> Source:
     """The host that the command line names; with `nic`, where it can be told, only what that NIC depends on.
+
+    How it boots is read only `with_boot`.
 
     Raises:
         BadInputError: the snapshot or the tree cannot be read.
@@ -38,7 +40,7 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None) -> Source
         return Source(Files(), host, is_live=False)
     files = open_root(arguments)
     environment = os.environ if files.is_live else None
-    host = read_host(files, read_domains(files), _open_processes, environment, nic)
+    host = read_host(files, read_domains(files), _open_processes, environment, nic, with_boot=with_boot)
     return Source(files, host, is_live=files.is_live)
 
 

@@ -30,6 +30,7 @@ from nicpass.model.change import (
 from nicpass.model.errors import BadInputError, NotPermittedError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
+from nicpass.model.plan import NicStep
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
@@ -225,7 +226,8 @@ def owed(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     found: list[Change] = []
     moved: set[str] = set()
     for change in reversed(changes):
-        addresses = {step.address for step in change.opened.plan.steps} if change.opened is not None else set()
+        steps = change.opened.plan.steps if change.opened is not None else ()
+        addresses = {step.address for step in steps if isinstance(step, NicStep)}
         if change.owes_the_nic and not addresses & moved:
             found.append(change)
         if change.outcome != Outcome.TAKEN_BACK:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+
+_LABEL = "security.selinux"
 
 
 def make_folder(folder: str) -> None:
@@ -30,6 +33,24 @@ def unlink(path: str) -> None:
     """Remove a file or a link; that it was not there is no error."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def keep_owner(target: str, descriptor: int) -> None:
+    """Give the file of `descriptor` the owner and the label (selinux(8)) of the file that it is to replace.
+
+    Raises:
+        OSError: it may not have that owner.
+    """
+    try:
+        old, new = os.lstat(target), os.fstat(descriptor)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(old.st_mode):
+        return
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    with contextlib.suppress(OSError):  # ENODATA: it has none; ENOTSUP: this file system knows none
+        os.setxattr(descriptor, _LABEL, os.getxattr(target, _LABEL, follow_symlinks=False))
 
 
 def cut_to_lines(descriptor: int) -> int:

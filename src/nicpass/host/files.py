@@ -14,7 +14,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from nicpass.host.durable import cut_to_lines, make_folder, sync_directory, temporary_of, unlink, write_all
+from nicpass.host.durable import cut_to_lines, keep_owner, make_folder, sync_directory, temporary_of, unlink, write_all
 from nicpass.host.open_file import OpenFile, fact_of
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
@@ -168,7 +168,8 @@ class Files:
         """Put a whole file in place or nothing: temporary file, fsync, rename, fsync of the folder.
 
         The temporary file's name is the target's own, so that what a killed run left is written over or removed with
-        it; two runs must not write the same file at once.
+        it; two runs must not write the same file at once. Where a file is replaced, its owner and its security label
+        stay.
 
         Raises:
             OSError: the file is as it was before.
@@ -181,6 +182,7 @@ class Files:
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
                 stream.write(content)
                 stream.flush()
+                keep_owner(target, stream.fileno())
                 # Only now: half a script must not be one that somebody may run.
                 os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())

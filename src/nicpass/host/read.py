@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.host.access import read_access
 from nicpass.host.activity import read_activity
+from nicpass.host.boot_bindings import read_boot_bindings
 from nicpass.host.class_devices import read_class_devices
 from nicpass.host.firmware import read_firmware
 from nicpass.host.groups import read_groups
@@ -18,6 +19,7 @@ from nicpass.host.near import read_near
 from nicpass.host.network import read_network
 from nicpass.host.pci import read_pci, why_pci_unread
 from nicpass.host.platform import read_platform
+from nicpass.model.boot import Boot
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import known
 from nicpass.model.host import SCHEMA, Host
@@ -38,12 +40,15 @@ def read_host(
     processes: Callable[[], Processes] | None = None,
     environment: Mapping[str, str] | None = None,
     nic: str | None = None,
+    *,
+    with_boot: bool = False,
 ) -> Host:
     """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
 
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
     out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
-    read, where these can be told; `pci_unread` says so.
+    read, where these can be told; `pci_unread` says so. How the host boots is read only `with_boot`: it takes as long
+    as all the rest of a small host.
 
     Raises:
         BadInputError: a file of a capture is damaged.
@@ -64,9 +69,17 @@ def read_host(
         network=network,
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
+        boot_bindings=read_boot_bindings(files, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),
         domains=domains,
+        boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),
     )
+
+
+def _read_boot(files: Files) -> Boot:
+    from nicpass.host.boot import read_boot  # late: it loads much, and few commands ask for it
+
+    return read_boot(files)
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:

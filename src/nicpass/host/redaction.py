@@ -28,6 +28,7 @@ IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MAC = re.compile(r"\b(?:[0-9a-f]{2}[:-]){5,19}[0-9a-f]{2}\b", re.IGNORECASE)
 _MAC_IN_NAME = re.compile(r"(?<=enx)[0-9a-f]{12}\b")  # systemd.net-naming-scheme(7): the last resort is the MAC
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
+_MACHINE_ID = re.compile(r"\b[0-9a-f]{32}\b")  # machine-id(5): names of boot entries begin with it
 _IP = re.compile(r"(?<![\w.:-])(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]*:[0-9a-f:]*:[0-9a-f:.]*)(?![\w:])", re.IGNORECASE)
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNORECASE)
 
@@ -42,11 +43,19 @@ _MENTIONING = {
     *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
     *("managers.profile", "claims.path", "claims.holder"),
     *("interfaces.source", "config_devices.rom_file", "live_devices.rom_file", "class_devices.label"),
+    *("boot.default_entry", "boot.one_shot", "entries.identity", "entries.title", "entries.source"),
 }
 """Fields in whose text such a name may stand, as in every reason why something is unknown.
 
 In no other: a VM may be called `bridge`, `default` or `vfio-pci`, and words of the kernel are not its name.
 """
+_LEFT_OUT: dict[str, Any] = {
+    "files.content": {"unknown": "left out for strangers"},
+    "generated.before": None,
+    "generated.after": None,
+    "entries.text": "",
+}
+"""What stands in a boot file may be anything; only how it boots is told."""
 _NOBODY = {"root", "+0", "qemu", "libvirt-qemu", "kvm", "/", "/boot", "/boot/efi", "/home", "/srv", "/usr", "/var"}
 """Who and what is on every host, and matters to the check."""
 
@@ -81,6 +90,8 @@ class _Redactor:
 
     def walk(self, value: Any, field: str) -> Any:
         """`value` with every string in it redacted; `field` is its name, after that of what it stands in."""
+        if field in _LEFT_OUT and isinstance(value, str):
+            return _LEFT_OUT[field]
         if isinstance(value, dict):
             around = field.rpartition(".")[2]
             return {key: self.walk(item, f"{around}.{key}") for key, item in value.items()}
@@ -97,7 +108,7 @@ class _Redactor:
             return self.names.setdefault(text, f"name{len(self.names)}") if not _is_ip(text) else self._ip_in(text)
         if field.endswith(("serial_number", "serial")):
             return f"serial-{self._number(text, 32):08x}"
-        if field == "platform.cmdline":
+        if field in ("platform.cmdline", "entries.arguments"):
             text = self._arguments(text)
         for pattern, replace in self._replacements:
             text = pattern.sub(replace, text)
@@ -111,6 +122,7 @@ class _Redactor:
             (_MAC, lambda found: self._mac(found[0])),
             (_MAC_IN_NAME, lambda found: self._mac(found[0]).replace(":", "")),
             (_UUID, lambda found: self._uuid(found[0])),
+            (_MACHINE_ID, lambda found: self._digest(f"machine {found[0]}").hex()[:32]),
             (_IP, lambda found: self._ip_in(found[0])),
         ]
 

@@ -9,6 +9,8 @@ import msgspec
 
 from nicpass.model.access import Access
 from nicpass.model.activity import Activity
+from nicpass.model.binding import BootBindings
+from nicpass.model.boot import Boot
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
@@ -39,5 +41,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     class_devices: Fact[tuple[ClassDevice, ...]] = None
     """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
     leftovers: Leftovers = Leftovers()
+    boot_bindings: BootBindings = BootBindings()
     activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None
+    boot: Boot = Boot(unread="not asked for")
+    """What the next boots go by."""

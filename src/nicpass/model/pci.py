@@ -84,3 +84,16 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
         if parse_address(self.address) != self.address:
             raise ValueError(f"not a PCI address: {self.address!r}")
         settle_struct_facts(self, config=ConfigSpace, sysfs_link=PcieLink)
+
+
+_IDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "class_code")
+
+
+def modalias_of(function: PciFunction) -> str | None:
+    """As pci_uevent() in drivers/pci/pci-driver.c writes it; None where an id is unknown."""
+    values = [getattr(function, field) for field in _IDS]
+    if not all(isinstance(value, int) for value in values):
+        return None
+    vendor, device, sub_vendor, sub_device, class_code = values
+    ids = f"pci:v{vendor:08X}d{device:08X}sv{sub_vendor:08X}sd{sub_device:08X}"
+    return f"{ids}bc{class_code >> 16:02X}sc{class_code >> 8 & 255:02X}i{class_code & 255:02X}"

@@ -7,11 +7,13 @@ What a step *does* is not here: `engine` and `hypervisor` hold a handler for eac
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from nicpass.model.address import Address
+from nicpass.model.boot import BootChange, invert_boot_change
 from nicpass.model.file_image import FileChange, invert_changes
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 
@@ -58,7 +60,24 @@ class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
     """Nobody asked for it but the dead man's hand."""
 
 
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest
+class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
+    """Make the host ready for passthrough, and these NICs vfio-pci's at every boot; or take all of that out again."""
+
+    nics: tuple[str, ...] = ()
+    remove: bool = False
+    finish: bool = False
+    """The reboot has come: keep what was seen to work."""
+    iommu_pt: bool = False
+    """The host's own devices shall do DMA without translation."""
+    group: str | None = None
+    """Whose members may open VFIO devices without being root."""
+    allow: frozenset[str] = frozenset()
+    """As in AttachRequest."""
+    confirm_within: int | None = None
+    """Seconds after the reboot; else as in AttachRequest."""
+
+
+Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest | PrepareRequest
 
 
 class NicState(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,19 +137,23 @@ class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepBase(msgspec.Struct, frozen=True, kw_only=True):
-    """What all steps share: the NIC that it is about."""
+    """What all steps share."""
+
+
+class NicStep(StepBase, frozen=True, kw_only=True):
+    """A step that is about one NIC."""
 
     address: Address
 
 
-class TakeNic(StepBase, frozen=True, kw_only=True, tag="take_nic"):
+class TakeNic(NicStep, frozen=True, kw_only=True, tag="take_nic"):
     """Keep on disk what the NIC is to the host; from here on it may leave."""
 
     state: NicState
     owner: NicOwner | None = None
 
 
-class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
+class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):
     """Bind the NIC's own driver and restore name, MAC, MTU, link state, addresses and routes."""
 
     state: NicState
@@ -140,7 +163,7 @@ class GiveBackNic(StepBase, frozen=True, kw_only=True, tag="give_back_nic"):
     """The VM that it comes back from."""
 
 
-class DefineDevice(StepBase, frozen=True, kw_only=True, tag="define_device"):
+class DefineDevice(NicStep, frozen=True, kw_only=True, tag="define_device"):
     """Write the NIC into a stopped VM's lasting definition."""
 
     domain: str
@@ -148,7 +171,7 @@ class DefineDevice(StepBase, frozen=True, kw_only=True, tag="define_device"):
     device: DeviceSpec
 
 
-class UndefineDevice(StepBase, frozen=True, kw_only=True, tag="undefine_device"):
+class UndefineDevice(NicStep, frozen=True, kw_only=True, tag="undefine_device"):
     """Take the NIC out of a stopped VM's lasting definition."""
 
     domain: str
@@ -156,7 +179,7 @@ class UndefineDevice(StepBase, frozen=True, kw_only=True, tag="undefine_device")
     device: DeviceSpec
 
 
-class StartDomain(StepBase, frozen=True, kw_only=True, tag="start_domain"):
+class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
     """Start the VM; done when it runs, the NIC is on vfio-pci and its netdev has left the host."""
 
     domain: str
@@ -165,7 +188,7 @@ class StartDomain(StepBase, frozen=True, kw_only=True, tag="start_domain"):
     """Done only when the guard was seen to let this start through."""
 
 
-class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
+class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
     """Switch off a VM that this run has started and no other; or, `for_all`, whoever started it."""
 
     domain: str
@@ -176,7 +199,7 @@ class StopDomain(StepBase, frozen=True, kw_only=True, tag="stop_domain"):
     """As in the step that started it."""
 
 
-class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
+class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
     """Make or remove a PF's VFs (`sriov_numvfs`); the kernel knows only all or none in between."""
 
     before: int
@@ -187,19 +210,19 @@ class SetNumvfs(StepBase, frozen=True, kw_only=True, tag="set_numvfs"):
     """What it shall enforce on them once they are made."""
 
 
-class ArmTimer(StepBase, frozen=True, kw_only=True, tag="arm_timer"):
+class ArmTimer(NicStep, frozen=True, kw_only=True, tag="arm_timer"):
     """The dead man's hand: from now, unless it is confirmed in `seconds`, all is taken back by a timer of systemd."""
 
     seconds: int
 
 
-class DisarmTimer(StepBase, frozen=True, kw_only=True, tag="disarm_timer"):
+class DisarmTimer(NicStep, frozen=True, kw_only=True, tag="disarm_timer"):
     """Take the dead man's hand away."""
 
     seconds: int
 
 
-class InstallGuard(StepBase, frozen=True, kw_only=True, tag="install_guard"):
+class InstallGuard(NicStep, frozen=True, kw_only=True, tag="install_guard"):
     """See to it that every later start of a VM is as safe as the first, and that a boot tidies up after a crash.
 
     A hook that the hypervisor calls, and a unit of systemd; `files` in the order in which they are written.
@@ -208,10 +231,34 @@ class InstallGuard(StepBase, frozen=True, kw_only=True, tag="install_guard"):
     files: tuple[FileChange, ...]
 
 
-class RemoveGuard(StepBase, frozen=True, kw_only=True, tag="remove_guard"):
+class RemoveGuard(NicStep, frozen=True, kw_only=True, tag="remove_guard"):
     """Take the guard away: what stood at its places before stands there again."""
 
     files: tuple[FileChange, ...]
+
+
+class BootPurpose(StrEnum):
+    """What a change of the boot is for."""
+
+    ARGUMENTS = "arguments"
+    """The kernel's arguments, at every boot."""
+    TRIAL = "trial"
+    """The same, at the next boot only."""
+    BINDING = "binding"
+    """Which NICs vfio-pci gets before their own driver sees them."""
+    RIGHTS = "rights"
+    """Who may use VFIO, and who is to leave the NIC alone."""
+    FINISH = "finish"
+    """What finishes after the reboot, and what it has to know."""
+
+
+class ChangeBoot(StepBase, frozen=True, kw_only=True, tag="change_boot"):
+    """Write what the next boots go by, and have the distribution's programs make the rest of it."""
+
+    purpose: BootPurpose
+    change: BootChange
+    removes: bool = False
+    """What is ours is taken out."""
 
 
 Step: TypeAlias = (
@@ -226,6 +273,7 @@ Step: TypeAlias = (
     | DisarmTimer
     | InstallGuard
     | RemoveGuard
+    | ChangeBoot
 )
 
 
@@ -269,3 +317,6 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
             return RemoveGuard(address=step.address, files=invert_changes(step.files))
         case RemoveGuard():
             return InstallGuard(address=step.address, files=invert_changes(step.files))
+        case ChangeBoot():
+            change = invert_boot_change(step.change)
+            return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)

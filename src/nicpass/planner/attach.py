@@ -189,6 +189,11 @@ def _state_to_restore(
 ) -> tuple[NicState | None, tuple[str, ...]]:
     """(what the NIC shall be, what to say about it); None where there is nothing to go back to."""
     now = observe_state(function, index)
+    if (binding := index.boot_bindings.get(function.address)) is not None and on_vfio(function):
+        note = _("{nic} stays on {driver}, which has it at every boot; to give it back to the host: {command}").format(
+            nic=label(function), driver=function.driver, command=f"nicpass prepare --remove {binding.address}"
+        )
+        return None if kept is None else now, (note,)
     if kept is None and on_vfio(function):
         return None, (
             _("{nic} stays on {driver}: nicpass did not attach it and knows no other driver of it.").format(
@@ -248,9 +253,11 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
 def _specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:
     """How it shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither.
 
-    What somebody has bound to vfio-pci for good stays so: libvirt is not to take it from there and back (law 5).
+    What somebody has bound to vfio-pci for good stays so, and what we bind at every boot: libvirt is not to take it
+    from there and back (law 5).
     """
-    managed = not (on_vfio(function) and known(function.driver_override))
+    is_bound = function.address in index.boot_bindings or known(function.driver_override)
+    managed = not (on_vfio(function) and is_bound)
     if kind_of(function, index) != "vf":
         if request.mac is not None or request.vlan is not None:
             raise BadInputError(

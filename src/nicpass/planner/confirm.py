@@ -35,11 +35,16 @@ def confirmation(address: Address, seconds: int | None, findings: Iterable[Findi
         seconds = DEFAULT_SECONDS if any(finding.code in SESSION_CODES for finding in findings) else 0
     if seconds == 0:
         return ()
-    if not _SHORTEST <= seconds <= _LONGEST:
+    check_seconds(seconds)
+    return (ArmTimer(address=address, seconds=seconds),)
+
+
+def check_seconds(seconds: int) -> None:
+    """Pass if a change can be confirmed in this time, or need not be (0). Raises BadInputError."""
+    if seconds and not _SHORTEST <= seconds <= _LONGEST:
         raise BadInputError(
             _("{seconds} s is no time to confirm a change in.").format(seconds=seconds),
             _("--confirm-within takes {shortest} to {longest} s, or 0 for never.").format(
                 shortest=_SHORTEST, longest=_LONGEST
             ),
         )
-    return (ArmTimer(address=address, seconds=seconds),)

@@ -15,6 +15,7 @@ from nicpass.model.plan import (
     DefineDevice,
     DetachRequest,
     DisarmTimer,
+    NicStep,
     Plan,
     SetNumvfs,
     StartDomain,
@@ -69,7 +70,10 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
 
 def nic_of(change: Change) -> str:
     """The address of the NIC that the change was about. Raises BadInputError as `plan_undo` does."""
-    return _steps_of(change)[0].address
+    for step in _steps_of(change):
+        if isinstance(step, NicStep):
+            return step.address
+    raise BadInputError(_("This change has nothing that could be undone."))
 
 
 def undone_by(change: Change, changes: Iterable[Change]) -> str | None:

@@ -127,4 +127,13 @@ PROVOCATIONS = (
 UNIT_ONLY = {
     "CLAIMED_BY_PROXMOX": "the lab's host is no node of Proxmox VE",
     "CLAIMED_BY_OPERATOR": "the lab's host is no node of Kubernetes",
+    "BOUND_AT_BOOT": "seen in the journeys of nicpass prepare, which reboot the host",
+    "BOOT_BINDING_PENDING": "seen in the journeys of nicpass prepare, which reboot the host",
+    "BOOT_BINDING_FAILED": "Debian's kernel has the drivers of QEMU's NICs as modules, which come too late to be first",
+    "BOOT_BINDING_ABSENT": "a card would have to be taken out of the host between two boots",
+    "BOOT_BINDING_AMBIGUOUS": "QEMU gives each NIC a serial number of its own, or none",
+    "BOOT_BINDING_DAMAGED": "files of boot.d are judged alike on every host",
+    "BOOT_BINDING_OTHER_CARD": "QEMU's NICs of one kind that can be swapped have serial numbers made from their MACs",
+    "DRIVER_BUILT_IN": "Debian's kernel has all drivers of NICs as modules",
+    "BOOT_BINDINGS_UNREAD": "root may read all of it",
 }

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from nicpass.cli.changing import _plan as plan_request
-from nicpass.cli.changing import _words as words_of
-from nicpass.cli.changing import refuse_unless_settled
+from nicpass.cli.changing import refuse_unless_settled, words_of
 from nicpass.cli.source import Source
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers

@@ -11,7 +11,7 @@ import pytest
 
 from lab.image import Image
 from lab.qemu import Accelerator, Start, choose_accelerator, kernel_command_line, qemu_arguments, qemu_program
-from lab.shape import AMD, INTEL, NONE, SHAPES, VIRTIO, Nic, NicModel, Shape
+from lab.shape import AMD, GRUB_BIOS, GRUB_UEFI, INTEL, NONE, SHAPES, VIRTIO, Nic, NicModel, Shape
 
 IMAGE = Image("key", Path("/c/disk"), Path("/c/vmlinuz"), Path("/c/initrd"), Path("/c/key"), Path("/c/root"))
 EMULATED = Start(Accelerator.TCG)
@@ -101,6 +101,31 @@ def test_a_shape_of_ones_own() -> None:
     shape = Shape("small", INTEL.iommu, (Nic(NicModel.IGB, "52:54:00:00:00:01"),), memory_mib=2048)
     assert arguments(shape)[arguments(shape).index("-m") + 1] == "2048M"
     assert not any("bridge" in device for device in devices(shape))
+
+
+def test_a_host_with_a_boot_loader_is_given_no_kernel() -> None:
+    argv = arguments(GRUB_BIOS)
+    assert "-kernel" not in argv
+    assert "-append" not in argv
+
+
+def test_uefi_writes_its_variables_where_a_running_host_can_be_saved() -> None:
+    drives = [value for name, value in pairwise(arguments(GRUB_UEFI)) if name == "-drive"]
+    assert "if=pflash,unit=0,format=raw,readonly=on,file=/c/firmware.fd" in drives
+    assert "if=pflash,unit=1,format=qcow2,file=variables.qcow2,cache=unsafe" in drives
+    assert not any("pflash" in argument for argument in arguments(GRUB_BIOS))
+
+
+def test_a_card_in_front_stands_before_all_other_nics_and_moves_none() -> None:
+    found = devices(GRUB_BIOS.with_card_in_front("52:54:00:00:00:01"))
+    assert set(devices(GRUB_BIOS)) < set(found)
+    slots = [int(device.partition(",addr=")[2].partition(",")[0], 16) for device in found if "root-port" in device]
+    assert min(slots) == slots[-1]
+
+
+def test_the_recipe_of_a_host_that_qemu_boots_does_not_know_of_boot_loaders() -> None:
+    assert "boot" not in INTEL.to_recipe()
+    assert GRUB_BIOS.to_recipe()["boot"] is not None
 
 
 def test_a_program_of_the_image_is_run_by_its_own_loader() -> None:

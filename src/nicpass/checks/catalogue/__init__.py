@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import (
+    boot_bindings,
     capabilities,
     device,
     group,
@@ -59,6 +60,7 @@ _SUBJECTS = (
     path,
     quirks,
     leftovers,
+    boot_bindings,
     vm,
     vm_memory,
     security,

@@ -43,6 +43,7 @@ ENTRIES: dict[str, Entry] = {
         "turns off any IOMMU and is not taken back by a later argument. intel_iommu= and amd_iommu= are heeded only "
         "where the firmware has the table of that vendor. What the kernel did about it stands in its log.",
         mend="{mend}",
+        command="nicpass prepare",
     ),
     "IOMMU_NOT_BUILT": Entry(
         severity=Severity.IMPOSSIBLE,

@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Run on the host, as its administrator would: LOADER FIRMWARE
+set -eu
+loader=$1 firmware=$2
+
+if [ "$firmware" = uefi ]; then
+    mkfs.vfat -F 32 -n ESP /dev/vda1
+    mkdir -p /boot/efi
+    echo "UUID=$(blkid -s UUID -o value /dev/vda1) /boot/efi vfat umask=0077 0 0" >>/etc/fstab
+    systemctl daemon-reload
+    mount /boot/efi
+fi
+
+case "$loader $firmware" in
+'grub bios')
+    grub-install --target=i386-pc /dev/vda
+    update-grub
+    ;;
+'grub uefi')
+    grub-install --target=x86_64-efi --efi-directory=/boot/efi --bootloader-id=debian
+    update-grub
+    ;;
+'systemd-boot uefi')
+    bootctl install --make-machine-id-directory=auto
+    echo 'timeout 1' >>/boot/efi/loader/loader.conf
+    kernel=$(uname -r)
+    kernel-install add "$kernel" "/boot/vmlinuz-$kernel"
+    bootctl list
+    ;;
+esac
+sync

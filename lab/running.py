@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU in a run folder, and all that holds it: the agent, the monitor, the consoles, the ways in by ssh."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lab import qemu
+from lab.agent import Agent, connect_in_folder
+from lab.console import Console, GuestConsole
+from lab.errors import LabError
+from lab.image import DOMAINS, Image
+from lab.machine import Machine, Parts
+from lab.monitor import Monitor
+from lab.shape import Shape
+
+
+@contextmanager
+def running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> Iterator[Machine]:
+    """QEMU in `folder`, and all that holds it; gone at the end of the block."""
+    start = qemu.Start(qemu.choose_accelerator(), _free_port(), _free_port(), snapshot)
+    with ExitStack() as stack:
+        guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
+        seat = _Seat(image, folder, guests, stack)
+        ways = (_ssh(image, start.ssh_port), _ssh(image, start.nic_ssh_port))
+        cold = replace(start, snapshot=None)
+        parts = seat.start(shape, start)
+        machine = Machine(shape, folder, parts, *ways, restart=lambda other: seat.start(other, cold))
+        if snapshot is not None:
+            try:
+                parts.agent.sync(60)
+                machine.succeed(["date", "--set", f"@{time.time():.0f}"])
+            except LabError as error:
+                error.output += (folder / qemu.QEMU_LOG).read_text()
+                raise
+        yield machine
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """The place of a host: its disk is in `folder`, and its hardware may be another at each start."""
+
+    image: Image
+    folder: Path
+    guests: dict[str, GuestConsole]
+    stack: ExitStack  # ends what was started
+
+    def start(self, shape: Shape, start: qemu.Start) -> Parts:
+        """Start QEMU and connect to it."""
+        for name in (qemu.AGENT_SOCKET, qemu.MONITOR_SOCKET):  # an earlier QEMU's
+            (self.folder / name).unlink(missing_ok=True)
+        process = qemu.start_qemu(shape, self.image, start, self.folder)
+        self.stack.callback(process.wait)
+        self.stack.callback(process.kill)
+        try:
+            agent = Agent(connect_in_folder(self.folder, qemu.AGENT_SOCKET, 30))
+            self.stack.callback(agent.close)
+            monitor = Monitor(connect_in_folder(self.folder, qemu.MONITOR_SOCKET, 30))
+            self.stack.callback(monitor.close)
+        except LabError as error:
+            error.output += (self.folder / qemu.QEMU_LOG).read_text()
+            raise
+        return Parts(process, agent, monitor, Console("box", self.folder / qemu.BOX_CONSOLE), self.guests)
+
+
+def _open_guest_console(folder: Path, name: str, stack: ExitStack) -> GuestConsole:
+    fifo = folder / qemu.console_input(name)
+    os.mkfifo(fifo)
+    console = GuestConsole(name, folder / qemu.console_file(name), fifo)
+    stack.callback(console.close)
+    return console
+
+
+def _ssh(image: Image, port: int | None) -> list[str]:
+    """The command that opens a session in the host; to be followed by a command, or not."""
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "IdentitiesOnly=yes")
+    flags = [word for option in options for word in ("-o", option)]
+    return ["ssh", "-i", str(image.ssh_key), "-p", str(port), *flags, "root@127.0.0.1"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_overlay(image: Image, folder: Path) -> None:
+    """The disk that a host writes to, backed by the image's; and the firmware's variables, if it has any."""
+    backing = ["-b", str(image.disk), "-F", "raw"]
+    overlay = str(folder / qemu.OVERLAY)
+    run_tool([*qemu.qemu_program(image.base, "qemu-img"), "create", "-q", "-f", "qcow2", *backing, overlay])
+    variables = image.disk.with_name(qemu.VARIABLES)
+    if variables.exists():
+        shutil.copy(variables, folder / qemu.VARIABLES)
+
+
+def run_tool(command: list[str]) -> None:
+    """Run a program on this machine to its end, which must be a good one."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(
+            "a tool failed", command=" ".join(command), exit_code=done.returncode, output=done.stdout + done.stderr
+        )

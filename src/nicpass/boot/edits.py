@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of others that know no comments, such as /etc/kernel/cmdline: ours go in, and come out byte for byte.
+
+What was edited stands in a file of our own, with the bytes before and after. A file that is still as we left it gets
+back what it was; from one that others edited since, just our arguments are taken.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.boot.bls import is_entry
+from nicpass.boot.changes import content_of, plan_file
+from nicpass.boot.tokens import are_last, join_tokens, put_tokens_in, take_tokens_out
+from nicpass.model.errors import BadInputError
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nicpass.model.boot import Boot
+    from nicpass.model.file_image import FileChange
+
+RECORD = "/var/lib/nicpass/boot-edits.json"
+CMDLINE, VENDOR_CMDLINE = "/etc/kernel/cmdline", "/usr/lib/kernel/cmdline"
+_OPTIONS = re.compile(rb"^options[ \t]+([^\n]*)$", re.MULTILINE)
+
+
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """One file, as it was without us (None: not there) and as we left it."""
+
+    path: str
+    before: bytes | None
+    after: bytes
+
+
+class Edits(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is ours in files of others, and the arguments that it is."""
+
+    tokens: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+
+def read_edits(boot: Boot) -> Edits | None:
+    """What an earlier run has edited; None: nothing.
+
+    Raises:
+        BadInputError: its record is damaged or cannot be read.
+    """
+    content = content_of(boot, RECORD)
+    if content is None:
+        return None
+    try:
+        return msgspec.json.decode(content, type=Edits)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInputError(
+            _("{path} is damaged: {error}.").format(path=RECORD, error=error),
+            _("It says what nicpass has written into boot files. Put it back from a backup, or take those words out."),
+        ) from None
+
+
+def plan_edits(
+    boot: Boot,
+    tokens: Sequence[str],
+    paths: Iterable[str],
+    made: Mapping[str, bytes] | None = None,
+    *,
+    elsewhere: bool = False,
+) -> tuple[FileChange, ...]:
+    """Ours last in the files at `paths`, and in those that are `made` out of these bytes; the record goes first.
+
+    `elsewhere`: ours go into what is no file too, so that they have to be remembered in any case.
+
+    Raises:
+        BadInputError: one of them cannot be read.
+    """
+    without = _contents_without_ours(boot)
+    edits: list[Edit] = []
+    for path in dict.fromkeys((*paths, *(made or {}))):
+        before = without[path] if path in without else content_of(boot, path)
+        start = before if before is not None else (made or {}).get(path)
+        if start is not None:
+            edits.append(Edit(path=path, before=before, after=with_tokens(path, start, tokens)))
+    wanted = without | {edit.path: edit.after for edit in edits}
+    is_ours = elsewhere or any(edit.before != edit.after for edit in edits)
+    changes = plan_record(boot, Edits(tokens=tuple(tokens), edits=tuple(edits)) if is_ours else None)
+    for path, content in wanted.items():
+        changes += plan_file(boot, path, content)
+    return changes
+
+
+def plan_record(boot: Boot, edits: Edits | None) -> tuple[FileChange, ...]:
+    """What is ours; None where an administrator had written all of it himself."""
+    record = None if edits is None else msgspec.json.format(msgspec.json.encode(edits), indent=1) + b"\n"
+    return plan_file(boot, RECORD, record, mode=0o600)
+
+
+def plan_edits_removal(boot: Boot, others: Iterable[str] = ()) -> tuple[FileChange, ...]:
+    """Every file as it would be without us; `others` may have been made meanwhile out of those that we edited.
+
+    Raises:
+        BadInputError: one of them cannot be read.
+    """
+    edits = read_edits(boot)
+    if edits is None:
+        return ()
+    wanted = _contents_without_ours(boot)
+    for path in others:
+        content = content_of(boot, path)
+        if path not in wanted and content is not None:
+            wanted[path] = without_tokens(path, content, edits.tokens)
+    changes: tuple[FileChange, ...] = ()
+    for path, content in wanted.items():
+        changes += plan_file(boot, path, content)
+    return changes + plan_file(boot, RECORD, None)
+
+
+def arguments_of(path: str, content: bytes) -> str:
+    """The kernel's arguments that the file at `path` holds."""
+    words = b" ".join(content[start:end] for start, end in _places(path, content))
+    return " ".join(words.decode("utf-8", "backslashreplace").split())
+
+
+def with_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
+    """`content` with ours last; as it is where they are so already."""
+    if are_last(arguments_of(path, content), tokens):
+        return content
+    if places := _places(path, content):
+        start, end = places[-1]
+        return content[:start] + put_tokens_in(content[start:end], tokens) + content[end:]
+    glue = b"" if content.endswith(b"\n") or not content else b"\n"
+    return content + glue + b"options " + join_tokens(tokens).encode() + b"\n"
+
+
+def without_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
+    """`content` without ours, where they stand together."""
+    for start, end in reversed(_places(path, content)):
+        content = content[:start] + take_tokens_out(content[start:end], tokens) + content[end:]
+    return content
+
+
+def _places(path: str, content: bytes) -> list[tuple[int, int]]:
+    """Where arguments stand: after `options` in an entry of the Boot Loader Specification, else everywhere."""
+    if is_entry(path):
+        return [found.span(1) for found in _OPTIONS.finditer(content)]
+    return [(0, len(content))]
+
+
+def _contents_without_ours(boot: Boot) -> dict[str, bytes | None]:
+    """Of each file that we edited and that is still there."""
+    edits = read_edits(boot)
+    contents: dict[str, bytes | None] = {}
+    for edit in edits.edits if edits is not None else ():
+        now = content_of(boot, edit.path)
+        if now == edit.after:
+            contents[edit.path] = edit.before
+        elif now is not None and edits is not None and edit.before != edit.after:
+            contents[edit.path] = without_tokens(edit.path, now, edits.tokens)
+    return contents

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kernel arguments a host needs so that its IOMMU is on: no more than these, each with its reason.
+
+Sources as in iommu_arguments.py. An opposite argument that somebody left stays where it is: ours come after it, and of
+two `intel_iommu=` or `intremap=` the kernel heeds the last. Those that nothing takes back are a reason to stop.
+An ACS override is never among them: it would show groups that the hardware does not keep apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.boot.cmdline import parse_cmdline
+from nicpass.boot.iommu_arguments import find_iommu_off, find_passthrough, find_remapping_off, last_switch
+from nicpass.model.errors import ImpossibleError
+from nicpass.model.fact import Fact, known, value_or
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from nicpass.model.platform import Platform
+
+    Arguments = Mapping[str, Sequence[str]]
+
+_DEFAULT_ON = "CONFIG_INTEL_IOMMU_DEFAULT_ON=y"
+
+
+class NeededArgument(msgspec.Struct, frozen=True, kw_only=True):
+    """One token for the kernel's command line, and why this host needs it."""
+
+    text: str
+    reason: str
+
+
+def needed_arguments(platform: Platform, others: str, *, iommu_pt: bool = False) -> tuple[NeededArgument, ...]:
+    """What has to stand behind `others`, which are all the arguments of the next boot but ours.
+
+    Raises:
+        ImpossibleError: an argument keeps the IOMMU off, or interrupt remapping, and no later one takes it back; or
+            the kernel's own setting is unknown.
+    """
+    arguments = parse_cmdline(others)
+    return tuple(_needed(platform, arguments, iommu_pt=iommu_pt))
+
+
+def _needed(platform: Platform, arguments: Arguments, *, iommu_pt: bool) -> Iterator[NeededArgument]:
+    tables = value_or(platform.iommu_tables, ())
+    off = find_iommu_off(arguments, tables)
+    if off in ("iommu=off", "amd_iommu=off"):
+        raise _not_taken_back(off)
+    if "DMAR" in tables and (reason := _why_off(platform, arguments)) is not None:
+        yield NeededArgument(text="intel_iommu=on", reason=reason)
+    remapping = find_remapping_off(arguments)
+    if remapping in ("intremap=off", "nointremap"):
+        reason = _("{argument} stands before it; without interrupt remapping a VM's device could forge interrupts")
+        yield NeededArgument(text="intremap=on", reason=reason.format(argument=remapping))
+    elif remapping is not None:
+        raise _not_taken_back(remapping)
+    if iommu_pt and find_passthrough(arguments) is None:
+        reason = _("asked for: the host's own devices do DMA without translation, which is faster and confines nothing")
+        yield NeededArgument(text="iommu=pt", reason=reason)
+
+
+def _why_off(platform: Platform, arguments: Arguments) -> str | None:
+    """Why VT-d would stay off; None where it will be on."""
+    said = last_switch(arguments, "intel_iommu")
+    if said is not None:
+        return None if said else _("intel_iommu=off stands before it, and the last one wins")
+    if _is_on_by_default(platform.kernel_options):
+        return None
+    return _("this kernel leaves VT-d off unless told")
+
+
+def _is_on_by_default(options: Fact[tuple[str, ...]]) -> bool:
+    """Where it cannot be read the argument does no harm: it says what the default may be."""
+    return known(options) and _DEFAULT_ON in options
+
+
+def _not_taken_back(argument: str) -> ImpossibleError:
+    return ImpossibleError(
+        _("The kernel argument {argument} is given, and no later argument takes it back.").format(argument=argument),
+        _("Take it out where it was written, and try again. nicpass changes no argument but its own."),
+    )

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel arguments that are ours, as they are written into files of others."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nicpass.model.errors import BadInputError
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TOKEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:=[A-Za-z0-9_.,:/@+-]*)?")
+TRIAL_TOKENS = ("panic=30",)
+"""A kernel that panics restarts by itself after so many seconds (kernel-parameters.txt), and boots the old entry."""
+
+
+def join_tokens(tokens: Iterable[str]) -> str:
+    """Parted by blanks. None of them needs quotes in a shell, in GRUB's script or in the kernel.
+
+    Raises:
+        BadInputError: one of them would.
+    """
+    found = list(tokens)
+    for token in found:
+        if not _TOKEN.fullmatch(token):
+            raise BadInputError(_("{token} cannot be given to the kernel by nicpass.").format(token=repr(token)))
+    return " ".join(found)
+
+
+def are_last(arguments: str, tokens: Iterable[str]) -> bool:
+    """Whether each of `tokens` is there, and no later one of its name says otherwise."""
+    last = {word.partition("=")[0]: word for word in arguments.split()}
+    return all(last.get(token.partition("=")[0]) == token for token in tokens)
+
+
+def put_tokens_in(line: bytes, tokens: Iterable[str]) -> bytes:
+    """`line`, whatever white space ends it, with ours as its last words."""
+    body = line.rstrip()
+    return body + (b" " if body else b"") + join_tokens(tokens).encode() + line[len(body) :]
+
+
+def take_tokens_out(line: bytes, tokens: Iterable[str]) -> bytes:
+    """`line` without ours, where they stand together; all else as it is."""
+    ours = re.escape(join_tokens(tokens).encode())
+    found = list(re.finditer(rb"(?<!\S)" + ours + rb"(?!\S)", line)) if ours else []
+    if not found:
+        return line
+    start = found[-1].start()
+    return line[: start - (line[start - 1 : start] == b" ")] + line[found[-1].end() :]

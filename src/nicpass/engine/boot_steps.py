@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step that changes how the host boots: files of ours first, then the distribution's own programs on them."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.engine.file_changes import apply_changes, verify_changes
+from nicpass.engine.handler import Handler, Handlers
+from nicpass.model.errors import StepError
+from nicpass.model.language import _
+from nicpass.model.plan import ChangeBoot
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+    from nicpass.host.processes import Processes
+    from nicpass.model.boot import Generator
+
+_SECONDS = 1800.0
+"""An initramfs for each kernel takes minutes on a slow machine; one that is cut short is none."""
+_TAIL = 300
+"""Characters of a program's last words."""
+
+
+def boot_handlers(files: Files, processes: Processes) -> Handlers:
+    """The handler of this file's step."""
+    steps = BootSteps(files, processes)
+    return {ChangeBoot: Handler(steps.apply, steps.verify)}
+
+
+def with_digests(step: ChangeBoot, files: Files) -> ChangeBoot:
+    """The same, with what its programs are going to replace: by this is seen that there is nothing to make anew."""
+    generators = tuple(
+        msgspec.structs.replace(
+            generator,
+            makes=tuple(msgspec.structs.replace(made, before=digest(files, made.path)) for made in generator.makes),
+        )
+        for generator in step.change.generators
+    )
+    return msgspec.structs.replace(step, change=msgspec.structs.replace(step.change, generators=generators))
+
+
+def digest(files: Files, path: str) -> str | None:
+    """SHA-256 of what is there; None where nothing can be read."""
+    content = files.read_bytes(path)
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else None
+
+
+class BootSteps:
+    """Handlers that share the two doors."""
+
+    def __init__(self, files: Files, processes: Processes) -> None:
+        self.files = files
+        self.processes = processes
+
+    def apply(self, step: ChangeBoot) -> None:
+        apply_changes(self.files, step.change.files)
+        for generator in step.change.generators:
+            # On a full disk nothing can be made; what was not replaced yet need not be.
+            if not self._is_made(generator):
+                self._run(generator)
+
+    def verify(self, step: ChangeBoot) -> None:
+        """What was written stands there, and what had to be made is there."""
+        verify_changes(self.files, step.change.files)
+        for generator in step.change.generators:
+            for made in generator.makes:
+                if not self.files.exists(made.path):
+                    raise StepError(
+                        _("{command} did not make {path}.").format(command=shlex.join(generator.argv), path=made.path)
+                    )
+
+    def _is_made(self, generator: Generator) -> bool:
+        expected = [made.after for made in generator.makes]
+        return bool(expected) and all(
+            made.after is not None and made.after == digest(self.files, made.path) for made in generator.makes
+        )
+
+    def _run(self, generator: Generator) -> None:
+        done = self.processes.run(list(generator.argv), timeout=_SECONDS)
+        if done.exit_code != 0:
+            words = (done.error or done.output).strip()[-_TAIL:]
+            raise StepError(
+                _("{command} failed: {error}.").format(
+                    command=shlex.join(generator.argv), error=words or done.exit_code
+                )
+            )

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host was prepared for, on disk, and the unit that looks at it after the reboot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.engine.boot_steps import with_digests
+from nicpass.engine.prepare_unit import finish_unit
+from nicpass.engine.store import STATE
+from nicpass.model.boot import BootChange, Generator
+from nicpass.model.errors import StepError
+from nicpass.model.fact import Unknown
+from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
+from nicpass.model.language import _
+from nicpass.model.plan import BootPurpose, ChangeBoot
+from nicpass.model.prepared import Prepared
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+    from nicpass.model.plan import Plan
+
+RECORD = f"{STATE}/prepared.json"
+UNIT = "/etc/systemd/system/nicpass-prepare.service"
+_LINK = "/etc/systemd/system/multi-user.target.wants/nicpass-prepare.service"
+_RELOAD = Generator(argv=("systemctl", "daemon-reload"))
+
+
+def read_prepared(files: Files) -> Prepared | None:
+    """What the host was prepared for; None if it was not.
+
+    Raises:
+        StepError: the record cannot be read.
+    """
+    content = files.read_bytes(RECORD)
+    if content is None:
+        return None
+    reason = content.unknown if isinstance(content, Unknown) else ""
+    if isinstance(content, bytes):
+        try:
+            return msgspec.json.decode(content, type=Prepared)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            reason = str(error)
+    raise StepError(
+        _("What this host was prepared for cannot be read: {reason}.").format(reason=reason),
+        _("Look at {path}; moved away, the host counts as not prepared.").format(path=RECORD),
+    )
+
+
+def complete_plan(plan: Plan, record: Prepared | None, before: Prepared | None, files: Files) -> Plan:
+    """The plan with the record and its unit in it, and what its programs replace; `record` None takes them away.
+
+    A plan without steps whose record stays as it is stays empty.
+    """
+    if not plan.steps and record == before:
+        return plan
+    steps = [with_digests(step, files) if isinstance(step, ChangeBoot) else step for step in plan.steps]
+    finish = _finish(record, files)
+    # First what looks at the next boot, then what makes it another one; on the way back the reverse.
+    ordered = [*steps, finish] if record is None else [finish, *steps]
+    return msgspec.structs.replace(plan, steps=tuple(ordered))
+
+
+def _image_at(files: Files, path: str) -> FileImage | None:
+    """What stands there; what cannot be read is not put back."""
+    image = files.read_image(path)
+    return None if isinstance(image, Unknown) else image
+
+
+def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:
+    """Those that are not there, the uppermost first: others than root have to be able to read what is in /etc."""
+    folder = str(PurePosixPath(path).parent)
+    if folder in made or files.exists(folder):
+        return []
+    return [*_folders_above(folder, files, made), FileChange(path=folder, after=Folder(0o755))]
+
+
+def _finish(record: Prepared | None, files: Files) -> ChangeBoot:
+    desired: dict[str, FileImage | None] = {_LINK: None, UNIT: None, RECORD: None}
+    if record is not None:
+        package = str(Path(__file__).resolve().parent.parent)
+        content = msgspec.json.encode(record, order="deterministic")
+        desired = {
+            RECORD: RegularFile(content + b"\n", 0o600),
+            UNIT: RegularFile(finish_unit(sys.executable, package, RECORD).encode(), 0o644),
+            _LINK: SymbolicLink(UNIT),
+        }
+    changes: list[FileChange] = []
+    for path, image in desired.items():
+        if image is not None:
+            changes += _folders_above(path, files, {change.path for change in changes})
+        now = _image_at(files, path)
+        if now != image:
+            changes.append(FileChange(path=path, before=now, after=image))
+    reload = (_RELOAD,) if any(change.path == UNIT for change in changes) else ()
+    change = BootChange(files=tuple(changes), generators=reload)
+    return ChangeBoot(purpose=BootPurpose.FINISH, change=change, removes=record is None)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step that changes the boot: with real files and real programs, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nicpass.engine.boot_steps import BootSteps, digest, with_digests
+from nicpass.host.files import Files
+from nicpass.host.processes import Processes
+from nicpass.model.boot import BootChange, GeneratedFile, Generator
+from nicpass.model.errors import StepError
+from nicpass.model.file_image import FileChange, RegularFile
+from nicpass.model.plan import BootPurpose, ChangeBoot, invert_step
+
+pytestmark = pytest.mark.spawns
+CONFIG, MENU = "/config", "/menu"
+
+
+def step_of(root: Path, script: str = "cat {config} >{menu}.new && mv {menu}.new {menu}") -> ChangeBoot:
+    line = script.format(config=root / "config", menu=root / "menu")
+    generator = Generator(argv=("sh", "-c", line), makes=(GeneratedFile(path=MENU),))
+    file = FileChange(path=CONFIG, before=RegularFile(b"old"), after=RegularFile(b"new"))
+    change = BootChange(files=(file,), generators=(generator,))
+    return with_digests(ChangeBoot(purpose=BootPurpose.ARGUMENTS, change=change), Files(str(root)))
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> BootSteps:
+    (tmp_path / "config").write_text("old")
+    (tmp_path / "menu").write_text("old")
+    return BootSteps(Files(str(tmp_path)), Processes())
+
+
+def test_files_first_then_the_program_and_back(steps: BootSteps, tmp_path: Path) -> None:
+    step = step_of(tmp_path)
+    for now, word in ((step, "new"), (step, "new"), (invert_step(step), "old")):
+        assert isinstance(now, ChangeBoot)
+        steps.apply(now)
+        steps.verify(now)
+        assert (tmp_path / "menu").read_text() == (tmp_path / "config").read_text() == word
+
+
+def test_a_program_that_fails_is_told_with_its_last_words(steps: BootSteps, tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"sh -c .* failed: No space left"):
+        steps.apply(step_of(tmp_path, "echo No space left >&2; exit 1"))
+
+
+def test_taken_back_where_the_program_cannot_run_any_more(steps: BootSteps, tmp_path: Path) -> None:
+    """On a full disk it made nothing, and makes nothing now: what it would have to make anew is there still."""
+    step = step_of(tmp_path, "exit 1")
+    with pytest.raises(StepError):
+        steps.apply(step)
+    back = invert_step(step)
+    assert isinstance(back, ChangeBoot)
+    steps.apply(back)
+    steps.verify(back)
+    assert (tmp_path / "config").read_text() == (tmp_path / "menu").read_text() == "old"
+    # But what it has made is made anew, and that it cannot is no secret.
+    (tmp_path / "menu").write_text("half")
+    with pytest.raises(StepError):
+        steps.apply(back)
+
+
+def test_a_program_that_makes_nothing_is_not_believed(steps: BootSteps, tmp_path: Path) -> None:
+    (tmp_path / "menu").unlink()
+    step = step_of(tmp_path, "true")
+    steps.apply(step)
+    with pytest.raises(StepError, match="did not make /menu"):
+        steps.verify(step)
+
+
+def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
+    files = Files(str(tmp_path))
+    assert digest(files, "/absent") is None
+    (tmp_path / "a").write_text("x")
+    # printf x | sha256sum
+    assert digest(files, "/a") == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"

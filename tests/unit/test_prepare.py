@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `nicpass prepare` plans, on trees of hosts that boot by GRUB; and that taking out leaves nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nicpass.boot.grub import OUR_FILE, TRIAL_ENTRY
+from nicpass.model.address import Address
+from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
+from nicpass.model.host import Host
+from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, PrepareRequest
+from nicpass.model.prepared import Prepared, Stage
+from nicpass.planner.prepare import (
+    Preparation,
+    is_reboot_due,
+    plan_finish,
+    plan_prepare,
+    plan_removal_of,
+    what_is_missing,
+)
+from tests.support.boot import BootTree
+from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
+from tests.support.trees import Tree, Vm, hostdev_xml
+
+NIC = "0000:01:00.0"
+
+OFF = ready_host(nic(NIC, "eth1", group=None), cmdline="ro quiet intel_iommu=off", iommu_units=())
+READY = ready_host(nic(NIC, driver="vfio-pci", driver_override="vfio-pci"), cmdline="ro quiet intel_iommu=on")
+BOOT = BootTree(files={"/etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet intel_iommu=off"\n'})
+REQUEST = PrepareRequest(nics=("eth1",))
+
+
+def host_of(tree: Tree, folder: Path, boot: BootTree = BOOT, boot_id: str = "first") -> Host:
+    host = tree.read(folder / "host")
+    platform = msgspec.structs.replace(host.platform, boot_id=boot_id)
+    return msgspec.structs.replace(host, boot=boot.read(folder / "boot"), platform=platform)
+
+
+def giving(host: Host) -> Host:
+    """The entries of its menu give to the kernel what the running one was given."""
+    entries = host.boot.entries
+    assert isinstance(entries, tuple)
+    same = tuple(msgspec.structs.replace(entry, arguments=str(host.platform.cmdline)) for entry in entries)
+    return msgspec.structs.replace(host, boot=msgspec.structs.replace(host.boot, entries=same))
+
+
+def purposes(preparation: Preparation) -> list[str]:
+    return [step.purpose for step in preparation.plan.steps if isinstance(step, ChangeBoot)]
+
+
+def waiting(folder: Path, request: PrepareRequest = REQUEST) -> Prepared:
+    record = plan_prepare(host_of(OFF, folder / "waiting"), request, None, {}).record
+    assert record is not None
+    return record
+
+
+def test_all_that_a_host_with_the_iommu_off_needs(tmp_path: Path) -> None:
+    preparation = plan_prepare(host_of(OFF, tmp_path), REQUEST, None, {})
+    assert purposes(preparation) == [BootPurpose.BINDING, BootPurpose.RIGHTS, BootPurpose.TRIAL]
+    record = preparation.record
+    assert record is not None
+    assert (record.stage, record.arguments, record.trial) == (Stage.WAITING, ("intel_iommu=on",), True)
+    assert [nic.binding.address for nic in record.nics] == [NIC]
+    assert record.nics[0].state.driver == "ixgbe"
+    assert "VT-d" in " ".join(preparation.plan.notes)
+    assert is_reboot_due(host_of(OFF, tmp_path / "b"), record)
+
+
+def test_where_nothing_can_be_tried_it_is_written_at_once(tmp_path: Path) -> None:
+    host = host_of(OFF, tmp_path)
+    host = msgspec.structs.replace(host, boot=msgspec.structs.replace(host.boot, can_try=False))
+    preparation = plan_prepare(host, PrepareRequest(), None, {})
+    assert purposes(preparation) == [BootPurpose.ARGUMENTS]
+    assert preparation.record is not None
+    assert preparation.record.trial is False
+
+
+def test_a_host_that_is_ready_needs_nothing(tmp_path: Path) -> None:
+    ready = ready_host(cmdline="ro quiet intel_iommu=on")
+    boot = BootTree(files={"/etc/default/grub": 'GRUB_CMDLINE_LINUX_DEFAULT="quiet intel_iommu=on"\n'})
+    host = giving(host_of(ready, tmp_path, boot))
+    preparation = plan_prepare(host, PrepareRequest(), None, {})
+    assert (preparation.plan.steps, preparation.record) == ((), None)
+    assert not is_reboot_due(host, None)
+
+
+@pytest.mark.parametrize(
+    ("tree", "nics", "error", "words"),
+    [
+        (OFF, ("eth7",), BadInputError, "no NIC 'eth7'"),
+        (ready_host(*pf_with_vfs(NIC, "eth1", 1)), ("eth1v0",), BadInputError, "is a VF"),
+        (
+            ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),)),
+            ("eth1",),
+            RefusedError,
+            "web",
+        ),
+        (
+            ready_host(net=network(link("eth1", up=True), address("eth1", "10.0.0.5/24"), route("eth1"))),
+            ("eth1",),
+            RefusedError,
+            "default",
+        ),
+        (READY, (NIC,), RefusedError, "vfio-pci already"),
+        (ready_host(nic(NIC, "eth1", group=None), tables=("FACP",), iommu_units=()), (), ImpossibleError, "IOMMU"),
+        (ready_host(cmdline="ro iommu=off"), (), ImpossibleError, "iommu=off"),
+    ],
+)
+def test_what_cannot_or_may_not_be(
+    tree: Tree, nics: tuple[str, ...], error: type[Exception], words: str, tmp_path: Path
+) -> None:
+    host = giving(host_of(tree, tmp_path))
+    with pytest.raises(error, match=words):
+        plan_prepare(host, PrepareRequest(nics=nics), None, {})
+
+
+def test_a_nic_of_the_session_is_to_be_confirmed_after_the_reboot(tmp_path: Path) -> None:
+    net = network(link("eth1", up=True), address("eth1", "10.0.0.5/24"), route("eth1"))
+    tree = ready_host(nic(NIC, "eth1", group=None), cmdline="ro intel_iommu=off", iommu_units=(), net=net)
+    allow = frozenset({"CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS"})
+    record = plan_prepare(host_of(tree, tmp_path), PrepareRequest(nics=("eth1",), allow=allow), None, {}).record
+    assert record is not None
+    assert record.confirm_within == 300
+    up = host_of(READY, tmp_path / "after", boot_id="second")
+    finished = plan_finish(up, record)
+    assert [step.seconds for step in finished.plan.steps if isinstance(step, ArmTimer)] == [300]
+
+
+def test_what_a_boot_has_shown_to_work_is_kept(tmp_path: Path) -> None:
+    up = host_of(READY, tmp_path, boot_id="second")
+    record = waiting(tmp_path)
+    assert what_is_missing(up, record) == ""
+    finished = plan_finish(up, record)
+    assert purposes(finished)[0] == BootPurpose.ARGUMENTS
+    written = finished.plan.steps[0]
+    assert isinstance(written, ChangeBoot)
+    assert [change.path for change in written.change.files][-1] == OUR_FILE
+    assert finished.record is not None
+    assert (finished.record.stage, finished.record.trial, finished.record.saw) == (Stage.DONE, False, "")
+    assert finished.record.boot_id == "second"
+
+
+def test_what_did_not_work_is_let_go_and_not_tried_again(tmp_path: Path) -> None:
+    old = host_of(OFF, tmp_path, boot_id="second")
+    finished = plan_finish(old, waiting(tmp_path))
+    assert BootPurpose.ARGUMENTS not in purposes(finished)
+    record = finished.record
+    assert record is not None
+    assert (record.stage, record.arguments) == (Stage.FAILED, ())
+    assert "intel_iommu=on" in record.saw
+    with pytest.raises(ImpossibleError, match=r"did not bring .* intel_iommu=on"):
+        plan_prepare(old, REQUEST, record, {})
+    plan_removal_of(old, PrepareRequest(remove=True), record, {})
+
+
+def test_a_nic_that_its_own_driver_had_is_told_and_the_arguments_stay(tmp_path: Path) -> None:
+    taken = host_of(ready_host(nic(NIC, "eth1"), cmdline="ro intel_iommu=on"), tmp_path, boot_id="second")
+    finished = plan_finish(taken, waiting(tmp_path))
+    assert purposes(finished)[0] == BootPurpose.ARGUMENTS
+    assert finished.record is not None
+    assert finished.record.stage == Stage.FAILED
+    assert "not on vfio-pci" in finished.record.saw
+
+
+def test_it_still_answers_to_the_names_that_it_had(tmp_path: Path) -> None:
+    up = host_of(READY, tmp_path, boot_id="second")
+    done = plan_finish(up, waiting(tmp_path)).record
+    assert done is not None
+    for name in ("eth1", NIC, NIC.removeprefix("0000:")):
+        removal = plan_removal_of(up, PrepareRequest(nics=(name,), remove=True), done, {})
+        assert removal.record is not None
+        assert removal.record.nics == ()
+        assert removal.record.arguments == ("intel_iommu=on",)
+        assert [step.address for step in removal.plan.steps if isinstance(step, GiveBackNic)] == [NIC]
+        assert BootPurpose.ARGUMENTS not in purposes(removal)
+    with pytest.raises(BadInputError, match=r"not prepared|no NIC"):
+        plan_removal_of(up, PrepareRequest(nics=("eth9",), remove=True), waiting(tmp_path / "b"), {})
+
+
+def test_a_nic_that_a_vm_has_is_not_taken_out(tmp_path: Path) -> None:
+    tree = ready_host(
+        nic(NIC, driver="vfio-pci", driver_override="vfio-pci"),
+        cmdline="ro intel_iommu=on",
+        vms=(Vm(name="web", devices=hostdev_xml(NIC)),),
+    )
+    with pytest.raises(RefusedError, match="definition of web"):
+        plan_removal_of(host_of(tree, tmp_path), PrepareRequest(remove=True), waiting(tmp_path), {})
+
+
+def test_the_trial_is_of_the_next_boot_alone(tmp_path: Path) -> None:
+    preparation = plan_prepare(host_of(OFF, tmp_path), PrepareRequest(), None, {})
+    (trial,) = (step for step in preparation.plan.steps if isinstance(step, ChangeBoot))
+    assert TRIAL_ENTRY in " ".join(trial.change.generators[-1].argv)
+    assert all("/etc/default" not in change.path for change in trial.change.files)
+    assert Address(NIC) not in str(trial)
