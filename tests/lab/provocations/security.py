@@ -133,7 +133,8 @@ PROVOCATIONS = (
         mend=("ip link set enp2s0 vf 0 vlan 8",),
         undo=(
             "ip link set enp2s0 vf 0 vlan 0; ip link set enp2s0 vf 1 vlan 0",
-            f"nicpass detach db01 {VF}; echo 0 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle; ip link set enp2s0 down",
+            f"nicpass detach db01 {VF}; echo 0 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle",
+            "ip link set enp2s0 down",
         ),
     ),
     Provocation(
