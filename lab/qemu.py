@@ -116,11 +116,9 @@ def _iommu(shape: Shape) -> list[str]:
 def kernel_command_line(shape: Shape) -> str:
     """The box's kernel arguments.
 
-    No AppArmor or SELinux: loading profiles takes seconds under emulation, and nothing here tests them. A periodic
-    tick: of the interrupts of emulated one-shot timers one is lost now and then on a busy machine, after which an idle
-    processor sleeps for ever ("rcu_preempt kthread timer wakeup didn't happen").
+    No AppArmor or SELinux: loading profiles takes seconds under emulation, and nothing here tests them.
     """
-    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1", "nohz=off", "highres=off")
+    own = ("root=/dev/vda", "rw", "fsck.mode=skip", "console=ttyS0", "quiet", "panic=-1")
     return " ".join((*own, "lsm=landlock,lockdown,yama,bpf", *shape.kernel_arguments))
 
 

@@ -107,8 +107,9 @@ def test_nic_of_another_vm(host: Machine) -> None:
 
 
 def test_vfs_in_use_are_not_removed_nor_their_pf_given_away(host: Machine) -> None:
-    make = "nicpass vf create enp2s0 --count 2 && nicpass attach db01 0000:02:10.0"
-    with done(host, make, "nicpass detach db01 0000:02:10.0 && nicpass vf remove enp2s0"):
+    make = "ip link set enp2s0 up && nicpass vf create enp2s0 --count 2 && nicpass attach db01 0000:02:10.0"
+    undo = "nicpass detach db01 0000:02:10.0 && nicpass vf remove enp2s0 && ip link set enp2s0 down"
+    with done(host, make, undo):
         refuse(host, "nicpass vf remove enp2s0", 4, "belongs to the VM db01")
         refuse(host, "nicpass vf create enp2s0 --count 3", 4, "belongs to the VM db01")
         refuse(host, ATTACH, 4, "has 2 VFs")

@@ -11,7 +11,7 @@ import pytest
 from lab.machine import Machine
 from lab.shape import DRACUT, GRUB_BIOS, GRUB_UEFI, IGB0, SYSTEMD_BOOT
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]  # an initramfs takes minutes under emulation
 FRONT = "52:54:00:aa:00:10"
 
 

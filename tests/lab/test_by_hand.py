@@ -20,7 +20,8 @@ SCHEMA = "usr/share/libvirt/schemas/domain.rng"
 
 @pytest.mark.parametrize("nic", ["enp2s0", "0000:02:10.0"])
 def test_the_shell_lines_do_what_nicpass_does(host: Machine, nic: str) -> None:
-    host.succeed("nicpass vf create enp2s0 --count 1" if nic.startswith("0000") else "true")
+    is_vf = nic.startswith("0000")
+    host.succeed("ip link set enp2s0 up && nicpass vf create enp2s0 --count 1" if is_vf else "true")
     host.succeed(f"nicpass attach web01 {nic}")
     by_nicpass = host.succeed("virsh dumpxml web01 --inactive")
     host.succeed(f"nicpass detach web01 {nic} --dry-run=shell | bash -ex", 120)
@@ -28,7 +29,7 @@ def test_the_shell_lines_do_what_nicpass_does(host: Machine, nic: str) -> None:
     host.succeed(f"nicpass attach web01 {nic} --dry-run=shell | bash -ex")
     assert host.succeed("virsh dumpxml web01 --inactive") == by_nicpass
     host.succeed(f"nicpass detach web01 {nic}", 120)
-    host.succeed("nicpass vf remove enp2s0" if nic.startswith("0000") else "true")
+    host.succeed("nicpass vf remove enp2s0 && ip link set enp2s0 down" if is_vf else "true")
 
 
 @pytest.mark.parametrize("managed", [True, False])

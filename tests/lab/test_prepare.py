@@ -12,7 +12,7 @@ from lab.machine import Machine
 from lab.shape import GRUB_BIOS
 from lab.state import HostState, render_difference, state_difference, without_files
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]  # an initramfs takes minutes under emulation
 
 NIC, ADDRESS = "enp2s0", "0000:02:00.0"
 KEPT = "/var/lib/nicpass"

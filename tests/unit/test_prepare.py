@@ -9,21 +9,24 @@ import msgspec
 import pytest
 
 from nicpass.boot.grub import OUR_FILE, TRIAL_ENTRY
+from nicpass.checks.index import HostIndex
 from nicpass.model.address import Address
+from nicpass.model.binding import BootBindings, BuiltinDriver
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.host import Host
 from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, PrepareRequest
-from nicpass.model.prepared import Prepared, Stage
+from nicpass.model.prepared import Prepared, PreparedNic, Stage
 from nicpass.planner.prepare import (
     Preparation,
     is_reboot_due,
     plan_finish,
     plan_prepare,
     plan_removal_of,
+    select_unprepared,
     what_is_missing,
 )
 from tests.support.boot import BootTree
-from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
+from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, Vm, hostdev_xml
 
 NIC = "0000:01:00.0"
@@ -197,3 +200,36 @@ def test_the_trial_is_of_the_next_boot_alone(tmp_path: Path) -> None:
     assert TRIAL_ENTRY in " ".join(trial.change.generators[-1].argv)
     assert all("/etc/default" not in change.path for change in trial.change.files)
     assert Address(NIC) not in str(trial)
+
+
+def test_a_driver_that_is_part_of_the_kernel_cannot_be_kept_from_it(tmp_path: Path) -> None:
+    host = host_of(OFF, tmp_path)
+    builtin = BootBindings(builtin_drivers=(BuiltinDriver(address=Address(NIC), module="ixgbe"),))
+    with pytest.raises(ImpossibleError, match="built into the kernel"):
+        plan_prepare(msgspec.structs.replace(host, boot_bindings=builtin), REQUEST, None, {})
+
+
+def test_another_card_at_the_address_of_one_that_moved_is_not_it(tmp_path: Path) -> None:
+    def at(one: str, other: str) -> Tree:
+        ports = (bridge("0000:00:01.0", group=1), bridge("0000:00:02.0", group=2))
+        return ready_host(
+            *ports,
+            nic(NIC, one, under="0000:00:01.0", group=11, serial=0x1111),
+            nic("0000:02:00.0", other, under="0000:00:02.0", group=12, serial=0x2222 if one == "eth1" else 0x1111),
+        )
+
+    host = host_of(at("eth1", "eth2"), tmp_path)
+    record = plan_prepare(host, PrepareRequest(nics=("eth1",)), None, {}).record
+    assert record is not None
+    index = HostIndex(host)
+    assert list(select_unprepared(("eth1", NIC), record, index)) == []
+    assert [function.address for function in select_unprepared(("eth2",), record, index)] == ["0000:02:00.0"]
+    swapped = msgspec.structs.replace(record, nics=(_with_serial(record, "00-00-00-00-00-00-22-22"),))
+    assert [function.address for function in select_unprepared((NIC,), swapped, index)] == [NIC]
+
+
+def _with_serial(record: Prepared, serial: str) -> PreparedNic:
+    """As if it were the card of the other slot, which stood at the first address once."""
+    nic = record.nics[0]
+    identity = msgspec.structs.replace(nic.binding.identity, serial_number=serial)
+    return msgspec.structs.replace(nic, binding=msgspec.structs.replace(nic.binding, identity=identity))

@@ -89,12 +89,18 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
     return source, _plan(request, source)
 
 
-def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> None:
-    """Do what was planned for the host as it was just read, under the lock that the caller holds."""
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot_needed: bool | None = None) -> None:
+    """Do what was planned for the host as it was just read, under the lock that the caller holds.
+
+    `reboot_needed` is for the JSON of changes that may need one.
+    """
     if not as_json:
         say(_headline(plan))
     identity = run_plan(plan, handlers_of(source.files), source.files, watch_nothing if as_json else say_phase, actor)
-    _say_outcome(plan, source, identity, as_json=as_json)
+    if as_json:
+        _say_json_outcome(plan, source, identity, {} if reboot_needed is None else {"reboot_needed": reboot_needed})
+    else:
+        _say_outcome(plan, source, identity)
 
 
 def handlers_of(files: Files) -> Handlers:
@@ -283,14 +289,16 @@ def say_phase(number: int, phase: Phase, step: Step) -> None:
         say(f"  {number + 1}. {mark}: {describe_step(step)}")
 
 
-def _say_outcome(plan: Plan, source: Source, identity: str | None, *, as_json: bool) -> None:
+def _say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dict[str, bool]) -> None:
+    compared = _compare_given_back(plan, source)
+    fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
+    outcome = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
+    say_json(outcome | {"compared": fields, "confirm_within": _seconds_of(plan.steps)} | more)
+
+
+def _say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
     """What the host shows now; for a NIC that came back, field by field what it was and what it is."""
     compared = _compare_given_back(plan, source)
-    if as_json:
-        fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
-        outcome = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
-        say_json(outcome | {"compared": fields, "confirm_within": _seconds_of(plan.steps)})
-        return
     _say_notes(plan)
     if compared:
         say_table(

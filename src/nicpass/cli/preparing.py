@@ -72,8 +72,9 @@ def prepare_command(arguments: argparse.Namespace) -> int:
             return ExitCode.DONE
         refuse_unless_settled(read_changes_unless_settled(files), request)
         work = plan_work(request, arguments)
-        carry_out(work.plan, work.source, actor, as_json=arguments.json)
-    return _reboot(arguments) if work.is_reboot_due else ExitCode.DONE
+        due = work.is_reboot_due
+        carry_out(work.plan, work.source, actor, as_json=arguments.json, reboot_needed=due)
+    return _reboot(arguments) if due else ExitCode.DONE
 
 
 def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
@@ -144,11 +145,15 @@ def _request_of(arguments: argparse.Namespace) -> PrepareRequest:
 
 
 def _reboot(arguments: argparse.Namespace) -> int:
-    """Raises RebootNeededError where it is left to the administrator."""
+    """Begin it if that was asked for, or say that it is to come.
+
+    Raises:
+        RebootNeededError: systemd does not begin it.
+    """
     if not arguments.reboot:
-        raise RebootNeededError(
-            _("A reboot is needed first."), _("systemctl reboot; what it brought is then seen in: nicpass prepare")
-        )
+        if not arguments.json:
+            say(_("A reboot is needed: systemctl reboot. What it has brought is then told by: nicpass prepare"))
+        return ExitCode.REBOOT_NEEDED
     if not arguments.json:
         say(_("The host reboots now."))
     done = Processes().run(_REBOOT, timeout=60.0)

@@ -18,6 +18,7 @@ from nicpass.boot.loaders import (
 )
 from nicpass.boot.needed_arguments import needed_arguments
 from nicpass.boot.rights import is_group_name, plan_rights, plan_rights_removal
+from nicpass.checks.boot_bindings import check_builtin
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, count_groups
 from nicpass.checks.nics import kind_of, label, on_vfio
@@ -224,6 +225,8 @@ def _prepare_nic(function: PciFunction, index: HostIndex) -> PreparedNic:
             ),
             f"nicpass check {function.address}",
         )
+    for finding in check_builtin(function, index):
+        raise ImpossibleError(finding.sentence, finding.mend, findings=(finding,))
     identity = identity_of(function, index.functions, _permanent_mac(function, index))
     if isinstance(identity, Unknown):
         raise ImpossibleError(
@@ -255,10 +258,17 @@ def select_unprepared(names: tuple[str, ...], prepared: Prepared | None, index: 
     """
     nics = prepared.nics if prepared is not None else ()
     for name in names:
-        if not any(_answers_to(nic, name) for nic in nics):
-            function = select_nic(index, name)
-            if not any(_stands_at(nic, index) == function for nic in nics):
-                yield function
+        if _select_prepared(name, nics, index) is None:
+            yield select_nic(index, name)
+
+
+def _select_prepared(name: str, nics: tuple[PreparedNic, ...], index: HostIndex) -> PreparedNic | None:
+    """By what stands there now: at the address that one had, another card may stand. Else by what it was called."""
+    try:
+        function = select_nic(index, name)
+    except BadInputError:
+        return next((nic for nic in nics if _answers_to(nic, name)), None)
+    return next((nic for nic in nics if _stands_at(nic, index) == function), None)
 
 
 def _answers_to(nic: PreparedNic, name: str) -> bool:
@@ -302,13 +312,10 @@ def _leaving(request: PrepareRequest, prepared: Prepared, index: HostIndex) -> t
         return prepared.nics
     leaving: list[PreparedNic] = []
     for name in request.nics:
-        found = [nic for nic in prepared.nics if _answers_to(nic, name)]
-        if not found:
-            function = select_nic(index, name)
-            found = [nic for nic in prepared.nics if _stands_at(nic, index) == function]
-        if not found:
+        found = _select_prepared(name, prepared.nics, index)
+        if found is None:
             raise BadInputError(_("{name} was not prepared.").format(name=name), "nicpass prepare --remove")
-        leaving += found
+        leaving.append(found)
     return tuple(leaving)
 
 

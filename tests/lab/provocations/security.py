@@ -105,7 +105,8 @@ PROVOCATIONS = (
         nic=VF,
         scene="vf",
         provoke=(
-            f"echo 2 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle; nicpass attach db01 {VF}",
+            f"echo 2 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle",
+            f"ip link set enp2s0 up; nicpass attach db01 {VF}",
             "ip link set enp2s0 vf 0 trust on",
         ),
         mended_by=MendedBy.COMMAND,
@@ -133,6 +134,7 @@ PROVOCATIONS = (
         undo=(
             "ip link set enp2s0 vf 0 vlan 0; ip link set enp2s0 vf 1 vlan 0",
             f"nicpass detach db01 {VF}; echo 0 >/sys/bus/pci/devices/{NIC}/sriov_numvfs; udevadm settle",
+            "ip link set enp2s0 down",
         ),
     ),
     Provocation(
