@@ -175,7 +175,11 @@ class Machine:
         self._wait_for_boot(boot, time.monotonic() + timeout)
 
     def _wait_for_boot(self, old_boot: str, deadline: float) -> None:
+        earlier = len(self.console.text())
         while self._boot_id() in ("", old_boot):
+            if _STALL in self.console.text()[earlier:]:
+                earlier = len(self.console.text())
+                self._reset_hardware()
             if time.monotonic() > deadline:
                 raise LabTimeoutError("the host did not come back", consoles=self.console_tails())
         self.wait_booted(max(deadline - time.monotonic(), 1))

@@ -8,7 +8,7 @@ mount -t proc proc /proc # seen by this script only: it runs in a mount namespac
 
 # As for the hosts that QEMU boots (lab/qemu.py). And no test of the timer, which on a busy machine finds now and then
 # that "timer doesn't work through Interrupt-remapped IO-APIC", and panics.
-always="console=ttyS0 fsck.mode=skip lsm=landlock,lockdown,yama,bpf"
+always="console=ttyS0 fsck.mode=skip lsm=landlock,lockdown,yama,bpf no_timer_check"
 echo "UUID=$root_uuid / ext4 errors=remount-ro 0 0" >/etc/fstab
 # It loads the modules for sockets between virtual machines, which takes seconds.
 mkdir -p /etc/systemd/system-generators
