@@ -69,11 +69,16 @@ def read_link(link):
         "master": link.get("master"),
         "lower": link.get("link"),
         "kind": link.get("linkinfo", {}).get("info_kind"),
-        "queueing": link.get("qdisc"),
+        "queueing": read_queueing(link),
         "alias": link.get("ifalias"),
         "device": link_name(NET / name / "device"),
         "vfs": {str(vf["vf"]): drop(vf, "vf") for vf in link.get("vfinfo_list", [])},
     }
+
+
+def read_queueing(link):
+    """The kernel gives a link `noop` when it is made and its default, `mq` here, when it first goes up."""
+    return "default" if "UP" not in link["flags"] and link.get("qdisc") in {"noop", "mq"} else link.get("qdisc")
 
 
 def drop(found, *names):

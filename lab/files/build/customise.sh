@@ -9,7 +9,7 @@ echo '127.0.0.1 localhost lab' >/etc/hosts
 # A machine id that is there already: without one, systemd takes the boot for the first and resets every unit.
 echo 6e69637061737300000000006c616221 >/etc/machine-id
 
-systemctl enable --quiet systemd-networkd
+systemctl enable --quiet systemd-networkd lab-heartbeat
 # The other two network managers wait for the tests that unmask them; nothing of them runs on any other host.
 systemctl mask --quiet NetworkManager.service NetworkManager-dispatcher.service NetworkManager-wait-online.service \
     networking.service ifupdown-wait-online.service
