@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk with partitions and a boot loader, as Debian's packages leave it: what a host with `boot` starts from.
 
-Two artifacts: `bootpackages`, the packages that such a host has beside those of all hosts, and UEFI's firmware; and
-`bootdisk`, made without mounting anything. The boot loader is installed by the host itself, in one boot that needs
-none.
+Two artifacts: `bootpackages`, the packages that such a host has beside those of all hosts, a second kernel to be
+installed on it, and UEFI's firmware; and `bootdisk`, made without mounting anything. The boot loader is installed by
+the host itself, in one boot that needs none.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _download_packages(base: Path, packages: tuple[str, ...], out: Path) -> None
     shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
     shutil.copy(FILES / "boot/download.sh", root / "download.sh")
     run_builder("chroot", str(root), "/download.sh", *packages)
-    for name in ("debs", "firmware"):
+    for name in ("debs", "firmware", "kernel"):
         (root / name).rename(out / name)
     shutil.rmtree(root)
 
@@ -133,6 +133,7 @@ class _Builder:
         shutil.copy(FILES / "boot/install-packages.sh", self.root / "install-packages.sh")
         words = (str(self.boot.loader), self.boot.initramfs, ROOT_UUID, " ".join(self.arguments))
         run_builder("chroot", str(self.root), "/install-packages.sh", *words)
+        run_builder("cp", "-r", str(self.packages / "kernel"), str(self.root / "var/lib/lab/kernel"))
         (self.root / "install-packages.sh").unlink()
         shutil.rmtree(self.root / "debs")
 

@@ -143,12 +143,12 @@ class Machine:
         """Everything about the host that a test may want to see unchanged, read without nicpass."""
         return read_state(self.execute)
 
-    def reboot(self, timeout: float = BOOT_LIMIT) -> None:
-        """Restart the host in order, and wait until it is up again."""
+    def reboot(self, timeout: float = BOOT_LIMIT, *, may_fail: str = "") -> None:
+        """Restart the host in order, and wait until it is up again; the unit `may_fail` may have failed then."""
         boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
         self.monitor.command("set-action", {"reboot": "reset"})
         self.execute("systemctl reboot")
-        self._wait_for_boot(boot, time.monotonic() + timeout)
+        self._wait_for_boot(boot, time.monotonic() + timeout, may_fail)
 
     def reset(self, timeout: float = BOOT_LIMIT) -> None:
         """Restart the host as a power cut does: nothing is written that was not yet, nothing is told."""
@@ -167,14 +167,29 @@ class Machine:
         self._parts = self._restart(self.shape)
         self.wait_booted(timeout)
 
-    def end_by(self, command: Sequence[str], timeout: float = BOOT_LIMIT) -> None:
-        """Start a command in the course of which the host restarts by itself, and wait until it is up again."""
+    def end_by(self, command: Command, timeout: float = BOOT_LIMIT, *, unless: Command = "false") -> bool:
+        """Start a command in the course of which the host restarts by itself, and wait until it is up again.
+
+        False, and no restart, if `unless` succeeds first: then the command has come to its end.
+        """
         boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
         self.monitor.command("set-action", {"reboot": "reset"})
         self.execute(command)
-        self._wait_for_boot(boot, time.monotonic() + timeout)
+        deadline = time.monotonic() + timeout
+        while self._boot_id() == boot:
+            try:
+                if self.execute(unless).exit_code == 0:
+                    self.monitor.command("set-action", {"reboot": "shutdown"})
+                    return False
+            except LabError:
+                break
+            if time.monotonic() > deadline:
+                raise LabTimeoutError("the host did not restart", consoles=self.console_tails())
+            time.sleep(0.25)
+        self._wait_for_boot(boot, time.monotonic() + BOOT_LIMIT)
+        return True
 
-    def _wait_for_boot(self, old_boot: str, deadline: float) -> None:
+    def _wait_for_boot(self, old_boot: str, deadline: float, may_fail: str = "") -> None:
         earlier = len(self.console.text())
         while self._boot_id() in ("", old_boot):
             if _STALL in self.console.text()[earlier:]:
@@ -182,7 +197,7 @@ class Machine:
                 self._reset_hardware()
             if time.monotonic() > deadline:
                 raise LabTimeoutError("the host did not come back", consoles=self.console_tails())
-        self.wait_booted(max(deadline - time.monotonic(), 1))
+        self.wait_booted(max(deadline - time.monotonic(), 1), may_fail=may_fail)
 
     def _boot_id(self) -> str:
         """The boot that answers now, or nothing if none does."""
@@ -194,8 +209,11 @@ class Machine:
                 raise
             return ""
 
-    def wait_booted(self, timeout: float = BOOT_LIMIT) -> None:
-        """Wait until the host answers and all that it starts at boot is up, libvirt too. A failed unit is an error."""
+    def wait_booted(self, timeout: float = BOOT_LIMIT, *, may_fail: str = "") -> None:
+        """Wait until the host answers and all that it starts at boot is up, libvirt too.
+
+        A failed unit is an error, unless it is the one that `may_fail`.
+        """
         for _ in range(_BOOTS):
             if self._answers(time.monotonic() + timeout):
                 break
@@ -204,7 +222,8 @@ class Machine:
             raise LabTimeoutError(f"the host stalled in each of {_BOOTS} boots", consoles=self.console_tails())
         # Only now: a reset is carried out some time after it was asked for.
         self.monitor.command("set-action", {"reboot": "shutdown"})
-        self.succeed("systemctl is-system-running --wait || { systemctl --failed --no-legend; exit 1; }", timeout)
+        failed = f"systemctl --failed --plain --no-legend | cut -d' ' -f1 | grep -vxF '{may_fail}'"
+        self.succeed(f"systemctl is-system-running --wait || ! {{ {failed}; }}", timeout)
         self.succeed("virsh list --all && udevadm settle", timeout)
 
     def _answers(self, deadline: float) -> bool:

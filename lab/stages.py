@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab import qemu
@@ -41,18 +41,33 @@ def cold_host(cache: Cache, shape: Shape, prepare: Prepare | None = None) -> Ite
             yield machine
 
 
+@dataclass(frozen=True)
+class Further:
+    """A stage after nicpass is installed; `name` stands for all that `prepare` does."""
+
+    name: str
+    prepare: Prepare
+
+
 @contextmanager
-def fresh_host(cache: Cache, shape: Shape, wheel: Path | None = None) -> Iterator[Machine]:
+def fresh_host(
+    cache: Cache, shape: Shape, wheel: Path | None = None, further: Further | None = None
+) -> Iterator[Machine]:
     """A host of its own, with nicpass from `wheel` if given; resumed if QEMU can do that with its shape."""
     prepare = _installer(wheel) if wheel is not None else None
     if not shape.migratable:
         with cold_host(cache, shape, prepare) as machine:
+            if further is not None:
+                further.prepare(machine)
             yield machine
         return
     image = _image_of(cache, shape)
     stage = _booted_stage(cache, image, shape)
     if wheel is not None and prepare is not None:
         stage = _stage(cache, image, shape, f"installed-{_hash_wheel(wheel)}", stage, prepare)
+        if further is not None:
+            name = f"{further.name}-{_hash_wheel(wheel)}"
+            stage = _stage(cache, image, shape, name, stage, further.prepare)
     with _resumed(cache, image, shape, stage) as machine:
         yield machine
 

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from lab.cache import Cache
+from lab.cache import Cache, hash_code
 from lab.errors import LabError
 from lab.machine import Machine
-from lab.shape import INTEL, SHAPES
+from lab.shape import GRUB_BIOS, INTEL, SHAPES
 from lab.signals import end_in_order
+from lab.stages import Further
 from lab.stages import fresh_host as open_fresh_host
 from lab.state import HostState, render_difference, state_difference, without_files
 from lab.wheel import build_wheel
+from tests.lab import boots
 
 # What nicpass remembers of its runs may grow; everything else must be as before.
 JOURNAL = "/var/lib/nicpass"
@@ -94,6 +96,15 @@ def fresh_host(request: pytest.FixtureRequest, cache: Cache, wheel: Path) -> Ite
     """A host of the test's own with nicpass. `parametrize("fresh_host", ["amd"], indirect=True)` chooses its shape."""
     shape = SHAPES[getattr(request, "param", INTEL.name)]
     with open_fresh_host(cache, shape, wheel) as machine:
+        yield machine
+
+
+@pytest.fixture
+def ready_host(request: pytest.FixtureRequest, cache: Cache, wheel: Path) -> Iterator[Machine]:
+    """A host that boots from its own disk, was prepared for passthrough, and came up so."""
+    shape = SHAPES[getattr(request, "param", GRUB_BIOS.name)]
+    ready = Further(f"ready-{hash_code(Path(boots.__file__))}", boots.make_ready)
+    with open_fresh_host(cache, shape, wheel, ready) as machine:
         yield machine
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """nicpass, ended at a record of its journal: by SIGKILL, or with the whole host as a power cut does it.
 
-The program runs as it is, on the real kernel; only the one function that writes a record ends it before or behind.
+The program runs as it is, on the real kernel; only what writes a record, or what writes at all, ends it before or
+behind.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ _SCRIPT = "/root/die.py"
 _KILLED = 128 + 9
 _DIE = """
 import os, signal, sys
-where, number, manner, *arguments = sys.argv[1:]
+where, number, manner, doors, *arguments = sys.argv[1:]
 from nicpass.cli.main import main
 from nicpass.host.files import Files
+from nicpass.host.processes import Processes
 
-record, written = Files.append_line, 0
+READS = ("virsh", "systemctl")
+written = 0
 
 def die():
     if manner == "power":
@@ -29,49 +32,70 @@ def die():
         os.write(os.open("/proc/sysrq-trigger", os.O_WRONLY), b"b")
     os.kill(os.getpid(), signal.SIGKILL)
 
-def append_line(self, path, line):
-    global written
-    written += 1
-    if (where, str(written)) == ("before", number):
-        die()
-    record(self, path, line)
-    if (where, str(written)) == ("after", number):
-        die()
+def dying(door):
+    def count_and_do(self, *words, **options):
+        global written
+        if door.__name__ == "run" and words[0][0] in READS:
+            return door(self, *words, **options)
+        written += 1
+        if (where, str(written)) == ("before", number):
+            die()
+        done = door(self, *words, **options)
+        if (where, str(written)) == ("after", number):
+            die()
+        return done
+    return count_and_do
 
-Files.append_line = append_line
+for name in doors.split(","):
+    owner = Processes if name == "run" else Files
+    setattr(owner, name, dying(getattr(owner, name)))
 raise SystemExit(main(arguments))
 """
 
 
+RECORDS = ("append_line",)
+ALL_WRITES = ("append_line", "write_atomic", "link_atomic", "make_folder", "remove", "remove_folder", "run")
+"""The methods of the two doors that change something; a program counts as one write."""
+_ENDED = "/run/ended"
+
+
 @dataclass(frozen=True)
 class Death:
-    """Where a run ends: before or after its record number so and so, counted from 1."""
+    """Where a run ends: before or after its record, or other write, number so and so, counted from 1."""
 
     where: str
     number: int
+    doors: tuple[str, ...] = RECORDS
 
     def __str__(self) -> str:
-        return f"{self.where} record {self.number}"
+        return f"{self.where} {'record' if self.doors == RECORDS else 'write'} {self.number}"
+
+    def words(self, manner: str) -> list[str]:
+        """What the script is told."""
+        return [_PYTHON, _SCRIPT, self.where, str(self.number), manner, ",".join(self.doors)]
 
 
 def kill_at(machine: Machine, death: Death, command: str) -> bool:
     """Run `nicpass COMMAND` and kill it there; False if it ended by itself, as it does when it has fewer records."""
     machine.put_file(_SCRIPT, _DIE)
-    result = machine.execute(f"{_PYTHON} {_SCRIPT} {death.where} {death.number} kill {command}", 180)
+    result = machine.execute(f"{' '.join(death.words('kill'))} {command}", 180)
     machine.succeed(["rm", _SCRIPT])
     assert result.exit_code in (0, _KILLED), result.stdout + result.stderr
     return result.exit_code == _KILLED
 
 
-def cut_power_at(machine: Machine, death: Death, command: str) -> None:
-    """Run `nicpass COMMAND`, take the power away there, and wait until the host has booted again."""
+def cut_power_at(machine: Machine, death: Death, command: str) -> bool:
+    """Run `nicpass COMMAND`, take the power away there, and wait until the host has booted again.
+
+    False if it ended by itself, as it does when it has fewer writes.
+    """
     machine.put_file(_SCRIPT, _DIE)
     # The script itself must have reached the disk, so that it can be removed afterwards like any other file.
     machine.succeed("sync")
-    machine.end_by(
-        ["systemd-run", "--collect", _PYTHON, _SCRIPT, death.where, str(death.number), "power", *command.split()]
-    )
+    run = f"{' '.join(death.words('power'))} {command} >/run/said 2>&1; touch {_ENDED}"
+    cut = machine.end_by(["systemd-run", "--collect", "bash", "-c", run], unless=["rm", _ENDED])
     machine.succeed(["rm", _SCRIPT])
+    return cut
 
 
 def read(machine: Machine) -> HostState:

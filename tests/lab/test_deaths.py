@@ -110,7 +110,7 @@ def test_the_power_goes(machine: Machine, name: str, number: int) -> None:
     machine.reset()
     assert difference(before, read(machine)) == ""
     machine.succeed(SET_UP)
-    cut_power_at(machine, Death("after", number), journey.command)
+    assert cut_power_at(machine, Death("after", number), journey.command)
     machine.wait_until_succeeds('test "$(systemctl is-active nicpass-recover.service)" = inactive')
     assert json.loads(machine.succeed("nicpass recover --json"))["settled"] == []
     _end_of(before, after, read(machine), Death("after", number))

@@ -4,137 +4,156 @@
 from __future__ import annotations
 
 import json
-import re
+from itertools import count
 
 import pytest
 
 from lab.machine import Machine
-from lab.shape import GRUB_BIOS
-from lab.state import HostState, render_difference, state_difference, without_files
+from lab.shape import DRACUT, GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT
+from lab.state import render_difference, state_difference
+from tests.lab.boots import (
+    ADDRESS,
+    LOADERS,
+    NIC,
+    UNIT,
+    driver,
+    initramfs_of,
+    prepare,
+    see_it_gone,
+    see_it_ready,
+    state_of,
+)
+from tests.lab.deaths import ALL_WRITES, Death, cut_power_at
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]  # an initramfs takes minutes under emulation
-
-NIC, ADDRESS = "enp2s0", "0000:02:00.0"
-KEPT = "/var/lib/nicpass"
-"""What nicpass remembers."""
-MADE_ANEW = ("/boot/initrd.img", "/boot/grub/grub.cfg", "/boot/grub/grubenv", "/var/lib/initramfs-tools")
-"""What the distribution's programs make: compared by content."""
+REBOOTS = 20
+PARTS = 4
+"""Of the power cuts, so that they can be had side by side."""
+SHAPES = [shape.name for shape in (GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT, DRACUT)]
 
 
-@pytest.fixture
-def machine(fresh_host: Machine) -> Machine:
-    assert "intel_iommu=off" in fresh_host.succeed("cat /proc/cmdline")
-    return fresh_host
-
-
-def prepare(machine: Machine, words: str, exit_code: int = 5) -> str:
-    """It says what it did, and that a reboot is to come."""
-    result = machine.fail(f"nicpass prepare {words}", exit_code, timeout=900)
-    return result.stdout + result.stderr
-
-
-def driver(machine: Machine, address: str = ADDRESS) -> str:
-    return machine.succeed(f"basename $(readlink /sys/bus/pci/devices/{address}/driver || echo none)").strip()
-
-
-def reboot(machine: Machine) -> None:
-    """In order; and what finishes by itself has finished."""
-    machine.reboot(400)
-    settled(machine)
-
-
-def settled(machine: Machine) -> None:
-    state = "systemctl show -P ActiveState nicpass-prepare.service"
-    machine.wait_until_succeeds(
-        f"case $({state}) in inactive|failed) systemctl is-system-running --wait;; *) false;; esac; true", 300
-    )
-    machine.wait_until_succeeds(f"case $({state}) in inactive|failed) ;; *) false;; esac", 300)
-
-
-def kernel_log(machine: Machine) -> str:
-    return machine.succeed("dmesg --notime")
-
-
-def see_it_ready(machine: Machine, address: str = ADDRESS) -> None:
-    """By other eyes than nicpass's own: arguments, groups, driver, and who came first."""
-    words = machine.succeed("cat /proc/cmdline").split()
-    assert words.index("intel_iommu=on") > words.index("intel_iommu=off")
-    assert int(machine.succeed("ls /sys/kernel/iommu_groups | wc -l")) > 0
-    assert driver(machine, address) == "vfio-pci"
-    log = kernel_log(machine)
-    assert re.search(rf"nicpass: boot binding {ADDRESS} \(initramfs\): bound {address}", log), log
-    assert f"igb {address}" not in log, "its own driver never saw it"
-    assert re.search(r"igb 0000:01:00\.0: added PHC", log), "the other card is the host's still"
-
-
-def files_of(machine: Machine) -> HostState:
-    state = without_files(machine.read_state(), KEPT)
-    for path in MADE_ANEW:
-        state = without_files(state, path)
-    return state
-
-
-@pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
-def test_from_iommu_off_to_a_nic_that_is_ready_and_back(machine: Machine) -> None:
-    before = files_of(machine)
-    menu = machine.succeed("cat /boot/grub/grub.cfg")
+@pytest.mark.parametrize("fresh_host", SHAPES, indirect=True)
+def test_from_iommu_off_to_a_nic_that_is_ready_and_back(fresh_host: Machine) -> None:
+    machine, loader = fresh_host, LOADERS[fresh_host.shape.name]
+    see_it_gone(machine)
+    before, packed = state_of(machine), initramfs_of(machine)
+    menu = machine.succeed(loader.menu)
     machine.fail("nicpass check", 5)
 
-    planned = machine.succeed(f"nicpass prepare {NIC} --dry-run")
-    assert "intel_iommu=on" in planned
-    assert render_difference(state_difference(before, files_of(machine))) == ""
-    said = prepare(machine, NIC)
-    assert "reboot" in said
-    assert machine.succeed("cat /boot/grub/grub.cfg") == menu, "tried once first"
-    assert "next_entry=nicpass-trial" in machine.succeed("grub-editenv - list")
+    assert "intel_iommu=on" in machine.succeed(f"nicpass prepare {NIC} --dry-run")
+    assert render_difference(state_difference(before, state_of(machine))) == ""
+    assert "reboot" in prepare(machine, NIC)
+    assert machine.succeed(loader.menu) == menu, "tried once first"
+    machine.succeed(loader.due)
     assert "prepared already" in prepare(machine, NIC)
 
-    reboot(machine)
+    machine.reboot()
     see_it_ready(machine)
-    assert "next_entry=nicpass-trial" not in machine.succeed("grub-editenv - list")
-    assert "intel_iommu=off intel_iommu=on" in " ".join(machine.succeed("cat /boot/grub/grub.cfg").split())
+    machine.fail(loader.due)
+    machine.fail(f"grep intel_iommu=on {loader.trial}")
+    assert "intel_iommu=off intel_iommu=on" in " ".join(machine.succeed(loader.menu).split())
     assert "prepared already" in machine.succeed(f"nicpass prepare {NIC}", 120)
-    reboot(machine)
+    machine.reboot()
     see_it_ready(machine)
 
     machine.succeed(f"nicpass attach web01 {ADDRESS} --start", 240)
     assert "managed='no'" in machine.succeed("virsh dumpxml web01 --inactive")
-    guest = machine.guest("web01")
-    guest.wait_ready(200)
+    machine.guest("web01").wait_ready(200)
     machine.succeed(f"nicpass detach web01 {ADDRESS} --stop", 240)
     assert driver(machine) == "vfio-pci"
 
     prepare(machine, "--remove")
     assert driver(machine) == "igb", "it is back at once"
-    reboot(machine)
-    assert driver(machine) == "igb"
-    assert "intel_iommu=on" not in machine.succeed("cat /proc/cmdline")
-    assert machine.succeed("cat /boot/grub/grub.cfg") == menu
-    assert render_difference(state_difference(before, files_of(machine))) == ""
+    machine.reboot()
+    see_it_gone(machine)
+    assert machine.succeed(loader.menu) == menu
+    assert initramfs_of(machine) == packed
+    assert render_difference(state_difference(before, state_of(machine))) == ""
 
 
-@pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
-def test_a_boot_that_fails_heals_itself_and_a_card_that_moves_is_found(machine: Machine) -> None:
+@pytest.mark.parametrize("fresh_host", SHAPES, indirect=True)
+def test_a_boot_that_fails_heals_itself(fresh_host: Machine) -> None:
+    """With a line put in by force that stops the kernel: it is tried once, and the host comes up by the old entry."""
+    machine, loader = fresh_host, LOADERS[fresh_host.shape.name]
     prepare(machine, NIC)
-    # As a kernel that does not come up with the new arguments.
-    machine.succeed(
-        "sed -i 's/intel_iommu=on/rdinit=/nowhere init=/nowhere/' /boot/grub/custom.cfg".replace("/n", r"\/n")
-    )
-    reboot(machine)
-    assert machine.console.text().count("GNU GRUB") >= 2
-    assert "rdinit" not in machine.succeed("cat /proc/cmdline"), "the old entry"
-    assert driver(machine) == "igb", "without an IOMMU it is nobody's but the host's"
-    assert "nicpass-trial" not in machine.succeed("cat /boot/grub/custom.cfg || true")
+    machine.succeed(f"sed -i 's:intel_iommu=on:rdinit=/nowhere init=/nowhere root=/nowhere:' {loader.trial}")
+    machine.succeed(f"grep -q rdinit {loader.trial}")
+    machine.reboot(may_fail=UNIT)
+    assert machine.console.text().count(loader.banner) >= 2
+    see_it_gone(machine)
+    machine.fail(f"grep rdinit {loader.trial}")
     refused = machine.fail(f"nicpass prepare {NIC}", 3)
     assert "intel_iommu=on" in refused.stderr
     machine.succeed("nicpass prepare --remove", 900)
+    see_it_gone(machine)
 
-    prepare(machine, NIC)
-    reboot(machine)
-    see_it_ready(machine)
+
+def test_a_card_that_moves_is_found(ready_host: Machine) -> None:
+    machine = ready_host
     machine.power_cycle(GRUB_BIOS.with_card_in_front("52:54:00:aa:00:10"))
-    settled(machine)
     see_it_ready(machine, "0000:03:00.0")
     assert driver(machine) == "igb", "what stands at the old address now is the host's"
-    listed = json.loads(machine.succeed("nicpass list --json"))
-    assert listed
+    assert json.loads(machine.succeed("nicpass list --json"))
+    machine.succeed("nicpass attach web01 0000:03:00.0", 120)
+
+
+def test_twenty_reboots(ready_host: Machine) -> None:
+    """Each time before its own driver."""
+    for number in range(1, REBOOTS + 1):
+        ready_host.reboot()
+        see_it_ready(ready_host)
+        print(f"reboot {number}: ready", flush=True)
+
+
+def test_a_new_kernel_gets_the_same(ready_host: Machine) -> None:
+    """It comes by the package manager, whose hooks make its initramfs and the menu."""
+    machine, old = ready_host, ready_host.succeed("uname -r").strip()
+    machine.succeed("dpkg --install /var/lib/lab/kernel/*.deb", 1800)
+    new = machine.succeed(f"ls /usr/lib/modules | grep -vx {old}").strip()
+    identity = f"gnulinux-{new}-advanced-[^']*"
+    found = machine.succeed(f"grep -o \"gnulinux-advanced-[^']*' {{\\|{identity}\" /boot/grub/grub.cfg").split()
+    machine.succeed(["grub-reboot", f"{found[0].rstrip(chr(39))}>{found[-1]}"])
+    machine.reboot()
+    assert machine.succeed("uname -r").strip() == new
+    see_it_ready(machine)
+
+
+@pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
+def test_a_binding_that_nobody_confirms_is_withdrawn(fresh_host: Machine) -> None:
+    machine = fresh_host
+    prepare(machine, f"{NIC} --confirm-within 120")
+    machine.reboot()
+    see_it_ready(machine)
+    machine.wait_until_succeeds("nicpass history --json | grep -q '\"unconfirmed\"'")
+    machine.wait_until_succeeds(f"readlink /sys/bus/pci/devices/{ADDRESS}/driver | grep -q /igb$", 600)
+    machine.wait_until_fails("pgrep -f 'nicpass (undo|recover)'", 600)
+    machine.reboot()
+    assert driver(machine) == "igb"
+    assert "intel_iommu=on" in machine.succeed("cat /proc/cmdline"), "what was seen to work stays"
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
+def test_the_power_goes_at_each_write(fresh_host: Machine, part: int) -> None:
+    """After every write and every program of `prepare`: the host boots, and is as it was or ready."""
+    machine = fresh_host
+    before, packed, menu = state_of(machine), initramfs_of(machine), machine.succeed("cat /boot/grub/grub.cfg")
+    ends: list[str] = []
+    for number in count(part + 1, PARTS):
+        cut = cut_power_at(machine, Death("after", number, ALL_WRITES), f"prepare {NIC}")
+        if not cut:
+            break
+        machine.wait_until_succeeds("nicpass recover --json | grep -q '\"settled\": *\\[\\]'", 300)
+        if machine.execute("test -e /var/lib/nicpass/prepared.json").exit_code == 0:
+            see_it_ready(machine)
+            ends.append("ready")
+            prepare(machine, "--remove")
+            machine.reboot()
+        else:
+            ends.append("before")
+        see_it_gone(machine)
+        assert machine.succeed("cat /boot/grub/grub.cfg") == menu
+        assert initramfs_of(machine) == packed
+        assert render_difference(state_difference(before, state_of(machine))) == ""
+        print(f"after write {number}: {ends[-1]}", flush=True)
+    assert len(ends) >= 3

@@ -78,3 +78,19 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     # printf x | sha256sum
     assert digest(files, "/a") == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+
+
+class _Synced(Files):
+    """Notes what stood in the menu when it was synced."""
+
+    seen: str = "never"
+
+    def sync(self) -> None:
+        self.seen = Path(self.root + MENU).read_text()
+
+
+def test_what_the_programs_made_is_on_disk_before_the_step_counts_as_done(steps: BootSteps, tmp_path: Path) -> None:
+    """On an EFI system partition, which has no journal, a power cut would leave half of it."""
+    steps.files = files = _Synced(str(tmp_path))
+    steps.apply(step_of(tmp_path))
+    assert files.seen == "new"

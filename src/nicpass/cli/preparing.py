@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import grp
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -80,6 +82,8 @@ def prepare_command(arguments: argparse.Namespace) -> int:
 def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
     """The host as it is now, and the plan for it, with the record of what it was prepared for."""
     source = read_source(arguments, with_boot=True)
+    if source.is_live and request.group is not None:
+        _refuse_unknown_group(request.group)
     before = read_prepared(source.files) if source.is_live else None
     places = read_places(source.files) if source.is_live else {}
     if request.remove:
@@ -108,6 +112,20 @@ def _has_arguments(source: Source, before: Prepared | None) -> bool:
     cmdline = source.host.platform.cmdline
     given = cmdline.split() if isinstance(cmdline, str) else []
     return before is not None and any(argument in given for argument in before.arguments)
+
+
+def _refuse_unknown_group(group: str) -> None:
+    """udev passes over a group that it does not know, and says so in the log alone (udev(7), GROUP).
+
+    Raises:
+        BadInputError: this host has no such group.
+    """
+    try:
+        grp.getgrnam(group)
+    except (KeyError, ValueError):
+        raise BadInputError(
+            _("There is no group {group} on this host.").format(group=group), f"groupadd --system {shlex.quote(group)}"
+        ) from None
 
 
 def _is_finished(files: Files) -> bool:

@@ -264,6 +264,14 @@ class Files:
         if os.path.isdir(folder := os.path.dirname(target)):
             sync_directory(folder)
 
+    def sync(self) -> None:
+        """Wait until all that anybody has written is on disk: what programs wrote for us, they need not have synced.
+
+        Only on the running system; a tree that stands for one has nothing to lose.
+        """
+        if self.is_live:
+            os.sync()
+
     def write_kernel(self, path: str, value: str) -> None:
         """Write one value to an attribute in sysfs, in a single write(2), as the kernel wants it.
 
