@@ -14,6 +14,7 @@ from lab.agent import Agent, Result
 from lab.console import Console, GuestConsole
 from lab.errors import LabError, LabTimeoutError
 from lab.monitor import Monitor
+from lab.qemu import QEMU_LOG
 from lab.shape import Shape
 from lab.state import HostState, read_state
 
@@ -264,9 +265,13 @@ class Machine:
         self._parts.process.wait(60)
 
     def console_tails(self) -> dict[str, str]:
-        """The ends of all consoles, by name."""
+        """The ends of all consoles, by name; and how QEMU has ended, if it has."""
         consoles = (self.console, *self._parts.guests.values())
-        return {f"console {console.name}": console.tail() for console in consoles}
+        tails = {f"console {console.name}": console.tail() for console in consoles}
+        ended = self._parts.process.poll()
+        if ended is not None:
+            tails["QEMU"] = f"ended with {ended}\n{(self.folder / QEMU_LOG).read_text(errors='replace')}"
+        return tails
 
     def _failure(self, message: str, command: Command, result: Result) -> LabError:
         return LabError(

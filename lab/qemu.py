@@ -65,6 +65,7 @@ class Start:
     ssh_port: int | None = None  # on 127.0.0.1, by the management NIC; no ssh if None
     nic_ssh_port: int | None = None  # the same by the test NIC that has `ssh`
     snapshot: str | None = None  # resumed instead of booted
+    processor: int | None = None  # of this machine, for all of QEMU's threads; any if None
 
 
 def qemu_arguments(shape: Shape, image: Image, start: Start) -> list[str]:
@@ -183,6 +184,8 @@ def start_qemu(shape: Shape, image: Image, start: Start, folder: Path) -> subpro
     """Start QEMU in `folder`. The kernel kills it when the thread that calls this is gone, for whatever reason."""
     shares = [share for path in ("qemu", "seabios") for share in ("-L", str(image.base / "usr/share" / path))]
     command = [*qemu_program(image.base), *shares, *qemu_arguments(shape, image, start)]
+    if start.processor is not None:
+        command = ["taskset", "--cpu-list", str(start.processor), *command]
     with (folder / QEMU_LOG).open("wb") as log:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],

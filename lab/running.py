@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from lab import qemu
 from lab.agent import Agent, connect_in_folder
+from lab.cache import cache_root
 from lab.console import Console, GuestConsole
 from lab.errors import LabError
 from lab.image import DOMAINS, Image
@@ -26,8 +28,10 @@ from lab.shape import Shape
 @contextmanager
 def running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> Iterator[Machine]:
     """QEMU in `folder`, and all that holds it; gone at the end of the block."""
-    start = qemu.Start(qemu.choose_accelerator(), _free_port(), _free_port(), snapshot)
+    accelerator = qemu.choose_accelerator()
     with ExitStack() as stack:
+        processor = stack.enter_context(_one_processor()) if accelerator is qemu.Accelerator.TCG else None
+        start = qemu.Start(accelerator, _free_port(), _free_port(), snapshot, processor)
         guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
         seat = _Seat(image, folder, guests, stack)
         ways = (_ssh(image, start.ssh_port), _ssh(image, start.nic_ssh_port))
@@ -69,6 +73,31 @@ class _Seat:
             error.output += (self.folder / qemu.QEMU_LOG).read_text()
             raise
         return Parts(process, agent, monitor, Console("box", self.folder / qemu.BOX_CONSOLE), self.guests)
+
+
+@contextmanager
+def _one_processor() -> Iterator[int]:
+    """One of this machine's that no other emulated host has, if there is one.
+
+    QEMU's emulation of AMD's virtualization changes a processor's pending interrupts without their lock at every entry
+    into a guest and every exit from it (target/i386/tcg/sysemu/svm_helper.c, `cs->interrupt_request`, until QEMU 10.2),
+    so that another thread's interrupt of that moment is lost. Hosts whose threads ran on two processors now and then
+    slept for ever after some half an hour with guests. On one, another thread hardly ever runs within that change.
+    """
+    folder = cache_root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    processors = sorted(os.sched_getaffinity(0))
+    with ExitStack() as stack:
+        for processor in processors:
+            lock = stack.enter_context((folder / f"processor-{processor}").open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            break
+        else:
+            processor = processors[os.getpid() % len(processors)]
+        yield processor
 
 
 def _open_guest_console(folder: Path, name: str, stack: ExitStack) -> GuestConsole:
