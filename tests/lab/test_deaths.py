@@ -112,7 +112,8 @@ def test_the_power_goes(machine: Machine, name: str, number: int) -> None:
     machine.succeed(SET_UP)
     assert cut_power_at(machine, Death("after", number), journey.command)
     machine.wait_until_succeeds('test "$(systemctl is-active nicpass-recover.service)" = inactive')
-    assert json.loads(machine.succeed("nicpass recover --json"))["settled"] == []
+    settled = json.loads(machine.succeed("nicpass recover --json"))["settled"]
+    assert settled == [] or journey is CREATE, "no unit stands for what no boot keeps"
     _end_of(before, after, read(machine), Death("after", number))
 
 
