@@ -38,7 +38,7 @@ def test_from_iommu_off_to_a_nic_that_is_ready_and_back(fresh_host: Machine) -> 
     see_it_gone(machine)
     before, packed = state_of(machine), initramfs_of(machine)
     menu = machine.succeed(loader.menu)
-    machine.fail("nicpass check", 5)
+    machine.fail(f"nicpass check {NIC}", 5)
 
     assert "intel_iommu=on" in machine.succeed(f"nicpass prepare {NIC} --dry-run")
     assert render_difference(state_difference(before, state_of(machine))) == ""
