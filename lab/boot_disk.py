@@ -127,7 +127,7 @@ class _Builder:
         self._install_loader()
 
     def _install_packages(self) -> None:
-        """With the tree's own dpkg. The initramfs is made here too: under emulation that takes minutes."""
+        """With the tree's own dpkg, and an initramfs for the first boot."""
         run_builder("cp", "-r", f"{FILES}/boot/image/.", str(self.root))
         run_builder("cp", "-r", str(self.packages / "debs"), str(self.root / "debs"))
         shutil.copy(FILES / "boot/install-packages.sh", self.root / "install-packages.sh")
@@ -164,7 +164,8 @@ class _Builder:
         with running(disk, shape, folder, None) as machine:
             machine.wait_booted()
             machine.put_file("/run/install-loader.sh", (FILES / "boot/install-loader.sh").read_bytes())
-            machine.succeed(["sh", "/run/install-loader.sh", str(self.boot.loader), self.boot.firmware], 900)
+            words = (str(self.boot.loader), self.boot.firmware, self.boot.initramfs)
+            machine.succeed(["sh", "/run/install-loader.sh", *words], 900)
             machine.shutdown()
         run_tool([*qemu.qemu_program(disk.base, "qemu-img"), "commit", "-q", str(folder / qemu.OVERLAY)])
         if self.boot.firmware is Firmware.UEFI:

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Run on the host, as its administrator would: LOADER FIRMWARE
+# Run on the host, as its administrator would: LOADER FIRMWARE INITRAMFS
 set -eu
-loader=$1 firmware=$2
+loader=$1 firmware=$2 initramfs=$3
 
 if [ "$firmware" = uefi ]; then
     mkfs.vfat -F 32 -n ESP /dev/vda1
@@ -28,5 +28,11 @@ case "$loader $firmware" in
     kernel-install add "$kernel" "/boot/vmlinuz-$kernel"
     bootctl list
     ;;
+esac
+
+# What is made on the building machine differs a little: there is no root file system and no udev to look at.
+case $initramfs in
+initramfs-tools) update-initramfs -u ;;
+dracut) dracut --regenerate-all --force ;;
 esac
 sync
