@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from lab import qemu
 from lab.agent import Agent, connect_in_folder
@@ -30,7 +32,7 @@ def running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> I
     """QEMU in `folder`, and all that holds it; gone at the end of the block."""
     accelerator = qemu.choose_accelerator()
     with ExitStack() as stack:
-        processor = stack.enter_context(_one_processor()) if accelerator is qemu.Accelerator.TCG else None
+        processor = _processor().number if accelerator is qemu.Accelerator.TCG else None
         start = qemu.Start(accelerator, _free_port(), _free_port(), snapshot, processor)
         guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
         seat = _Seat(image, folder, guests, stack)
@@ -75,9 +77,9 @@ class _Seat:
         return Parts(process, agent, monitor, Console("box", self.folder / qemu.BOX_CONSOLE), self.guests)
 
 
-@contextmanager
-def _one_processor() -> Iterator[int]:
-    """One of this machine's that no other emulated host has, if there is one.
+@functools.cache
+def _processor() -> _Processor:
+    """One of this machine's for all hosts of this program, which no other program's hosts have, if there is one.
 
     QEMU's emulation of AMD's virtualization changes a processor's pending interrupts without their lock at every entry
     into a guest and every exit from it (target/i386/tcg/sysemu/svm_helper.c, `cs->interrupt_request`, until QEMU 10.2),
@@ -87,17 +89,23 @@ def _one_processor() -> Iterator[int]:
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     processors = sorted(os.sched_getaffinity(0))
-    with ExitStack() as stack:
-        for processor in processors:
-            lock = stack.enter_context((folder / f"processor-{processor}").open("w"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            break
+    for number in processors:
+        lock = (folder / f"processor-{number}").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
         else:
-            processor = processors[os.getpid() % len(processors)]
-        yield processor
+            return _Processor(number, lock)
+    return _Processor(processors[os.getpid() % len(processors)], None)
+
+
+@dataclass(frozen=True)
+class _Processor:
+    """Held as long as its file is open."""
+
+    number: int
+    lock: TextIO | None
 
 
 def _open_guest_console(folder: Path, name: str, stack: ExitStack) -> GuestConsole:
