@@ -32,7 +32,7 @@ def running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> I
     """QEMU in `folder`, and all that holds it; gone at the end of the block."""
     accelerator = qemu.choose_accelerator()
     with ExitStack() as stack:
-        processor = _processor().number if accelerator is qemu.Accelerator.TCG else None
+        processor = own_processor().number if accelerator is qemu.Accelerator.TCG else None
         start = qemu.Start(accelerator, _free_port(), _free_port(), snapshot, processor)
         guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
         seat = _Seat(image, folder, guests, stack)
@@ -78,7 +78,7 @@ class _Seat:
 
 
 @functools.cache
-def _processor() -> _Processor:
+def own_processor() -> Processor:
     """One of this machine's for all hosts of this program, which no other program's hosts have, if there is one.
 
     QEMU's emulation of AMD's virtualization changes a processor's pending interrupts without their lock at every entry
@@ -96,12 +96,12 @@ def _processor() -> _Processor:
         except BlockingIOError:
             lock.close()
         else:
-            return _Processor(number, lock)
-    return _Processor(processors[os.getpid() % len(processors)], None)
+            return Processor(number, lock)
+    return Processor(processors[os.getpid() % len(processors)], None)
 
 
 @dataclass(frozen=True)
-class _Processor:
+class Processor:
     """Held as long as its file is open."""
 
     number: int
