@@ -30,5 +30,6 @@ def test_the_demo_fails_where_a_step_is_broken(sabotage: str, failing: str, caps
     exit_code = main(["--resume", "--sabotage", sabotage])
     said = capsys.readouterr().out
     assert exit_code == 1, said
-    assert f"✗ {failing}" in said, said
+    first = said.partition("✗ ")[2]
+    assert first.startswith(failing[:14]), said  # a narrow table breaks the line after that
     assert "NOT every row was observed" in said
