@@ -83,8 +83,9 @@ def own_processor() -> Processor:
 
     QEMU's emulation of AMD's virtualization changes a processor's pending interrupts without their lock at every entry
     into a guest and every exit from it (target/i386/tcg/sysemu/svm_helper.c, `cs->interrupt_request`, until QEMU 10.2),
-    so that another thread's interrupt of that moment is lost. Hosts whose threads ran on two processors now and then
-    slept for ever after some half an hour with guests. On one, another thread hardly ever runs within that change.
+    so that another thread's interrupt of that moment can be lost. So its source reads; it was not caught in the act.
+    What was seen: a host whose threads ran on two processors slept for ever after half an hour with guests. On one,
+    another thread hardly ever runs within that change.
     """
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)

@@ -63,8 +63,9 @@ class BootSteps:
             # On a full disk nothing can be made; what was not replaced yet need not be.
             if not self._is_made(generator):
                 self._run(generator)
-        # An EFI system partition has no journal: a power cut would leave half an initramfs on it.
-        self.files.sync()
+        if step.change.generators:
+            # An EFI system partition has no journal: a power cut would leave half an initramfs on it.
+            self.files.sync()
 
     def verify(self, step: ChangeBoot) -> None:
         """What was written stands there, and what had to be made is there."""

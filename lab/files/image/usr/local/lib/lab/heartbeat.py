@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processors wake each other twice a second, for under emulation one may sleep for ever.
 
-QEMU's emulation of AMD's virtualization changes a processor's pending interrupts at every entry into a guest and every
-exit from it without its lock (target/i386/tcg/sysemu/svm_helper.c, `cs->interrupt_request`, until QEMU 10.2). Another
-thread's interrupt of that moment is lost: it stays in the local APIC, and is only looked at with the next one. If it
-was the one-shot timer's, there may be no next one. A wake-up from another processor is.
+Its one-shot timer's interrupt may be lost (lab/running.py says how). It then waits in the local APIC for the next
+interrupt, and a wake-up from another processor is one. With hosts on two processors of the machine this alone did not
+keep them awake.
 """
 
 from __future__ import annotations
