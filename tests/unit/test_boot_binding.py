@@ -17,7 +17,8 @@ from nicpass.boot.boot_d import FOLDER, REPORTS, parse_binding, parse_report, pa
 from nicpass.boot.identity import identity_of, match_identity
 from nicpass.boot.script import SCRIPT, UNIT
 from nicpass.engine.file_changes import apply_changes, verify_changes
-from nicpass.host.boot_bindings import read_boot_bindings, read_places
+from nicpass.host.boot_bindings import read_boot_bindings
+from nicpass.host.boot_places import read_places
 from nicpass.host.files import Files
 from nicpass.model.address import Address
 from nicpass.model.binding import BindingOutcome, BindingReport, BuiltinDriver, DamagedFile

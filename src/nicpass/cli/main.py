@@ -24,12 +24,27 @@ def main(argv: list[str] | None = None) -> int:
         # A run is short, and what it makes is freed without the collector, which would go through all that is loaded
         # dozens of times: a sixth of the time of an attach.
         gc.disable()
+        load_msgspec()
     from nicpass.cli.run import run
 
     exit_code = run(arguments)
     if argv is None:
         _leave(exit_code)
     return exit_code
+
+
+def load_msgspec() -> None:
+    """Without typing_extensions, which it takes where it is there, and which alone takes longer to load than all of it.
+
+    What it wants of it, `typing` of every Python that nicpass runs on has as well (msgspec/_utils.py).
+    """
+    if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
+        return
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # to import it is an ImportError now
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del sys.modules["typing_extensions"]
 
 
 def _leave(exit_code: int) -> None:

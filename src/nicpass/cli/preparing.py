@@ -18,7 +18,7 @@ from nicpass.engine.journal import read_boot_id, read_changes_unless_settled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.prepared import complete_plan, read_prepared
 from nicpass.host.actor import read_actor
-from nicpass.host.boot_bindings import read_places
+from nicpass.host.boot_places import read_places
 from nicpass.host.files import Files
 from nicpass.host.link_settings import add_settings
 from nicpass.host.processes import Processes

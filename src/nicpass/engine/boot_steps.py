@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from typing import TYPE_CHECKING
 
@@ -46,6 +45,8 @@ def with_digests(step: ChangeBoot, files: Files) -> ChangeBoot:
 
 def digest(files: Files, path: str) -> str | None:
     """SHA-256 of what is there; None where nothing can be read."""
+    import hashlib  # late: OpenSSL takes milliseconds to load, and only a boot's change asks for it
+
     content = files.read_bytes(path)
     return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else None
 

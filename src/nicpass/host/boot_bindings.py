@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads boot bindings, what the last boot made of them, and what stands where they are written."""
+"""Reads boot bindings and what the last boot made of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from nicpass.boot import rights
-from nicpass.boot.binding import PLACES
 from nicpass.boot.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
 from nicpass.model.binding import BindingReport, BootBindings, BuiltinDriver, DamagedFile
 from nicpass.model.boot import BootBinding
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from nicpass.host.files import Files
-    from nicpass.model.file_image import FileImage
     from nicpass.model.pci import PciFunction
 
 T = TypeVar("T", BootBinding, BindingReport)
@@ -84,14 +81,3 @@ def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFuncti
             module = next((name for pattern, name in aliases if fnmatch.fnmatchcase(alias, pattern)), "")
         if module:
             yield BuiltinDriver(address=function.address, module=module.replace("-", "_"))
-
-
-def read_places(files: Files) -> dict[str, FileImage | None]:
-    """What stands at each path that a plan of `boot.binding` or `boot.rights` may write or remove, or asks for.
-
-    What cannot be read counts as nothing, for a dry run may lack the rights.
-    """
-    names = files.list_directory(FOLDER)
-    paths = [f"{FOLDER}/{name}" for name in (sorted(names) if known(names) else ()) if name.endswith(SUFFIX)]
-    images = {path: files.read_image(path) for path in (*PLACES, *rights.PLACES, *paths)}
-    return {path: None if isinstance(image, Unknown) else image for path, image in images.items()}
