@@ -26,7 +26,7 @@ help:
 demo: $(STAMP) $(MESSAGES) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
-test: test-fast lab-packages
+test: lab-packages test-fast
 	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' -n 2 --dist loadfile --durations=15 $(PYTEST_ARGS)
 
 test-fast: $(STAMP) $(MESSAGES)
