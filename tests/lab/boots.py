@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lab.machine import Machine
 from lab.shape import DRACUT, GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT
-from lab.state import HostState, without_files
+from lab.state import HostState, render_difference, state_difference, without_files
 
 NIC, ADDRESS = "enp2s0", "0000:02:00.0"
 UNIT = "nicpass-prepare.service"
@@ -99,3 +99,23 @@ def state_of(machine: Machine) -> HostState:
 def initramfs_of(machine: Machine) -> list[str]:
     """What is in the running kernel's initramfs: a line a file, with its hash."""
     return sorted(machine.succeed(_UNPACKED, 300).splitlines())
+
+
+@dataclass(frozen=True)
+class End:
+    """All that a host may end as: its state, what GRUB goes by, and what is in its initramfs."""
+
+    state: HostState
+    menu: str
+    initramfs: list[str]
+
+    @classmethod
+    def of(cls, machine: Machine) -> End:
+        """What it is now."""
+        return cls(state_of(machine), machine.succeed(_GRUB.menu), initramfs_of(machine))
+
+    def meet(self, seen: End) -> None:
+        """The host that was seen ended just so."""
+        assert render_difference(state_difference(self.state, seen.state)) == ""
+        assert seen.menu == self.menu
+        assert seen.initramfs == self.initramfs

@@ -23,6 +23,7 @@ from tests.lab import boots
 
 # What nicpass remembers of its runs may grow; everything else must be as before.
 JOURNAL = "/var/lib/nicpass"
+READY = Further(f"ready-{hash_code(Path(boots.__file__))}", boots.make_ready)
 
 
 class SharedHost:
@@ -103,8 +104,7 @@ def fresh_host(request: pytest.FixtureRequest, cache: Cache, wheel: Path) -> Ite
 def ready_host(request: pytest.FixtureRequest, cache: Cache, wheel: Path) -> Iterator[Machine]:
     """A host that boots from its own disk, was prepared for passthrough, and came up so."""
     shape = SHAPES[getattr(request, "param", GRUB_BIOS.name)]
-    ready = Further(f"ready-{hash_code(Path(boots.__file__))}", boots.make_ready)
-    with open_fresh_host(cache, shape, wheel, ready) as machine:
+    with open_fresh_host(cache, shape, wheel, READY) as machine:
         yield machine
 
 

@@ -7,6 +7,7 @@ behind.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from lab.machine import Machine
@@ -17,7 +18,7 @@ _PYTHON = "/root/.local/share/pipx/venvs/nicpass/bin/python"
 _SCRIPT = "/root/die.py"
 _KILLED = 128 + 9
 _DIE = """
-import os, signal, sys
+import glob, os, signal, sys, threading, time
 where, number, manner, doors, *arguments = sys.argv[1:]
 from nicpass.cli.main import main
 from nicpass.host.files import Files
@@ -46,6 +47,19 @@ def dying(door):
         return done
     return count_and_do
 
+def is_begun(path):
+    try:
+        return os.path.getsize(path) > 0
+    except FileNotFoundError:
+        return False  # it has its name by now
+
+def die_while_there():
+    while not any(map(is_begun, glob.glob(number))):
+        time.sleep(0.01)
+    die()
+
+if where == "while":
+    threading.Thread(target=die_while_there, daemon=True).start()
 for name in doors.split(","):
     owner = Processes if name == "run" else Files
     setattr(owner, name, dying(getattr(owner, name)))
@@ -61,13 +75,18 @@ _ENDED = "/run/ended"
 
 @dataclass(frozen=True)
 class Death:
-    """Where a run ends: before or after its record, or other write, number so and so, counted from 1."""
+    """Where a run ends: before or after its record, or other write, number so and so, counted from 1.
+
+    Or while a file of such a name is being written.
+    """
 
     where: str
-    number: int
+    number: int | str
     doors: tuple[str, ...] = RECORDS
 
     def __str__(self) -> str:
+        if self.where == "while":
+            return f"while {self.number} is written"
         return f"{self.where} {'record' if self.doors == RECORDS else 'write'} {self.number}"
 
     def words(self, manner: str) -> list[str]:
@@ -78,7 +97,7 @@ class Death:
 def kill_at(machine: Machine, death: Death, command: str) -> bool:
     """Run `nicpass COMMAND` and kill it there; False if it ended by itself, as it does when it has fewer records."""
     machine.put_file(_SCRIPT, _DIE)
-    result = machine.execute(f"{' '.join(death.words('kill'))} {command}", 180)
+    result = machine.execute(f"{shlex.join(death.words('kill'))} {command}", 180)
     machine.succeed(["rm", _SCRIPT])
     assert result.exit_code in (0, _KILLED), result.stdout + result.stderr
     return result.exit_code == _KILLED
@@ -92,7 +111,7 @@ def cut_power_at(machine: Machine, death: Death, command: str) -> bool:
     machine.put_file(_SCRIPT, _DIE)
     # The script itself must have reached the disk, so that it can be removed afterwards like any other file.
     machine.succeed("sync")
-    run = f"{' '.join(death.words('power'))} {command} >/run/said 2>&1; touch {_ENDED}"
+    run = f"{shlex.join(death.words('power'))} {command} >/run/said 2>&1; touch {_ENDED}"
     cut = machine.end_by(["systemd-run", "--collect", "bash", "-c", run], unless=["rm", _ENDED])
     machine.succeed(["rm", _SCRIPT])
     return cut

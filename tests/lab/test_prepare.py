@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import count
 
 import pytest
 
@@ -24,12 +23,9 @@ from tests.lab.boots import (
     see_it_ready,
     state_of,
 )
-from tests.lab.deaths import ALL_WRITES, Death, cut_power_at
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]  # an initramfs takes minutes under emulation
 REBOOTS = 20
-PARTS = 4
-"""Of the power cuts, so that they can be had side by side."""
 SHAPES = [shape.name for shape in (GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT, DRACUT)]
 
 
@@ -132,30 +128,3 @@ def test_a_binding_that_nobody_confirms_is_withdrawn(fresh_host: Machine) -> Non
     machine.reboot()
     assert driver(machine) == "igb"
     assert "intel_iommu=on" in machine.succeed("cat /proc/cmdline"), "what was seen to work stays"
-
-
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
-def test_the_power_goes_at_each_write(fresh_host: Machine, part: int) -> None:
-    """After every write and every program of `prepare`: the host boots, and is as it was or ready."""
-    machine = fresh_host
-    before, packed, menu = state_of(machine), initramfs_of(machine), machine.succeed("cat /boot/grub/grub.cfg")
-    ends: list[str] = []
-    for number in count(part + 1, PARTS):
-        cut = cut_power_at(machine, Death("after", number, ALL_WRITES), f"prepare {NIC}")
-        if not cut:
-            break
-        machine.wait_until_succeeds("nicpass recover --json | grep -q '\"settled\": *\\[\\]'", 300)
-        if machine.execute("test -e /var/lib/nicpass/prepared.json").exit_code == 0:
-            see_it_ready(machine)
-            ends.append("ready")
-            prepare(machine, "--remove")
-            machine.reboot()
-        else:
-            ends.append("before")
-        see_it_gone(machine)
-        assert machine.succeed("cat /boot/grub/grub.cfg") == menu
-        assert initramfs_of(machine) == packed
-        assert render_difference(state_difference(before, state_of(machine))) == ""
-        print(f"after write {number}: {ends[-1]}", flush=True)
-    assert len(ends) >= 3
