@@ -201,7 +201,9 @@ def everything(root: Path) -> dict[str, tuple[int, bytes | str | None]]:
 
 
 OTHER = msgspec.structs.replace(BINDING, name="0000:03:00.0", address=Address("0000:03:00.0"))
+IMAGES = ("/boot/initrd.img-6.1.0-18-amd64",)
 BOOTS = [
+    Boot(generators=(InitramfsGenerator.INITRAMFS_TOOLS,), initramfs=IMAGES),
     *(Boot(generators=(generator,)) for generator in InitramfsGenerator),
     Boot(generators=tuple(InitramfsGenerator)),
     Boot(),
@@ -226,6 +228,7 @@ class TestPlan:
         apply_changes(files, change.files)
         verify_changes(files, change.files)
         assert len(change.generators) == len(boot.generators)
+        assert all(tuple(made.path for made in run.makes) == boot.initramfs for run in change.generators)
         assert {SCRIPT, UNIT, path_of(BINDING)} < {file.path for file in change.files}
         assert read_boot_bindings(files, None, ()).bindings == (BINDING,)
         assert not plan_bindings(boot, read_places(files), [BINDING])

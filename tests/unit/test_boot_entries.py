@@ -456,6 +456,17 @@ def test_which_generator_is_in_use(tmp_path: Path) -> None:
     assert BootTree(programs=both, files=hook).read(tmp_path / "2").generators == (InitramfsGenerator.DRACUT,)
 
 
+def test_the_images_that_a_generator_has_made_are_found(tmp_path: Path) -> None:
+    release, token = "6.1.0-18-amd64", "6e69637061737300000000006c616221"
+    there = (
+        f"/boot/initrd.img-{release}",
+        "/boot/initramfs-linux.img",
+        f"/boot/efi/{token}/{release}/initrd.img-{release}",
+    )
+    others = (f"/boot/initrd.img-{release}.new", f"/boot/vmlinuz-{release}", f"/usr/lib/modules/{release}/vmlinuz")
+    assert set(BootTree(files=dict.fromkeys(there + others, "")).read(tmp_path).initramfs) == set(there)
+
+
 @pytest.mark.parametrize("content", [b"\x06\0\0\0\xff", b"", b"\x06\0\0\0\x00\xd8\0\0", b"\x06\0"])
 def test_a_damaged_variable_is_unknown(content: bytes, tmp_path: Path) -> None:
     tree = systemd_boot(dict(DEBIAN.files) | {f"{VARIABLES}/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f": content})

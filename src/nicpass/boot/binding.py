@@ -14,7 +14,7 @@ from nicpass.boot.boot_d import FOLDER, parse_binding, path_of, render_binding
 from nicpass.boot.images import change_files
 from nicpass.boot.script import BIND_UNIT, SCRIPT, UNIT, WANTS, read_script
 from nicpass.model.binding import DamagedFile
-from nicpass.model.boot import BootChange, Generator, InitramfsGenerator, Loader
+from nicpass.model.boot import BootChange, GeneratedFile, Generator, InitramfsGenerator, Loader
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def plan_bindings(boot: Boot, now: Images, bindings: Iterable[BootBinding]) -> B
     files = change_files(now, _desired(wanted, generators, now), _is_ours)
     inside = {path for generator in generators for path in _HOOKS[generator][0]} | {SCRIPT}
     remade = any(change.path in inside or change.path.startswith(f"{FOLDER}/") for change in files)
-    runs = tuple(Generator(argv=_HOOKS[generator][1]) for generator in generators) if remade else ()
+    images = tuple(GeneratedFile(path=path) for path in boot.initramfs)
+    runs = tuple(Generator(argv=_HOOKS[generator][1], makes=images) for generator in generators) if remade else ()
     return BootChange(files=files, generators=runs)
 
 

@@ -8,6 +8,7 @@ and rpm-ostree by the files that they keep.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -53,6 +54,8 @@ _KERNEL_HOOKS = "/etc/kernel/postinst.d"
 _FOLDERS = (DEFAULTS_FOLDER,)
 _FILES = (edits.CMDLINE, edits.VENDOR_CMDLINE, edits.RECORD)
 _MODULES = "/usr/lib/modules"
+# Debian's and SUSE's initrd, Fedora's and Arch's initramfs; update-initramfs calls one `.new` until it is whole.
+_INITRAMFS = re.compile(r"(initrd|initramfs)([.-].*)?(?<!\.new)")
 
 
 class _Found(NamedTuple):
@@ -74,6 +77,7 @@ def read_boot(files: Files) -> Boot:
         loaders=found.loaders,
         evidence=found.evidence,
         generators=_find_generators(files, programs),
+        initramfs=tuple(_find_initramfs(files)),
         programs=programs,
         reads_grub_d=reads_grub_d,
         folders=tuple(folder for folder in _FOLDERS if files.exists(folder)),
@@ -199,6 +203,17 @@ def _find_generators(files: Files, programs: tuple[str, ...]) -> tuple[Initramfs
     found = tuple(generator for generator, program in _GENERATORS.items() if program in programs)
     hooked = tuple(generator for generator in found if files.exists(f"{_KERNEL_HOOKS}/{generator.value}"))
     return hooked or found
+
+
+def _find_initramfs(files: Files) -> Iterator[str]:
+    """Those in /boot, and those that kernel-install put beside its kernels (UAPI.1: `TOKEN/RELEASE/`)."""
+    releases = list_names(files, _MODULES)
+    folders = ["/boot"]
+    for place in PARTITIONS:
+        tokens = sorted(list_names(files, place))
+        folders += [f"{place}/{token}/{release}" for token in tokens for release in sorted(releases)]
+    for folder in folders:
+        yield from (f"{folder}/{name}" for name in sorted(list_names(files, folder)) if _INITRAMFS.fullmatch(name))
 
 
 def _read_files(files: Files, grub: GrubConfig | None, *, reads_grub_d: bool) -> tuple[BootFile, ...]:

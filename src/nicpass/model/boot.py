@@ -88,6 +88,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[tuple[str, str], ...] = ()
     """(File, what it says) for each of them."""
     generators: tuple[InitramfsGenerator, ...] = ()
+    initramfs: tuple[str, ...] = ()
+    """The images that they have made, of all kernels, by path."""
     programs: tuple[str, ...] = ()
     """Those of the loaders and generators that are installed, by name: `update-grub`, `grubby`."""
     reads_grub_d: bool = False
