@@ -168,9 +168,12 @@ class Machine:
         self._parts = self._restart(self.shape)
         self.wait_booted(timeout)
 
-    def end_by(self, command: Command, timeout: float = BOOT_LIMIT, *, unless: Command = "false") -> bool:
+    def end_by(
+        self, command: Command, timeout: float = BOOT_LIMIT, *, unless: Command = "false", may_fail: str = ""
+    ) -> bool:
         """Start a command in the course of which the host restarts by itself, and wait until it is up again.
 
+        The unit `may_fail` may have failed then.
         False, and no restart, if `unless` succeeds first: then the command has come to its end.
         """
         boot = self.succeed(["cat", "/proc/sys/kernel/random/boot_id"])
@@ -187,7 +190,7 @@ class Machine:
             if time.monotonic() > deadline:
                 raise LabTimeoutError("the host did not restart", consoles=self.console_tails())
             time.sleep(0.25)
-        self._wait_for_boot(boot, time.monotonic() + BOOT_LIMIT)
+        self._wait_for_boot(boot, time.monotonic() + BOOT_LIMIT, may_fail)
         return True
 
     def _wait_for_boot(self, old_boot: str, deadline: float, may_fail: str = "") -> None:

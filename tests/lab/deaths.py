@@ -103,16 +103,16 @@ def kill_at(machine: Machine, death: Death, command: str) -> bool:
     return result.exit_code == _KILLED
 
 
-def cut_power_at(machine: Machine, death: Death, command: str) -> bool:
+def cut_power_at(machine: Machine, death: Death, command: str, *, may_fail: str = "") -> bool:
     """Run `nicpass COMMAND`, take the power away there, and wait until the host has booted again.
 
-    False if it ended by itself, as it does when it has fewer writes.
+    The unit `may_fail` may have failed then. False if it ended by itself, as it does when it has fewer writes.
     """
     machine.put_file(_SCRIPT, _DIE)
     # The script itself must have reached the disk, so that it can be removed afterwards like any other file.
     machine.succeed("sync")
     run = f"{shlex.join(death.words('power'))} {command} >/run/said 2>&1; touch {_ENDED}"
-    cut = machine.end_by(["systemd-run", "--collect", "bash", "-c", run], unless=["rm", _ENDED])
+    cut = machine.end_by(["systemd-run", "--collect", "bash", "-c", run], unless=["rm", _ENDED], may_fail=may_fail)
     machine.succeed(["rm", _SCRIPT])
     return cut
 
