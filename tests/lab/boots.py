@@ -35,6 +35,8 @@ class Loader:
     """Succeeds while the next boot is the trial."""
     trial: str
     """The file with the trial's entry."""
+    take_once: str
+    """Has the next boot take the kernel `$release`."""
 
 
 _GRUB = Loader(
@@ -42,6 +44,10 @@ _GRUB = Loader(
     menu="cat /boot/grub/grub.cfg",
     due="grub-editenv - list | grep -qx next_entry=nicpass-trial",
     trial="/boot/grub/custom.cfg",
+    take_once="""
+identity() { grep -o "gnulinux-$1[^']*" /boot/grub/grub.cfg | head -1; }
+grub-reboot "$(identity advanced)>$(identity $release-advanced)"
+""",
 )
 _SYSTEMD_BOOT = Loader(
     banner="Linux Boot Manager",
@@ -49,6 +55,7 @@ _SYSTEMD_BOOT = Loader(
     # The variable's vendor is systemd's own (systemd-boot(7), LoaderEntryOneShot).
     due="test -e /sys/firmware/efi/efivars/LoaderEntryOneShot-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f",
     trial="/boot/efi/loader/entries/-nicpass-trial.conf",
+    take_once="bootctl set-oneshot $(basename /boot/efi/loader/entries/*-$release.conf)",
 )
 LOADERS = {GRUB_BIOS.name: _GRUB, GRUB_UEFI.name: _GRUB, DRACUT.name: _GRUB, SYSTEMD_BOOT.name: _SYSTEMD_BOOT}
 

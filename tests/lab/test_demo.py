@@ -10,7 +10,9 @@ from lab.demo import main
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("shape", ["intel", pytest.param("virtio", marks=pytest.mark.full), "amd"])
+@pytest.mark.parametrize(
+    "shape", ["intel", *(pytest.param(name, marks=pytest.mark.full) for name in ("virtio", "amd"))]
+)
 def test_a_nic_and_a_vf_go_and_come_back(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
     exit_code = main(["--shape", shape, "--resume"])
     said = capsys.readouterr().out
