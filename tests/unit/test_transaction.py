@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import fcntl
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -243,8 +244,6 @@ class TestJournal:
         assert caught.value.exit_code == expected
 
     def test_a_record_cut_off_by_a_full_disk_does_not_spoil_the_next(self, tmp_path: Path) -> None:
-        import resource
-
         files = Files(str(tmp_path))
         files.append_line("/j", b"first")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -256,6 +255,18 @@ class TestJournal:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         files.append_line("/j", b"third")
         assert (tmp_path / "j").read_bytes() == b"first\nthird\n"
+
+    def test_a_file_that_could_not_get_its_first_line_is_not_there(self, tmp_path: Path) -> None:
+        """An empty journal would be a change that was cut off, and stop all others."""
+        files = Files(str(tmp_path))
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            with pytest.raises(StepError, match=r"cannot be written: .*: /var/lib/nicpass/journal\. Nothing was done"):
+                run_plan(plan_of(1), {}, files)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert files.list_directory("/var/lib/nicpass/journal") == ()
 
     def test_a_terminal_that_is_gone_stops_nothing(self, tmp_path: Path) -> None:
         def watch(*_: object) -> None:

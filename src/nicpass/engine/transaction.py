@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from nicpass.engine.journal import Journal
+from nicpass.engine.journal import JOURNALS, Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.language import _
@@ -46,7 +46,7 @@ def run_plan(
     except OSError as error:
         raise StepError(
             _("The journal cannot be written: {reason}: {filename}. Nothing was done.").format(
-                reason=error.strerror, filename=error.filename
+                reason=error.strerror, filename=error.filename or JOURNALS
             )
         ) from error
     Run(journal, handlers, watch).do_all(enumerate(plan.steps))

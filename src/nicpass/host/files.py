@@ -209,9 +209,11 @@ class Files:
                 write_all(descriptor, line + b"\n")
                 os.fsync(descriptor)
             except OSError:
-                # Half a line, as a full disk leaves it, would spoil the next one too.
+                # Half a line, as a full disk leaves it, would spoil the next one too; a file without one says nothing.
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, end)
+                    if is_new:
+                        os.unlink(target)
                 raise
         finally:
             os.close(descriptor)
