@@ -87,7 +87,7 @@ class BootSteps:
     def _run(self, generator: Generator) -> None:
         done = self.processes.run(list(generator.argv), timeout=_SECONDS)
         if done.exit_code != 0:
-            words = (done.error or done.output).strip()[-_TAIL:]
+            words = " ".join((done.error or done.output)[-_TAIL:].split()).rstrip(".")
             raise StepError(
                 _("{command} failed: {error}.").format(
                     command=shlex.join(generator.argv), error=words or done.exit_code
