@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.engine.boot_steps import BootSteps, digest, with_digests
+from nicpass.engine.boot_steps import BootSteps, boot_handlers, digest, with_digests
+from nicpass.engine.journal import Journal
+from nicpass.engine.recovery import recover
 from nicpass.host.files import Files
 from nicpass.host.processes import Processes
 from nicpass.model.boot import BootChange, GeneratedFile, Generator
-from nicpass.model.errors import StepError
+from nicpass.model.change import Phase
+from nicpass.model.errors import ExitCode, StepError
 from nicpass.model.file_image import FileChange, RegularFile
-from nicpass.model.plan import BootPurpose, ChangeBoot, invert_step
+from nicpass.model.plan import BootPurpose, ChangeBoot, Plan, PrepareRequest, invert_step
 
 pytestmark = pytest.mark.spawns
 CONFIG, MENU = "/config", "/menu"
@@ -94,3 +97,21 @@ def test_what_the_programs_made_is_on_disk_before_the_step_counts_as_done(steps:
     steps.files = files = _Synced(str(tmp_path))
     steps.apply(step_of(tmp_path))
     assert files.seen == "new"
+
+
+@pytest.mark.parametrize(
+    ("phases", "word"), [((Phase.DOING,), "old"), ((Phase.DOING, Phase.DONE), "new")], ids=["not seen", "seen done"]
+)
+def test_a_program_counts_only_where_its_end_was_recorded(
+    phases: tuple[Phase, ...], word: str, steps: BootSteps, tmp_path: Path
+) -> None:
+    """The power may have taken what it wrote (grub-reboot does not sync), and nothing there tells."""
+    files, step = steps.files, step_of(tmp_path)
+    journal = Journal.open(files, Plan(summary="", request=PrepareRequest(), steps=(step,)))
+    journal.record(0, phases[0], step)
+    steps.apply(step)
+    for phase in phases[1:]:
+        journal.record(0, phase, step)
+    (settled,) = recover(files, boot_handlers(files, steps.processes))
+    assert settled.exit_code == ExitCode.DONE
+    assert (tmp_path / "config").read_text() == (tmp_path / "menu").read_text() == word

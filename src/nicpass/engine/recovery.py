@@ -14,7 +14,7 @@ from nicpass.model.change import Actor, Change, Phase
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.fact import known
 from nicpass.model.language import _
-from nicpass.model.plan import StopDomain, invert_step
+from nicpass.model.plan import ChangeBoot, StopDomain, invert_step
 from nicpass.planner.recovery import (
     Direction,
     choose_direction,
@@ -71,7 +71,9 @@ def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watc
     run = Run(journal, handlers, watch)
     direction = choose_direction(change)
     # It was cut off behind its last act, or its VM was started after all: then what was asked for is there.
-    holds = direction != Direction.CLOSE and all(run.holds(step) for step in change.opened.plan.steps)
+    holds = direction != Direction.CLOSE and all(
+        _is_seen_done(number, change) and run.holds(step) for number, step in enumerate(change.opened.plan.steps)
+    )
     if holds:
         direction = Direction.FINISH
     try:
@@ -90,6 +92,13 @@ def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watc
         exit_code=exit_code,
         sentence=sentence,
     )
+
+
+def _is_seen_done(number: int, change: Change) -> bool:
+    """What the programs of a boot's change made cannot be told from what was there before: their end is recorded."""
+    step = change.opened.plan.steps[number] if change.opened is not None else None
+    runs = isinstance(step, ChangeBoot) and bool(step.change.generators)
+    return not runs or change.phases.get(number) == Phase.DONE
 
 
 def _close_as_done(change: Change, journal: Journal) -> tuple[ExitCode, str]:
