@@ -120,9 +120,11 @@ def test_a_new_kernel_gets_the_same(ready_host: Machine) -> None:
 @pytest.mark.parametrize("fresh_host", [GRUB_BIOS.name], indirect=True)
 def test_a_binding_that_nobody_confirms_is_withdrawn(fresh_host: Machine) -> None:
     machine = fresh_host
-    prepare(machine, f"{NIC} --confirm-within 120")
+    prepare(machine, f"{NIC} --group kvm --confirm-within 120")
     machine.reboot()
     see_it_ready(machine)
+    node = f"/dev/vfio/$(basename $(readlink /sys/bus/pci/devices/{ADDRESS}/iommu_group))"
+    assert machine.succeed(f"stat -c '%G %a' {node}").split() == ["kvm", "660"]
     machine.wait_until_succeeds("nicpass history --json | grep -q '\"unconfirmed\"'")
     machine.wait_until_succeeds(f"readlink /sys/bus/pci/devices/{ADDRESS}/driver | grep -q /igb$", 600)
     machine.wait_until_fails("pgrep -f 'nicpass (undo|recover)'", 600)
