@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> Non
         "nicpass.host.netlink",
     }
     assert not modules & unneeded
+
+
+def test_the_program_takes_no_typing_extensions_where_they_are_installed(tmp_path: Path) -> None:
+    """They would take as long to load as all the rest of msgspec."""
+    ready_host().write(tmp_path)
+    argv = [sys.executable, "-X", "importtime", "-m", "nicpass", "list", "--root", str(tmp_path)]
+    loaded = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+    assert find_spec("typing_extensions") is not None, "else this shows nothing"
+    assert re.search(r"\| +msgspec$", loaded, re.MULTILINE)
+    # The refused attempt is told as well, with some microseconds; to load it takes thousands.
+    assert not re.search(r"\d{4,} \| +typing_extensions$", loaded, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [["check"], ["snapshot"], ["explain"], ["attach", "guest", "eth1", "--dry-run"]])

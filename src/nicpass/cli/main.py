@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def load_msgspec() -> None:
-    """Without typing_extensions, which it takes where it is there, and which alone takes longer to load than all of it.
+    """Without typing_extensions, which it takes where it is there, and which takes as long to load as all the rest.
 
     What it wants of it, `typing` of every Python that nicpass runs on has as well (msgspec/_utils.py).
     """

@@ -54,8 +54,9 @@ _KERNEL_HOOKS = "/etc/kernel/postinst.d"
 _FOLDERS = (DEFAULTS_FOLDER,)
 _FILES = (edits.CMDLINE, edits.VENDOR_CMDLINE, edits.RECORD)
 _MODULES = "/usr/lib/modules"
-# Debian's and SUSE's initrd, Fedora's and Arch's initramfs; update-initramfs calls one `.new` until it is whole.
-_INITRAMFS = re.compile(r"(initrd|initramfs)([.-].*)?(?<!\.new)")
+# Debian's and SUSE's initrd, Fedora's and Arch's initramfs; but not what generators leave beside it while they run, or
+# where they were cut off: update-initramfs has `.new` and `.dpkg-bak`.
+_INITRAMFS = re.compile(r"(?!.*\.(new|tmp|bak|dpkg-\w+)$)(initrd|initramfs)([.-].*)?")
 
 
 class _Found(NamedTuple):
