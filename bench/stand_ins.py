@@ -41,7 +41,7 @@ def main() -> NoReturn:
     sys.modules["libvirt"] = _make_libvirt(_Domain(tree, vm, uuid, address), meter)
     setattr(os, "geteuid", lambda: 0)  # noqa: B010  only root may change a host, and this one is a folder
     meter.seconds += time.perf_counter() - begin
-    from nicpass.cli.main import load_msgspec
+    from nicpass.cli.loading import load_msgspec
     from nicpass.cli.main import main as nicpass
 
     load_msgspec()  # before the stand-ins do

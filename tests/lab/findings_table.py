@@ -7,8 +7,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
-from nicpass.checks.catalogue import CATALOGUE
 from nicpass.checks.catalogue.entry import Entry
+from nicpass.checks.catalogue.whole import CATALOGUE
 from tests.lab.provocations import PROVOCATIONS, UNIT_ONLY, Provocation
 
 _HEAD = """<!-- Made by `python -m tests.lab.findings_table`; a unit test holds it to be current. -->

@@ -11,7 +11,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 from nicpass import __version__
-from nicpass.checks.catalogue import CATALOGUE
+from nicpass.checks.catalogue.whole import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "nicpass"

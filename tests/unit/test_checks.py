@@ -10,18 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.checks.catalogue import (
-    CATALOGUE,
-    capabilities,
-    make_finding,
-    path,
-    quirks,
-    reset,
-    security,
-    sriov,
-    vm,
-    vm_memory,
-)
+from nicpass.checks.catalogue import Finder, capabilities, path, quirks, reset, security, sriov, vm, vm_memory
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, explain_iommu_off
 from nicpass.checks.nics import on_vfio
@@ -144,7 +134,7 @@ def test_codes_and_texts_are_well_formed(code: str) -> None:
 
 def test_a_text_whose_facts_are_missing_is_an_error_not_a_gap() -> None:
     with pytest.raises(KeyError):
-        make_finding("GROUP_SHARED", group=1)
+        Finder("group")("GROUP_SHARED", group=1)
 
 
 class TestIommu:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from nicpass.checks.catalogue import CATALOGUE
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.verdict import Report
 from nicpass.cli.main import main
 from nicpass.cli.views import NicList

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nicpass.checks.catalogue import CATALOGUE, capabilities, path, quirks, reset, sriov
+from nicpass.checks.catalogue import capabilities, path, quirks, reset, sriov
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.reset import derive_reset_methods, reset_methods

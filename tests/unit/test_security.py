@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from nicpass.checks.catalogue import CATALOGUE, security
+from nicpass.checks.catalogue import security
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.security import check_security
 from nicpass.hypervisor.domain_xml import parse_domain
 from nicpass.model.access import Access, DeviceNode

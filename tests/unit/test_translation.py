@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatch_build import compile_messages
-from nicpass.checks.catalogue import CATALOGUE, make_finding
+from nicpass.checks.catalogue import Finder
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.usage import tell_usage
 from nicpass.cli.folding import fold
 from nicpass.cli.output import say_error
@@ -66,7 +67,7 @@ def test_no_translation_is_marked_as_doubtful(language: str) -> None:
 
 @pytest.mark.usefixtures("chinese")
 def test_a_finding_is_told_in_the_language_chosen() -> None:
-    finding = make_finding("OWNED_BY_VM", nic="eth1", owners="web01", owner="web01", address="0000:01:00.0")
+    finding = Finder("usage")("OWNED_BY_VM", nic="eth1", owners="web01", owner="web01", address="0000:01:00.0")
     assert _CJK.search(finding.sentence)
     assert "web01" in finding.sentence
     assert _("") == ""

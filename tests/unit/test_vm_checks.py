@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.checks.catalogue import CATALOGUE, vm, vm_memory
+from nicpass.checks.catalogue import vm, vm_memory
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.guest_drivers import lacking_driver
 from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_vm

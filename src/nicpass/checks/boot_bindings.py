@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.boot.boot_d import FOLDER, REPORTS, path_of
 from nicpass.boot.cmdline import parse_cmdline
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, label
 from nicpass.model.binding import BindingOutcome
 from nicpass.model.fact import Unknown, known, value_or
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nicpass.model.boot import BootBinding
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("boot_bindings")
 
 
 def check_boot_bindings(index: HostIndex) -> Iterator[Finding]:

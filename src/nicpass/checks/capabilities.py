@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, kind_of, label, list_nics, on_vfio
 from nicpass.model.fact import Unknown, known, value_or, why_unknown
 from nicpass.model.pci import IS_VF
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("capabilities")
 
 _CONVENTIONAL_SIZE = 256
 _KIB = 1024

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label, on_vfio, pf_of
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.leftovers import Claim, DriverctlOverride
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("leftovers")
 
 
 def check_claims(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

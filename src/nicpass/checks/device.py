@@ -7,7 +7,7 @@ import shlex
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("device", "leftovers", "usage")
 
 
 def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.nics import group_companions, is_bridge, kind_of, label, on_vfio, pf_of
 from nicpass.checks.usage import summarize_usage, tell_usage
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nicpass.model.class_devices import ClassDevice
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("group")
 
 _SLOTS_NAMED = 3
 _SHOWN = 4  # devices of one member that a sentence names

@@ -6,7 +6,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label, on_vfio
 from nicpass.model.fact import known
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nicpass.model.activity import BoundSocket, FunctionDevice, Holder
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("holders")
 
 _IN_USE = {"rdma": "RDMA_IN_USE", "ptp": "PTP_IN_USE"}
 

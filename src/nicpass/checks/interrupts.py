@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.boot.iommu_arguments import find_remapping_off, is_true
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.iommu import CMDLINE, arguments_of, count_groups
 from nicpass.model.fact import known, value_or, why_unknown
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
+
+make_finding = Finder("interrupts")
 
 _INTERRUPTS = "/proc/interrupts"
 _OPTION = "allow_unsafe_interrupts"

@@ -15,7 +15,7 @@ from nicpass.boot.iommu_arguments import (
     last_switch,
     unknown_values,
 )
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.platform import Platform
+
+make_finding = Finder("iommu")
 
 CMDLINE = "/proc/cmdline"
 _TABLES = "/sys/firmware/acpi/tables"

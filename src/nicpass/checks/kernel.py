@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.model.fact import known
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
+
+make_finding = Finder("kernel")
 
 
 def check_vfio(host: Host) -> Iterator[Finding]:

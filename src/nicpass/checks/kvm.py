@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
+
+make_finding = Finder("kvm")
 
 
 def check_kvm(host: Host) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.claims import check_claims
 from nicpass.checks.nics import is_bridge, is_nic, label, on_vfio
 from nicpass.model.fact import known, value_or
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.leftovers import Directive
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("leftovers")
 
 _CMDLINE = "/proc/cmdline"
 _FIELDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "class_code")

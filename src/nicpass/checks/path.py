@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, group_companions, kind_of, label
 from nicpass.checks.quirk_table import ISOLATED_FUNCTIONS, ISOLATING_PORTS, is_one_of
 from nicpass.model.fact import known
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nicpass.model.config_space import AcsControl, PcieLink
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("path")
 
 ISOLATION: tuple[AcsControl, ...] = ("SV", "RR", "CR", "UF")
 """What the kernel asks for before it splits a group (REQ_ACS_FLAGS)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.interrupts import check_interrupts
 from nicpass.checks.iommu import check_iommu, check_iommu_arguments, check_iommu_state
 from nicpass.checks.kernel import check_lockdown, check_vfio
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
+
+make_finding = Finder("platform")
 
 
 _BUS = "/sys/bus/pci/devices"

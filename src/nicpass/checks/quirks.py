@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, kind_of, label
 from nicpass.checks.quirk_table import (
     BROKEN_INTX,
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("quirks")
 
 
 def check_quirks(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label
 from nicpass.model.fact import Fact, Unknown, known, why_unknown
 from nicpass.model.firmware import DAMAGED
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
     from nicpass.model.platform import Platform
+
+make_finding = Finder("reserved")
 
 _TABLES = "/sys/firmware/acpi/tables"
 _GROUPS = "/sys/kernel/iommu_groups"

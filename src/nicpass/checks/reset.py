@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, kind_of, label
 from nicpass.checks.quirk_table import NO_BUS_RESET, NO_BUS_RESET_BELOW, NO_FLR, has_device_reset, is_one_of
 from nicpass.model.fact import Fact, Unknown, known, why_unknown
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("reset")
 
 _WITH_THE_BUS = frozenset({"bus", "cxl_bus"})
 """Names in `reset_method` (Documentation/ABI/testing/sysfs-bus-pci) that stand for more than the function."""

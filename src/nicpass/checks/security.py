@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.index import HostIndex
 from nicpass.checks.interrupts import ISOLATED
 from nicpass.checks.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.network import VfSettings
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("security")
 
 _CONTAINER_NODE = "/dev/vfio/vfio"
 _OTHERS, _GROUP = 0o006, 0o060

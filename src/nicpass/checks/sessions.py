@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label
 from nicpass.checks.unseen import is_addressed
 from nicpass.checks.walk import address_on, chain_text
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nicpass.model.activity import Session
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("sessions")
 
 _PROGRAMS = {"sshd": "ssh", "sshd-session": "ssh", "dropbear": "ssh"}
 

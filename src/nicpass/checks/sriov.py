@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, kind_of, label
 from nicpass.model.address import split_address
 from nicpass.model.fact import known, value_or
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nicpass.model.config_space import Sriov
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("sriov")
 
 # ConnectX-3 to ConnectX-7, PFs: all can do SR-IOV, and mlxconfig's SRIOV_EN switches the capability in firmware
 # (NVIDIA, "Single Root IO Virtualization (SR-IOV)"). Ids: pci.ids, drivers/net/ethernet/mellanox.

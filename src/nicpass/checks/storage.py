@@ -6,7 +6,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label
 from nicpass.checks.unseen import is_addressed
 from nicpass.checks.walk import address_on, chain_text
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nicpass.model.activity import NetworkStorage
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("storage")
 
 
 def check_storage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label, on_vfio
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nicpass.model.activity import ForeignNetdev
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("usage")
 
 USERSPACE_DRIVERS = frozenset({"uio_pci_generic", "igb_uio"})
 """Drivers that hand the whole device to a program, as vfio-pci does; they make no interface."""

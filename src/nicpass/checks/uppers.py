@@ -6,7 +6,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label
 from nicpass.checks.walk import chain_text, is_carried
 from nicpass.model.fact import value_or
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("usage")
 
 _REDUNDANT = frozenset({"bond", "team"})
 

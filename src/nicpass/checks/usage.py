@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.holders import check_holders
 from nicpass.checks.nics import label
 from nicpass.checks.sessions import check_sessions
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.network import IpAddress, Link, Route, Rule
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("usage")
 
 
 _DEFAULT_ROUTE = "default route"

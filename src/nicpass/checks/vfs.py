@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.walk import chain_text
 from nicpass.model.fact import value_or
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nicpass.checks.index import HostIndex
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("usage")
 
 
 def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.guest_drivers import lacking_driver
 from nicpass.checks.nics import label
 from nicpass.model.fact import Unknown, known, value_or, why_unknown
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nicpass.model.domain import Definition, Domain, DomainDevice
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("vm")
 
 _UUID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 # `pc` is libvirt's and QEMU's alias of the newest i440fx.

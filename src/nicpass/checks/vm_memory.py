@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import make_finding
+from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import label
 from nicpass.checks.vm import handle_of, source_of
 from nicpass.model.fact import known
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nicpass.model.firmware import Dmar
     from nicpass.model.memory import Memory, NumaNode
     from nicpass.model.pci import PciFunction
+
+make_finding = Finder("vm_memory")
 
 # qemuDomainGetMemLockLimitBytes() of libvirt allows VFIO so much beside the guest's memory.
 _BESIDE = 1 << 30

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.catalogue import CATALOGUE
+from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Severity

@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
         # A run is short, and what it makes is freed without the collector, which would go through all that is loaded
         # dozens of times: a sixth of the time of an attach.
         gc.disable()
+        from nicpass.cli.loading import load_msgspec
+
         load_msgspec()
     from nicpass.cli.run import run
 
@@ -31,20 +33,6 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         _leave(exit_code)
     return exit_code
-
-
-def load_msgspec() -> None:
-    """Without typing_extensions, which it takes where it is there, and which takes as long to load as all the rest.
-
-    What it wants of it, `typing` of every Python that nicpass runs on has as well (msgspec/_utils.py).
-    """
-    if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
-        return
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # to import it is an ImportError now
-    try:
-        import msgspec  # noqa: F401
-    finally:
-        del sys.modules["typing_extensions"]
 
 
 def _leave(exit_code: int) -> None:

@@ -8,9 +8,9 @@ Source: netlink(7), rtnetlink(7), linux/rtnetlink.h, lib/kobject_uevent.c, syste
 
 from __future__ import annotations
 
+import _socket as socket
 import contextlib
 import select
-import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import ipaddress
-import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 

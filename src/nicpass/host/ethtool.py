@@ -7,11 +7,12 @@ answer comes in microseconds. Structures and numbers: linux/ethtool.h; netdevice
 
 from __future__ import annotations
 
+import _socket as socket
 import array
 import errno
 import fcntl
-import socket
 import struct
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.model.fact import Fact, Unknown
@@ -98,7 +99,7 @@ def ask_driver(netdev: str, command: array.array[int]) -> None:
         OSError: EOPNOTSUPP where the driver has no such thing, ENODEV where there is no such interface.
     """
     request = _IFREQ.pack(netdev.encode(), command.buffer_info()[0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as handle:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)) as handle:
         fcntl.ioctl(handle, _SIOCETHTOOL, request)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import socket
+import _socket as socket
 import struct
 from typing import TYPE_CHECKING
 

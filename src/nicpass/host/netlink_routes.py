@@ -6,7 +6,7 @@ Numbers: linux/rtnetlink.h, linux/nexthop.h, linux/fib_rules.h.
 
 from __future__ import annotations
 
-import socket
+import _socket as socket
 import struct
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 

@@ -8,11 +8,12 @@ Source: netlink(7), rtnetlink(7), Documentation/userspace-api/netlink/intro.rst.
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
 import os
-import socket
 import struct
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def dump(kind: Kind) -> list[bytes]:
         OSError: the kernel's answer; EINTR when the table changed during each of several dumps; MalformedError
             when what came is no netlink message.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, kind.protocol) as kernel:
+    with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, kind.protocol)) as kernel:
         kernel.bind((0, 0))
         kernel.settimeout(_SECONDS)
         receive = _receiver(kernel)

@@ -6,8 +6,8 @@ Source: linux/wireguard.h, linux/genetlink.h. Only root is told (GENL_UNS_ADMIN_
 
 from __future__ import annotations
 
+import _socket as socket
 import os
-import socket
 import struct
 from typing import TYPE_CHECKING
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import CATALOGUE
 from nicpass.checks.verdict import blocking
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RebootNeededError, RefusedError
 from nicpass.model.finding import Severity
@@ -45,6 +44,8 @@ def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = f
         ImpossibleError, RefusedError, RebootNeededError: by severity.
     """
     for code in sorted(allow - OVERRIDABLE):
+        from nicpass.checks.catalogue.whole import CATALOGUE  # late: all texts are loaded, for this word only
+
         sentence = _("There is no finding {code}.") if code not in CATALOGUE else _("{code} cannot be overridden.")
         raise BadInputError(
             sentence.format(code=code), _("--allow takes {names}.").format(names=", ".join(sorted(OVERRIDABLE)))

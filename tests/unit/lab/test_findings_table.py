@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.shape import SHAPES
-from nicpass.checks.catalogue import CATALOGUE
+from nicpass.checks.catalogue.whole import CATALOGUE
 from tests.lab.findings_table import render_table
 from tests.lab.provocations import PROVOCATIONS, UNIT_ONLY, MendedBy, Provocation
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All codes together, for what speaks of each of them: `nicpass explain`, the tables, the tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.checks.catalogue import (
+    boot_bindings,
+    capabilities,
+    device,
+    group,
+    holders,
+    interrupts,
+    iommu,
+    kernel,
+    kvm,
+    leftovers,
+    path,
+    platform,
+    quirks,
+    reserved,
+    reset,
+    security,
+    sessions,
+    sriov,
+    storage,
+    usage,
+    vm,
+    vm_memory,
+)
+
+if TYPE_CHECKING:
+    from nicpass.checks.catalogue.entry import Entry
+
+_SUBJECTS = (
+    platform,
+    iommu,
+    reserved,
+    interrupts,
+    kvm,
+    kernel,
+    usage,
+    sessions,
+    storage,
+    holders,
+    group,
+    device,
+    reset,
+    capabilities,
+    sriov,
+    path,
+    quirks,
+    leftovers,
+    boot_bindings,
+    vm,
+    vm_memory,
+    security,
+)
+
+CATALOGUE: dict[str, Entry] = {code: entry for subject in _SUBJECTS for code, entry in subject.ENTRIES.items()}
