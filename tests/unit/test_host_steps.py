@@ -14,6 +14,7 @@ from nicpass.engine import host_steps, managers
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
+from nicpass.engine.take_nic import take_handlers
 from nicpass.host.files import Files
 from nicpass.host.link_settings import sysctl_path
 from nicpass.host.processes import Completed, Processes
@@ -184,7 +185,7 @@ def kernel(tmp_path: Path) -> FakeKernel:
 
 
 def handler_of(kind: type, files: Files, processes: Processes | None = None) -> Handler:
-    return host_handlers(files, processes or FakeProcesses())[kind]
+    return {**take_handlers(files), **host_handlers(files, processes or FakeProcesses())}[kind]
 
 
 def state_of(driver: str | None = "ixgbe") -> NicState:

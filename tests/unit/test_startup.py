@@ -59,15 +59,46 @@ def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> Non
     assert not modules & unneeded
 
 
-def test_the_program_takes_no_typing_extensions_where_they_are_installed(tmp_path: Path) -> None:
-    """They would take as long to load as all the rest of msgspec."""
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [
+        (["list", "--json"], {"nicpass.planner.attach"}),
+        (
+            ["attach", "guest", "eth1", "--dry-run"],
+            {
+                "nicpass.boot.edits",
+                "nicpass.checks.catalogue.whole",
+                "nicpass.engine.give_back",
+                "nicpass.engine.boot_steps",
+                "nicpass.planner.undo",
+            },
+        ),
+    ],
+)
+def test_the_program_loads_only_what_it_needs(command: list[str], unneeded: set[str], tmp_path: Path) -> None:
+    """Half of a short command's time is the loading of modules."""
     ready_host().write(tmp_path)
-    argv = [sys.executable, "-X", "importtime", "-m", "nicpass", "list", "--root", str(tmp_path)]
-    loaded = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+    argv = [sys.executable, "-X", "importtime", "-m", "nicpass", *command, "--root", str(tmp_path)]
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stderr
+    # A module that is refused or put off is told as well, with some microseconds; to load one takes hundreds.
+    loaded = set(re.findall(r"\d{3,} \| +([\w.]+)$", told, re.MULTILINE))
     assert find_spec("typing_extensions") is not None, "else this shows nothing"
-    assert re.search(r"\| +msgspec$", loaded, re.MULTILINE)
-    # The refused attempt is told as well, with some microseconds; to load it takes thousands.
-    assert not re.search(r"\d{4,} \| +typing_extensions$", loaded, re.MULTILINE)
+    assert "msgspec" in loaded
+    libraries = {"typing_extensions", "platform", "textwrap", "msgspec.inspect", "socket", "selectors", "ipaddress"}
+    unneeded |= libraries | {"subprocess", "inspect", "asyncio", "pyroute2", "rich"}
+    assert loaded & unneeded == set()
+
+
+def test_what_msgspec_was_loaded_without_is_there_for_who_asks() -> None:
+    """The others in the same process get the real modules."""
+    script = (
+        "from nicpass.cli.loading import load_msgspec; load_msgspec(); import msgspec, platform, textwrap, uuid;"
+        "print(platform.python_implementation(), textwrap.dedent('  a'), msgspec.json.schema(int)['type'],"
+        "msgspec.inspect.type_info(str), uuid.UUID(int=1).int)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[:3] == [sys.implementation.name.replace("cp", "CP"), "a", "integer"]
+    assert "StrType" in done.stdout
 
 
 @pytest.mark.parametrize("command", [["check"], ["snapshot"], ["explain"], ["attach", "guest", "eth1", "--dry-run"]])

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nicpass.engine.journal import last_to_undo, undone_by
 from nicpass.model.address import Address
 from nicpass.model.change import Change, Closed, Confirmed, Opened, Outcome, Phase, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode, RefusedError
@@ -35,7 +36,7 @@ from nicpass.model.plan import (
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.confirm import DEFAULT_SECONDS, SESSION_CODES
 from nicpass.planner.refuse import OVERRIDABLE
-from nicpass.planner.undo import Kept, last_to_undo, nic_of, plan_undo, undone_by
+from nicpass.planner.undo import Kept, nic_of, plan_undo
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import VM, address, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, hostdev_xml

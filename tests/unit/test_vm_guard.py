@@ -20,9 +20,9 @@ from nicpass import __version__
 from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.engine.admission import admit, note_start
 from nicpass.engine.file_changes import apply_changes, verify_changes
-from nicpass.engine.host_steps import host_handlers
 from nicpass.engine.lock import PATH
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, list_kept_nics, read_kept_nic, read_nic_state
+from nicpass.engine.take_nic import take_handlers
 from nicpass.host.files import Files
 from nicpass.host.processes import Completed, Processes
 from nicpass.hypervisor import libvirt
@@ -398,7 +398,7 @@ class TestRecords:
 
     def test_taking_keeps_the_owner_and_a_renewed_state_is_no_damage(self, files: Files) -> None:
         take = TakeNic(address=NIC, state=STATE, owner=OWNER)
-        apply, verify = host_handlers(files, FakeProcesses())[TakeNic]
+        apply, verify = take_handlers(files)[TakeNic]
         apply(take)
         verify(take)
         left = msgspec.structs.replace(STATE, driver="igb")

@@ -8,10 +8,11 @@ What is not in it is unknown, not present: Windows, and distributions that carry
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 
-class Lack(NamedTuple):
+class Lack(msgspec.Struct, frozen=True):
     """The guest's system, the driver that it would need, and what brought that driver."""
 
     system: str

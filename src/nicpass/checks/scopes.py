@@ -9,17 +9,19 @@ drivers/iommu/intel/iommu.c; for AMD drivers/iommu/amd/init.c and iommu.c.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.model.address import Address, split_address
 from nicpass.model.fact import Fact, Unknown, known
-from nicpass.model.firmware import ENDPOINT, SUB_HIERARCHY, number_of
+from nicpass.model.firmware import ENDPOINT, SUB_HIERARCHY, Hex, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from nicpass.checks.index import HostIndex
-    from nicpass.model.firmware import Drhd, Hex, Ivhd, IvhdEntry, Ivmd, Scope
+    from nicpass.model.firmware import Drhd, Ivhd, IvhdEntry, Ivmd, Scope
     from nicpass.model.pci import PciFunction
 
 _BRIDGE_CLASS, _PCI_BRIDGE, _DISPLAY, _USB = 0x06, 0x0604, 0x03, 0x0C03
@@ -29,7 +31,7 @@ _MAX_SEGMENT = 0xFFFF
 _MAX_DEPTH = 256  # buses below one another; a snapshot from elsewhere could hold a loop
 
 
-class Reservation(NamedTuple):
+class Reservation(msgspec.Struct, frozen=True):
     """Memory that a table reserves for a function."""
 
     start: Hex

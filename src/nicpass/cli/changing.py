@@ -11,12 +11,19 @@ from nicpass.checks.index import HostIndex
 from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.cli.source import Source, read_source, require_live_root
-from nicpass.engine.boot_steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
-from nicpass.engine.host_steps import host_handlers, read_state
-from nicpass.engine.journal import read_changes, read_changes_unless_settled, select_change, unsettled
+from nicpass.engine.handler import LateHandlers
+from nicpass.engine.journal import (
+    last_to_undo,
+    read_changes,
+    read_changes_unless_settled,
+    select_change,
+    undone_by,
+    unsettled,
+)
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.store import read_kept_nic
+from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.actor import read_actor
 from nicpass.host.files import Files
@@ -30,18 +37,18 @@ from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
     AttachRequest,
+    ChangeBoot,
     DetachRequest,
     GiveBackNic,
     PrepareRequest,
     Request,
+    SetNumvfs,
     UndoRequest,
     VfRequest,
 )
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.observe import compare_states
 from nicpass.planner.select import select_nic
-from nicpass.planner.undo import Kept, last_to_undo, nic_of, plan_undo, undone_by
-from nicpass.planner.vf import plan_vf
 
 if TYPE_CHECKING:
     import argparse
@@ -104,15 +111,26 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot
 
 
 def handlers_of(files: Files) -> Handlers:
-    """Every kind of step there is."""
+    """Every kind of step there is. What gives a NIC back, and what changes the boot, is loaded where it is needed."""
     processes = Processes()
-    return {
-        **host_handlers(files, processes),
+
+    def of_host() -> Handlers:
+        from nicpass.engine.host_steps import host_handlers
+
+        return host_handlers(files, processes)
+
+    def of_boot() -> Handlers:
+        from nicpass.engine.boot_steps import boot_handlers
+
+        return boot_handlers(files, processes)
+
+    ready = {
+        **take_handlers(files),
         **libvirt_handlers(files),
         **guard_handlers(files, processes),
         **deadman_handlers(files, processes),
-        **boot_handlers(files, processes),
     }
+    return LateHandlers(ready, {GiveBackNic: of_host, SetNumvfs: of_host, ChangeBoot: of_boot})
 
 
 def outlive_session() -> None:
@@ -209,6 +227,8 @@ def _plan(request: Request, source: Source) -> Plan:
             function = select_nic(HostIndex(source.host), request.nic)
             return plan_detach(source.host, request, *_kept_of(function, source))
         case VfRequest():
+            from nicpass.planner.vf import plan_vf
+
             return plan_vf(source.host, request)
         case UndoRequest():
             return _plan_undo(request, source)
@@ -217,6 +237,8 @@ def _plan(request: Request, source: Source) -> Plan:
 
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
+    from nicpass.planner.undo import Kept, nic_of, plan_undo
+
     changes = read_changes(source.files)
     change = select_change(changes, request.change)
     if (other := undone_by(change, changes)) is not None:
@@ -327,6 +349,10 @@ def _opened_at(files: Files, identity: str | None) -> float:
 def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:
     """Read anew: what is printed here was observed now."""
     given_back = [step for step in plan.steps if isinstance(step, GiveBackNic)]
+    if not given_back:
+        return ()
+    from nicpass.engine.host_steps import read_state  # late, as its handler is
+
     return tuple(
         field for step in given_back for field in compare_states(step.state, read_state(source.files, step.address))
     )

@@ -12,11 +12,10 @@ from nicpass.cli.changing import mark_of, summary_of
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
 from nicpass.cli.source import open_root
-from nicpass.engine.journal import read_changes, select_change
+from nicpass.engine.journal import read_changes, select_change, undone_by
 from nicpass.model.change import Actor, Change, Outcome, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.language import _
-from nicpass.planner.undo import undone_by
 
 if TYPE_CHECKING:
     import argparse

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from typing import TYPE_CHECKING
 
 from nicpass.checks.usage import describe_route
@@ -286,6 +285,7 @@ def _shell_content(path: str, content: bytes) -> list[str]:
     lines = text.split("\n")
     if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):
         return [f"cat > {path} <<'END'", *lines[:-1], "END"]
-    import base64  # late: only lines to paste need it
+    import base64  # late: only lines to paste need them
+    import textwrap
 
     return [f"base64 -d > {path} <<'END'", *textwrap.wrap(base64.b64encode(content).decode(), 100), "END"]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nicpass.host.changes import Changes
@@ -25,6 +25,25 @@ class Handler(NamedTuple):
 
 
 Handlers: TypeAlias = Mapping["type[StepBase]", Handler]
+
+
+class LateHandlers(Mapping["type[StepBase]", Handler]):
+    """Some handlers, and how to get others; what does those steps is not loaded before one of them is to be done."""
+
+    def __init__(self, ready: Handlers, late: Mapping[type[StepBase], Callable[[], Handlers]]) -> None:
+        self._ready = dict(ready)
+        self._late = late
+
+    def __getitem__(self, kind: type[StepBase]) -> Handler:
+        if kind not in self._ready:
+            self._ready.update(self._late[kind]())
+        return self._ready[kind]
+
+    def __iter__(self) -> Iterator[type[StepBase]]:
+        return iter({*self._ready, *self._late})
+
+    def __len__(self) -> int:
+        return len({*self._ready, *self._late})
 
 
 _FIRST_PAUSE = 0.01

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps that change the host itself: a NIC leaves, a NIC comes back, VFs are made and removed."""
+"""The steps that change the host itself: a NIC comes back, VFs are made and removed."""
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.index import HostIndex
@@ -19,7 +18,7 @@ from nicpass.engine.give_back import (
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
 from nicpass.engine.managers import ask_managers, shell_lines, without_managed
-from nicpass.engine.store import KeptNic, forget_nic_state, keep_nic, read_kept_nic, read_nic_state
+from nicpass.engine.store import forget_nic_state, read_nic_state
 from nicpass.host.holders import find_vfio_user
 from nicpass.host.link_settings import with_settings
 from nicpass.host.network import read_network
@@ -28,7 +27,7 @@ from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.host import Host
 from nicpass.model.language import _
-from nicpass.model.plan import GiveBackNic, SetNumvfs, TakeNic
+from nicpass.model.plan import GiveBackNic, SetNumvfs
 from nicpass.planner.observe import differences, observe_state
 from nicpass.planner.words import describe_vf
 
@@ -58,7 +57,6 @@ def host_handlers(files: Files, processes: Processes, interface: OpenInterface |
     """The handlers of this file's steps; `interface` opens the netlink writer of one interface, by its name."""
     steps = HostSteps(files, processes, interface or Interface)
     return {
-        TakeNic: Handler(steps.apply_take, steps.verify_take),
         GiveBackNic: Handler(steps.apply_give_back, steps.verify_give_back),
         SetNumvfs: Handler(steps.apply_numvfs, steps.verify_numvfs),
     }
@@ -80,22 +78,6 @@ class HostSteps:
         self.files = files
         self.processes = processes
         self.open_interface = interface
-
-    def apply_take(self, step: TakeNic) -> None:
-        """A record that says this already stays as it is: the guard may have put down in it that the NIC is out."""
-        with contextlib.suppress(StepError):  # a damaged one is written anew
-            kept = read_kept_nic(self.files, step.address)
-            if kept is not None and (kept.state, kept.owner) == (step.state, step.owner):
-                return
-        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
-
-    def verify_take(self, step: TakeNic) -> None:
-        kept = read_kept_nic(self.files, step.address)
-        # The guard may have seen it leave since, and have put down what it was then.
-        if kept is None or kept.owner != step.owner or (kept.state != step.state and not kept.renewed):
-            raise StepError(
-                _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
-            )
 
     def apply_give_back(self, step: GiveBackNic) -> None:
         """Raises NeedsPersonError, with every field that differs, when the NIC is not what it was."""

@@ -30,9 +30,11 @@ from nicpass.model.change import (
 from nicpass.model.errors import BadInputError, NotPermittedError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
-from nicpass.model.plan import NicStep
+from nicpass.model.plan import NicStep, UndoRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nicpass.host.files import Files
     from nicpass.model.plan import Plan, Step
 
@@ -242,3 +244,28 @@ def _prune(files: Files) -> None:
             unsettled = (Outcome.UNFINISHED, Outcome.DAMAGED, Outcome.UNCONFIRMED)
             if _is_plainly_settled(files, identity) or read_change(files, identity).outcome not in unsettled:
                 files.remove(f"{JOURNALS}/{identity}{_SUFFIX}")
+
+
+def undone_by(change: Change, changes: Iterable[Change]) -> str | None:
+    """The change that has taken `change` back already, if any."""
+    for other in changes:
+        if other.opened is None or other.outcome not in (Outcome.DONE, Outcome.NEEDS_PERSON):
+            continue
+        request = other.opened.plan.request
+        if isinstance(request, UndoRequest) and request.change == change.identity:
+            return other.identity
+    return None
+
+
+def last_to_undo(changes: tuple[Change, ...]) -> Change:
+    """The newest change that was done and not taken back; undoing twice does not do it again.
+
+    Raises:
+        BadInputError: there is none.
+    """
+    for change in reversed(changes):
+        is_undo = change.opened is not None and isinstance(change.opened.plan.request, UndoRequest)
+        done = change.outcome in (Outcome.DONE, Outcome.UNCONFIRMED)
+        if done and not is_undo and undone_by(change, changes) is None:
+            return change
+    raise BadInputError(_("There is no change to undo."), "nicpass history")

@@ -7,7 +7,9 @@ Source: ACPI 6.5, 5.2.6. The bytes may be damaged or lie: every length is checke
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.firmware import DAMAGED
@@ -25,7 +27,7 @@ MAX_TABLE = 1 << 20
 _HEADER = struct.Struct("<4sIBB6s8sI")
 
 
-class Header(NamedTuple):
+class Header(msgspec.Struct, frozen=True):
     """What the common header says."""
 
     signature: str

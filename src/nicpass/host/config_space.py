@@ -9,7 +9,10 @@ Nothing here trusts a pointer or a length: a list ends at its first loop or its 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from nicpass.model.config_space import (
     Acs,
@@ -28,7 +31,7 @@ from nicpass.model.config_space import (
 from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from nicpass.host.files import Files
 
@@ -66,7 +69,7 @@ _DAMAGED = Unknown("the capability list in config is damaged")
 _GONE = Unknown("config reads as ones: the device does not answer")
 
 
-class Capability(NamedTuple):
+class Capability(msgspec.Struct, frozen=True):
     """Where a wanted capability's body ends, counted from its header, and what makes a value of it."""
 
     field: str

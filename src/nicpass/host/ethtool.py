@@ -13,7 +13,9 @@ import errno
 import fcntl
 import struct
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.network import Setting
@@ -34,7 +36,7 @@ _STRING_BYTES = 32  # ETH_GSTRING_LEN
 _MAX_FEATURES = 1024  # the kernel has some 60
 
 
-class DriverInfo(NamedTuple):
+class DriverInfo(msgspec.Struct, frozen=True):
     """What `ethtool -i` prints; an empty string where the driver has nothing to say."""
 
     driver: str
@@ -42,7 +44,7 @@ class DriverInfo(NamedTuple):
     firmware: str
 
 
-class Group(NamedTuple):
+class Group(msgspec.Struct, frozen=True):
     """A structure of 32-bit numbers that is read by one command and written by another.
 
     `names` are those that can be set, and where they stand: the command itself is at place 0.

@@ -6,7 +6,9 @@ Source: proc_pid_fd(5); Documentation/driver-api/vfio.rst.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.model.activity import Holder
 from nicpass.model.fact import Fact, Unknown, known
@@ -21,7 +23,7 @@ _NODES = ("/dev/vfio/", "/dev/uio", "/dev/infiniband/uverbs", "/dev/ptp")
 _SOCKET = "socket:["
 
 
-class Descriptors(NamedTuple):
+class Descriptors(msgspec.Struct, frozen=True):
     """What processes have open, of what was looked for."""
 
     opened: tuple[Holder, ...]

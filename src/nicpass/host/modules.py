@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Fact, Unknown, known
@@ -98,6 +97,8 @@ def _read_config(files: Files, kernel: Fact[str]) -> str | Unknown:
 
 def _unpack(packed: bytes) -> str | Unknown:
     """A gzip file's whole content. One that was cut short would seem to leave options out."""
+    import zlib  # late: where the configuration is a file in /boot, nothing is to be unpacked
+
     unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         content = unpacking.decompress(packed, _LARGEST_CONFIG)

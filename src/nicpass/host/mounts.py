@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.host.connections import is_loopback, parse_ip
 from nicpass.model.activity import NetworkStorage
@@ -24,7 +26,7 @@ _FUSE = frozenset(
 _HOST = r"\[([0-9a-fA-F:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3})"
 
 
-class Mount(NamedTuple):
+class Mount(msgspec.Struct, frozen=True):
     """One line of mountinfo."""
 
     device: str

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import struct
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.host.ethtool import read_driver_info
 from nicpass.host.rtnetlink import (
@@ -46,7 +48,7 @@ VF_LINK_STATES = ("auto", "enable", "disable")  # enum of IFLA_VF_LINK_STATE_*
 VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}  # linux/if_ether.h: ETH_P_8021Q, ETH_P_8021AD
 
 
-class _Layout(NamedTuple):
+class _Layout(msgspec.Struct, frozen=True):
     """Where a kind of tunnel keeps its ends in IFLA_INFO_DATA; IPv4 and IPv6 apart where it has two."""
 
     link: int | None
@@ -66,7 +68,7 @@ _TUNNELS = {
 }
 
 
-class LinkMessage(NamedTuple):
+class LinkMessage(msgspec.Struct, frozen=True):
     """An interface with its attributes taken apart, before the others' names are known."""
 
     number: int

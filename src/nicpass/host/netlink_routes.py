@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import _socket as socket
 import struct
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import msgspec
 
 from nicpass.host.rtnetlink import Attributes, fixed_part, ip_of, number_of, read_attributes, split_attributes, text_of
 from nicpass.model.fact import Fact, Unknown
@@ -67,7 +69,7 @@ _FRA_L3MDEV = 19
 _FR_ACT_TO_TBL = 1
 
 
-class Outlet(NamedTuple):
+class Outlet(msgspec.Struct, frozen=True):
     """One way on: the interface's number, the gateway, flags (RTNH_F_*) and its weight among several."""
 
     number: int
@@ -76,7 +78,7 @@ class Outlet(NamedTuple):
     weight: int | None = None
 
 
-class RouteMessage(NamedTuple):
+class RouteMessage(msgspec.Struct, frozen=True):
     """A unicast route, its attributes taken apart."""
 
     head: tuple[int, ...]

@@ -6,7 +6,9 @@ from __future__ import annotations
 import _socket as socket
 import errno
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.host.holders import read_program
 from nicpass.host.rtnetlink import Kind, dump, fixed_part, read_attributes
@@ -28,7 +30,7 @@ _XDP_SHOW_INFO, _XDP_DIAG_INFO = 1, 1
 _INFO = struct.Struct("=II")  # struct xdp_diag_info: interface, queue
 
 
-class RawSocket(NamedTuple):
+class RawSocket(msgspec.Struct, frozen=True):
     """Bound to the interface with this index; 0 is any."""
 
     ifindex: int

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.host.iommu import count_groups, read_capabilities, read_interrupt_chips, read_tables, read_units
 from nicpass.host.kvm import read_kvm_device, try_kvm
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from nicpass.host.files import Files
 
 
-class _Cpu(NamedTuple):
+class _Cpu(msgspec.Struct, frozen=True):
     vendor: Fact[str]
     virtualization: Fact[str]
     physical_bits: Fact[int]

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import NamedTuple
+
+import msgspec
 
 _GRACE = 1.0  # seconds that a killed process has to go
 
 
-class Completed(NamedTuple):
+class Completed(msgspec.Struct, frozen=True):
     """How a process ended. `exit_code` is None when it was not found or had to be killed at its limit."""
 
     exit_code: int | None

@@ -14,7 +14,9 @@ import os
 import struct
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +45,7 @@ class MalformedError(OSError):
     """What came is no netlink message; its errno is EBADMSG."""
 
 
-class Kind(NamedTuple):
+class Kind(msgspec.Struct, frozen=True):
     """One kind of object: the request's type and body, and how long the fixed part of an answer is."""
 
     request: int

@@ -28,8 +28,6 @@ from nicpass.planner.attach import plan_detach, plan_reattach, plan_stop
 from nicpass.planner.vf import plan_vf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.plan import NicOwner, NicState
@@ -74,31 +72,6 @@ def nic_of(change: Change) -> str:
         if isinstance(step, NicStep):
             return step.address
     raise BadInputError(_("This change has nothing that could be undone."))
-
-
-def undone_by(change: Change, changes: Iterable[Change]) -> str | None:
-    """The change that has taken `change` back already, if any."""
-    for other in changes:
-        if other.opened is None or other.outcome not in (Outcome.DONE, Outcome.NEEDS_PERSON):
-            continue
-        request = other.opened.plan.request
-        if isinstance(request, UndoRequest) and request.change == change.identity:
-            return other.identity
-    return None
-
-
-def last_to_undo(changes: tuple[Change, ...]) -> Change:
-    """The newest change that was done and not taken back; undoing twice does not do it again.
-
-    Raises:
-        BadInputError: there is none.
-    """
-    for change in reversed(changes):
-        is_undo = change.opened is not None and isinstance(change.opened.plan.request, UndoRequest)
-        done = change.outcome in (Outcome.DONE, Outcome.UNCONFIRMED)
-        if done and not is_undo and undone_by(change, changes) is None:
-            return change
-    raise BadInputError(_("There is no change to undo."), "nicpass history")
 
 
 def _steps_of(change: Change) -> tuple[Step, ...]:

@@ -19,9 +19,10 @@ from nicpass.cli.changing import refuse_unless_settled, words_of
 from nicpass.cli.source import Source
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers
-from nicpass.engine.journal import read_changes
+from nicpass.engine.journal import last_to_undo, read_changes
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import Settled, recover
+from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
 from nicpass.host.actor import read_actor
 from nicpass.host.read import read_host
@@ -29,7 +30,6 @@ from nicpass.hypervisor.guard import guard_handlers
 from nicpass.hypervisor.libvirt import _domains_of, connect, libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.plan import UndoRequest
-from nicpass.planner.undo import last_to_undo
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
@@ -96,6 +96,7 @@ class Machine:
             self.files, self.processes, lambda name: SimulatedInterface(name, self.kernel, self.effects)
         )
         return {
+            **take_handlers(self.files),
             **host,
             **libvirt_handlers(self.files),
             **guard_handlers(self.files, self.processes),

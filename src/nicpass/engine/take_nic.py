@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step by which a NIC leaves: what it is to the host is kept on disk, and libvirt takes it from there."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from nicpass.engine.handler import Handler, Handlers
+from nicpass.engine.store import KeptNic, keep_nic, read_kept_nic
+from nicpass.model.errors import StepError
+from nicpass.model.language import _
+from nicpass.model.plan import TakeNic
+
+if TYPE_CHECKING:
+    from nicpass.host.files import Files
+
+
+def take_handlers(files: Files) -> Handlers:
+    """The handler of this file's step."""
+    steps = TakeSteps(files)
+    return {TakeNic: Handler(steps.apply, steps.verify)}
+
+
+class TakeSteps:
+    """The two hands of it, and their door."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+
+    def apply(self, step: TakeNic) -> None:
+        """A record that says this already stays as it is: the guard may have put down in it that the NIC is out."""
+        with contextlib.suppress(StepError):  # a damaged one is written anew
+            kept = read_kept_nic(self.files, step.address)
+            if kept is not None and (kept.state, kept.owner) == (step.state, step.owner):
+                return
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
+
+    def verify(self, step: TakeNic) -> None:
+        """Raises StepError where the record does not say it."""
+        kept = read_kept_nic(self.files, step.address)
+        # The guard may have seen it leave since, and have put down what it was then.
+        if kept is None or kept.owner != step.owner or (kept.state != step.state and not kept.renewed):
+            raise StepError(
+                _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
+            )
