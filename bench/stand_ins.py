@@ -41,10 +41,10 @@ def main() -> NoReturn:
     sys.modules["libvirt"] = _make_libvirt(_Domain(tree, vm, uuid, address), meter)
     setattr(os, "geteuid", lambda: 0)  # noqa: B010  only root may change a host, and this one is a folder
     meter.seconds += time.perf_counter() - begin
-    from nicpass.cli.loading import load_msgspec
+    from nicpass.cli.loading import load_libraries
     from nicpass.cli.main import main as nicpass
 
-    load_msgspec()  # before the stand-ins do
+    load_libraries()  # before the stand-ins do
     _stand_in_for_the_machine(tree, meter)
     leave = os._exit
 

@@ -44,7 +44,16 @@ def keep_nic(files: Files, kept: KeptNic) -> None:
     Raises:
         OSError: nothing was written.
     """
-    files.write_atomic(_nic_path(kept.state.address), msgspec.json.encode(kept, order="deterministic"))
+    files.write_atomic(_nic_path(kept.state.address), _encode(kept))
+
+
+def is_kept(files: Files, kept: KeptNic) -> bool:
+    """Whether the record on disk is this one, byte for byte."""
+    return files.read_bytes(_nic_path(kept.state.address)) == _encode(kept)
+
+
+def _encode(kept: KeptNic) -> bytes:
+    return msgspec.json.encode(kept, order="deterministic")
 
 
 def read_kept_nic(files: Files, address: Address) -> KeptNic | None:

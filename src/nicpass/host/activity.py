@@ -17,7 +17,7 @@ from nicpass.host.packets import name_sockets, read_packet_sockets, read_xdp_soc
 from nicpass.host.sessions import read_sessions
 from nicpass.host.storage import read_storage
 from nicpass.model.activity import Activity
-from nicpass.model.fact import value_or
+from nicpass.model.fact import known, value_or
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def read_activity(
     connections = read_connections(files)
     packets, xdp = read_packet_sockets(files), read_xdp_sockets(files)
     inodes = {socket.inode for found in (packets, xdp) for socket in value_or(found, ())}
-    if isinstance(connections, tuple):
+    if known(connections):
         inodes |= {connection.inode for connection in connections.established}
     descriptors = scan_descriptors(files, inodes)
     return Activity(

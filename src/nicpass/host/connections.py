@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import _socket as socket
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.network import pack_ip, unmap_ip
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _ESTABLISHED, _LISTEN = "01", "0A"  # enum in net/tcp_states.h
 
 
-class Connection(NamedTuple):
+class Connection(msgspec.Struct, frozen=True):
     """One established connection, and the inode of its socket at this end."""
 
     local: str
@@ -31,7 +33,7 @@ class Connection(NamedTuple):
         return is_loopback(self.peer)
 
 
-class Connections(NamedTuple):
+class Connections(msgspec.Struct, frozen=True):
     """All of them, and the ports on which somebody listens."""
 
     established: tuple[Connection, ...]

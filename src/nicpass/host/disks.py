@@ -114,7 +114,7 @@ def _nbd(
     files: Files, connections: Fact[Connections], descriptors: Descriptors
 ) -> Iterator[tuple[str, NetworkStorage]]:
     """`pid` is there while it is connected: the process has the socket, or had it and gave it to the kernel."""
-    established = connections.established if isinstance(connections, tuple) else ()
+    established = connections.established if known(connections) else ()
     for disk in _names(files, "/sys/block"):
         pid = files.read_attribute(f"/sys/block/{disk}/pid") if disk.startswith("nbd") else None
         if not isinstance(pid, str):

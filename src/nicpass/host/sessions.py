@@ -39,7 +39,7 @@ def read_sessions(
     ssh_connection: str | None = None,
 ) -> Fact[tuple[Session, ...]]:
     """The sessions, those first in which this process runs; `process` is None for a capture."""
-    if not isinstance(connections, tuple):
+    if connections is None or isinstance(connections, Unknown):
         return connections
     folder = files.list_directory(_SESSIONS)
     if isinstance(folder, Unknown):
@@ -61,7 +61,9 @@ class _Reader:
         self.connections = connections
         self.descriptors = descriptors
         self.by_inode = {connection.inode: connection for connection in connections.established}
-        self.by_ends = {c[:4]: c for c in connections.established if c.is_loopback}
+        self.by_ends = {
+            (c.local, c.local_port, c.peer, c.peer_port): c for c in connections.established if c.is_loopback
+        }
         self.above = _ancestors(files, process)
         self.scope = _own_scope(files, process)
 
@@ -73,8 +75,8 @@ class _Reader:
             if not connection.is_loopback:
                 yield connection, process
                 continue
-            local, port, peer, peer_port, _ = connection
-            mate = self.by_ends.get((peer, peer_port, local, port))
+            ends = (connection.peer, connection.peer_port, connection.local, connection.local_port)
+            mate = self.by_ends.get(ends)
             forwarder = self.descriptors.sockets.get(mate.inode) if mate is not None else None
             for other in self.descriptors.inodes.get(forwarder or 0, ()):
                 if (further := self.by_inode.get(other)) is not None and not further.is_loopback:
