@@ -7,16 +7,16 @@ interface that any of them names counts. Too many is safe, too few is not.
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING
-
-from nicpass.model.network import pack_ip, unmap_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.network import Route
 
+_BITS = {4: 32, 6: 128}
 _Table = dict[int, dict[int, list["Route"]]]
 """Prefix length to network to its routes."""
 
@@ -27,11 +27,11 @@ class RoutingTables:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._tables: dict[tuple[int, int], _Table] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
         for route in routes:
-            bits = 128 if route.family == "inet6" else 32
-            place = _parse_prefix(route.destination, bits)
+            version = 6 if route.family == "inet6" else 4
+            place = _parse_prefix(route.destination, version)
             if place is not None:
                 length, network = place
-                self._tables[bits, route.table][length][network].append(route)
+                self._tables[version, route.table][length][network].append(route)
         self._known: dict[str, tuple[Route, ...]] = {}
 
     def best(self, address: str) -> tuple[Route, ...]:
@@ -41,13 +41,22 @@ class RoutingTables:
         return self._known[address]
 
     def _look_up(self, text: str) -> Iterable[Route]:
-        packed = pack_ip(text)
-        if packed is None:
+        address = parse_ip(text)
+        if address is None:
             return
-        address = unmap_ip(packed)
-        for (bits, _), table in self._tables.items():
-            if bits == len(address) * 8:
-                yield from _longest(table, int.from_bytes(address), bits)
+        bits = _BITS[address.version]
+        for (version, _), table in self._tables.items():
+            if version == address.version:
+                yield from _longest(table, int(address), bits)
+
+
+def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address; one of IPv4 that is written as IPv6 (RFC 4291, 2.5.5.2) is of IPv4. None if it is neither."""
+    try:
+        address = ipaddress.ip_address(text.split("%", 1)[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def _longest(table: _Table, number: int, bits: int) -> list[Route]:
@@ -59,12 +68,13 @@ def _longest(table: _Table, number: int, bits: int) -> list[Route]:
     return []
 
 
-def _parse_prefix(destination: str, bits: int) -> tuple[int, int] | None:
-    """(length, network without its host bits); None for what is no prefix of a family whose addresses have `bits`."""
+def _parse_prefix(destination: str, version: int) -> tuple[int, int] | None:
+    """(length, network without its host bits); None for what is no prefix of this family."""
     if destination == "default":
         return 0, 0
     text, _, length = destination.partition("/")
-    packed = pack_ip(text)
-    if packed is None or len(unmap_ip(packed)) * 8 != bits or not length.isdecimal() or int(length) > bits:
+    address = parse_ip(text)
+    if address is None or address.version != version or not length.isdecimal():
         return None
-    return int(length), int.from_bytes(unmap_ip(packed)) >> (bits - int(length))
+    bits = _BITS[version]
+    return (int(length), int(address) >> (bits - int(length))) if int(length) <= bits else None

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import _socket as socket
 import errno
+import socket
 from typing import TYPE_CHECKING, Any
 
 from nicpass.engine.attempts import Attempts

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import _socket as socket
+import ipaddress
 import struct
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nicpass.model.fact import Fact, Unknown
-from nicpass.model.network import pack_ip, unmap_ip
 
 if TYPE_CHECKING:
     from nicpass.host.files import Files
+
+_MAPPED = b"\0" * 10 + b"\xff\xff"  # RFC 4291, 2.5.5.2: an IPv4 address written as IPv6
 
 _ESTABLISHED, _LISTEN = "01", "0A"  # enum in net/tcp_states.h
 
@@ -70,8 +72,10 @@ def is_loopback(address: str) -> bool:
 
 def parse_ip(text: str) -> str | None:
     """The address as the kernel writes it, without brackets; None for a name."""
-    packed = pack_ip(text.strip("[]"))
-    return None if packed is None else _text_of(packed)
+    try:
+        return str(ipaddress.ip_address(text.strip("[]").split("%", 1)[0]))
+    except ValueError:
+        return None
 
 
 def _parse_end(text: str) -> tuple[str, int]:
@@ -79,8 +83,7 @@ def _parse_end(text: str) -> tuple[str, int]:
     digits, _, port = text.partition(":")
     data = bytes.fromhex(digits)
     words = struct.unpack(f">{len(data) // 4}I", data)
-    return _text_of(unmap_ip(struct.pack(f"={len(words)}I", *words))), int(port, 16)
-
-
-def _text_of(packed: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    data = struct.pack(f"={len(words)}I", *words)
+    if len(data) == 16 and data.startswith(_MAPPED):
+        data = data[12:]
+    return socket.inet_ntop(socket.AF_INET if len(data) == 4 else socket.AF_INET6, data), int(port, 16)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import _socket as socket
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -220,20 +219,3 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     rules: Fact[tuple[Rule, ...]] = None
     managers: tuple[LinkManager, ...] = ()
     """Of the interfaces of devices; one that is not named here is configured by nobody."""
-
-
-_MAPPED = b"\0" * 10 + b"\xff\xff"
-
-
-def pack_ip(text: str) -> bytes | None:
-    """An IP address without its zone, as inet_pton(3) reads it: 4 or 16 bytes; None for what is none."""
-    text = text.split("%", 1)[0]
-    try:
-        return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-    except (OSError, ValueError):  # a NUL within, or what is no text at all, is a ValueError
-        return None
-
-
-def unmap_ip(packed: bytes) -> bytes:
-    """The IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2); any other is left as it is."""
-    return packed[12:] if len(packed) == 16 and packed.startswith(_MAPPED) else packed
