@@ -26,7 +26,7 @@ class _Later(ModuleType):
 
 
 def load_libraries() -> None:
-    """msgspec and argparse, without what they would load in vain, which takes longer than all the rest of them.
+    """msgspec and argparse, without what they would load in vain, which takes as long as the rest of them.
 
     Of typing_extensions, which msgspec takes where it is there, it wants what `typing` of every Python that nicpass
     runs on has as well (msgspec/_utils.py). Its inspection of types and its JSON Schema, which folds texts, nobody asks
