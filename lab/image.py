@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from lab.guest_image import build_guest_initrd
 
 FILES = Path(__file__).parent / "files"
 PROJECT = Path(__file__).parent.parent
+LOCK = PROJECT / "locks" / "host.txt"
 DISK_SIZE = "4G"
 SUITE = "trixie"
 PYTHON = "3.13"  # of that suite
@@ -59,6 +59,12 @@ def get_image(cache: Cache) -> Image:
     return Image(key, folder / "disk.img", folder / "vmlinuz", folder / "initrd.img", folder / "ssh_key", base / "root")
 
 
+def find_base(cache: Cache) -> Path | None:
+    """The Debian tree that the image is made of, if it was built."""
+    found = cache.find(f"base-{_base_key()}")
+    return None if found is None else found / "root"
+
+
 def _base_key() -> str:
     setup = hash_tree(FILES / "image/etc/initramfs-tools")
     return recipe_key([SUITE, PACKAGES, EXCLUDED, setup])
@@ -73,10 +79,9 @@ def _files() -> list[dict[str, str]]:
     return [hash_tree(FILES / name) for name in ("image", "guest", "domains", "build")]
 
 
-def _dependencies() -> list[str]:
-    """What nicpass needs from PyPI, as its pyproject.toml says."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return [str(item) for item in project["dependencies"]]
+def _dependencies() -> str:
+    """The versions of the libraries that nicpass needs, with their hashes."""
+    return LOCK.read_text()
 
 
 def _build_base(out: Path) -> None:
@@ -124,7 +129,7 @@ def _download_wheels(folder: Path) -> None:
     _run(
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"),
         *("--python-version", PYTHON, "--implementation", "cp", "--platform", "manylinux2014_x86_64"),
-        *("--dest", str(folder), *_dependencies()),
+        *("--dest", str(folder), "--no-deps", "--require-hashes", "--requirement", str(LOCK)),
     )
 
 

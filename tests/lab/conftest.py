@@ -12,12 +12,14 @@ import pytest
 
 from lab.cache import Cache, hash_code
 from lab.errors import LabError
+from lab.image import find_base
 from lab.machine import Machine
 from lab.shape import GRUB_BIOS, INTEL, SHAPES
 from lab.signals import end_in_order
 from lab.stages import Further
 from lab.stages import fresh_host as open_fresh_host
 from lab.state import HostState, render_difference, state_difference, without_files
+from lab.versions import compare_versions, read_installed
 from lab.wheel import build_wheel
 from tests.lab import boots
 
@@ -106,6 +108,13 @@ def ready_host(request: pytest.FixtureRequest, cache: Cache, wheel: Path) -> Ite
     shape = SHAPES[getattr(request, "param", GRUB_BIOS.name)]
     with open_fresh_host(cache, shape, wheel, READY) as machine:
         yield machine
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what of the lab is not as it was when all tests last passed: Debian's corrections turn no test red."""
+    base = find_base(Cache())
+    for difference in [] if base is None else compare_versions(read_installed(base)):
+        terminalreporter.line(f"lab: {difference}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,11 +14,12 @@ import pytest
 
 from lab.cache import Cache
 from lab.errors import LabError, LabTimeoutError
-from lab.image import PROJECT
+from lab.image import PROJECT, get_image
 from lab.machine import Machine
 from lab.shape import INTEL
 from lab.stages import fresh_host as open_fresh_host
 from lab.state import Difference, state_difference
+from lab.versions import compare_versions, read_installed
 
 pytestmark = pytest.mark.lab
 
@@ -32,6 +33,12 @@ with fresh_host(Cache(), INTEL) as machine:
     print(machine.pid, machine.folder, flush=True)
     machine.execute("sleep 1000", timeout=1000)
 """
+
+
+def test_debian_s_versions_differ_by_corrections_at_most(cache: Cache) -> None:
+    """If this fails, Debian has changed what the lab stands on: run `make test-full`, then mend `locks/debian.txt`."""
+    differences = compare_versions(read_installed(get_image(cache).base))
+    assert [str(difference) for difference in differences if not difference.is_correction] == []
 
 
 def test_two_resumed_hosts_are_equal(cache: Cache) -> None:

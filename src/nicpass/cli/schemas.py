@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,4 +39,17 @@ def schema_command(arguments: argparse.Namespace) -> int:
 def build_schema(what: str) -> dict[str, Any]:
     """A schema of JSON Schema's draft 2020-12, for one of the documents in `nicpass schema --help`."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"nicpass {what}"}
-    return dialect | msgspec.json.schema(DOCUMENTS[what])
+    schema: dict[str, Any] = _with_plain_texts(msgspec.json.schema(DOCUMENTS[what]))
+    return dialect | schema
+
+
+def _with_plain_texts(schema: Any) -> Any:
+    """The schema with its descriptions as PEP 257 lays them out: versions of msgspec differ in the indentation."""
+    if isinstance(schema, list):
+        return [_with_plain_texts(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _with_plain_texts(value)
+        for key, value in schema.items()
+    }
