@@ -80,5 +80,6 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
 def _values_of_annotated(_kind: Any, mark: Any) -> SearchStrategy[Any]:
     """Text of a pattern, or a Fact of a struct, which msgspec cannot be told plainly."""
     if isinstance(mark, StructFact):
-        return st.one_of(st.none(), _values_of(Unknown), _values_of(mark.kind))
+        kind: Any = mark.kind  # old versions of msgspec tell mypy that a class of theirs has no hash
+        return st.one_of(st.none(), _values_of(Unknown), _values_of(kind))
     return st.from_regex(mark.pattern, fullmatch=True)
