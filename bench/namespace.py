@@ -73,7 +73,7 @@ def read_and_walk() -> tuple[int, int, int]:
     """(interfaces, NICs, findings): every interface that stands on no other is taken for a NIC's."""
     from nicpass.checks.index import HostIndex
     from nicpass.checks.usage import check_usage
-    from nicpass.host.netlink import dump_network
+    from nicpass.host.network.netlink import dump_network
 
     network = dump_network()
     host = _as_host(network)

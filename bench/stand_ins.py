@@ -61,8 +61,8 @@ def main() -> NoReturn:
 
 def _stand_in_for_the_machine(tree: str, meter: Meter) -> None:
     """The tree is this machine, and what the kernel does is counted."""
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Completed, Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Completed, Processes
 
     initialize = Files.__init__
     changes: dict[str, object] = {

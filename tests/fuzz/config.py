@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from nicpass.host.config_space import CONVENTIONAL, EXTENDED, EXTENDED_SIZE, decode_config
+from nicpass.host.pci.config_space import CONVENTIONAL, EXTENDED, EXTENDED_SIZE, decode_config
 from nicpass.model.config_space import ConfigSpace
 from nicpass.model.fact import Unknown, known
 from tests.fuzz.bound import HangError, rearm, watching

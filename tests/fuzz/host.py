@@ -18,8 +18,8 @@ from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.checks.security import check_security
-from nicpass.host.files import Files
-from nicpass.host.open_file import OpenFile
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.open_file import OpenFile
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import NicpassError

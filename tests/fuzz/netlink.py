@@ -12,10 +12,10 @@ import msgspec
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.usage import check_usage
-from nicpass.host.netlink import read_addresses, read_links
-from nicpass.host.netlink_routes import read_routes, read_rules
-from nicpass.host.rtnetlink import ADDRESSES, LINKS, NEXTHOPS, ROUTES, RULES, Kind, collect_dump
-from nicpass.host.wireguard import read_endpoints
+from nicpass.host.network.netlink import read_addresses, read_links
+from nicpass.host.network.routes import read_routes, read_rules
+from nicpass.host.network.rtnetlink import ADDRESSES, LINKS, NEXTHOPS, ROUTES, RULES, Kind, collect_dump
+from nicpass.host.network.wireguard import read_endpoints
 from nicpass.model.address import Address
 from nicpass.model.host import Host
 from nicpass.model.network import Network

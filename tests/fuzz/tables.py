@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from lab.dmar import add_rmrr, seal_table
-from nicpass.host.acpi import Problems
-from nicpass.host.dmar import decode_dmar
-from nicpass.host.ivrs import decode_ivrs
+from nicpass.host.firmware.acpi import Problems
+from nicpass.host.firmware.dmar import decode_dmar
+from nicpass.host.firmware.ivrs import decode_ivrs
 from nicpass.model.fact import Unknown
 from nicpass.model.firmware import DAMAGED, Dmar, Firmware, Ivrs
 from tests.fuzz.bound import HangError, rearm, watching

@@ -21,8 +21,8 @@ _DIE = """
 import glob, os, signal, sys, threading, time
 where, number, manner, doors, *arguments = sys.argv[1:]
 from nicpass.cli.main import main
-from nicpass.host.files import Files
-from nicpass.host.processes import Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
 
 READS = ("virsh", "systemctl")
 written = 0

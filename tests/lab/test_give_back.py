@@ -84,8 +84,8 @@ ENGINE = f"""
 import sys
 import msgspec
 from nicpass.engine.host_steps import HostSteps, Interface, read_state
-from nicpass.host.files import Files
-from nicpass.host.processes import Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
 from nicpass.model.plan import NicState
 from nicpass.planner.observe import compare_states
 files = Files()

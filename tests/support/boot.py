@@ -7,9 +7,9 @@ import dataclasses
 import subprocess
 from typing import TYPE_CHECKING
 
-from nicpass.host.boot import read_boot
-from nicpass.host.efi_variables import VARIABLES, variable_path
-from nicpass.host.files import Files
+from nicpass.host.boot.configuration import read_boot
+from nicpass.host.boot.efi_variables import VARIABLES, variable_path
+from nicpass.host.doors.files import Files
 from nicpass.model.boot import Boot, BootChange, BootFile
 from nicpass.model.file_image import FileChange, RegularFile
 

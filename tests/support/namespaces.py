@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from nicpass.host.rtnetlink import HEADER
+from nicpass.host.network.rtnetlink import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.host import Host

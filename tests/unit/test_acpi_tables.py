@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.dmar import add_rmrr, seal_table
-from nicpass.host.acpi import MAX_TABLE, Problems
-from nicpass.host.dmar import decode_dmar
-from nicpass.host.files import Files
-from nicpass.host.firmware import read_firmware
-from nicpass.host.ivrs import decode_ivrs
+from nicpass.host.doors.files import Files
+from nicpass.host.firmware.acpi import MAX_TABLE, Problems
+from nicpass.host.firmware.dmar import decode_dmar
+from nicpass.host.firmware.ivrs import decode_ivrs
+from nicpass.host.firmware.tables import read_firmware
 from nicpass.model.fact import Unknown
 from nicpass.model.firmware import DAMAGED, Andd, Dmar, Firmware, IvhdEntry, Ivrs, Rhsa, Scope
 from tests.fuzz import bound, tables

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.host.activity import read_activity
-from nicpass.host.connections import Connection, Connections, read_connections
-from nicpass.host.devices import read_devices
-from nicpass.host.files import Files
-from nicpass.host.holders import Descriptors, scan_descriptors
-from nicpass.host.mounts import find_servers, read_mounts
-from nicpass.host.namespaces import find_foreign_netdevs, parse_links
-from nicpass.host.packets import RawSocket, parse_xdp_sockets
-from nicpass.host.processes import Completed, Processes
-from nicpass.host.sessions import read_sessions
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Completed, Processes
+from nicpass.host.pci.function_devices import read_devices
+from nicpass.host.use.activity import read_activity
+from nicpass.host.use.connections import Connection, Connections, read_connections
+from nicpass.host.use.holders import Descriptors, scan_descriptors
+from nicpass.host.use.namespaces import find_foreign_netdevs, parse_links
+from nicpass.host.use.network_mounts import find_servers, read_mounts
+from nicpass.host.use.packets import RawSocket, parse_xdp_sockets
+from nicpass.host.use.sessions import read_sessions
 from nicpass.model.activity import Activity, BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known

@@ -85,7 +85,7 @@ def test_deciding_reads_no_file_and_no_clock(room: str, forbidden: set[str]) -> 
 
 def test_only_one_door_leads_to_processes() -> None:
     doors = {name_of(path) for path in FILES if any(module == "subprocess" for module, _ in imports_of(path))}
-    assert doors == {"src/nicpass/host/processes.py"}
+    assert doors == {"src/nicpass/host/doors/processes.py"}
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if "cli" not in path.parts], ids=name_of)

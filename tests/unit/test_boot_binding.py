@@ -17,9 +17,9 @@ from nicpass.boot.boot_d import FOLDER, REPORTS, parse_binding, parse_report, pa
 from nicpass.boot.identity import identity_of, match_identity
 from nicpass.boot.script import SCRIPT, UNIT
 from nicpass.engine.file_changes import apply_changes, verify_changes
-from nicpass.host.boot_bindings import read_boot_bindings
-from nicpass.host.boot_places import read_places
-from nicpass.host.files import Files
+from nicpass.host.boot.bindings import read_boot_bindings
+from nicpass.host.boot.places import read_places
+from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.binding import BindingOutcome, BindingReport, BuiltinDriver, DamagedFile
 from nicpass.model.boot import Boot, BootBinding, DeviceIdentity, InitramfsGenerator, Loader, invert_boot_change

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from nicpass.boot import edits, loaders
 from nicpass.boot.bls import compare_versions
 from nicpass.boot.edits import CMDLINE, RECORD, VENDOR_CMDLINE, arguments_of, with_tokens, without_tokens
-from nicpass.host.boot import read_boot
-from nicpass.host.efi_variables import VARIABLES
-from nicpass.host.files import Files
+from nicpass.host.boot.configuration import read_boot
+from nicpass.host.boot.efi_variables import VARIABLES
+from nicpass.host.doors.files import Files
 from nicpass.model.boot import Boot, BootChange, BootFile, InitramfsGenerator, Loader, invert_boot_change
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import Unknown

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from nicpass.boot.boot_d import parse_binding, render_binding
 from nicpass.boot.identity import identity_of, match_identity
-from nicpass.host.files import Files
-from nicpass.host.pci import read_pci
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.functions import read_pci
 from nicpass.model.address import Address
 from nicpass.model.binding import BindingOutcome
 from nicpass.model.boot import BootBinding, DeviceIdentity

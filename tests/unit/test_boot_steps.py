@@ -10,8 +10,8 @@ import pytest
 from nicpass.engine.boot_steps import BootSteps, boot_handlers, digest, with_digests
 from nicpass.engine.journal import Journal
 from nicpass.engine.recovery import recover
-from nicpass.host.files import Files
-from nicpass.host.processes import Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
 from nicpass.model.boot import BootChange, GeneratedFile, Generator
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, StepError

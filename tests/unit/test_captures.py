@@ -15,7 +15,7 @@ import pytest
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import kind_of, list_nics
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import NicpassError

@@ -14,8 +14,8 @@ import pytest
 
 from nicpass.engine import handler
 from nicpass.engine.handler import wait_until
-from nicpass.host import changes as changes_module
-from nicpass.host.changes import Changes
+from nicpass.host.doors import changes as changes_module
+from nicpass.host.doors.changes import Changes
 from tests.support.namespaces import Maker, in_own_namespace
 
 if TYPE_CHECKING:

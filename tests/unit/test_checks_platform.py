@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 
 from nicpass.checks.firmware_menu import describe_menu, maker_of
 from nicpass.checks.platform import check_platform
-from nicpass.host.files import Files
-from nicpass.host.iommu import read_interrupt_chips
-from nicpass.host.kvm import try_kvm
-from nicpass.host.machine import SECURE_BOOT, read_container, read_lockdown, read_secure_boot, read_sysfs_read_only
-from nicpass.host.modules import read_kernel_options
-from nicpass.host.platform import read_platform
+from nicpass.host.doors.files import Files
+from nicpass.host.system.iommu import read_interrupt_chips
+from nicpass.host.system.kvm import try_kvm
+from nicpass.host.system.machine import (
+    SECURE_BOOT,
+    read_container,
+    read_lockdown,
+    read_secure_boot,
+    read_sysfs_read_only,
+)
+from nicpass.host.system.modules import read_kernel_options
+from nicpass.host.system.platform import read_platform
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
 from nicpass.model.groups import IommuGroup

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_nic
-from nicpass.host.claims import parse_devices, read_claims
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
+from nicpass.host.system.claims import parse_devices, read_claims
 from nicpass.model.activity import Activity, ForeignNetdev, Holder
 from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError

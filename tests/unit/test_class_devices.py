@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nicpass.host.class_devices import find_address, read_class_devices
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.class_devices import find_address, read_class_devices
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.fact import Unknown
 from tests.support.hosts import ready_host

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nicpass.host.config_space import decode_config
+from nicpass.host.pci.config_space import decode_config
 from nicpass.model.config_space import ConfigSpace, Sriov
 from nicpass.model.fact import known
 from tests.support.config_dumps import parse_dump

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.host.config_space import decode_config, read_config
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.config_space import decode_config, read_config
 from nicpass.model.config_space import ConfigSpace, Pcie, PcieLink, Sriov, VfBar
 from nicpass.model.fact import Unknown, known
 from tests.support.config_space import CONVENTIONAL, PCI_BRIDGE, Capabilities, Identity, build_config

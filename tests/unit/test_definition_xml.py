@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.hypervisor.domain_xml import parse_devices, parse_domain, parse_machine
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.domain import CpuPin, Definition, Domain, DomainInterface, PciPlaces, VirtualIommu

@@ -15,7 +15,7 @@ from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.reset import derive_reset_methods, reset_methods
-from nicpass.host.config_space import decode_config
+from nicpass.host.pci.config_space import decode_config
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.finding import Finding, Severity

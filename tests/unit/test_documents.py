@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from nicpass.cli.main import main
 from nicpass.cli.schemas import DOCUMENTS, build_schema
 from nicpass.engine.journal import Journal
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.change import Phase
 from nicpass.model.host import Host

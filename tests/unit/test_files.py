@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.host import files as files_module
-from nicpass.host.files import Files
+from nicpass.host.doors import files as files_module
+from nicpass.host.doors.files import Files
 from nicpass.model.fact import Unknown
 
 if TYPE_CHECKING:

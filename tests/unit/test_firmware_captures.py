@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from nicpass.host.files import Files
-from nicpass.host.firmware import read_firmware
+from nicpass.host.doors.files import Files
+from nicpass.host.firmware.tables import read_firmware
 from nicpass.model.firmware import SUB_HIERARCHY, Dmar, Firmware, Ivrs
 from tests.unit.conftest import CAPTURES
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_nic
-from nicpass.host.files import Files
-from nicpass.host.groups import parse_regions, read_groups
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.groups import parse_regions, read_groups
 from nicpass.model.fact import Unknown
 from nicpass.model.groups import IommuGroup, ReservedRegion
 from tests.support.hosts import ready_host

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from nicpass.host.files import Files
-from nicpass.host.pci import read_pci
-from nicpass.host.processes import Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
+from nicpass.host.pci.functions import read_pci
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
-from nicpass.host.files import Files
-from nicpass.host.holders import find_vfio_user
+from nicpass.host.doors.files import Files
+from nicpass.host.use.holders import find_vfio_user
 from nicpass.model.address import Address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown

@@ -22,8 +22,8 @@ from nicpass.engine.admission import announce, forget_start, note_start, read_st
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.lock import PATH
 from nicpass.engine.store import BOOT_ID, NICS, KeptNic, keep_nic, read_kept_nic
-from nicpass.host.files import Files
-from nicpass.host.processes import Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor import hook as hook_module
 from nicpass.hypervisor.guard_files import hook_script
 from nicpass.hypervisor.hook import Hook, OutOfTimeError
@@ -346,7 +346,7 @@ class TestCommand:
     @pytest.fixture
     def host(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         host = Host(tmp_path, host_with())
-        monkeypatch.setattr("nicpass.host.files.Files", lambda: host.files)
+        monkeypatch.setattr("nicpass.host.doors.files.Files", lambda: host.files)
         monkeypatch.setattr(hook_command, "_restore", host._restore)
         return host
 

@@ -15,9 +15,9 @@ from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
 from nicpass.engine.take_nic import take_handlers
-from nicpass.host.files import Files
-from nicpass.host.link_settings import sysctl_path
-from nicpass.host.processes import Completed, Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Completed, Processes
+from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
 from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings

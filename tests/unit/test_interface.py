@@ -16,9 +16,9 @@ from nicpass.engine import give_back
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.handler import wait_until
 from nicpass.engine.interface import Interface, vf_changes
-from nicpass.host.files import Files
-from nicpass.host.link_settings import sysctl_path, with_settings
-from nicpass.host.netlink import dump_network
+from nicpass.host.doors.files import Files
+from nicpass.host.network.link_settings import sysctl_path, with_settings
+from nicpass.host.network.netlink import dump_network
 from nicpass.model.address import Address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Fact, value_or

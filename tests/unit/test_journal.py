@@ -24,8 +24,8 @@ from nicpass.engine.journal import (
     select_change,
     unsettled,
 )
-from nicpass.host.actor import read_actor
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
+from nicpass.host.system.actor import read_actor
 from nicpass.model.address import Address
 from nicpass.model.change import Actor, Change, Outcome, Phase
 from nicpass.model.errors import BadInputError, ExitCode, NotPermittedError

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers, ids_match, parse_ids
-from nicpass.host.files import Files
-from nicpass.host.leftovers import parse_cmdline_directives, parse_modprobe, read_leftovers
+from nicpass.host.doors.files import Files
+from nicpass.host.system.leftovers import parse_cmdline_directives, parse_modprobe, read_leftovers
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.finding import Finding

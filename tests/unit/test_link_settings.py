@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.host.ethtool import CHANNELS, PAUSE, RINGS, Group, settings_of
-from nicpass.host.files import Files
-from nicpass.host.link_settings import (
+from nicpass.host.doors.files import Files
+from nicpass.host.network.ethtool import CHANNELS, PAUSE, RINGS, Group, settings_of
+from nicpass.host.network.link_settings import (
     add_settings,
     port_path,
     port_vlans_of,
@@ -21,7 +21,7 @@ from nicpass.host.link_settings import (
     sysctl_path,
     with_settings,
 )
-from nicpass.host.rtnetlink import MalformedError
+from nicpass.host.network.rtnetlink import MalformedError
 from nicpass.model.fact import Unknown
 from nicpass.model.network import Link, LinkSettings, Network, Setting
 from tests.support.hosts import ready_host

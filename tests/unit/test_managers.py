@@ -15,10 +15,10 @@ from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_nic
 from nicpass.engine import managers
 from nicpass.engine.managers import ask_managers, commands_for
-from nicpass.host.files import Files
-from nicpass.host.managers import parse_keyfile, read_managers
-from nicpass.host.network import read_network
-from nicpass.host.processes import Completed, Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Completed, Processes
+from nicpass.host.network.interfaces import read_network
+from nicpass.host.network.managers import parse_keyfile, read_managers
 from nicpass.model.address import Address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown

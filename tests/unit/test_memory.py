@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.host.access import read_access
-from nicpass.host.files import Files
-from nicpass.host.memory import read_memory
-from nicpass.host.vfio_nodes import read_vfio_nodes
+from nicpass.host.doors.files import Files
+from nicpass.host.system.access import read_access
+from nicpass.host.system.memory import read_memory
+from nicpass.host.system.vfio_nodes import read_vfio_nodes
 from nicpass.model.access import Access
 from nicpass.model.fact import Unknown
 from nicpass.model.memory import HugepagePool, Memory, NumaNode, format_cpulist, format_size, parse_cpulist

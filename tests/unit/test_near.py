@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass.checks.nics import list_nics
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import NicpassError

@@ -17,10 +17,10 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from nicpass.host.netlink import read_addresses, read_links
-from nicpass.host.netlink_links import read_vfs
-from nicpass.host.netlink_routes import Outlet, read_nexthops, read_routes, read_rules
-from nicpass.host.rtnetlink import (
+from nicpass.host.network.links import read_vfs
+from nicpass.host.network.netlink import read_addresses, read_links
+from nicpass.host.network.routes import Outlet, read_nexthops, read_routes, read_rules
+from nicpass.host.network.rtnetlink import (
     Kind,
     MalformedError,
     collect_dump,
@@ -29,7 +29,7 @@ from nicpass.host.rtnetlink import (
     split_attributes,
     split_messages,
 )
-from nicpass.host.wireguard import read_endpoints
+from nicpass.host.network.wireguard import read_endpoints
 from nicpass.model.fact import Unknown
 from nicpass.model.network import Link, Route, Rule, Setting, VfSettings
 from tests.fuzz.netlink import SOURCES, fuzz, read_network
@@ -457,7 +457,7 @@ class TestFrames:
 
 
 def test_a_dump_is_what_the_whole_library_says() -> None:
-    from nicpass.host.netlink import dump_network
+    from nicpass.host.network.netlink import dump_network
 
     ours = dump_network()
     from pyroute2 import IPRoute

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.host.files import Files
-from nicpass.host.pci import read_function, read_pci
-from nicpass.host.pci_details import parse_link_speed, parse_resources
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.details import parse_link_speed, parse_resources
+from nicpass.host.pci.functions import read_function, read_pci
 from nicpass.model.address import Address
 from nicpass.model.config_space import PcieLink
 from nicpass.model.fact import Unknown, known, why_unknown

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Unknown

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.host.files import Files
-from nicpass.host.network import read_network, read_sysfs_links
-from nicpass.host.pci_ids import PLACES, PciIds
-from nicpass.host.platform import read_platform
+from nicpass.host.doors.files import Files
+from nicpass.host.network.interfaces import read_network, read_sysfs_links
+from nicpass.host.pci.ids import PLACES, PciIds
+from nicpass.host.system.platform import read_platform
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from nicpass.checks.index import HostIndex
-from nicpass.host.files import Files
-from nicpass.host.pci import read_function, read_pci
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.functions import read_function, read_pci
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host

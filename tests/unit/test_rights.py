@@ -19,8 +19,8 @@ from nicpass.boot.rights import (
     plan_rights_removal,
 )
 from nicpass.engine.file_changes import apply_changes, verify_changes
-from nicpass.host.boot_places import read_places
-from nicpass.host.files import Files
+from nicpass.host.boot.places import read_places
+from nicpass.host.doors.files import Files
 from nicpass.model.boot import Boot, BootChange, invert_boot_change
 from tests.unit.test_boot_binding import BINDING, everything
 

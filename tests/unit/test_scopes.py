@@ -12,8 +12,8 @@ import pytest
 
 from nicpass.checks.index import HostIndex
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.host.files import Files
-from nicpass.host.firmware import read_firmware
+from nicpass.host.doors.files import Files
+from nicpass.host.firmware.tables import read_firmware
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.firmware import ENDPOINT, HPET, IOAPIC, SUB_HIERARCHY, Drhd, Ivhd, Scope

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from nicpass.engine.journal import read_changes, unsettled
 from nicpass.engine.store import NICS
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.hypervisor.domain_xml import parse_devices
 from nicpass.hypervisor.guard import HOOK, RECORD
 from nicpass.model.errors import ExitCode

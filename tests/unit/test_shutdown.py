@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nicpass.engine import handler
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.hypervisor import shutdown
 from nicpass.hypervisor.shutdown import wait_for_shutdown
 

@@ -54,7 +54,7 @@ def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> Non
         "libvirt",
         "asyncio",
         "nicpass.engine.transaction",
-        "nicpass.host.netlink",
+        "nicpass.host.network.netlink",
     }
     assert not modules & unneeded
 

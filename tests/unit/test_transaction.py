@@ -22,7 +22,7 @@ from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
 from nicpass.engine.transaction import run_plan
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.change import Actor, Closed, Opened, Phase, Record, StepRecord
 from nicpass.model.errors import BusyError, ExitCode, NeedsPersonError, NicpassError, StepError

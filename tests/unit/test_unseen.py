@@ -11,9 +11,9 @@ import pytest
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.host.files import Files
-from nicpass.host.kvm import read_kvm_device
-from nicpass.host.modules import read_modules
+from nicpass.host.doors.files import Files
+from nicpass.host.system.kvm import read_kvm_device
+from nicpass.host.system.modules import read_modules
 from nicpass.model.fact import Unknown
 from tests.support.dependence import USED_VFS
 from tests.support.hosts import nic, pf_with_vfs, ready_host

@@ -23,8 +23,8 @@ from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.engine.lock import PATH
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.engine.take_nic import take_handlers
-from nicpass.host.files import Files
-from nicpass.host.processes import Completed, Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Completed, Processes
 from nicpass.hypervisor import libvirt
 from nicpass.hypervisor.guard import (
     HOOK,

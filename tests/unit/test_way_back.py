@@ -12,7 +12,7 @@ from nicpass.engine.handler import Handler
 from nicpass.engine.journal import Journal, owed, read_changes, unsettled
 from nicpass.engine.recovery import recover
 from nicpass.engine.transaction import run_plan
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.change import Outcome, Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, StepError

@@ -25,10 +25,10 @@ from nicpass.engine.lock import hold_lock
 from nicpass.engine.store import read_kept_nic
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
-from nicpass.host.actor import read_actor
-from nicpass.host.files import Files
-from nicpass.host.link_settings import add_settings
-from nicpass.host.processes import Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
+from nicpass.host.network.link_settings import add_settings
+from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.guard import guard_handlers, plan_guard, plan_guard_removal
 from nicpass.hypervisor.libvirt import libvirt_handlers
 from nicpass.model.change import Outcome, Phase

@@ -18,7 +18,7 @@ from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.plan import NicState
 
 _LIMITS = {"prepare": 60, "release": 120}
@@ -68,7 +68,7 @@ def _test_itself() -> int:
 
 
 def _call(operation: str, definition: str, name: str) -> int:
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.hypervisor.hook import Hook
 
     hook = Hook(Files(), _open_processes, _restore)
@@ -93,14 +93,14 @@ def _tell(error: NicpassError) -> int:
 
 def _restore(state: NicState) -> None:
     from nicpass.engine.host_steps import HostSteps
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
     HostSteps(Files(), _open_processes()).restore(state)
 
 
 def _open_processes() -> Processes:
     """Late: few starts need it."""
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.processes import Processes
 
     return Processes()
 

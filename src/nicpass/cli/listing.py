@@ -11,8 +11,8 @@ from nicpass.checks.usage import tell_usage
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
 from nicpass.cli.views import NicList, NicView, view_nics
-from nicpass.host.files import Files
-from nicpass.host.pci_ids import PciIds
+from nicpass.host.doors.files import Files
+from nicpass.host.pci.ids import PciIds
 from nicpass.model.errors import ExitCode
 from nicpass.model.language import _
 from nicpass.planner.select import select_nic

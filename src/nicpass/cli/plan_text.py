@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nicpass.checks.usage import describe_route
 from nicpass.engine.deadman import UNIT
 from nicpass.engine.managers import is_managed, shell_lines
-from nicpass.host.pci import DEVICES
+from nicpass.host.pci.functions import DEVICES
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.fact import known
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink

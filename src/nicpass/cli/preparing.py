@@ -17,11 +17,11 @@ from nicpass.cli.source import read_source, require_live_root
 from nicpass.engine.journal import read_boot_id, read_changes_unless_settled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.prepared import complete_plan, read_prepared
-from nicpass.host.actor import read_actor
-from nicpass.host.boot_places import read_places
-from nicpass.host.files import Files
-from nicpass.host.link_settings import add_settings
-from nicpass.host.processes import Processes
+from nicpass.host.boot.places import read_places
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
+from nicpass.host.network.link_settings import add_settings
+from nicpass.host.system.actor import read_actor
 from nicpass.model.change import Outcome
 from nicpass.model.errors import BadInputError, ExitCode, RebootNeededError, StepError
 from nicpass.model.language import _

@@ -58,7 +58,7 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
     if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
         return
     from nicpass.engine.journal import find_unsettled
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
     for change in find_unsettled(Files()):
         summary = change.opened.plan.summary if change.opened is not None else _("not readable")

@@ -21,8 +21,8 @@ from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_c
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import abandon, recover
 from nicpass.engine.transaction import watch_nothing
-from nicpass.host.actor import read_actor
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
+from nicpass.host.system.actor import read_actor
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from nicpass.host.files import Files
+from nicpass.host.doors.files import Files
 from nicpass.host.read import load_snapshot, read_host
 from nicpass.hypervisor.libvirt import read_domains
 from nicpass.model.errors import BadInputError, NotPermittedError
@@ -15,7 +15,7 @@ from nicpass.model.language import _
 if TYPE_CHECKING:
     import argparse
 
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.host import Host
 
 
@@ -64,7 +64,7 @@ def _absolute(path: str) -> str:
 
 def _open_processes() -> Processes:
     """Late: hardly a run needs it, and its library is loaded slowly."""
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.processes import Processes
 
     return Processes()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.checks.index import HostIndex
-    from nicpass.host.pci_ids import PciIds
+    from nicpass.host.pci.ids import PciIds
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
 

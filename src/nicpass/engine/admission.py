@@ -24,7 +24,7 @@ from nicpass.model.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
 
 _ANNOUNCED = "/run/nicpass/announced"

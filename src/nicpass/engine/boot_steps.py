@@ -15,8 +15,8 @@ from nicpass.model.language import _
 from nicpass.model.plan import ChangeBoot
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.boot import Generator
 
 _SECONDS = 1800.0

@@ -17,8 +17,8 @@ from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Processes
 
 UNIT = "nicpass-confirm"
 _SECONDS = 20.0

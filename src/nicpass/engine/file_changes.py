@@ -10,7 +10,7 @@ from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.model.file_image import FileChange
 
 

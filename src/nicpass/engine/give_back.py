@@ -15,7 +15,7 @@ import msgspec
 from nicpass.checks.usage import describe_whole_route
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.interface import DRIVER_SETTINGS, vf_changes
-from nicpass.host.link_settings import port_path, read_port, read_sysctls, sysctl_path
+from nicpass.host.network.link_settings import port_path, read_port, read_sysctls, sysctl_path
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from nicpass.engine.interface import Interface
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.model.fact import Fact
     from nicpass.model.network import IpAddress, Link, LinkSettings, Route, Setting, VfSettings
     from nicpass.model.plan import NicState

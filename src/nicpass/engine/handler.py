@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from nicpass.host.changes import Changes
+from nicpass.host.doors.changes import Changes
 
 if TYPE_CHECKING:
     from nicpass.model.plan import StepBase

@@ -19,10 +19,10 @@ from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
 from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.store import forget_nic_state, read_nic_state
-from nicpass.host.holders import find_vfio_user
-from nicpass.host.link_settings import with_settings
-from nicpass.host.network import read_network
-from nicpass.host.pci import DEVICES, read_function
+from nicpass.host.network.interfaces import read_network
+from nicpass.host.network.link_settings import with_settings
+from nicpass.host.pci.functions import DEVICES, read_function
+from nicpass.host.use.holders import find_vfio_user
 from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.host import Host
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.address import Address
     from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction

@@ -8,11 +8,11 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from nicpass.engine.attempts import Attempts
-from nicpass.host import ethtool
-from nicpass.host.link_settings import VLAN_FLAGS, read_port_vlans
-from nicpass.host.netlink import ADDRESS_FLAGS
-from nicpass.host.netlink_links import VF_LINK_STATES, VLAN_PROTOCOLS
-from nicpass.host.netlink_routes import PREFERENCES
+from nicpass.host.network import ethtool
+from nicpass.host.network.link_settings import VLAN_FLAGS, read_port_vlans
+from nicpass.host.network.links import VF_LINK_STATES, VLAN_PROTOCOLS
+from nicpass.host.network.netlink import ADDRESS_FLAGS
+from nicpass.host.network.routes import PREFERENCES
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _

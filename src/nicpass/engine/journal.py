@@ -35,7 +35,7 @@ from nicpass.model.plan import NicStep, UndoRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.model.plan import Plan, Step
 
 JOURNALS = "/var/lib/nicpass/journal"

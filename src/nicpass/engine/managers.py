@@ -22,7 +22,7 @@ from nicpass.model.network import IFUPDOWN, NETWORK_MANAGER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.network import LinkManager
     from nicpass.model.plan import NicState
 

@@ -21,7 +21,7 @@ from nicpass.model.plan import BootPurpose, ChangeBoot
 from nicpass.model.prepared import Prepared
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.model.plan import Plan
 
 RECORD = f"{STATE}/prepared.json"

@@ -26,7 +26,7 @@ from nicpass.planner.recovery import (
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
     from nicpass.engine.transaction import Watch
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):

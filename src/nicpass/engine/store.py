@@ -18,7 +18,7 @@ from nicpass.model.language import _
 from nicpass.model.plan import NicOwner, NicState
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
 STATE = "/var/lib/nicpass"
 NICS = f"{STATE}/nics"

@@ -13,7 +13,7 @@ from nicpass.model.language import _
 from nicpass.model.plan import TakeNic
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
 
 def take_handlers(files: Files) -> Handlers:

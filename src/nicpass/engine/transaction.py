@@ -15,7 +15,7 @@ from nicpass.model.plan import GiveBackNic, StartDomain, Step, invert_step
 
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
     from nicpass.model.change import Actor
     from nicpass.model.plan import Plan
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.access import read_access
-from nicpass.host.activity import read_activity
-from nicpass.host.boot_bindings import read_boot_bindings
-from nicpass.host.class_devices import read_class_devices
-from nicpass.host.firmware import read_firmware
-from nicpass.host.groups import read_groups
-from nicpass.host.leftovers import read_leftovers
-from nicpass.host.memory import read_memory
-from nicpass.host.near import read_near
-from nicpass.host.network import read_network
-from nicpass.host.pci import read_pci, why_pci_unread
-from nicpass.host.platform import read_platform
+from nicpass.host.boot.bindings import read_boot_bindings
+from nicpass.host.firmware.tables import read_firmware
+from nicpass.host.network.interfaces import read_network
+from nicpass.host.pci.class_devices import read_class_devices
+from nicpass.host.pci.functions import read_pci, why_pci_unread
+from nicpass.host.pci.groups import read_groups
+from nicpass.host.pci.near import read_near
+from nicpass.host.system.access import read_access
+from nicpass.host.system.leftovers import read_leftovers
+from nicpass.host.system.memory import read_memory
+from nicpass.host.system.platform import read_platform
+from nicpass.host.use.activity import read_activity
 from nicpass.model.boot import Boot
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import known
@@ -28,8 +28,8 @@ from nicpass.model.language import _
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact, Unknown
 
@@ -77,7 +77,7 @@ def read_host(
 
 
 def _read_boot(files: Files) -> Boot:
-    from nicpass.host.boot import read_boot  # late: it loads much, and few commands ask for it
+    from nicpass.host.boot.configuration import read_boot  # late: it loads much, and few commands ask for it
 
     return read_boot(files)
 

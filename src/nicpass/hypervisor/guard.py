@@ -31,8 +31,8 @@ from nicpass.model.plan import InstallGuard, RemoveGuard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.address import Address
 
 RECORD = f"{STATE}/guard.json"

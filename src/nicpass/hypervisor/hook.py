@@ -17,7 +17,7 @@ from nicpass.checks.nics import on_vfio
 from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
-from nicpass.host.link_settings import add_settings
+from nicpass.host.network.link_settings import add_settings
 from nicpass.host.read import read_host
 from nicpass.hypervisor.domain_xml import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
@@ -27,8 +27,8 @@ from nicpass.planner.observe import observe_state
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nicpass.host.files import Files
-    from nicpass.host.processes import Processes
+    from nicpass.host.doors.files import Files
+    from nicpass.host.doors.processes import Processes
     from nicpass.model.domain import Domain
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState

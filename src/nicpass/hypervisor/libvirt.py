@@ -16,7 +16,7 @@ import msgspec
 from nicpass.checks.nics import on_vfio
 from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
-from nicpass.host.pci import read_function
+from nicpass.host.pci.functions import read_function
 from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
 from nicpass.hypervisor.shutdown import wait_for_shutdown
 from nicpass.model.domain import Domain
@@ -27,7 +27,7 @@ from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDe
 from nicpass.model.text import printable
 
 if TYPE_CHECKING:
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
 URI = "qemu:///system"
 DEFINITIONS = "/etc/libvirt/qemu"

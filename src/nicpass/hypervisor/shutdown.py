@@ -18,7 +18,7 @@ from nicpass.engine.handler import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nicpass.host.files import Files
+    from nicpass.host.doors.files import Files
 
 _PROCESSES = "/run/libvirt/qemu"
 """Where libvirt's system daemon keeps NAME.pid of each VM that runs."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from nicpass.host.changes import Changes
+from nicpass.host.doors.changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

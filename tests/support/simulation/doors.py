@@ -13,8 +13,8 @@ from pyroute2 import NetlinkError
 
 from nicpass import __version__
 from nicpass.engine.interface import Interface
-from nicpass.host.files import Files
-from nicpass.host.processes import Completed, Processes
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Completed, Processes
 from nicpass.model.errors import StepError
 from nicpass.model.network import IpAddress, Route
 from tests.support.simulation.effects import Effect, Failed

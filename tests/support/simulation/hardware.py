@@ -8,7 +8,7 @@ import ipaddress
 
 import msgspec
 
-from nicpass.host.link_settings import sysctl_path
+from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.network import IpAddress, Link, LinkSettings, Network, Route, Setting, VfSettings
 from tests.support.hosts import bridge, nic, pf_with_vfs
 from tests.support.trees import UUID, Function, Tree, Vm

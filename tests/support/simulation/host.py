@@ -24,8 +24,8 @@ from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import Settled, recover
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
-from nicpass.host.actor import read_actor
 from nicpass.host.read import read_host
+from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.guard import guard_handlers
 from nicpass.hypervisor.libvirt import _domains_of, connect, libvirt_handlers
 from nicpass.model.errors import NicpassError

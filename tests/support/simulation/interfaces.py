@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nicpass.host.link_settings import FOLDERS, sysctl_path
+from nicpass.host.network.link_settings import FOLDERS, sysctl_path
 from nicpass.model.network import IpAddress, Link, LinkSettings, Network, Route, Setting
 from tests.support.simulation.hardware import SYSCTLS, connected_route, link_local
 from tests.support.trees import TreeWriter

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.processes import Completed
+from nicpass.host.doors.processes import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads boot bindings and what the last boot made of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import TYPE_CHECKING, TypeVar
+
+from nicpass.boot.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
+from nicpass.model.binding import BindingReport, BootBindings, BuiltinDriver, DamagedFile
+from nicpass.model.boot import BootBinding
+from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.pci import modalias_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nicpass.host.doors.files import Files
+    from nicpass.model.pci import PciFunction
+
+T = TypeVar("T", BootBinding, BindingReport)
+
+_LIMIT = 1 << 17  # bytes of one file, above what its parser takes
+_NETWORK_CLASS = 0x02
+# Strings `module.key=value`, each with a NUL behind it (Documentation/kbuild/kbuild.rst, modules.builtin.modinfo).
+# Those of one vendor's devices: what serves a whole class is no NIC's own driver.
+_BUILTIN_ALIAS = re.compile(rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)")
+
+
+def read_boot_bindings(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> BootBindings:
+    """All of it."""
+    damaged: list[DamagedFile] = []
+    bindings = _read_folder(files, FOLDER, SUFFIX, parse_binding, damaged)
+    reports = _read_folder(files, REPORTS, "", parse_report, damaged)
+    return BootBindings(
+        bindings=() if bindings is None else bindings,
+        reports=reports,
+        damaged=tuple(damaged),
+        builtin_drivers=tuple(_find_builtin(files, kernel, functions)),
+    )
+
+
+def _read_folder(
+    files: Files, folder: str, suffix: str, parse: Callable[[str, bytes], T | DamagedFile], damaged: list[DamagedFile]
+) -> Fact[tuple[T, ...]]:
+    """Those that can be understood; hidden names are files that are just being written."""
+    names = files.list_directory(folder)
+    if not isinstance(names, tuple):
+        return names
+    found: list[T] = []
+    for name in sorted(name for name in names if name.endswith(suffix) and not name.startswith(".")):
+        content = files.read_bytes(f"{folder}/{name}", _LIMIT)
+        if content is None:
+            continue  # it has gone meanwhile
+        if isinstance(content, Unknown):
+            damaged.append(DamagedFile(path=f"{folder}/{name}", reason=content.unknown))
+            continue
+        parsed = parse(name, content)
+        if isinstance(parsed, DamagedFile):
+            damaged.append(parsed)
+        else:
+            found.append(parsed)
+    return tuple(found)
+
+
+def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> Iterable[BuiltinDriver]:
+    """By the driver that a NIC has, or by the aliases of what is built in where it has none of its own."""
+    nics = [f for f in functions if known(f.class_code) and f.class_code >> 16 == _NETWORK_CLASS]
+    listing = files.read_text(f"/lib/modules/{kernel}/modules.builtin") if nics and isinstance(kernel, str) else None
+    if not isinstance(listing, str):
+        return
+    builtin = {line.rpartition("/")[2].removesuffix(".ko").replace("-", "_") for line in listing.splitlines()}
+    content = files.read_bytes(f"/lib/modules/{kernel}/modules.builtin.modinfo")
+    text = content if isinstance(content, bytes) else b""
+    aliases = [(pattern.decode("latin-1"), name.decode("latin-1")) for name, pattern in _BUILTIN_ALIAS.findall(text)]
+    for function in nics:
+        module = function.driver.replace("-", "_") if known(function.driver) else ""
+        if module not in builtin or module.endswith("vfio_pci"):
+            alias = modalias_of(function) or ""
+            module = next((name for pattern, name in aliases if fnmatch.fnmatchcase(alias, pattern)), "")
+        if module:
+            yield BuiltinDriver(address=function.address, module=module.replace("-", "_"))

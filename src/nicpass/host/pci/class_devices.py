@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads which devices of the kernel's classes hang on which PCI function, and what the host does with them.
+
+A class device's link in /sys/class leads through the functions that carry it; the last PCI address on the way is
+the one that drives it (Documentation/admin-guide/sysfs-rules.rst). Mounts come from /proc/self/mountinfo by device
+number, swap from /proc/swaps, and both are carried down through `slaves` to the disks below.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.model.address import parse_address
+from nicpass.model.class_devices import ClassDevice
+from nicpass.model.fact import Fact, known
+
+if TYPE_CHECKING:
+    from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
+
+CLASS = "/sys/class"
+_CLASSES = ("drm", "graphics", "sound", "tty", "nvme", "tpm")
+_ADDRESS = re.compile(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/|$)")
+_OCTAL = r"\\([0-7]{3})"
+_CONTROLLER = r"nvme\d+"
+
+
+def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
+    """Those that hang on a PCI function, and every keyboard, by class and name. None where /sys/class is not there."""
+    classes = files.list_directory(CLASS)
+    if not isinstance(classes, tuple):
+        return classes
+    found = [*_BlockDevices(files).read(), *_read_inputs(files)]
+    for subsystem in _CLASSES:
+        if subsystem in classes:
+            found += _read_class(files, subsystem)
+    return tuple(found)
+
+
+def _read_links(files: Files, subsystem: str) -> dict[str, str]:
+    """Name of each device of a class to its folder; what has just gone is left out."""
+    names = files.list_directory(f"{CLASS}/{subsystem}")
+    links = {name: files.read_link(f"{CLASS}/{subsystem}/{name}") for name in sorted(names if known(names) else ())}
+    base = f"{CLASS}/{subsystem}"
+    return {name: posixpath.normpath(f"{base}/{link}") for name, link in links.items() if isinstance(link, str)}
+
+
+def find_address(path: str) -> Address | None:
+    """The last PCI address on the way through /sys/devices."""
+    found = _ADDRESS.findall(path)
+    return parse_address(found[-1]) if found else None
+
+
+def _read_class(files: Files, subsystem: str) -> list[ClassDevice]:
+    found = []
+    for name, folder in _read_links(files, subsystem).items():
+        address = find_address(folder)
+        if address is not None:
+            console = _has_console(files, subsystem, name, folder)
+            found.append(ClassDevice(subsystem=subsystem, name=name, addresses=(address,), console=console))
+    return found
+
+
+def _has_console(files: Files, subsystem: str, name: str, folder: str) -> bool:
+    """A connector of a card (`card0-HDMI-A-1`) says `enabled`; a framebuffer shows when a console is bound to it.
+
+    Serial ports with a console are named in /sys/class/tty/console/active (Documentation/ABI/testing/sysfs-tty).
+    """
+    if subsystem == "drm":
+        return files.read_attribute(f"{folder}/enabled") == "enabled"
+    if subsystem == "tty":
+        return name in str(files.read_attribute(f"{CLASS}/tty/console/active")).split()
+    if subsystem != "graphics":
+        return False
+    consoles = files.list_directory(f"{CLASS}/vtconsole")
+    return any(
+        files.read_attribute(f"{CLASS}/vtconsole/{name}/bind") == "1"
+        and "frame buffer" in str(files.read_attribute(f"{CLASS}/vtconsole/{name}/name"))
+        for name in (consoles if known(consoles) else ())
+    )
+
+
+def _read_inputs(files: Files) -> list[ClassDevice]:
+    """Keyboards and mice from /proc/bus/input/devices: blocks of lines, of which N, S and H matter.
+
+    What the kernel's sysrq handler has taken has an Alt key (drivers/tty/sysrq.c), so it is a keyboard and no button.
+    """
+    text = files.read_text("/proc/bus/input/devices")
+    found = []
+    for block in text.split("\n\n") if isinstance(text, str) else ():
+        fields = {line[:1]: line[2:].strip() for line in block.splitlines() if line[1:2] == ":"}
+        handlers = fields.get("H", "").removeprefix("Handlers=").split()
+        address = find_address(fields.get("S", "").removeprefix("Sysfs="))
+        is_keyboard = "sysrq" in handlers
+        if is_keyboard or (address is not None and any(each.startswith("mouse") for each in handlers)):
+            found.append(
+                ClassDevice(
+                    subsystem="input",
+                    name=fields.get("S", "").rsplit("/", 1)[-1],
+                    addresses=(address,) if address else (),
+                    label=fields.get("N", "").removeprefix("Name=").strip('"') or None,
+                    keyboard=is_keyboard,
+                )
+            )
+    return found
+
+
+class _BlockDevices:
+    """Disks and partitions, and how mounts and swap reach down to them."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.folders = _read_links(files, "block")
+        self.numbers = {files.read_attribute(f"{folder}/dev"): name for name, folder in self.folders.items()}
+        self.mounts: dict[str, set[str]] = defaultdict(set)
+        self.swaps: set[str] = set()
+
+    def read(self) -> list[ClassDevice]:
+        self._read_mounts()
+        self._read_swaps()
+        self._share_btrfs()
+        self._carry_down()
+        found = []
+        for name, folder in self.folders.items():
+            addresses = self._addresses(folder)
+            if addresses:
+                mounts = tuple(sorted(self.mounts.get(name, ())))
+                device = ClassDevice(subsystem="block", name=name, addresses=addresses, mounts=mounts)
+                found.append(msgspec.structs.replace(device, swap=name in self.swaps))
+        return found
+
+    def _addresses(self, folder: str) -> tuple[Address, ...]:
+        """Of a disk with NVMe's own multipath, those of every controller on its way."""
+        address = find_address(folder)
+        if address is not None:
+            return (address,)
+        if "/nvme-subsystem/" not in folder:
+            return ()
+        subsystem = "/".join(folder.split("/")[: folder.split("/").index("nvme-subsystem") + 2])
+        names = self.files.list_directory(subsystem)
+        controllers = [name for name in (names if known(names) else ()) if re.fullmatch(_CONTROLLER, name)]
+        links = [self.files.read_link(f"{subsystem}/{name}") for name in controllers]
+        paths = [posixpath.normpath(f"{subsystem}/{link}") for link in links if isinstance(link, str)]
+        return tuple(sorted({found for path in paths if (found := find_address(path)) is not None}))
+
+    def _read_mounts(self) -> None:
+        """proc_pid_mountinfo(5): the third field is the device number, the fifth the place, after ` - ` the source."""
+        text = self.files.read_text("/proc/self/mountinfo")
+        for line in text.split("\n") if isinstance(text, str) else ():
+            words = line.partition(" - ")[0].split(" ")
+            source = line.partition(" - ")[2].split(" ")
+            if len(words) < 5:
+                continue
+            name = self.numbers.get(words[2]) or (self._name_of(_unescape(source[1])) if len(source) > 1 else None)
+            if name is not None:
+                self.mounts[name].add(_unescape(words[4]))
+
+    def _read_swaps(self) -> None:
+        """The first column of /proc/swaps; a file's disk is known by its mount already (proc(5))."""
+        text = self.files.read_text("/proc/swaps")
+        for line in text.split("\n")[1:] if isinstance(text, str) else ():
+            words = line.split()
+            name = self._name_of(_unescape(words[0])) if words else None
+            if name is not None:
+                self.swaps.add(name)
+
+    def _name_of(self, path: str) -> str | None:
+        """The kernel's name of a device by its path: `/dev/sda1`, `/dev/mapper/vg-root`."""
+        if not path.startswith("/dev/"):
+            return None
+        if path.startswith("/dev/mapper/"):
+            return self._mapped().get(path[12:])
+        name = path[5:].replace("/", "!")  # how sysfs writes it, such as cciss!c0d0
+        return name if name in self.folders else None
+
+    def _mapped(self) -> dict[str, str]:
+        names = {self.files.read_attribute(f"{f}/dm/name"): n for n, f in self.folders.items() if n.startswith("dm-")}
+        return {mapped: name for mapped, name in names.items() if isinstance(mapped, str)}
+
+    def _share_btrfs(self) -> None:
+        """A btrfs is mounted from one of its devices and stands on all of them."""
+        systems = self.files.list_directory("/sys/fs/btrfs")
+        for system in systems if known(systems) else ():
+            members = self.files.list_directory(f"/sys/fs/btrfs/{system}/devices")
+            names = [name for name in (members if known(members) else ()) if name in self.folders]
+            mounts = set().union(*(self.mounts[name] for name in names)) or {f"btrfs {system}"}
+            for name in names:
+                self.mounts[name] |= mounts
+
+    def _carry_down(self) -> None:
+        """From what is used to what it stands on: device mapper and RAID name it in `slaves`; each is gone to once."""
+        ahead = [*self.mounts, *self.swaps]
+        reached: set[tuple[str, int, bool]] = set()
+        while ahead:
+            name = ahead.pop()
+            state = (name, len(self.mounts.get(name, ())), name in self.swaps)
+            if state in reached or name not in self.folders:
+                continue
+            reached.add(state)
+            below = self.files.list_directory(f"{self.folders[name]}/slaves")
+            for lower in below if known(below) else ():
+                self.mounts[lower] |= self.mounts.get(name, set())
+                self.swaps |= {lower} if name in self.swaps else set()
+                ahead.append(lower)
+
+
+def _unescape(text: str) -> str:
+    r"""Spaces and the like are written as `\040` in the tables of /proc (fstab(5))."""
+    return re.sub(_OCTAL, lambda found: chr(int(found[1], 8)), text)

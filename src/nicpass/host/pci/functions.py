@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads PCI functions from sysfs. Source: Documentation/ABI/testing/sysfs-bus-pci of the kernel.
+
+One listing of a function's folder tells which attributes exist, and `uevent` holds five of them in one
+read; so a function costs about eight system calls, and a host with a thousand is read in a tenth of a second.
+Network controllers, and what they depend on, are read closer: `pci_details` says how.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, Any
+
+from nicpass.host.pci.details import needing_details, read_details
+from nicpass.model.address import Address, parse_address, split_address
+from nicpass.model.fact import Fact, Unknown, known, why_unknown
+from nicpass.model.pci import PciFunction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nicpass.host.doors.files import Files
+
+DEVICES = "/sys/bus/pci/devices"
+
+_VIRTFN = re.compile("virtfn[0-9]{1,5}")  # their number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
+_NO_OVERRIDE = "(null)"  # how the kernel writes an override that is not set
+
+
+def read_pci(files: Files) -> tuple[PciFunction, ...]:
+    """All functions, in the order of their addresses. No PCI bus at all gives an empty tuple."""
+    names = files.list_directory(DEVICES)
+    return read_functions(files, (a for name in (names if known(names) else ()) if (a := parse_address(name))))
+
+
+def read_functions(files: Files, addresses: Iterable[Address]) -> tuple[PciFunction, ...]:
+    """These functions, in the order of their addresses, with the details of NICs and of what they depend on."""
+    readers = [_Attributes(files, address) for address in sorted(addresses, key=split_address)]
+    fields = [_read_fields(reader) for reader in readers]
+    wanted = needing_details(fields)
+    for reader, found in zip(readers, fields, strict=True):
+        if reader.address in wanted:
+            found |= read_details(reader)
+    return tuple(PciFunction(**found) for found in fields)
+
+
+def why_pci_unread(files: Files, functions: tuple[PciFunction, ...]) -> str | None:
+    """Why functions may be missing: a bus that cannot be listed, or those that do not tell what they are."""
+    names = files.list_directory(DEVICES)
+    if isinstance(names, Unknown):
+        return names.unknown
+    if names is None and not files.is_live:  # a running machine without this folder has no PCI
+        return f"not captured: {DEVICES}"
+    silent = [function for function in functions if not known(function.class_code)]
+    if not silent:
+        return None
+    first = why_unknown(silent[0].class_code) or f"absent: {DEVICES}/{silent[0].address}/class"
+    return first if len(silent) == 1 else f"{first}, and {len(silent) - 1} more"
+
+
+def read_function(files: Files, address: Address) -> PciFunction:
+    """One function, without its details; what its folder lacks is None, what may not be read is Unknown."""
+    return PciFunction(**_read_fields(_Attributes(files, address)))
+
+
+def _read_fields(reader: _Attributes) -> dict[str, Any]:
+    """The fields of a PciFunction that every one has."""
+    return {
+        "address": reader.address,
+        "class_code": reader.identifier("PCI_CLASS", 0, "class"),
+        "vendor_id": reader.identifier("PCI_ID", 0, "vendor"),
+        "device_id": reader.identifier("PCI_ID", 1, "device"),
+        "subsystem_vendor_id": reader.identifier("PCI_SUBSYS_ID", 0, "subsystem_vendor"),
+        "subsystem_device_id": reader.identifier("PCI_SUBSYS_ID", 1, "subsystem_device"),
+        "driver": reader.driver(),
+        "driver_override": reader.driver_override(),
+        "bridge": parse_address(reader.folder.rsplit("/", 2)[-2]),
+        "iommu_group": reader.iommu_group(),
+        "numa_node": reader.numa_node(),
+        "reset_methods": reader.reset_methods(),
+        "totalvfs": reader.number("sriov_totalvfs"),
+        "numvfs": reader.number("sriov_numvfs"),
+        "physfn": reader.physfn(),
+        **reader.virtfns(),
+        "netdevs": reader.netdevs(),
+        "block_devices": reader.block_devices(),
+    }
+
+
+class _Attributes:
+    """One function's folder: its listing and its `uevent`, read once."""
+
+    def __init__(self, files: Files, address: Address) -> None:
+        self.files = files
+        self.address = address
+        link = files.read_link(f"{DEVICES}/{address}")
+        # Where the folder really lies is its place in the tree; reading there spares the kernel the link.
+        self.folder = folder = _resolve(link) if isinstance(link, str) else f"{DEVICES}/{address}"
+        listing = files.list_directory(folder)
+        self.unlisted = listing if isinstance(listing, Unknown) else None
+        self.names = frozenset(listing) if isinstance(listing, tuple) else frozenset[str]()
+        # The few names with a number in them, sought once: `virtfn7` of a PF, `virtio3` of a virtio function.
+        self.numbered = [name for name in self.names if name.startswith("virt")]
+        self.uevent = _parse_uevent(self.text("uevent"))
+
+    # An attribute that the listing does not name is absent without a further look.
+
+    def text(self, name: str) -> Fact[str]:
+        return self.files.read_attribute(f"{self.folder}/{name}") if name in self.names else self.unlisted
+
+    def number(self, name: str) -> Fact[int]:
+        return self.files.read_int(f"{self.folder}/{name}") if name in self.names else self.unlisted
+
+    def link(self, name: str) -> Fact[str]:
+        """The last part of where a link points."""
+        if name not in self.names:
+            return self.unlisted
+        target = self.files.read_link(f"{self.folder}/{name}")
+        return target.rsplit("/", 1)[-1] if isinstance(target, str) else target
+
+    def identifier(self, key: str, part: int, name: str) -> Fact[int]:
+        """An id from `uevent` (`PCI_ID=8086:10C9`), or from its own attribute where uevent lacks it."""
+        try:
+            return int(self.uevent[key].split(":")[part], 16)
+        except (KeyError, IndexError, ValueError):
+            return self.number(name)
+
+    def driver(self) -> Fact[str]:
+        if (driver := self.uevent.get("DRIVER")) is not None:
+            return driver
+        return self.link("driver")
+
+    def driver_override(self) -> Fact[str]:
+        override = self.text("driver_override")
+        return None if override in (_NO_OVERRIDE, "") else override
+
+    def iommu_group(self) -> Fact[int]:
+        group = self.link("iommu_group")
+        if not isinstance(group, str):
+            return group
+        return int(group) if group.isdecimal() else Unknown(f"not a number: {self.folder}/iommu_group")
+
+    def numa_node(self) -> Fact[int]:
+        """The node; -1, the kernel's word for a machine without nodes, is None."""
+        node = self.number("numa_node")
+        return None if node == -1 else node
+
+    def reset_methods(self) -> Fact[tuple[str, ...]]:
+        """Since Linux 5.15 `reset_method` lists them; before, `reset` only tells that there is one."""
+        methods = self.text("reset_method")
+        if isinstance(methods, str):
+            return tuple(methods.split())
+        if methods is None and "reset" in self.names:
+            return Unknown(f"the kernel does not say which: {self.folder}/reset_method")
+        return methods
+
+    def physfn(self) -> Fact[Address]:
+        name = self.link("physfn")
+        if not isinstance(name, str):
+            return name
+        return parse_address(name) or Unknown(f"not a PCI address: {self.folder}/physfn")
+
+    def virtfns(self) -> dict[str, object]:
+        """`virtfns` and `virtfn_indices`: the VF's index is the number in the link's name."""
+        if not self.numbered:
+            return {}
+        found: list[tuple[int, Address]] = []
+        for index in sorted(int(name[6:]) for name in self.numbered if _VIRTFN.fullmatch(name)):
+            link = self.link(f"virtfn{index}")
+            if isinstance(link, str) and (address := parse_address(link)) is not None:
+                found.append((index, address))
+        indices = tuple(index for index, _ in found)
+        plain = indices == tuple(range(len(indices)))
+        return {"virtfns": tuple(address for _, address in found), "virtfn_indices": None if plain else indices}
+
+    def netdevs(self) -> Fact[tuple[str, ...]]:
+        """Names in `net/`; virtio puts them one folder lower, below `virtioN`."""
+        if "net" in self.names:
+            found = self.files.list_directory(f"{self.folder}/net")
+            return tuple(sorted(found)) if known(found) else found
+        for name in self._virtio_devices():
+            found = self.files.list_directory(f"{self.folder}/{name}/net")
+            return tuple(sorted(found)) if known(found) else found
+        return self.unlisted
+
+    def _virtio_devices(self) -> list[str]:
+        return [name for name in self.numbered if name.startswith("virtio") and name[6:].isdecimal()]
+
+    def block_devices(self) -> tuple[str, ...]:
+        """Names of disks right below the function: NVMe namespaces and virtio disks; SCSI lies deeper."""
+        names: list[str] = []
+        for parent in self._storage_folders():
+            children = self.files.list_directory(parent)
+            names += [child for child in (children if known(children) else ()) if _is_disk(child)]
+        return tuple(sorted(names))
+
+    def _storage_folders(self) -> list[str]:
+        folders: list[str] = []
+        if "nvme" in self.names:
+            controllers = self.files.list_directory(f"{self.folder}/nvme")
+            folders += [f"{self.folder}/nvme/{name}" for name in (controllers if known(controllers) else ())]
+        return folders + [f"{self.folder}/{name}/block" for name in self._virtio_devices()]
+
+
+def _resolve(link: str) -> str:
+    """Where a link in DEVICES leads: all of the kernel's begin with `../../../devices/`, that is /sys/devices/."""
+    return f"/sys/{link[9:]}" if link.startswith("../../../devices/") else posixpath.normpath(f"{DEVICES}/{link}")
+
+
+def _is_disk(name: str) -> bool:
+    return name.startswith(("vd", "sd")) or (name.startswith("nvme") and "n" in name[4:])
+
+
+def _parse_uevent(text: Fact[str]) -> dict[str, str]:
+    if not isinstance(text, str):
+        return {}
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads IOMMU groups. Source: Documentation/ABI/testing/sysfs-kernel-iommu_groups of the kernel."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nicpass.model.fact import Fact, Unknown
+from nicpass.model.groups import IommuGroup, ReservedRegion
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nicpass.host.doors.files import Files
+
+GROUPS = "/sys/kernel/iommu_groups"
+
+# iommu_group_show_resv_regions() writes `0x%016llx 0x%016llx %s`.
+_REGION = re.compile(r"(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) ([a-z-]{1,32})")
+
+
+def read_groups(files: Files, only: Collection[int] | None = None) -> Fact[tuple[IommuGroup, ...]]:
+    """All groups or `only` these, by number. A host whose IOMMU is off has the folder, and nothing in it."""
+    names = files.list_directory(GROUPS)
+    if not isinstance(names, tuple):
+        return names
+    if only is not None:
+        names = tuple(str(number) for number in only if str(number) in names)
+    numbers = sorted(int(name) for name in names if name.isdecimal() and name.isascii() and len(name) < 10)
+    parsed: dict[str, Fact[tuple[ReservedRegion, ...]]] = {}
+    return tuple(_read_group(files, number, parsed) for number in numbers)
+
+
+def _read_group(files: Files, number: int, parsed: dict[str, Fact[tuple[ReservedRegion, ...]]]) -> IommuGroup:
+    path = f"{GROUPS}/{number}/reserved_regions"
+    regions = files.read_attribute(path)
+    if isinstance(regions, str):
+        # A thousand groups have the same few texts.
+        if regions not in parsed:
+            parsed[regions] = parse_regions(regions)
+        return IommuGroup(number=number, type=_read_type(files, number), reserved_regions=parsed[regions])
+    return IommuGroup(number=number, type=_read_type(files, number), reserved_regions=regions)
+
+
+def _read_type(files: Files, number: int) -> Fact[str]:
+    return files.read_attribute(f"{GROUPS}/{number}/type")
+
+
+def parse_regions(text: str) -> Fact[tuple[ReservedRegion, ...]]:
+    """Lines of `0x00000000fee00000 0x00000000feefffff msi`; Unknown if one of them is something else."""
+    regions: list[ReservedRegion] = []
+    for line in text.splitlines():
+        match = _REGION.fullmatch(line.strip())
+        if match is None:
+            return Unknown(f"not a reserved region: {line[:80]!r}")
+        regions.append(ReservedRegion(hex(int(match[1], 16)), hex(int(match[2], 16)), match[3]))
+    return tuple(regions)

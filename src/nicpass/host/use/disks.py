@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks that lie on other machines: iSCSI, NBD, NVMe over TCP or RDMA, Ceph's RBD, ATA over Ethernet.
+
+Source: Documentation/ABI/testing/sysfs-bus-rbd, sysfs-block-aoe, sysfs-class-iscsi_connection's attributes in
+drivers/scsi/scsi_transport_iscsi.c, drivers/nvme/host/sysfs.c, drivers/block/nbd.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.host.use.connections import is_loopback, parse_ip
+from nicpass.host.use.network_mounts import ips_in
+from nicpass.model.activity import NetworkStorage
+from nicpass.model.fact import Fact, known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.host.doors.files import Files
+    from nicpass.host.use.connections import Connections
+    from nicpass.host.use.holders import Descriptors
+
+Disks = dict[str, NetworkStorage]
+"""A disk's name, `sdb`, to what it is."""
+
+_NBD_PORT = 10809  # IANA
+_MAX_DEPTH = 32  # of device mapper on device mapper
+
+
+def read_network_disks(files: Files, connections: Fact[Connections], descriptors: Descriptors) -> Disks:
+    """Every disk that needs the network."""
+    found: Disks = {}
+    found.update(_iscsi(files))
+    found.update(_nvme(files))
+    found.update(_nbd(files, connections, descriptors))
+    found.update(_rbd(files))
+    found.update(_aoe(files))
+    return {name: disk for name, disk in found.items() if not _is_here(disk)}
+
+
+def base_disks(files: Files, name: str, depth: int = 0) -> set[str]:
+    """The disks below a block device: a partition's own, and by device mapper or RAID several."""
+    target = files.read_link(f"/sys/class/block/{name}")
+    if isinstance(target, str):
+        parts = target.split("/")
+        if len(parts) > 1 and files.exists(f"/sys/class/block/{parts[-2]}"):
+            name = parts[-2]  # a partition lies in its disk's folder
+    slaves = _names(files, f"/sys/class/block/{name}/slaves")
+    if not slaves or depth >= _MAX_DEPTH:
+        return {name}
+    return {disk for slave in slaves for disk in base_disks(files, slave, depth + 1)}
+
+
+def device_name(files: Files, number: str) -> str | None:
+    """`8:1` is `sda1`."""
+    target = files.read_link(f"/sys/dev/block/{number}")
+    return target.rsplit("/", 1)[-1] if isinstance(target, str) else None
+
+
+def _is_here(disk: NetworkStorage) -> bool:
+    return bool(disk.servers) and all(is_loopback(server) for server in disk.servers)
+
+
+def _iscsi(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
+    """`connection1:0` is a connection of `session1`, in whose folder the disks lie."""
+    for connection in _names(files, "/sys/class/iscsi_connection"):
+        folder = f"/sys/class/iscsi_connection/{connection}"
+        texts = (files.read_attribute(f"{folder}/{name}") for name in ("address", "persistent_address"))
+        servers = tuple(dict.fromkeys(ip for text in texts if isinstance(text, str) and (ip := parse_ip(text))))
+        session = f"session{connection.removeprefix('connection').partition(':')[0]}"
+        home = f"/sys/class/iscsi_session/{session}/device"
+        disks = [
+            disk
+            for target in _names(files, home)
+            if target.startswith("target")
+            for unit in _names(files, f"{home}/{target}")
+            for disk in _names(files, f"{home}/{target}/{unit}/block")
+        ]
+        for disk in disks or [session]:
+            yield disk, NetworkStorage(kind="iscsi", source=disk, servers=servers)
+
+
+def _nvme(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
+    """Controllers by `transport` and `address`; their namespaces lie below them, or below their subsystem."""
+    ways: dict[str, NetworkStorage] = {}
+    for controller in _names(files, "/sys/class/nvme"):
+        folder = f"/sys/class/nvme/{controller}"
+        transport, text = files.read_attribute(f"{folder}/transport"), files.read_attribute(f"{folder}/address")
+        if transport not in ("tcp", "rdma"):
+            continue
+        words = dict(word.split("=", 1) for word in str(text).split(",") if "=" in word)
+        server = parse_ip(words.get("traddr", ""))
+        ways[controller] = NetworkStorage(
+            kind=f"nvme-{transport}",
+            source=controller,
+            servers=(server,) if server else (),
+            local_address=parse_ip(words.get("src_addr", words.get("host_traddr", ""))),
+        )
+        yield controller, ways[controller]
+        for disk in _names(files, folder):
+            if disk.startswith(f"{controller}n"):
+                yield disk, ways[controller]
+    for subsystem in _names(files, "/sys/class/nvme-subsystem"):
+        names = _names(files, f"/sys/class/nvme-subsystem/{subsystem}")
+        paths = [ways[name] for name in names if name in ways]
+        for disk in names if paths else ():
+            if disk.startswith("nvme") and "n" in disk[4:]:
+                servers = tuple(dict.fromkeys(server for way in paths for server in way.servers))
+                yield disk, NetworkStorage(kind=paths[0].kind, source=paths[0].source, servers=servers)
+
+
+def _nbd(
+    files: Files, connections: Fact[Connections], descriptors: Descriptors
+) -> Iterator[tuple[str, NetworkStorage]]:
+    """`pid` is there while it is connected: the process has the socket, or had it and gave it to the kernel."""
+    established = connections.established if known(connections) else ()
+    for disk in _names(files, "/sys/block"):
+        pid = files.read_attribute(f"/sys/block/{disk}/pid") if disk.startswith("nbd") else None
+        if not isinstance(pid, str):
+            continue
+        inodes = set(descriptors.inodes.get(int(pid), ()) if pid.isdecimal() else ())
+        mine = [c for c in established if c.inode in inodes]
+        mine = mine or [c for c in established if c.peer_port == _NBD_PORT]
+        servers = tuple(dict.fromkeys(connection.peer for connection in mine))
+        yield disk, NetworkStorage(kind="nbd", source=disk, servers=servers)
+
+
+def _rbd(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
+    """`config_info` begins with the monitors' addresses."""
+    for number in _names(files, "/sys/bus/rbd/devices"):
+        text = files.read_attribute(f"/sys/bus/rbd/devices/{number}/config_info")
+        servers = ips_in(text.split(" ")[0]) if isinstance(text, str) else ()
+        yield f"rbd{number}", NetworkStorage(kind="rbd", source=f"rbd{number}", servers=servers)
+
+
+def _aoe(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
+    """ATA over Ethernet has no address but an interface."""
+    for disk in _names(files, "/sys/block"):
+        if not disk.startswith("etherd!"):
+            continue
+        text = files.read_attribute(f"/sys/block/{disk}/netif")
+        netdev = text.split(",")[0].strip() if isinstance(text, str) else None
+        yield disk, NetworkStorage(kind="aoe", source=disk, netdev=netdev or None)
+
+
+def _names(files: Files, path: str) -> list[str]:
+    names = files.list_directory(path)
+    return sorted(names) if known(names) else []

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has a device or a socket open: one scan of /proc/PID/fd.
+
+Source: proc_pid_fd(5); Documentation/driver-api/vfio.rst.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.model.activity import Holder
+from nicpass.model.fact import Fact, Unknown, known
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nicpass.host.doors.files import Files
+
+_CDEVS = "/dev/vfio/devices/"
+_NODES = ("/dev/vfio/", "/dev/uio", "/dev/infiniband/uverbs", "/dev/ptp")
+_SOCKET = "socket:["
+
+
+class Descriptors(msgspec.Struct, frozen=True):
+    """What processes have open, of what was looked for."""
+
+    opened: tuple[Holder, ...]
+    """Those that were seen."""
+    barred: Unknown | None
+    """Why there may be more."""
+    sockets: dict[int, int]
+    """Inode of a socket to a process that has it."""
+    inodes: dict[int, list[int]]
+    """Process to its sockets."""
+
+
+def scan_descriptors(files: Files, inodes: Collection[int]) -> Descriptors:
+    """Holders of NICs' device files, and who has these sockets."""
+    found: list[Holder] = []
+    sockets: dict[int, int] = {}
+    owned: dict[int, list[int]] = {}
+    wanted = frozenset(inodes)
+    names = files.list_directory("/proc")
+    processes = [int(name) for name in (names if known(names) else ()) if name.isdecimal()]
+    barred = None if processes else Unknown("not captured: /proc/PID/fd")
+    for process in processes:
+        targets = _targets(files, process)
+        if isinstance(targets, Unknown):
+            barred = barred or targets
+            continue
+        for target in targets:
+            if target.startswith(_SOCKET):
+                number = target[8:-1]
+                if number.isdecimal() and int(number) in wanted:
+                    sockets.setdefault(int(number), process)
+                    owned.setdefault(process, []).append(int(number))
+            elif target.startswith(_NODES) and target != "/dev/vfio/vfio":
+                found.append(Holder(process=process, program=read_program(files, process), node=target))
+    return Descriptors(tuple(found), barred, sockets, owned)
+
+
+def read_program(files: Files, process: int) -> str:
+    """What a process is called (proc_pid_comm(5)); `?` when it has just gone."""
+    name = files.read_text(f"/proc/{process}/comm")
+    return name if isinstance(name, str) else "?"
+
+
+def find_vfio_user(files: Files, iommu_group: Fact[int]) -> int | None:
+    """The process that has this group open, or any device by the newer way, which does not name its group."""
+    group = f"/dev/vfio/{iommu_group}" if known(iommu_group) else None
+    for holder in scan_descriptors(files, ()).opened:
+        if holder.node == group or holder.node.startswith(_CDEVS):
+            return holder.process
+    return None
+
+
+def _targets(files: Files, process: int) -> list[str] | Unknown:
+    """Where a process's descriptors lead; empty when it has just gone."""
+    folder = f"/proc/{process}/fd"
+    names = files.list_directory(folder)
+    if isinstance(names, Unknown):
+        return names
+    links = (files.read_link(f"{folder}/{name}") for name in names or ())
+    return [link for link in links if isinstance(link, str)]
