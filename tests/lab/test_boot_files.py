@@ -9,7 +9,7 @@ import pytest
 
 from lab.machine import Machine
 from lab.shape import GRUB_BIOS
-from nicpass.boot import grub
+from nicpass.boot.loader import grub
 from tests.support.boot import after_change
 from tests.unit.test_boot_shell import FILES, TOKENS, boot_with, content_after
 

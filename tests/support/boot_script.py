@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from nicpass.boot.boot_d import FOLDER, REPORTS, parse_report
-from nicpass.boot.script import read_script
+from nicpass.boot.binding.boot_d import FOLDER, REPORTS, parse_report
+from nicpass.boot.initramfs.bind_script import read_script
 from nicpass.model.binding import BindingReport
 
 KLIBC = "/usr/lib/klibc/bin/sh"

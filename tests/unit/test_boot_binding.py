@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot import dracut, initramfs_tools, mkinitcpio
-from nicpass.boot.binding import plan_bindings
-from nicpass.boot.boot_d import FOLDER, REPORTS, parse_binding, parse_report, path_of, render_binding
-from nicpass.boot.identity import identity_of, match_identity
-from nicpass.boot.script import SCRIPT, UNIT
+from nicpass.boot.binding.boot_d import FOLDER, REPORTS, parse_binding, parse_report, path_of, render_binding
+from nicpass.boot.binding.identity import identity_of, match_identity
+from nicpass.boot.binding.plan import plan_bindings
+from nicpass.boot.initramfs import dracut, initramfs_tools, mkinitcpio
+from nicpass.boot.initramfs.bind_script import SCRIPT, UNIT
 from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.host.boot.bindings import read_boot_bindings
 from nicpass.host.boot.places import read_places

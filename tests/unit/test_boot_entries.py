@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot import edits, loaders
-from nicpass.boot.bls import compare_versions
-from nicpass.boot.edits import CMDLINE, RECORD, VENDOR_CMDLINE, arguments_of, with_tokens, without_tokens
+from nicpass.boot.loader import choice as loaders
+from nicpass.boot.loader import edits
+from nicpass.boot.loader.bls import compare_versions
+from nicpass.boot.loader.edits import CMDLINE, RECORD, VENDOR_CMDLINE, arguments_of, with_tokens, without_tokens
 from nicpass.host.boot.configuration import read_boot
 from nicpass.host.boot.efi_variables import VARIABLES
 from nicpass.host.doors.files import Files

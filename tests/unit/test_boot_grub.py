@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot import loaders
-from nicpass.boot.grub import DEFAULTS, OUR_FILE, TRIAL_ENTRY, configured_arguments
-from nicpass.boot.grub_menu import entries_of, find_default, find_entry, parse_environment, parse_menu
+from nicpass.boot.loader import choice as loaders
+from nicpass.boot.loader.grub import DEFAULTS, OUR_FILE, TRIAL_ENTRY, configured_arguments
+from nicpass.boot.loader.grub_menu import entries_of, find_default, find_entry, parse_environment, parse_menu
 from nicpass.host.boot.configuration import read_boot
 from nicpass.host.doors.files import Files
 from nicpass.model.boot import Loader

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nicpass.boot.boot_d import parse_binding, render_binding
-from nicpass.boot.identity import identity_of, match_identity
+from nicpass.boot.binding.boot_d import parse_binding, render_binding
+from nicpass.boot.binding.identity import identity_of, match_identity
 from nicpass.host.doors.files import Files
 from nicpass.host.pci.functions import read_pci
 from nicpass.model.address import Address

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot import grub
-from nicpass.boot.shell_words import read_assignments
+from nicpass.boot.loader import grub
+from nicpass.boot.text.shell_words import read_assignments
 from nicpass.model.boot import Boot, BootChange, BootFile
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot.cmdline import parse_cmdline
+from nicpass.boot.arguments.cmdline import parse_cmdline
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot.cmdline import parse_cmdline
-from nicpass.boot.iommu_arguments import (
+from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.boot.arguments.iommu import (
     KNOWN_VALUES,
     find_iommu_off,
     find_passthrough,

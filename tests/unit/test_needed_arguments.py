@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot.cmdline import parse_cmdline
-from nicpass.boot.iommu_arguments import find_iommu_off, find_remapping_off, last_switch
-from nicpass.boot.needed_arguments import needed_arguments
+from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.boot.arguments.iommu import find_iommu_off, find_remapping_off, last_switch
+from nicpass.boot.arguments.needed import needed_arguments
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import Unknown
 from nicpass.model.platform import Platform

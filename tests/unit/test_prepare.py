@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.boot.grub import OUR_FILE, TRIAL_ENTRY
+from nicpass.boot.loader.grub import OUR_FILE, TRIAL_ENTRY
 from nicpass.checks.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.binding import BootBindings, BuiltinDriver

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot.loaders import arguments_of_next_boot
+from nicpass.boot.loader.choice import arguments_of_next_boot
 from nicpass.checks.index import HostIndex
 from nicpass.checks.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic

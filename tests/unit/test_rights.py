@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.boot.binding import plan_bindings
-from nicpass.boot.rights import (
+from nicpass.boot.binding.plan import plan_bindings
+from nicpass.boot.binding.rights import (
     MODULES_LOAD,
     NETWORK_MANAGER,
     NETWORKD,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from nicpass.boot.boot_d import FOLDER, REPORTS, path_of
-from nicpass.boot.cmdline import parse_cmdline
+from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.boot.binding.boot_d import FOLDER, REPORTS, path_of
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.nics import attribute, label
 from nicpass.model.binding import BindingOutcome

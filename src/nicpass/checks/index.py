@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from nicpass.boot.identity import match_identity
+from nicpass.boot.binding.identity import match_identity
 from nicpass.checks.routing import RoutingTables
 from nicpass.checks.scopes import ScopeIndex
 from nicpass.checks.walk import add_tunnels, find_uppers, walk_uppers, why_unplaced

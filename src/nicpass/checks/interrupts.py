@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.boot.iommu_arguments import find_remapping_off, is_true
+from nicpass.boot.arguments.iommu import find_remapping_off, is_true
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.firmware_menu import describe_menu
 from nicpass.checks.iommu import CMDLINE, arguments_of, count_groups

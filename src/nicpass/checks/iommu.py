@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from nicpass.boot.cmdline import parse_cmdline
-from nicpass.boot.iommu_arguments import (
+from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.boot.arguments.iommu import (
     KNOWN_VALUES,
     VENDOR_ARGUMENTS,
     find_iommu_off,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from nicpass.boot.cmdline import parse_cmdline
+from nicpass.boot.arguments.cmdline import parse_cmdline
 from nicpass.model.host import Host
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from nicpass.boot.binding import plan_bindings
-from nicpass.boot.identity import identity_of, match_identity
-from nicpass.boot.loaders import (
+from nicpass.boot.arguments.needed import needed_arguments
+from nicpass.boot.binding.identity import identity_of, match_identity
+from nicpass.boot.binding.plan import plan_bindings
+from nicpass.boot.binding.rights import is_group_name, plan_rights, plan_rights_removal
+from nicpass.boot.loader.choice import (
     arguments_of_next_boot,
     plan_arguments,
     plan_removal,
     plan_trial,
     plan_trial_end,
 )
-from nicpass.boot.needed_arguments import needed_arguments
-from nicpass.boot.rights import is_group_name, plan_rights, plan_rights_removal
 from nicpass.checks.boot_bindings import check_builtin
 from nicpass.checks.index import HostIndex
 from nicpass.checks.iommu import check_iommu, count_groups
@@ -39,8 +39,8 @@ from nicpass.planner.select import select_nic
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nicpass.boot.images import Images
-    from nicpass.boot.needed_arguments import NeededArgument
+    from nicpass.boot.arguments.needed import NeededArgument
+    from nicpass.boot.text.own_files import Images
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction

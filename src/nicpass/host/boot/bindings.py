@@ -7,7 +7,7 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING, TypeVar
 
-from nicpass.boot.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
+from nicpass.boot.binding.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
 from nicpass.model.binding import BindingReport, BootBindings, BuiltinDriver, DamagedFile
 from nicpass.model.boot import BootBinding
 from nicpass.model.fact import Fact, Unknown, known

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from nicpass.boot import edits, grub_bls, uki
-from nicpass.boot.grub import DEFAULTS_FOLDER
+from nicpass.boot.loader import edits, grub_bls, uki
+from nicpass.boot.loader.grub import DEFAULTS_FOLDER
 from nicpass.host.boot.efi_variables import read_firmware_variables, variable_path
 from nicpass.host.boot.entries import (
     PARTITIONS,

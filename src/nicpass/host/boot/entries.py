@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from nicpass.boot import grub, systemd_boot
-from nicpass.boot.bls import ENTRIES_FOLDER, BlsEntry, parse_entry, sort_as_grub, sort_as_systemd_boot
+from nicpass.boot.loader import grub, systemd_boot
+from nicpass.boot.loader.bls import ENTRIES_FOLDER, BlsEntry, parse_entry, sort_as_grub, sort_as_systemd_boot
 from nicpass.host.boot.efi_variables import VARIABLES
 from nicpass.host.boot.file import list_names, read_boot_file
 from nicpass.host.use.network_mounts import read_mounts

@@ -12,8 +12,16 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from nicpass.boot.grub import DEFAULTS, DEFAULTS_FOLDER, TRIAL_ENTRY
-from nicpass.boot.grub_menu import Menu, entries_of, find_default, find_entry, join_menus, parse_environment, parse_menu
+from nicpass.boot.loader.grub import DEFAULTS, DEFAULTS_FOLDER, TRIAL_ENTRY
+from nicpass.boot.loader.grub_menu import (
+    Menu,
+    entries_of,
+    find_default,
+    find_entry,
+    join_menus,
+    parse_environment,
+    parse_menu,
+)
 from nicpass.host.boot.file import list_names, read_boot_file
 from nicpass.host.use.network_mounts import read_mounts
 from nicpass.model.boot import BootEntry, BootFile, GeneratedFile
@@ -22,7 +30,7 @@ from nicpass.model.fact import Fact, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nicpass.boot.grub_menu import MenuItem
+    from nicpass.boot.loader.grub_menu import MenuItem
     from nicpass.host.doors.files import Files
 
 _LARGEST = 1 << 20  # bytes of a grub.cfg; one with 100 kernels has 300 kB

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot import binding, rights
-from nicpass.boot.boot_d import FOLDER, SUFFIX
+from nicpass.boot.binding import plan as binding
+from nicpass.boot.binding import rights
+from nicpass.boot.binding.boot_d import FOLDER, SUFFIX
 from nicpass.model.fact import Unknown, known
 
 if TYPE_CHECKING:

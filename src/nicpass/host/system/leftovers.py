@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nicpass.boot.cmdline import parse_cmdline
+from nicpass.boot.arguments.cmdline import parse_cmdline
 from nicpass.host.system.claims import read_claims
 from nicpass.model.address import parse_address
 from nicpass.model.fact import Fact, Unknown, known

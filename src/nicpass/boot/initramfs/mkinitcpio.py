@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nicpass.boot.script import SCRIPT
+from nicpass.boot.initramfs.bind_script import SCRIPT
 from nicpass.model.file_image import FileImage, Folder, RegularFile
 
 ARGV: Final = ("mkinitcpio", "-P")

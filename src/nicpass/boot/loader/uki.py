@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nicpass.boot.changes import content_of
-from nicpass.boot.edits import CMDLINE, VENDOR_CMDLINE, plan_edits, plan_edits_removal
+from nicpass.boot.loader.edits import CMDLINE, VENDOR_CMDLINE, plan_edits, plan_edits_removal
+from nicpass.boot.text.changes import content_of
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.language import _

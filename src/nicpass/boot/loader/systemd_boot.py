@@ -10,10 +10,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nicpass.boot.bls import ENTRIES_FOLDER, own_entries, plan_trial_entry, plan_trial_entry_removal
-from nicpass.boot.changes import content_of
-from nicpass.boot.edits import CMDLINE, VENDOR_CMDLINE, plan_edits, plan_edits_removal, read_edits, without_tokens
-from nicpass.boot.grub_menu import known_entry
+from nicpass.boot.loader.bls import ENTRIES_FOLDER, own_entries, plan_trial_entry, plan_trial_entry_removal
+from nicpass.boot.loader.edits import (
+    CMDLINE,
+    VENDOR_CMDLINE,
+    plan_edits,
+    plan_edits_removal,
+    read_edits,
+    without_tokens,
+)
+from nicpass.boot.loader.grub_menu import known_entry
+from nicpass.boot.text.changes import content_of
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.language import _

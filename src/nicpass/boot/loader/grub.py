@@ -14,11 +14,11 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from nicpass.boot.changes import content_of, plan_file
-from nicpass.boot.grub_menu import find_trial_parts, known_entry
-from nicpass.boot.marked import NOTES, append_ours, take_out_ours
-from nicpass.boot.shell_words import read_assignments
-from nicpass.boot.tokens import TRIAL_TOKENS, are_last, join_tokens
+from nicpass.boot.arguments.tokens import TRIAL_TOKENS, are_last, join_tokens
+from nicpass.boot.loader.grub_menu import find_trial_parts, known_entry
+from nicpass.boot.text.changes import content_of, plan_file
+from nicpass.boot.text.marked import NOTES, append_ours, take_out_ours
+from nicpass.boot.text.shell_words import read_assignments
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import Fact, Unknown

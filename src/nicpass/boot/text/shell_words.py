@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from nicpass.boot.shell_tokens import UnfinishedError, split_tokens, starts_anew_after
+from nicpass.boot.text.shell_tokens import UnfinishedError, split_tokens, starts_anew_after
 from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nicpass.boot.shell_tokens import Token
+    from nicpass.boot.text.shell_tokens import Token
 
 _PART = re.compile(
     r"""(?P<joined>\\\n)|\\(?P<escaped>.)|'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from nicpass.boot import grub, grub_bls, proxmox, rpm_ostree, systemd_boot, uki
-from nicpass.boot.grub_menu import known_entry
-from nicpass.boot.tokens import join_tokens
+from nicpass.boot.arguments.tokens import join_tokens
+from nicpass.boot.loader import grub, grub_bls, proxmox, rpm_ostree, systemd_boot, uki
+from nicpass.boot.loader.grub_menu import known_entry
 from nicpass.model.boot import BootChange, Loader
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import Fact, Unknown, known

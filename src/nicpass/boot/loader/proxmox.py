@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot import grub, uki
-from nicpass.boot.changes import content_of
-from nicpass.boot.edits import CMDLINE, plan_edits_removal
+from nicpass.boot.loader import grub, uki
+from nicpass.boot.loader.edits import CMDLINE, plan_edits_removal
+from nicpass.boot.text.changes import content_of
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.language import _

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.boot.cmdline import parse_cmdline
-from nicpass.boot.iommu_arguments import find_iommu_off, find_passthrough, find_remapping_off, last_switch
+from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.boot.arguments.iommu import find_iommu_off, find_passthrough, find_remapping_off, last_switch
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import Fact, known, value_or
 from nicpass.model.language import _

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot.edits import Edits, plan_record, read_edits
-from nicpass.boot.grub_menu import known_entry
-from nicpass.boot.tokens import are_last, join_tokens
+from nicpass.boot.arguments.tokens import are_last, join_tokens
+from nicpass.boot.loader.edits import Edits, plan_record, read_edits
+from nicpass.boot.loader.grub_menu import known_entry
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.language import _

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from nicpass.boot.script import SCRIPT
+from nicpass.boot.initramfs.bind_script import SCRIPT
 from nicpass.model.file_image import FileImage, RegularFile
 
 ARGV: Final = ("update-initramfs", "-u", "-k", "all")

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot import grub
-from nicpass.boot.bls import own_entries, plan_trial_entry, plan_trial_entry_removal
-from nicpass.boot.changes import content_of
-from nicpass.boot.edits import plan_edits, plan_edits_removal, read_edits
-from nicpass.boot.grub_menu import known_entry, parse_environment
-from nicpass.boot.systemd_boot import cmdline_paths, made_cmdline
-from nicpass.boot.tokens import are_last, join_tokens, take_tokens_out
+from nicpass.boot.arguments.tokens import are_last, join_tokens, take_tokens_out
+from nicpass.boot.loader import grub
+from nicpass.boot.loader.bls import own_entries, plan_trial_entry, plan_trial_entry_removal
+from nicpass.boot.loader.edits import plan_edits, plan_edits_removal, read_edits
+from nicpass.boot.loader.grub_menu import known_entry, parse_environment
+from nicpass.boot.loader.systemd_boot import cmdline_paths, made_cmdline
+from nicpass.boot.text.changes import content_of
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import known

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.boot.bls import is_entry
-from nicpass.boot.changes import content_of, plan_file
-from nicpass.boot.tokens import are_last, join_tokens, put_tokens_in, take_tokens_out
+from nicpass.boot.arguments.tokens import are_last, join_tokens, put_tokens_in, take_tokens_out
+from nicpass.boot.loader.bls import is_entry
+from nicpass.boot.text.changes import content_of, plan_file
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
 

@@ -13,8 +13,8 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from nicpass.boot.changes import plan_file
-from nicpass.boot.tokens import TRIAL_TOKENS, join_tokens
+from nicpass.boot.arguments.tokens import TRIAL_TOKENS, join_tokens
+from nicpass.boot.text.changes import plan_file
 from nicpass.model.boot import BootEntry
 
 if TYPE_CHECKING:

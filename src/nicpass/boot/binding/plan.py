@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nicpass.boot import dracut, initramfs_tools, mkinitcpio
-from nicpass.boot.boot_d import FOLDER, parse_binding, path_of, render_binding
-from nicpass.boot.images import change_files
-from nicpass.boot.script import BIND_UNIT, SCRIPT, UNIT, WANTS, read_script
+from nicpass.boot.binding.boot_d import FOLDER, parse_binding, path_of, render_binding
+from nicpass.boot.initramfs import dracut, initramfs_tools, mkinitcpio
+from nicpass.boot.initramfs.bind_script import BIND_UNIT, SCRIPT, UNIT, WANTS, read_script
+from nicpass.boot.text.own_files import change_files
 from nicpass.model.binding import DamagedFile
 from nicpass.model.boot import BootChange, GeneratedFile, Generator, InitramfsGenerator, Loader
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
@@ -20,7 +20,7 @@ from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nicpass.boot.images import Images
+    from nicpass.boot.text.own_files import Images
     from nicpass.model.boot import Boot, BootBinding
     from nicpass.model.file_image import FileImage
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from nicpass.boot.images import change_files
+from nicpass.boot.text.own_files import change_files
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.file_image import FileImage, Folder, RegularFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nicpass.boot.images import Images
+    from nicpass.boot.text.own_files import Images
 
 MODULES_LOAD: Final = "/etc/modules-load.d/nicpass.conf"
 UDEV_RULE: Final = "/etc/udev/rules.d/70-nicpass.rules"
