@@ -71,8 +71,8 @@ def bench_namespace(runs: int) -> list[Result]:
 
 def read_and_walk() -> tuple[int, int, int]:
     """(interfaces, NICs, findings): every interface that stands on no other is taken for a NIC's."""
-    from nicpass.checks.index import HostIndex
-    from nicpass.checks.usage import check_usage
+    from nicpass.checks.dependence.usage import check_usage
+    from nicpass.checks.lookup.index import HostIndex
     from nicpass.host.network.netlink import dump_network
 
     network = dump_network()

@@ -7,7 +7,7 @@ import random
 
 import msgspec
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_vm
 from nicpass.hypervisor.domain_xml import parse_domain
 from nicpass.model.address import Address

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import list_nics
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.checks.security import check_security
 from nicpass.host.doors.files import Files

@@ -10,8 +10,8 @@ import struct
 
 import msgspec
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.usage import check_usage
+from nicpass.checks.dependence.usage import check_usage
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.host.network.netlink import read_addresses, read_links
 from nicpass.host.network.routes import read_routes, read_rules
 from nicpass.host.network.rtnetlink import ADDRESSES, LINKS, NEXTHOPS, ROUTES, RULES, Kind, collect_dump

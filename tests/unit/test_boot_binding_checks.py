@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from nicpass.checks.boot_bindings import check_boot_bindings, check_builtin, check_nic_boot_binding
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import list_nics
+from nicpass.checks.device.boot_bindings import check_boot_bindings, check_builtin, check_nic_boot_binding
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.address import Address
 from nicpass.model.binding import BootBindings

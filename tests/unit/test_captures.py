@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import kind_of, list_nics
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import kind_of, list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host

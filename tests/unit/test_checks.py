@@ -10,14 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.checks.catalogue import Finder, capabilities, path, quirks, reset, security, sriov, vm, vm_memory
+from nicpass.checks.catalogue import Finder, security
+from nicpass.checks.catalogue.device import capabilities, path, quirks, reset, sriov
+from nicpass.checks.catalogue.vm import definition as vm
+from nicpass.checks.catalogue.vm import memory as vm_memory
 from nicpass.checks.catalogue.whole import CATALOGUE
-from nicpass.checks.index import HostIndex
-from nicpass.checks.iommu import check_iommu, explain_iommu_off
-from nicpass.checks.nics import on_vfio
+from nicpass.checks.dependence.usage import summarize_usage
+from nicpass.checks.host.iommu import check_iommu, explain_iommu_off
+from nicpass.checks.lookup.chains import walk_uppers
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.checks.usage import summarize_usage
-from nicpass.checks.walk import walk_uppers
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.fact import Unknown

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.checks.group import check_group
-from nicpass.checks.index import HostIndex
+from nicpass.checks.dependence.group import check_group
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from tests.support.hosts import bridge, nic, pf_with_vfs, ready_host
 from tests.support.provoking import AHCI, DRM, ETH1, KEYBOARD, NIC, USB, controller, with_disk

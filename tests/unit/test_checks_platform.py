@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nicpass.checks.firmware_menu import describe_menu, maker_of
-from nicpass.checks.platform import check_platform
+from nicpass.checks.host.firmware_menu import describe_menu, maker_of
+from nicpass.checks.host.platform import check_platform
 from nicpass.host.doors.files import Files
 from nicpass.host.system.iommu import read_interrupt_chips
 from nicpass.host.system.kvm import try_kvm

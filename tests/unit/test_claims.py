@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.system.claims import parse_devices, read_claims

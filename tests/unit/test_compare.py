@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.plan_text import render_shell
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import restore_vfs

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.routing import RoutingTables
-from nicpass.checks.usage import check_usage
-from nicpass.checks.walk import walk_uppers
+from nicpass.checks.dependence.usage import check_usage
+from nicpass.checks.lookup.chains import walk_uppers
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.routing import RoutingTables
 from nicpass.model.activity import Activity, BoundSocket, ForeignNetdev, NetworkStorage, Session
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown

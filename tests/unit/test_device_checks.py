@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from nicpass.checks.catalogue import capabilities, path, quirks, reset, sriov
+from nicpass.checks.catalogue.device import capabilities, path, quirks, reset, sriov
 from nicpass.checks.catalogue.whole import CATALOGUE
-from nicpass.checks.index import HostIndex
+from nicpass.checks.device.reset import derive_reset_methods, reset_methods
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.checks.reset import derive_reset_methods, reset_methods
 from nicpass.host.pci.config_space import decode_config
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers, ids_match, parse_ids
+from nicpass.checks.host.leftovers import check_leftovers, check_nic_leftovers, ids_match, parse_ids
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.host.doors.files import Files
 from nicpass.host.system.leftovers import parse_cmdline_directives, parse_modprobe, read_leftovers
 from nicpass.model.address import Address

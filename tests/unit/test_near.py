@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.checks.nics import list_nics
+from nicpass.checks.lookup.nics import list_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt import read_domains

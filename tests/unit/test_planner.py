@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.hypervisor.domain_xml import build_device
 from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.domain import Domain, DomainDevice

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from nicpass.boot.loader.grub import OUR_FILE, TRIAL_ENTRY
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.binding import BootBindings, BuiltinDriver
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.host.doors.files import Files
 from nicpass.host.pci.functions import read_function, read_pci
 from nicpass.model.address import Address

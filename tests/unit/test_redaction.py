@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass.boot.loader.choice import arguments_of_next_boot
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import list_nics
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.redaction import redact
 from nicpass.model.activity import ForeignNetdev, NetworkStorage, Session

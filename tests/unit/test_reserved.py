@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from lab.dmar import add_rmrr
-from nicpass.checks.catalogue.reserved import ENTRIES
+from nicpass.checks.catalogue.device.reserved import ENTRIES
 from nicpass.checks.catalogue.whole import CATALOGUE
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.address import Address
 from nicpass.model.finding import Finding

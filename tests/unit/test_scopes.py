@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.firmware.tables import read_firmware

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hatch_build import compile_messages
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.catalogue.whole import CATALOGUE
-from nicpass.checks.usage import tell_usage
+from nicpass.checks.dependence.usage import tell_usage
 from nicpass.cli.folding import fold
 from nicpass.cli.output import say_error
 from nicpass.cli.translation import CATALOGUES, choose_language, speak

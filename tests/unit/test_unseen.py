@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import list_nics
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.system.kvm import read_kvm_device

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.checks.catalogue import vm, vm_memory
+from nicpass.checks.catalogue.vm import definition as vm
+from nicpass.checks.catalogue.vm import memory as vm_memory
 from nicpass.checks.catalogue.whole import CATALOGUE
-from nicpass.checks.guest_drivers import lacking_driver
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_vm
-from nicpass.checks.vm import handle_of
+from nicpass.checks.vm.definition import handle_of
+from nicpass.checks.vm.guest_drivers import lacking_driver
 from nicpass.hypervisor.domain_xml import parse_devices, parse_domain
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain

@@ -5,26 +5,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.boot_bindings import check_boot_bindings, check_nic_boot_binding
-from nicpass.checks.capabilities import (
+from nicpass.checks.dependence.group import check_group
+from nicpass.checks.dependence.usage import check_usage
+from nicpass.checks.device.boot_bindings import check_boot_bindings, check_nic_boot_binding
+from nicpass.checks.device.capabilities import (
     check_card_nodes,
     check_config,
     check_config_readable,
     check_d3cold,
     check_option_rom,
 )
-from nicpass.checks.device import check_driver, check_owner, check_vf_preferred
-from nicpass.checks.group import check_group
-from nicpass.checks.index import HostIndex
-from nicpass.checks.leftovers import check_leftovers, check_nic_leftovers
-from nicpass.checks.path import check_conventional_bridge, check_isolation, check_link
-from nicpass.checks.platform import check_platform
-from nicpass.checks.quirks import check_quirks
-from nicpass.checks.reserved import check_domain, check_reserved, check_tables, check_unit
-from nicpass.checks.reset import check_reset
-from nicpass.checks.sriov import check_sriov
-from nicpass.checks.usage import check_usage
-from nicpass.checks.vm import (
+from nicpass.checks.device.ownership import check_driver, check_owner, check_vf_preferred
+from nicpass.checks.device.path import check_conventional_bridge, check_isolation, check_link
+from nicpass.checks.device.quirks import check_quirks
+from nicpass.checks.device.reserved import check_domain, check_reserved, check_tables, check_unit
+from nicpass.checks.device.reset import check_reset
+from nicpass.checks.device.sriov import check_sriov
+from nicpass.checks.host.leftovers import check_leftovers, check_nic_leftovers
+from nicpass.checks.host.platform import check_platform
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.vm.definition import (
     check_guest_driver,
     check_machine,
     check_migration,
@@ -34,7 +34,7 @@ from nicpass.checks.vm import (
     check_viommu,
     check_virtio_enough,
 )
-from nicpass.checks.vm_memory import check_address_width, check_hugepages, check_memory_lock, check_numa
+from nicpass.checks.vm.memory import check_address_width, check_hugepages, check_memory_lock, check_numa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.catalogue import Finder
-from nicpass.checks.index import HostIndex
-from nicpass.checks.interrupts import ISOLATED
-from nicpass.checks.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
+from nicpass.checks.host.interrupts import ISOLATED
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host
-from nicpass.checks.vm import devices_of, handle_of, source_of
+from nicpass.checks.vm.definition import devices_of, handle_of, source_of
 from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Finding, Severity
 

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.plan_text import describe_step, render_shell
 from nicpass.cli.source import Source, read_source, require_live_root

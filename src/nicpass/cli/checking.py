@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import label, list_nics
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import label, list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, blocking, judge
 from nicpass.cli.explaining import describe_severity

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import list_nics
-from nicpass.checks.usage import tell_usage
+from nicpass.checks.dependence.usage import tell_usage
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import list_nics
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
 from nicpass.cli.views import NicList, NicView, view_nics

@@ -6,7 +6,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from nicpass.checks.usage import describe_route
+from nicpass.checks.dependence.usage import describe_route
 from nicpass.engine.deadman import UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci.functions import DEVICES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.changing import carry_out, outlive_session, refuse_unless_settled, show_plan, words_of
 from nicpass.cli.output import say
 from nicpass.cli.settling import settle

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from nicpass.checks.nics import group_companions, kind_of, pf_of
+from nicpass.checks.dependence.usage import summarize_usage
+from nicpass.checks.lookup.nics import group_companions, kind_of, pf_of
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.checks.usage import summarize_usage
 from nicpass.checks.verdict import blocking
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown, known, value_or
@@ -18,7 +18,7 @@ from nicpass.planner.words import describe_link_state
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nicpass.checks.index import HostIndex
+    from nicpass.checks.lookup.index import HostIndex
     from nicpass.host.pci.ids import PciIds
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction

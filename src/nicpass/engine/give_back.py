@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.usage import describe_whole_route
+from nicpass.checks.dependence.usage import describe_whole_route
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.interface import DRIVER_SETTINGS, vf_changes
 from nicpass.host.network.link_settings import port_path, read_port, read_sysctls, sysctl_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.index import HostIndex
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import (
     restore_addresses,

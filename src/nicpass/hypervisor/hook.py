@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.dependence import check_dependence
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import on_vfio
+from nicpass.checks.dependence.quick import check_dependence
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nicpass.checks.nics import on_vfio
+from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci.functions import read_function

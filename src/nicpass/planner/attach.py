@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import kind_of, label, on_vfio, pf_of
+from nicpass.checks.dependence.usage import describe_route
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host, check_nic, check_vm
-from nicpass.checks.usage import describe_route
 from nicpass.model.address import derive_vf_mac, parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import known

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.nics import pf_of
+from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
 from nicpass.planner.words import (
@@ -19,7 +19,7 @@ from nicpass.planner.words import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nicpass.checks.index import HostIndex
+    from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.fact import Fact
     from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction

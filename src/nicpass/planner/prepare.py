@@ -18,10 +18,10 @@ from nicpass.boot.loader.choice import (
     plan_trial,
     plan_trial_end,
 )
-from nicpass.checks.boot_bindings import check_builtin
-from nicpass.checks.index import HostIndex
-from nicpass.checks.iommu import check_iommu, count_groups
-from nicpass.checks.nics import kind_of, label, on_vfio
+from nicpass.checks.device.boot_bindings import check_builtin
+from nicpass.checks.host.iommu import check_iommu, count_groups
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import kind_of, label, on_vfio
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.boot import BootBinding, BootChange

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.nics import is_nic, label, list_nics
+from nicpass.checks.lookup.nics import is_nic, label, list_nics
 from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from nicpass.checks.index import HostIndex
+    from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.domain import Domain
     from nicpass.model.pci import PciFunction
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.claims import check_claims
-from nicpass.checks.index import HostIndex
-from nicpass.checks.nics import label, on_vfio
-from nicpass.checks.usage import check_usage
+from nicpass.checks.dependence.usage import check_usage
+from nicpass.checks.device.claims import check_claims
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity

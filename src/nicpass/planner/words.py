@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.usage import describe_whole_route
+from nicpass.checks.dependence.usage import describe_whole_route
 from nicpass.model.network import NO_MAC
 
 if TYPE_CHECKING:

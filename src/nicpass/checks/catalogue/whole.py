@@ -5,30 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.catalogue import (
-    boot_bindings,
-    capabilities,
-    device,
-    group,
-    holders,
-    interrupts,
-    iommu,
-    kernel,
-    kvm,
-    leftovers,
-    path,
-    platform,
-    quirks,
-    reserved,
-    reset,
-    security,
-    sessions,
-    sriov,
-    storage,
-    usage,
-    vm,
-    vm_memory,
-)
+from nicpass.checks.catalogue import security
+from nicpass.checks.catalogue.dependence import group, holders, sessions, storage, usage
+from nicpass.checks.catalogue.device import boot_bindings, capabilities, path, quirks, reserved, reset, sriov
+from nicpass.checks.catalogue.device import ownership as device
+from nicpass.checks.catalogue.host import interrupts, iommu, kernel, kvm, leftovers, platform
+from nicpass.checks.catalogue.vm import definition as vm
+from nicpass.checks.catalogue.vm import memory as vm_memory
 
 if TYPE_CHECKING:
     from nicpass.checks.catalogue.entry import Entry

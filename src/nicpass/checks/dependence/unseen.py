@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What could not be learned of a NIC's use, and interfaces that are elsewhere: unknown counts as in use."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from nicpass.checks.catalogue import Finder
+from nicpass.checks.lookup.nics import label, on_vfio
+from nicpass.model.fact import known, value_or, why_unknown
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.checks.lookup.index import HostIndex
+    from nicpass.model.activity import ForeignNetdev
+    from nicpass.model.finding import Finding
+    from nicpass.model.pci import PciFunction
+
+make_finding = Finder("dependence.usage")
+
+USERSPACE_DRIVERS = frozenset({"uio_pci_generic", "igb_uio"})
+"""Drivers that hand the whole device to a program, as vfio-pci does; they make no interface."""
+
+
+def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """Unknown is in use: interfaces that cannot be seen, addresses that cannot be asked for."""
+    nic, address = label(function), function.address
+    reasons = [why_unknown(function.netdevs), why_unknown(function.driver), why_unknown(function.numvfs)]
+    if has_interface(function) and not any(reasons):
+        reasons.append(_why_network_unknown(index))
+        if not any(reasons) and len(index.netdevs(function)) < max(1, len(value_or(function.netdevs, ()))):
+            yield _elsewhere(function, index)
+    reasons += _why_activity_unknown(function, index)
+    told = [*dict.fromkeys(reason for reason in reasons if reason)]
+    if told:
+        evidence = tuple(("not read", reason) for reason in told)
+        yield make_finding("USE_UNKNOWN", address, evidence, nic=nic, reason="; ".join(told))
+
+
+def has_interface(function: PciFunction) -> bool:
+    """Whether its driver is one that makes a network interface."""
+    return known(function.driver) and not on_vfio(function) and function.driver not in USERSPACE_DRIVERS
+
+
+def is_addressed(function: PciFunction, index: HostIndex) -> bool:
+    """Whether IP can pass by it: a route or an address, other than every interface has, stands on it."""
+    for chain in index.chains(function):
+        netdev = chain[-1].name
+        if any(not address.comes_with_link for address in index.addresses.get(netdev, ())):
+            return True
+        if any(route.protocol != "kernel" for route in index.routes.get(netdev, ())):
+            return True
+    return False
+
+
+def _elsewhere(function: PciFunction, index: HostIndex) -> Finding:
+    found = index.foreign_netdevs.get(function.address, [])
+    unknown = why_unknown(index.host.activity.foreign_netdevs)
+    place = "; ".join(_place(netdev) for netdev in found)
+    if not place and unknown:
+        place = _("where it is could not be learned: {reason}").format(reason=unknown)
+    undo = "".join(
+        f"nsenter --net={quote(netdev.namespace)} ip link set dev {quote(netdev.netdev)} netns 1\n" for netdev in found
+    )
+    return make_finding(
+        "NETDEV_ELSEWHERE",
+        function.address,
+        ((f"/sys/bus/pci/devices/{function.address}/driver", function.driver),),
+        nic=label(function),
+        driver=function.driver,
+        place=place or _("no network namespace shows one either"),
+        undo=undo.strip() or f"dmesg | grep {function.address}",
+    )
+
+
+def _place(netdev: ForeignNetdev) -> str:
+    facts = {"netdev": netdev.netdev, "namespace": netdev.namespace, "program": netdev.program}
+    if netdev.program:
+        return _("it is {netdev} in the network namespace {namespace} of {program}").format(**facts)
+    return _("it is {netdev} in the network namespace {namespace}").format(**facts)
+
+
+def _why_network_unknown(index: HostIndex) -> str | None:
+    network = index.host.network
+    if network.addresses is None or network.routes is None:
+        return _("addresses and routes were not read")
+    return why_unknown(network.addresses) or why_unknown(network.routes) or why_unknown(network.rules)
+
+
+def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
+    """Sessions, mounts and tunnels matter where IP passes; who has a device open, where there is one to open."""
+    activity = index.host.activity
+    reasons: list[str | None] = []
+    if is_addressed(function, index):
+        reasons += [why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels]
+        reasons += _why_managers_unknown(function, index)
+    if index.devices.get(function.address) or on_vfio(function):
+        reasons.append(why_unknown(activity.holders))
+    elif known(function.driver):
+        reasons.append(why_unknown(activity.devices))
+    if any(link.xdp_programs for link in index.netdevs(function)):
+        reasons.append(why_unknown(activity.xdp_sockets))
+    return reasons
+
+
+def _why_managers_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
+    """Whose its addresses are decides who puts them back."""
+    netdevs = index.netdevs(function)
+    return [why_unknown(manager.profile) for link in netdevs for manager in index.managers.get(link.name, ())]

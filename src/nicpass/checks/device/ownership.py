@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One NIC as a device: its driver, its reset, whose it is."""
+
+from __future__ import annotations
+
+import shlex
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from nicpass.checks.catalogue import Finder
+from nicpass.checks.lookup.nics import kind_of, label, on_vfio
+from nicpass.model.fact import known
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.checks.lookup.index import HostIndex
+    from nicpass.model.finding import Finding
+    from nicpass.model.pci import PciFunction
+
+make_finding = Finder("device.ownership", "host.leftovers", "dependence.usage")
+
+
+def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    nic, address = label(function), function.address
+    evidence = f"/sys/bus/pci/devices/{address}/driver"
+    if function.driver is None:
+        yield make_finding("DRIVER_ABSENT", address, ((evidence, "absent"),), nic=nic)
+    binding = index.boot_bindings.get(address)
+    if binding is not None and binding.driver in (function.driver, function.driver_override):
+        return  # our own doing, which has findings of its own
+    if on_vfio(function):
+        if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
+            unbind = shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")
+            yield make_finding(
+                "ON_VFIO",
+                address,
+                ((evidence, function.driver),),
+                nic=nic,
+                driver=function.driver,
+                address=address,
+                unbind=unbind,
+            )
+    elif known(function.driver_override):
+        override = function.driver_override
+        source = f"{evidence}_override"
+        yield make_finding("OVERRIDE_LEFT", address, ((source, override),), nic=nic, override=override, address=address)
+
+
+def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    owners = index.owners.get(function.address)
+    if owners:
+        names = ", ".join(domain.name for domain in owners)
+        yield make_finding(
+            "OWNED_BY_VM",
+            function.address,
+            ((_("libvirt, domain definition"), names),),
+            nic=label(function),
+            owners=names,
+            owner=quote(owners[0].name),
+            address=function.address,
+        )
+
+
+def check_vf_preferred(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    if kind_of(function, index) == "pf" and known(function.totalvfs):
+        totalvfs, address = function.totalvfs, function.address
+        evidence = ((f"/sys/bus/pci/devices/{address}/sriov_totalvfs", totalvfs),)
+        yield make_finding("VF_PREFERRED", address, evidence, nic=label(function), totalvfs=totalvfs, address=address)

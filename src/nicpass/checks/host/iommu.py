@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The IOMMU of the host: in use, off and why, or not there; and what the kernel's arguments say about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.boot.arguments.iommu import (
+    KNOWN_VALUES,
+    VENDOR_ARGUMENTS,
+    find_iommu_off,
+    find_passthrough,
+    last_switch,
+    unknown_values,
+)
+from nicpass.checks.catalogue import Finder
+from nicpass.checks.host.firmware_menu import describe_menu
+from nicpass.model.fact import known, value_or, why_unknown
+from nicpass.model.language import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.model.finding import Finding
+    from nicpass.model.host import Host
+    from nicpass.model.platform import Platform
+
+make_finding = Finder("host.iommu")
+
+CMDLINE = "/proc/cmdline"
+_TABLES = "/sys/firmware/acpi/tables"
+_UNITS = "/sys/class/iommu"
+_GROUPS = "/sys/kernel/iommu_groups"
+
+# How drivers name their units, each by iommu_device_sysfs_add().
+_KINDS = (
+    ("dmar", "Intel VT-d"),
+    ("ivhd", "AMD-Vi"),
+    ("smmu3.", "Arm SMMUv3"),
+    ("smmu", "Arm SMMU"),
+    ("virtio", "virtio-iommu"),
+)
+_TABLE_KINDS = {"DMAR": "Intel VT-d", "IVRS": "AMD-Vi", "IORT": "Arm SMMU", "VIOT": "virtio-iommu"}
+_OPTIONS = {
+    "DMAR": ("CONFIG_INTEL_IOMMU",),
+    "IVRS": ("CONFIG_AMD_IOMMU",),
+    "IORT": ("CONFIG_ARM_SMMU_V3", "CONFIG_ARM_SMMU"),
+    "VIOT": ("CONFIG_VIRTIO_IOMMU",),
+}
+
+
+def check_iommu(host: Host) -> Iterator[Finding]:
+    """On, off with the reason, or not there. The table tells Intel from AMD, not the processor's brand."""
+    platform = host.platform
+    tables = platform.iommu_tables
+    if count_groups(host) > 0:
+        yield _describe_on(host)
+    elif tables == ():
+        menu = describe_menu(platform.dmi, "iommu")
+        yield make_finding("IOMMU_TABLE_ABSENT", evidence=((_TABLES, "no DMAR, IVRS, IORT or VIOT"),), menu=menu)
+    elif (option := _missing_option(platform)) is not None:
+        evidence = ((_TABLES, ", ".join(value_or(tables, ()))), ("the kernel's configuration", f"{option} is not set"))
+        yield make_finding("IOMMU_NOT_BUILT", evidence=evidence, option=option)
+    else:
+        reason, mend = explain_iommu_off(platform)
+        found = ", ".join(tables) if known(tables) else why_unknown(tables) or "absent"
+        shown = ((_TABLES, found), (_GROUPS, platform.iommu_groups or "none"))
+        yield make_finding("IOMMU_OFF", evidence=shown, reason=reason, mend=mend)
+
+
+def count_groups(host: Host) -> int:
+    """Groups that the kernel made; only an IOMMU that is in use has any."""
+    counted = value_or(host.platform.iommu_groups, 0)
+    return counted or len({f.iommu_group for f in host.pci if known(f.iommu_group)})
+
+
+def arguments_of(platform: Platform) -> dict[str, list[str]]:
+    """The kernel's arguments; none where they are unknown."""
+    return parse_cmdline(platform.cmdline) if isinstance(platform.cmdline, str) else {}
+
+
+def _describe_on(host: Host) -> Finding:
+    units, groups = value_or(host.platform.iommu_units, ()), count_groups(host)
+    names = ", ".join(units) or _("no unit shown")
+    evidence = ((_UNITS, names), (_GROUPS, groups))
+    return make_finding("IOMMU_ON", evidence=evidence, units=names, groups=groups, kind=_kind_of(host.platform))
+
+
+def _kind_of(platform: Platform) -> str:
+    for unit in value_or(platform.iommu_units, ()):
+        for prefix, kind in _KINDS:
+            if unit.startswith(prefix):
+                return kind
+    tables = value_or(platform.iommu_tables, ())
+    return _TABLE_KINDS[tables[0]] if tables and tables[0] in _TABLE_KINDS else _("kind not shown")
+
+
+def _missing_option(platform: Platform) -> str | None:
+    """The build option that this firmware's IOMMU needs and the kernel lacks; None also where that is unknown."""
+    options = platform.kernel_options
+    if not known(options):
+        return None
+    built = {line.partition("=")[0] for line in options}
+    needed = [_OPTIONS[table] for table in value_or(platform.iommu_tables, ()) if table in _OPTIONS]
+    if not needed or any(option in built for alternatives in needed for option in alternatives):
+        return None
+    return needed[0][0]
+
+
+def explain_iommu_off(platform: Platform) -> tuple[str, str]:
+    """(Why, what to do): the argument that turns it off, or the lack of the one that turns it on."""
+    tables = value_or(platform.iommu_tables, ())
+    arguments = arguments_of(platform)
+    argument = find_iommu_off(arguments, tables)
+    if argument is not None:
+        return (
+            _("the kernel argument {argument}").format(argument=argument),
+            _("Take {argument} out of the kernel's arguments and reboot.").format(argument=argument),
+        )
+    if "DMAR" in tables and last_switch(arguments, "intel_iommu"):
+        return (
+            _("the firmware has VT-d and intel_iommu=on is given, yet there are no groups"),
+            _("Look for the reason: dmesg | grep -i -e iommu -e DMAR"),
+        )
+    if "DMAR" in tables and not isinstance(platform.cmdline, str):
+        return (
+            _("the firmware has VT-d, and whether the kernel was told to use it is not known"),
+            _("Look for intel_iommu=on in /proc/cmdline."),
+        )
+    if "DMAR" in tables and "CONFIG_INTEL_IOMMU_DEFAULT_ON=y" in value_or(platform.kernel_options, ()):
+        return (
+            _("the firmware has VT-d and this kernel uses it unless told not to, yet there are no groups"),
+            _("Look for the reason: dmesg | grep -i -e iommu -e DMAR"),
+        )
+    if "DMAR" in tables:
+        return (
+            _("the firmware has VT-d, and this kernel leaves it off unless told"),
+            _("Add intel_iommu=on to the kernel's arguments and reboot."),
+        )
+    if tables:
+        return (
+            _("the firmware has it ({tables}), and no argument turns it off").format(tables=", ".join(tables)),
+            _("Look for the reason: dmesg | grep -i -e iommu -e AMD-Vi"),
+        )
+    return (
+        _("whether the firmware has an IOMMU is unknown"),
+        _("Look for DMAR or IVRS in /sys/firmware/acpi/tables, as root."),
+    )
+
+
+def check_iommu_arguments(host: Host) -> Iterator[Finding]:
+    """Arguments that do nothing here, and those that change what the IOMMU protects."""
+    platform = host.platform
+    arguments, tables = arguments_of(platform), value_or(platform.iommu_tables, ())
+    if known(platform.cpu_vendor):  # the values are those of x86
+        for name, value in unknown_values(arguments):
+            evidence = ((CMDLINE, f"{name}={value}"),)
+            known_values = ", ".join(KNOWN_VALUES[name])
+            yield make_finding("IOMMU_ARGUMENT_UNKNOWN", evidence=evidence, name=name, value=value, known=known_values)
+    for name, wanted in VENDOR_ARGUMENTS.items():
+        if name in arguments and tables and wanted not in tables:
+            argument = f"{name}={','.join(arguments[name])}"
+            yield make_finding(
+                "IOMMU_ARGUMENT_WRONG_VENDOR",
+                evidence=((CMDLINE, argument), (_TABLES, ", ".join(tables))),
+                argument=argument,
+                wanted=wanted,
+                present=", ".join(tables),
+            )
+    for value in arguments.get("pcie_acs_override", ())[-1:]:
+        yield make_finding("ACS_OVERRIDE", evidence=((CMDLINE, f"pcie_acs_override={value}"),), value=value)
+
+
+def check_iommu_state(host: Host) -> Iterator[Finding]:
+    """How the IOMMU that is in use is used."""
+    platform = host.platform
+    if count_groups(host) > 0:
+        yield from _check_on_by_default(platform)
+        yield from _check_passthrough(host)
+    yield from _check_address_width(platform)
+    dmar = host.firmware.dmar
+    if known(dmar) and dmar.dma_ctrl_platform_opt_in:
+        yield make_finding("DMA_OPT_IN", evidence=((f"{_TABLES}/DMAR", f"flags {dmar.flags:#04x}"),))
+    if platform.noiommu_mode is True:
+        yield make_finding("NOIOMMU_MODE", evidence=(("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y"),))
+
+
+def _check_on_by_default(platform: Platform) -> Iterator[Finding]:
+    """Of VT-d only: the others have no switch that turns them on."""
+    units = value_or(platform.iommu_units, ())
+    is_asked_for = last_switch(arguments_of(platform), "intel_iommu") is not None
+    if isinstance(platform.cmdline, str) and not is_asked_for and any(unit.startswith("dmar") for unit in units):
+        evidence = ((CMDLINE, _("no intel_iommu=on")), (_UNITS, ", ".join(units)))
+        yield make_finding("IOMMU_ON_BY_DEFAULT", evidence=evidence)
+
+
+def _check_passthrough(host: Host) -> Iterator[Finding]:
+    """By the domains of the groups, which are the truth; where the kernel does not show them, by the argument."""
+    types = Counter(group.type for group in value_or(host.iommu_groups, ()) if known(group.type))
+    argument = find_passthrough(arguments_of(host.platform))
+    shown = (f"{_GROUPS}/*/type", ", ".join(f"{name}: {count}" for name, count in sorted(types.items())))
+    identity = types["identity"]
+    if argument is not None and (not types or identity):
+        reason = _("the kernel argument {argument}").format(argument=argument)
+        yield make_finding("IOMMU_PASSTHROUGH", evidence=((CMDLINE, argument), shown), reason=reason)
+    elif identity:
+        reason = _("{identity} of {groups} groups have the domain type identity").format(
+            identity=identity, groups=types.total()
+        )
+        yield make_finding("IOMMU_PASSTHROUGH", evidence=(shown,), reason=reason)
+
+
+def _check_address_width(platform: Platform) -> Iterator[Finding]:
+    bits = platform.physical_bits
+    widths = {each.unit: width for each in platform.iommu_capabilities if (width := each.address_width) is not None}
+    if not known(bits) or not widths or min(widths.values()) >= bits:
+        return
+    width = min(widths.values())
+    units = [unit for unit, of_unit in widths.items() if of_unit == width]
+    evidence = [(f"{_UNITS}/{unit}/intel-iommu/cap", f"{width} bits") for unit in units]
+    evidence.append(("/proc/cpuinfo", f"{bits} bits physical"))
+    yield make_finding("IOMMU_ADDRESS_WIDTH", evidence=tuple(evidence), units=", ".join(units), width=width, bits=bits)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chains that stand on an interface: bonds, bridges, VLANs, tunnels, however deep, and how a sentence names them.
+
+The walk goes up through every bond, team, bridge, VLAN and macvlan, through a bridge's veth ports to their other
+ends, and into tunnels whose packets leave by what was reached; an answer names the whole chain:
+`enp3s0f0 → bond0 → br0 → 10.0.0.5/24 → default via 10.0.0.1`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from nicpass.model.fact import known, why_unknown
+from nicpass.model.language import _
+from nicpass.model.network import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nicpass.checks.lookup.index import HostIndex
+    from nicpass.checks.lookup.routing import RoutingTables
+    from nicpass.model.network import IpAddress
+
+ARROW = " → "
+OVS = "openvswitch"
+_SWITCHES = frozenset({"bridge", OVS})
+
+
+def walk_uppers(link: Link, index: HostIndex) -> list[list[Link]]:
+    """The shortest chain from `link` to itself and to every interface that stands on it, however high.
+
+    One chain an interface, not one a way: where VLANs of a bridge are ports of the next, the ways multiply.
+    """
+    chains, reached = [[link]], {link.name}
+    for chain in chains:  # grows while it is walked
+        for upper in index.uppers.get(chain[-1].name, ()):
+            if upper.name not in reached:
+                reached.add(upper.name)
+                chains.append([*chain, upper])
+    return chains
+
+
+def find_uppers(links: Mapping[str, Link]) -> dict[str, list[Link]]:
+    """Interface to those that stand on it by the kernel's own links.
+
+    Its master, the VLANs and macvlans that name it as lower; of a bridge its veth ports, whose other end has the
+    address; of Open vSwitch's datapath (`ovs-system`, the master of all its ports) every internal port, since
+    the kernel does not tell which bridge of it a port belongs to.
+    """
+    standing: dict[str, list[Link]] = defaultdict(list)
+    datapaths: set[str] = set()
+    for link in links.values():
+        if link.lower is not None:
+            standing[link.lower].append(link)
+        if link.master is None:
+            continue
+        # One that is not shown may just have gone, or the capture lacks it: its port is in use all the same.
+        master = links.get(link.master) or Link(name=link.master)
+        standing[link.name].append(master)
+        if master.kind in _SWITCHES and link.kind == "veth":
+            standing[master.name].append(link)
+        if master.kind == OVS:
+            datapaths.add(master.name)
+    internal = [link for link in links.values() if link.kind == OVS and link.name not in datapaths]
+    for datapath in datapaths:
+        standing[datapath] += internal
+    return standing
+
+
+def add_tunnels(
+    standing: dict[str, list[Link]],
+    links: Mapping[str, Link],
+    tables: RoutingTables,
+    places: Mapping[str, list[IpAddress]],
+) -> None:
+    """Let every tunnel stand on the interfaces by which its packets leave, and on that of its own address.
+
+    `places` leads from the text of an address to the interfaces that have it.
+    """
+    for link in links.values():
+        if link.tunnel_remotes is None:
+            continue
+        remotes = link.tunnel_remotes if known(link.tunnel_remotes) else ()
+        below = {route.netdev for remote in remotes for route in tables.best(remote)}
+        below |= {address.netdev for address in places.get(link.tunnel_local or "", ())}
+        for name in sorted(below - {link.name, link.lower}):
+            standing[name].append(link)
+
+
+def is_carried(chain: list[Link]) -> bool:
+    """Whether the last of the chain is a tunnel that stands on the one before by its packets alone."""
+    if len(chain) < 2 or chain[-1].tunnel_remotes is None:
+        return False
+    below, top = chain[-2], chain[-1]
+    return top.lower != below.name and below.master != top.name
+
+
+def address_on(link: Link, wanted: str | None, index: HostIndex) -> str:
+    """The address of the interface by which something is reached, `10.0.0.5/24`: the one wanted, or its first."""
+    own = [address for address in index.addresses.get(link.name, ()) if not address.comes_with_link]
+    exact = [address for address in index.addresses.get(link.name, ()) if address.address == wanted]
+    return next((address.text for address in (exact or own)), "")
+
+
+def why_unplaced(link: Link) -> str | None:
+    """Why it cannot be told by which NIC a tunnel goes; None where it can, and for what is no tunnel."""
+    unknown = why_unknown(link.tunnel_remotes)
+    if unknown is None and link.kind == "vxlan" and not (link.tunnel_remotes or link.lower or link.tunnel_local):
+        unknown = _("it names no other end")  # its forwarding table does, or a controller
+    if unknown is None:
+        return None
+    return _("by which NIC the tunnel {tunnel} goes is not known: {reason}").format(tunnel=link.name, reason=unknown)
+
+
+def chain_text(chain: list[Link], *more: str) -> str:
+    """`eth1 → bond0 → br0`, and what follows; empty words are left out."""
+    return ARROW.join(word for word in (*(link.name for link in chain), *more) if word)

@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host turned over once, so that every question about one NIC is a look-up and a thousand NICs stay linear."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from nicpass.boot.binding.identity import match_identity
+from nicpass.checks.lookup.chains import add_tunnels, find_uppers, walk_uppers, why_unplaced
+from nicpass.checks.lookup.routing import RoutingTables
+from nicpass.checks.lookup.scopes import ScopeIndex
+from nicpass.model.fact import known, value_or
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nicpass.model.activity import BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
+    from nicpass.model.address import Address
+    from nicpass.model.binding import Match
+    from nicpass.model.boot import BootBinding
+    from nicpass.model.class_devices import ClassDevice
+    from nicpass.model.domain import Domain
+    from nicpass.model.fact import Fact
+    from nicpass.model.groups import IommuGroup
+    from nicpass.model.host import Host
+    from nicpass.model.network import IpAddress, Link, LinkManager, Route, Rule
+    from nicpass.model.pci import PciFunction
+
+
+# Drivers in the kernel's tree that bind VFs only: they tell a VF where a capture lacks `physfn`.
+VF_DRIVERS = frozenset(
+    {"bnxtvf", "cxgb4vf", "enic_vf", "fm10kvf", "hinic_vf", "iavf", "i40evf", "igbvf", "ixgbevf", "nfp_netvf"}
+)
+
+
+class HostIndex:
+    """Look-ups into one frozen host; each is built when it is first asked for."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._chains: dict[Address, list[list[Link]]] = {}
+
+    @cached_property
+    def functions(self) -> dict[Address, PciFunction]:
+        return {function.address: function for function in self.host.pci}
+
+    @cached_property
+    def groups(self) -> dict[int, list[PciFunction]]:
+        grouped: dict[int, list[PciFunction]] = defaultdict(list)
+        for function in self.host.pci:
+            if known(function.iommu_group):
+                grouped[function.iommu_group].append(function)
+        return grouped
+
+    @cached_property
+    def group_facts(self) -> dict[int, IommuGroup]:
+        """Group to its domain type and reserved regions."""
+        found = self.host.iommu_groups
+        return {group.number: group for group in (found if known(found) else ())}
+
+    @cached_property
+    def scopes(self) -> ScopeIndex:
+        """What the firmware's IOMMU tables name."""
+        return ScopeIndex(self)
+
+    @cached_property
+    def buses(self) -> dict[str, list[PciFunction]]:
+        """`0000:01` to the functions on that bus."""
+        return _by_prefix(self.host.pci, -5)
+
+    @cached_property
+    def slots(self) -> dict[str, list[PciFunction]]:
+        """`0000:01:00` to the functions of that device."""
+        return _by_prefix(self.host.pci, -2)
+
+    @cached_property
+    def shows_reset_methods(self) -> bool:
+        """Whether the kernel, or the capture, has `reset_method`: then a function without it has no reset."""
+        return any(known(function.reset_methods) for function in self.host.pci)
+
+    def bridges_above(self, function: PciFunction) -> list[PciFunction]:
+        """From the nearest to the root port; those that a capture lacks are left out."""
+        chain: dict[Address, PciFunction] = {}
+        above = function.bridge
+        while above is not None and above not in chain and above in self.functions:
+            chain[above] = self.functions[above]
+            above = chain[above].bridge
+        return list(chain.values())
+
+    @cached_property
+    def vf_indices(self) -> dict[Address, tuple[Address, int]]:
+        """VF to (its PF, its index), from the PF's own numbered links."""
+        return {
+            vf: (pf.address, index)
+            for pf in self.host.pci
+            if pf.virtfns
+            for index, vf in zip(pf.virtfn_indices or range(len(pf.virtfns)), pf.virtfns, strict=False)
+        }
+
+    @cached_property
+    def stray_vfs(self) -> dict[tuple[Address | None, Fact[int]], list[Address]]:
+        """(Bridge above, vendor) to the VFs there whose PF no link tells; only captures have such."""
+        stray: dict[tuple[Address | None, Fact[int]], list[Address]] = defaultdict(list)
+        for function in self.host.pci:
+            if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
+                stray[function.bridge, function.vendor_id].append(function.address)
+        return stray
+
+    @cached_property
+    def bridges_in_use(self) -> frozenset[Address]:
+        """Bridges with something behind them."""
+        return frozenset(function.bridge for function in self.host.pci if function.bridge is not None)
+
+    @cached_property
+    def class_devices(self) -> dict[Address, list[ClassDevice]]:
+        """Function to what hangs on it: disks, keyboards, screens."""
+        hanging: dict[Address, list[ClassDevice]] = defaultdict(list)
+        devices = self.host.class_devices
+        for device in devices if known(devices) else ():
+            for address in device.addresses:
+                hanging[address].append(device)
+        return hanging
+
+    @cached_property
+    def links(self) -> dict[str, Link]:
+        return {link.name: link for link in self.host.network.links}
+
+    @cached_property
+    def uppers(self) -> dict[str, list[Link]]:
+        """Interface to those that stand on it: by the kernel's links, and tunnels by what their packets leave by."""
+        standing = find_uppers(self.links)
+        if any(link.tunnel_remotes is not None for link in self.host.network.links):
+            add_tunnels(standing, self.links, self.tables, self.places)
+        return standing
+
+    @cached_property
+    def unplaced_tunnels(self) -> list[str]:
+        """Of a tunnel that names neither end nor the interface below it, nobody knows by which NIC it goes."""
+        return [why for link in self.host.network.links if (why := why_unplaced(link)) is not None]
+
+    @cached_property
+    def ports(self) -> dict[str, list[Link]]:
+        """Bond, team or bridge to its ports."""
+        grouped: dict[str, list[Link]] = defaultdict(list)
+        for link in self.host.network.links:
+            if link.master is not None:
+                grouped[link.master].append(link)
+        return grouped
+
+    @cached_property
+    def tables(self) -> RoutingTables:
+        return RoutingTables(value_or(self.host.network.routes, ()))
+
+    @cached_property
+    def places(self) -> dict[str, list[IpAddress]]:
+        """The text of an address to where it is."""
+        grouped: dict[str, list[IpAddress]] = defaultdict(list)
+        for address in value_or(self.host.network.addresses, ()):
+            grouped[address.address].append(address)
+        return grouped
+
+    def find_netdevs(self, local: str | None, remotes: Iterable[str]) -> set[str]:
+        """The interfaces that packets between these may use: that of the own address, and the best routes'."""
+        found = {route.netdev for remote in remotes for route in self.tables.best(remote)}
+        return found | {address.netdev for address in self.places.get(local or "", ())}
+
+    def chains(self, function: PciFunction) -> list[list[Link]]:
+        """All chains that stand on the function's interfaces (`walk_uppers`), walked once."""
+        if function.address not in self._chains:
+            found = [chain for link in self.netdevs(function) for chain in walk_uppers(link, self)]
+            self._chains[function.address] = found
+        return self._chains[function.address]
+
+    @cached_property
+    def rules(self) -> dict[str, list[Rule]]:
+        """Interface to the rules that name it."""
+        grouped: dict[str, list[Rule]] = defaultdict(list)
+        for rule in value_or(self.host.network.rules, ()):
+            for name in {rule.iif, rule.oif} - {None}:
+                grouped[name or ""].append(rule)
+        return grouped
+
+    @cached_property
+    def sessions(self) -> dict[str | None, list[Session]]:
+        """Interface to the sessions that it may carry; under None those of which that is not known."""
+        grouped: dict[str | None, list[Session]] = defaultdict(list)
+        for session in value_or(self.host.activity.sessions, ()):
+            peers = [session.peer_address] if session.peer_address else []
+            found: set[str] = self.find_netdevs(session.local_address, peers)
+            for netdev in found or (None,):
+                grouped[netdev].append(session)
+        return grouped
+
+    @cached_property
+    def storage(self) -> dict[str | None, list[NetworkStorage]]:
+        """Interface to the network storage that it may carry; under None that of which it is not known."""
+        grouped: dict[str | None, list[NetworkStorage]] = defaultdict(list)
+        for storage in value_or(self.host.activity.storage, ()):
+            bound = {storage.netdev} if storage.netdev else set()
+            for netdev in bound | self.find_netdevs(storage.local_address, storage.servers) or (None,):
+                grouped[netdev].append(storage)
+        return grouped
+
+    @cached_property
+    def devices(self) -> dict[Address, list[FunctionDevice]]:
+        """Function to what it offers beside its interface: RDMA devices, clocks."""
+        grouped: dict[Address, list[FunctionDevice]] = defaultdict(list)
+        for device in value_or(self.host.activity.devices, ()):
+            grouped[device.address].append(device)
+        return grouped
+
+    @cached_property
+    def holders(self) -> dict[str, list[Holder]]:
+        """A device's file to the processes that have it open."""
+        grouped: dict[str, list[Holder]] = defaultdict(list)
+        for holder in value_or(self.host.activity.holders, ()):
+            grouped[holder.node].append(holder)
+        return grouped
+
+    @cached_property
+    def packet_sockets(self) -> dict[str, list[BoundSocket]]:
+        return _by_netdev(value_or(self.host.activity.packet_sockets, ()))
+
+    @cached_property
+    def xdp_sockets(self) -> dict[str, list[BoundSocket]]:
+        return _by_netdev(value_or(self.host.activity.xdp_sockets, ()))
+
+    @cached_property
+    def foreign_netdevs(self) -> dict[Address, list[ForeignNetdev]]:
+        """Function to its interfaces in other network namespaces."""
+        grouped: dict[Address, list[ForeignNetdev]] = defaultdict(list)
+        for netdev in value_or(self.host.activity.foreign_netdevs, ()):
+            grouped[netdev.address].append(netdev)
+        return grouped
+
+    @cached_property
+    def vfs(self) -> dict[Address, list[PciFunction]]:
+        """PF to its VFs, by its links to them or theirs to it."""
+        grouped: dict[Address, list[PciFunction]] = defaultdict(list)
+        for function in self.host.pci:
+            pf = self.vf_indices[function.address][0] if function.address in self.vf_indices else function.physfn
+            if known(pf):
+                grouped[pf].append(function)
+        return grouped
+
+    @cached_property
+    def addresses(self) -> dict[str, list[IpAddress]]:
+        found = self.host.network.addresses
+        return _by_netdev(found if known(found) else ())
+
+    @cached_property
+    def default_routes(self) -> tuple[Route, ...]:
+        """Those of the main table, by which the host reaches the world (rt_tables(5))."""
+        found = self.host.network.routes
+        return tuple(r for r in (found if known(found) else ()) if r.destination == "default" and r.table == 254)
+
+    @cached_property
+    def routes(self) -> dict[str, list[Route]]:
+        found = self.host.network.routes
+        return _by_netdev(found if known(found) else ())
+
+    @cached_property
+    def managers(self) -> dict[str, list[LinkManager]]:
+        return _by_netdev(self.host.network.managers)
+
+    @cached_property
+    def owners(self) -> dict[Address, list[Domain]]:
+        """NIC to the VMs in whose live or lasting definition it stands; usually one."""
+        owning: dict[Address, list[Domain]] = defaultdict(list)
+        domains = self.host.domains
+        for domain in domains if known(domains) else ():
+            for address in {device.address for device in (*domain.config_devices, *domain.live_devices)}:
+                owning[address].append(domain)
+        return owning
+
+    @cached_property
+    def binding_matches(self) -> list[tuple[BootBinding, Match]]:
+        """Each boot binding with what it means on this host."""
+        bindings = value_or(self.host.boot_bindings.bindings, ())
+        return [(binding, match_identity(binding.identity, self.host.pci)) for binding in bindings]
+
+    @cached_property
+    def boot_bindings(self) -> dict[Address, BootBinding]:
+        """NIC to the binding that means it: found now, or by the boot's script, which could read more than we can."""
+        bound = {r.name: r.addresses for r in value_or(self.host.boot_bindings.reports, ()) if r.outcome == "bound"}
+        return {
+            address: binding
+            for binding, match in self.binding_matches
+            for address in (match.addresses if match.outcome == "found" else bound.get(binding.name, ()))
+            if address in self.functions and match.outcome in ("found", "unread")
+        }
+
+    def netdevs(self, function: PciFunction) -> list[Link]:
+        """The function's interfaces that the host's own namespace shows."""
+        names = function.netdevs
+        return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
+
+
+NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "LinkManager", "Route")
+
+
+def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:
+    grouped: dict[str, list[NetdevItem]] = defaultdict(list)
+    for item in items:
+        grouped[item.netdev].append(item)
+    return grouped
+
+
+def _by_prefix(functions: Iterable[PciFunction], end: int) -> dict[str, list[PciFunction]]:
+    grouped: dict[str, list[PciFunction]] = defaultdict(list)
+    for function in functions:
+        grouped[function.address[:end]].append(function)
+    return grouped
