@@ -9,7 +9,7 @@ import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_vm
-from nicpass.hypervisor.domain_xml import parse_domain
+from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain
 from nicpass.model.errors import NicpassError

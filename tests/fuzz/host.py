@@ -21,7 +21,7 @@ from nicpass.checks.security import check_security
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.open_file import OpenFile
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.finding import Finding

@@ -9,7 +9,7 @@ from lxml import etree
 from lab.cache import Cache
 from lab.image import get_image
 from lab.machine import Machine
-from nicpass.hypervisor.domain_xml import build_device
+from nicpass.hypervisor.libvirt.hostdevs import build_device
 from nicpass.model.address import Address
 from nicpass.model.plan import DeviceSpec
 

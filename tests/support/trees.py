@@ -16,7 +16,7 @@ import msgspec
 
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from tests.support import acpi

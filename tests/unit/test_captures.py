@@ -17,7 +17,7 @@ from nicpass.checks.lookup.nics import kind_of, list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host

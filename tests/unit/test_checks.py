@@ -137,7 +137,7 @@ def test_codes_and_texts_are_well_formed(code: str) -> None:
 
 def test_a_text_whose_facts_are_missing_is_an_error_not_a_gap() -> None:
     with pytest.raises(KeyError):
-        Finder("group")("GROUP_SHARED", group=1)
+        Finder("dependence.group")("GROUP_SHARED", group=1)
 
 
 class TestIommu:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass.host.doors.files import Files
-from nicpass.hypervisor.domain_xml import parse_devices, parse_domain, parse_machine
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
+from nicpass.hypervisor.libvirt.hostdevs import parse_devices, parse_domain, parse_machine
 from nicpass.model.domain import CpuPin, Definition, Domain, DomainInterface, PciPlaces, VirtualIommu
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Unknown

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.hypervisor.domain_xml import build_device, find_device, parse_devices, parse_domain
+from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device, parse_devices, parse_domain
 from nicpass.model.address import Address
 from nicpass.model.errors import NicpassError
 from nicpass.model.plan import DeviceSpec

@@ -24,9 +24,9 @@ from nicpass.engine.lock import PATH
 from nicpass.engine.store import BOOT_ID, NICS, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
-from nicpass.hypervisor import hook as hook_module
-from nicpass.hypervisor.guard_files import hook_script
-from nicpass.hypervisor.hook import Hook, OutOfTimeError
+from nicpass.hypervisor.libvirt import hook as hook_module
+from nicpass.hypervisor.libvirt.guard_files import hook_script
+from nicpass.hypervisor.libvirt.hook import Hook, OutOfTimeError
 from nicpass.model.address import Address
 from nicpass.model.errors import BusyError, ExitCode, NicpassError, RefusedError, StepError
 from nicpass.model.plan import NicOwner, NicState
@@ -497,6 +497,6 @@ class TestScript:
 @pytest.mark.spawns
 def test_the_real_one_loads_little() -> None:
     """Every start of a VM waits for it."""
-    code = "import sys, nicpass.cli.hook, nicpass.hypervisor.hook; print(*sys.modules)"
+    code = "import sys, nicpass.cli.hook, nicpass.hypervisor.libvirt.hook; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"pyroute2", "libvirt", "subprocess", "rich", "argparse", "asyncio"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nicpass.checks.lookup.nics import list_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.errors import NicpassError
 from nicpass.model.host import Host
 from nicpass.model.plan import AttachRequest, Plan

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.hypervisor.domain_xml import build_device
+from nicpass.hypervisor.libvirt.hostdevs import build_device
 from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nicpass.host.doors.files import Files
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Unknown
 from tests.support.domains import RICH, definition_xml

@@ -12,7 +12,7 @@ from nicpass.host.doors.files import Files
 from nicpass.host.network.interfaces import read_network, read_sysfs_links
 from nicpass.host.pci.ids import PLACES, PciIds
 from nicpass.host.system.platform import read_platform
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown
 from nicpass.model.host import Host

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from nicpass.checks.catalogue import security
 from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.security import check_security
-from nicpass.hypervisor.domain_xml import parse_domain
+from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.access import Access, DeviceNode
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain

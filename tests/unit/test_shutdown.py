@@ -14,8 +14,8 @@ import pytest
 
 from nicpass.engine import handler
 from nicpass.host.doors.files import Files
-from nicpass.hypervisor import shutdown
-from nicpass.hypervisor.shutdown import wait_for_shutdown
+from nicpass.hypervisor.libvirt import shutdown
+from nicpass.hypervisor.libvirt.shutdown import wait_for_shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -67,7 +67,9 @@ def test_no_translation_is_marked_as_doubtful(language: str) -> None:
 
 @pytest.mark.usefixtures("chinese")
 def test_a_finding_is_told_in_the_language_chosen() -> None:
-    finding = Finder("usage")("OWNED_BY_VM", nic="eth1", owners="web01", owner="web01", address="0000:01:00.0")
+    finding = Finder("dependence.usage")(
+        "OWNED_BY_VM", nic="eth1", owners="web01", owner="web01", address="0000:01:00.0"
+    )
     assert _CJK.search(finding.sentence)
     assert "web01" in finding.sentence
     assert _("") == ""

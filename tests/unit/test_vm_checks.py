@@ -19,7 +19,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_vm
 from nicpass.checks.vm.definition import handle_of
 from nicpass.checks.vm.guest_drivers import lacking_driver
-from nicpass.hypervisor.domain_xml import parse_devices, parse_domain
+from nicpass.hypervisor.libvirt.hostdevs import parse_devices, parse_domain
 from nicpass.model.address import Address
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Unknown

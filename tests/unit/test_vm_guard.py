@@ -25,8 +25,9 @@ from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, list_kept_ni
 from nicpass.engine.take_nic import take_handlers
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
-from nicpass.hypervisor import libvirt
-from nicpass.hypervisor.guard import (
+from nicpass.hypervisor.libvirt import domains as libvirt
+from nicpass.hypervisor.libvirt import guard
+from nicpass.hypervisor.libvirt.guard import (
     HOOK,
     RECORD,
     UNIT,
@@ -35,7 +36,7 @@ from nicpass.hypervisor.guard import (
     plan_guard,
     plan_guard_removal,
 )
-from nicpass.hypervisor.guard_files import hook_script, recover_unit
+from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit
 from nicpass.model.address import Address
 from nicpass.model.errors import BusyError, StepError
 from nicpass.model.fact import Unknown
@@ -216,7 +217,7 @@ class TestRemoving:
         (Path(files.root) / UNIT[1:]).write_bytes(b"mine\n")
         before = tree_of(files)
         with monkeypatch.context() as older:
-            older.setattr(sys, "executable", "/opt/old/python")
+            older.setattr(guard, "PYTHON", "/opt/old/python")
             install(files)
         changes = plan_guard(files)
         assert {c.path for c in changes if c.before != c.after} == {HOOK, UNIT}

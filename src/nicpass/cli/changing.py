@@ -29,8 +29,8 @@ from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
 from nicpass.host.network.link_settings import add_settings
 from nicpass.host.system.actor import read_actor
-from nicpass.hypervisor.guard import guard_handlers, plan_guard, plan_guard_removal
-from nicpass.hypervisor.libvirt import libvirt_handlers
+from nicpass.hypervisor.libvirt.domains import libvirt_handlers
+from nicpass.hypervisor.libvirt.guard import guard_handlers, plan_guard, plan_guard_removal
 from nicpass.model.change import Outcome, Phase
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _

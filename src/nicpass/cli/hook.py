@@ -58,7 +58,7 @@ def main(argv: list[str], definition: bytes) -> int:
 
 def _test_itself() -> int:
     """Say the version, when all can be loaded that a start and a stop will need, months from now."""
-    import nicpass.hypervisor.hook  # noqa: F401
+    import nicpass.hypervisor.libvirt.hook  # noqa: F401
 
     if find_spec("pyroute2") is None:  # loading it takes longer than all else
         sys.stderr.write("no module named pyroute2\n")
@@ -69,7 +69,7 @@ def _test_itself() -> int:
 
 def _call(operation: str, definition: str, name: str) -> int:
     from nicpass.host.doors.files import Files
-    from nicpass.hypervisor.hook import Hook
+    from nicpass.hypervisor.libvirt.hook import Hook
 
     hook = Hook(Files(), _open_processes, _restore)
     if operation == "prepare":
@@ -106,7 +106,7 @@ def _open_processes() -> Processes:
 
 
 def _give_up(_signal: int, _frame: object) -> NoReturn:
-    from nicpass.hypervisor.hook import OutOfTimeError
+    from nicpass.hypervisor.libvirt.hook import OutOfTimeError
 
     raise OutOfTimeError(_("It took too long, and libvirt waits for it."))
 

@@ -10,7 +10,7 @@ from nicpass.checks.dependence.usage import describe_route
 from nicpass.engine.deadman import UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci.functions import DEVICES
-from nicpass.hypervisor.domain_xml import build_device
+from nicpass.hypervisor.libvirt.hostdevs import build_device
 from nicpass.model.fact import known
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _

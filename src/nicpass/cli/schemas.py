@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,17 +40,27 @@ def schema_command(arguments: argparse.Namespace) -> int:
 def build_schema(what: str) -> dict[str, Any]:
     """A schema of JSON Schema's draft 2020-12, for one of the documents in `nicpass schema --help`."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"nicpass {what}"}
-    schema: dict[str, Any] = _with_plain_texts(msgspec.json.schema(DOCUMENTS[what]))
+    schema: dict[str, Any] = _canonical(msgspec.json.schema(DOCUMENTS[what]))
     return dialect | schema
 
 
-def _with_plain_texts(schema: Any) -> Any:
-    """The schema with its descriptions as PEP 257 lays them out: versions of msgspec differ in the indentation."""
+def _canonical(schema: Any) -> Any:
+    """The same schema whichever version of msgspec has made it.
+
+    They differ in the indentation of descriptions, which is taken out as PEP 257 says, and in the order of `anyOf`,
+    which means nothing (JSON Schema, 10.2.1.2): null comes last.
+    """
     if isinstance(schema, list):
-        return [_with_plain_texts(item) for item in schema]
+        return [_canonical(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _with_plain_texts(value)
-        for key, value in schema.items()
-    }
+    plain = {key: _canonical(value) for key, value in schema.items()}
+    if isinstance(text := plain.get("description"), str):
+        plain["description"] = inspect.cleandoc(text)
+    if isinstance(choices := plain.get("anyOf"), list):
+        plain["anyOf"] = sorted(choices, key=_place_in_any_of)
+    return plain
+
+
+def _place_in_any_of(choice: Any) -> tuple[bool, str]:
+    return choice == {"type": "null"}, json.dumps(choice, sort_keys=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.host.doors.files import Files
 from nicpass.host.read import load_snapshot, read_host
-from nicpass.hypervisor.libvirt import read_domains
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.errors import BadInputError, NotPermittedError
 from nicpass.model.language import _
 

@@ -8,10 +8,10 @@ Source: systemd-run(1), systemd.timer(5).
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from nicpass.engine.handler import Handler, Handlers
+from nicpass.engine.installation import PYTHON
 from nicpass.model.errors import ExitCode, StepError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer
@@ -77,4 +77,4 @@ class DeadmanSteps:
 
 def recover_command() -> tuple[str, ...]:
     """`nicpass recover` for whoever has neither our PATH nor our environment."""
-    return (sys.executable, "-I", "-m", "nicpass", "recover")
+    return (PYTHON, "-I", "-m", "nicpass", "recover")

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nicpass.engine.boot_steps import with_digests
+from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.prepare_unit import finish_unit
 from nicpass.engine.store import STATE
 from nicpass.model.boot import BootChange, Generator
@@ -82,11 +82,10 @@ def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:
 def _finish(record: Prepared | None, files: Files) -> ChangeBoot:
     desired: dict[str, FileImage | None] = {_LINK: None, UNIT: None, RECORD: None}
     if record is not None:
-        package = str(Path(__file__).resolve().parent.parent)
         content = msgspec.json.encode(record, order="deterministic")
         desired = {
             RECORD: RegularFile(content + b"\n", 0o600),
-            UNIT: RegularFile(finish_unit(sys.executable, package, RECORD).encode(), 0o644),
+            UNIT: RegularFile(finish_unit(PYTHON, PACKAGE, RECORD).encode(), 0o644),
             _LINK: SymbolicLink(UNIT),
         }
     changes: list[FileChange] = []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from nicpass.hypervisor.domain_xml import find_device, parse_devices
+from nicpass.hypervisor.libvirt.hostdevs import find_device, parse_devices
 from nicpass.model.errors import NicpassError
 from nicpass.model.network import VfSettings
 from tests.support.simulation.effects import Effect, Failed

@@ -17,8 +17,8 @@ from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci.functions import read_function
-from nicpass.hypervisor.domain_xml import build_device, find_device, parse_domain, parse_machine
-from nicpass.hypervisor.shutdown import wait_for_shutdown
+from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device, parse_domain, parse_machine
+from nicpass.hypervisor.libvirt.shutdown import wait_for_shutdown
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known

@@ -10,8 +10,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from nicpass.hypervisor.definition_xml import parse_definition
-from nicpass.hypervisor.xml_values import attribute_of, is_on, parse_hex, parse_xml
+from nicpass.hypervisor.libvirt.definition import parse_definition
+from nicpass.hypervisor.libvirt.xml_values import attribute_of, is_on, parse_hex, parse_xml
 from nicpass.model.address import Address, parse_address, split_address
 from nicpass.model.domain import Definition, Domain, DomainDevice
 from nicpass.model.errors import NicpassError

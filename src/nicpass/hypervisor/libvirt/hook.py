@@ -19,7 +19,7 @@ from nicpass.engine.admission import admit, forget_start, note_start
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.network.link_settings import add_settings
 from nicpass.host.read import read_host
-from nicpass.hypervisor.domain_xml import parse_domain
+from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
 from nicpass.model.language import _
 from nicpass.planner.observe import observe_state

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.hypervisor.xml_values import (
+from nicpass.hypervisor.libvirt.xml_values import (
     attribute_of,
     is_on,
     parse_count,

@@ -10,8 +10,6 @@ it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it 
 
 from __future__ import annotations
 
-import os.path
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,9 +17,10 @@ import msgspec
 from nicpass import __version__
 from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.engine.handler import Handler, Handlers
+from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.store import NICS, STATE, list_kept_nics
-from nicpass.hypervisor.guard_files import hook_script, recover_unit
-from nicpass.hypervisor.libvirt import connect
+from nicpass.hypervisor.libvirt.domains import connect
+from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
@@ -51,15 +50,14 @@ _SECONDS = 60.0
 
 def desired_guard(*, systemd: bool) -> dict[str, FileImage]:
     """The guard of this installation of nicpass: path to what shall stand there, in the order of writing."""
-    package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-    hook = hook_script(sys.executable, package, NICS)
+    hook = hook_script(PYTHON, PACKAGE, NICS)
     desired: dict[str, FileImage] = {
         "/etc/libvirt/hooks": Folder(0o755),
         "/etc/libvirt/hooks/qemu.d": Folder(0o755),
         HOOK: RegularFile(hook.encode(), 0o755),
     }
     if systemd:
-        unit = recover_unit(sys.executable, package, STATE)
+        unit = recover_unit(PYTHON, PACKAGE, STATE)
         desired |= {
             UNIT: RegularFile(unit.encode(), 0o644),
             _WANTS: Folder(0o755),
