@@ -11,7 +11,7 @@ from lab.machine import Machine
 from lab.shape import GRUB_BIOS
 from nicpass.boot.loader import grub
 from tests.support.boot import after_change
-from tests.unit.test_boot_shell import FILES, TOKENS, boot_with, content_after
+from tests.unit.boot.text.test_shell import FILES, TOKENS, boot_with, content_after
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]  # each takes seconds under emulation
 REFUSED = {

@@ -17,7 +17,7 @@ from nicpass.model.fact import Unknown
 from nicpass.model.groups import IommuGroup, ReservedRegion
 from tests.support.hosts import ready_host
 from tests.support.trees import MSI_REGION
-from tests.unit.test_read_pci import DenyingFiles
+from tests.unit.host.pci.test_functions import DenyingFiles
 
 MSI = ReservedRegion("0xfee00000", "0xfeefffff", "msi")
 

@@ -19,7 +19,7 @@ from nicpass.model.fact import Unknown
 from nicpass.model.file_image import RegularFile
 from tests.support.boot import after_change, ask_shell
 
-DATA = Path(__file__).resolve().parents[1] / "data" / "boot" / "grub"
+DATA = Path(__file__).resolve().parents[3] / "data" / "boot" / "grub"
 FILES = {path.name: path.read_bytes() for path in sorted(DATA.iterdir())}
 WHOLE = {name: content for name, content in FILES.items() if not name.startswith("unclear")}
 NAMES = ("GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT")

@@ -22,7 +22,7 @@ from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.host.boot.places import read_places
 from nicpass.host.doors.files import Files
 from nicpass.model.boot import Boot, BootChange, invert_boot_change
-from tests.unit.test_boot_binding import BINDING, everything
+from tests.unit.boot.binding.test_plan import BINDING, everything
 
 MACS = ("00:1b:21:00:00:02", "00:1b:21:00:00:01")
 RUNS_NETWORKD = "sys/fs/cgroup/system.slice/systemd-networkd.service"

@@ -25,7 +25,7 @@ from nicpass.model.firmware import DAMAGED, Andd, Dmar, Firmware, IvhdEntry, Ivr
 from tests.fuzz import bound, tables
 from tests.fuzz.tables import fuzz, made_tables, try_table
 from tests.support import acpi
-from tests.unit.test_read_pci import DenyingFiles
+from tests.unit.host.pci.test_functions import DenyingFiles
 
 FOLDER = "sys/firmware/acpi/tables"
 PATH = ((0x1C, 4), (0, 0))
@@ -342,6 +342,6 @@ def test_the_fuzzer_tells_an_answer_that_does_not_hold(monkeypatch: pytest.Monke
 @pytest.mark.spawns
 def test_the_fuzzer_is_a_command() -> None:
     command = [sys.executable, "-m", "tests.fuzz", "tables", "--count", "50", "--seed", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).resolve().parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).resolve().parents[4])
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("tables: 50 inputs, seed 3")

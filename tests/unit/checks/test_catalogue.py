@@ -45,7 +45,7 @@ from tests.support.hosts import (
     route,
 )
 from tests.support.trees import Tree, Vm, hostdev_xml
-from tests.unit.test_reserved import HAVING as RESERVED
+from tests.unit.checks.device.test_reserved import HAVING as RESERVED
 
 NIC = "0000:01:00.0"
 PORT = bridge("0000:00:01.0")
