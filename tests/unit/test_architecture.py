@@ -45,6 +45,41 @@ def imports_of(path: Path) -> list[tuple[str, int]]:
     return found
 
 
+MODULES = {path: "nicpass." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in FILES}
+BY_NAME = {module.removesuffix(".__init__"): path for path, module in MODULES.items()}
+
+
+def arrows_of(path: Path) -> set[Path]:
+    """The files of the package that this one imports: `from nicpass.boot.loader import grub` means grub.py."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module or ""]
+        else:
+            continue
+        found |= {BY_NAME[name] for name in names if name in BY_NAME}
+    # To import a module is to import the folder around it, which is no arrow between the two.
+    return {other for other in found if other.name != "__init__.py" or other.parent not in path.parents}
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """One way that comes back to where it began, or nothing."""
+    done: set[str] = set()
+
+    def walk(way: list[str]) -> list[str]:
+        for other in sorted(arrows.get(way[-1], set())):
+            if other in way:
+                return [*way[way.index(other) :], other]
+            if other not in done and (found := walk([*way, other])):
+                return found
+        done.add(way[-1])
+        return []
+
+    return next((found for start in sorted(arrows) if start not in done and (found := walk([start]))), [])
+
+
 def functions_of(path: Path) -> list[tuple[str, int]]:
     nodes = (node for node in ast.walk(ast.parse(path.read_text())))
     return [
@@ -69,6 +104,37 @@ def test_lower_floors_import_nothing_from_higher_ones(path: Path) -> None:
         assert not module.startswith(("lab", "tests", "bench")), f"{name_of(path)}:{line} imports {module}"
 
 
+def test_no_files_import_each_other() -> None:
+    """Neither late nor for the type checker alone: who reads one of two that know each other must read both."""
+    arrows = {name_of(path): {name_of(other) for other in arrows_of(path)} for path in FILES}
+    assert circle_in(arrows) == []
+
+
+def test_no_streets_import_each_other() -> None:
+    """A street is a folder of the package; the files that stand above the streets of their room are its roof."""
+    arrows: dict[str, set[str]] = {}
+    for path in FILES:
+        streets = {name_of(other.parent) for other in arrows_of(path)}
+        arrows.setdefault(name_of(path.parent), set()).update(streets - {name_of(path.parent)})
+    roofs = {name_of(path.parent) for path in FILES if any((path.parent / name).is_dir() for name in _streets(path))}
+    assert circle_in({street: below - roofs for street, below in arrows.items() if street not in roofs}) == []
+
+
+def _streets(path: Path) -> list[str]:
+    return [folder.name for folder in path.parent.iterdir() if folder.is_dir() and any(folder.glob("*.py"))]
+
+
+def test_a_circle_is_found() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert circle_in({"a": {"a"}}) == ["a", "a"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_file_repeats_the_name_of_its_street(path: Path) -> None:
+    assert path.stem.removesuffix("s") != path.parent.name.removesuffix("s")
+
+
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [
@@ -78,7 +144,7 @@ def test_lower_floors_import_nothing_from_higher_ones(path: Path) -> None:
     ],
 )
 def test_deciding_reads_no_file_and_no_clock(room: str, forbidden: set[str]) -> None:
-    for path in sorted((PACKAGE / room).glob("*.py")):
+    for path in sorted((PACKAGE / room).rglob("*.py")):
         for module, line in imports_of(path):
             assert module.split(".")[0].lstrip("_") not in forbidden, f"{name_of(path)}:{line} imports {module}"
 

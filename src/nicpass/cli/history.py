@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.cli.changing import mark_of, summary_of
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
+from nicpass.cli.report import mark_of
 from nicpass.cli.source import open_root
+from nicpass.cli.unsettled import summary_of
 from nicpass.engine.journal import read_changes, select_change, undone_by
 from nicpass.model.change import Actor, Change, Outcome, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode

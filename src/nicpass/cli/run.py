@@ -57,13 +57,13 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
     """Whoever looks at a host that is half changed is to know it, and what settles it."""
     if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
         return
+    from nicpass.cli.unsettled import summary_of
     from nicpass.engine.journal import find_unsettled
     from nicpass.host.doors.files import Files
 
     for change in find_unsettled(Files()):
-        summary = change.opened.plan.summary if change.opened is not None else _("not readable")
         text = _("an earlier change was cut off: {change} ({summary}); settle it with: nicpass recover").format(
-            change=change.identity, summary=summary
+            change=change.identity, summary=summary_of(change)
         )
         sys.stderr.write(f"nicpass: {text}\n")
 

@@ -6,17 +6,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from nicpass.cli.changing import (
-    carry_out,
-    handlers_of,
-    outlive_session,
-    pending,
-    read_and_plan,
-    say_phase,
-    summary_of,
-)
+from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
 from nicpass.cli.output import say, say_error, say_json
+from nicpass.cli.planning import read_and_plan
+from nicpass.cli.report import say_phase
 from nicpass.cli.source import require_live_root
+from nicpass.cli.unsettled import pending, summary_of
 from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import abandon, recover

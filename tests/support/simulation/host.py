@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from nicpass.cli.changing import _plan as plan_request
-from nicpass.cli.changing import refuse_unless_settled, words_of
+from nicpass.cli.planning import plan_request
+from nicpass.cli.requests import words_of
 from nicpass.cli.source import Source
+from nicpass.cli.unsettled import refuse_unless_settled
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import host_handlers
 from nicpass.engine.journal import last_to_undo, read_changes

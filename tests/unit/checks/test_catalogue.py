@@ -288,7 +288,7 @@ class TestWalk:
     @staticmethod
     def walk(*links: Link) -> list[list[str]]:
         index = HostIndex(Host(pci=(), network=Network(links=links)))
-        return [[each.name for each in chain] for chain in walk_uppers(links[0], index)]
+        return [[each.name for each in chain] for chain in walk_uppers(links[0], index.uppers)]
 
     def test_nothing_stands_on_it(self) -> None:
         assert self.walk(link("eth0")) == [["eth0"]]

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from nicpass.cli.changing import handlers_of
+from nicpass.cli.carry_out import handlers_of
 from nicpass.host.doors.files import Files
 from nicpass.model.plan import Step, StepBase
 

@@ -37,7 +37,7 @@ def check_sessions(function: PciFunction, index: HostIndex) -> Iterator[Finding]
                 function.address,
                 (("established connection", _connection(session)),),
                 nic=label(function),
-                chain=chain_text(chain, address_on(chain[-1], session.local_address, index), words),
+                chain=chain_text(chain, address_on(chain[-1], session.local_address, index.addresses), words),
             )
     if None in index.sessions and is_addressed(function, index):
         for session in index.sessions[None]:

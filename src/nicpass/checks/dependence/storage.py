@@ -31,7 +31,7 @@ def check_storage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             if words in told:  # the shortest chain came first
                 continue
             told.add(words)
-            text = chain_text(chain, address_on(chain[-1], storage.local_address, index), words)
+            text = chain_text(chain, address_on(chain[-1], storage.local_address, index.addresses), words)
             code = "CARRIES_ROOT" if storage.root or storage.swap else "CARRIES_STORAGE"
             yield _storage_finding(code, function, storage, chain=text)
     if None in index.storage and is_addressed(function, index):

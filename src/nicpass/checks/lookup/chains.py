@@ -16,9 +16,8 @@ from nicpass.model.language import _
 from nicpass.model.network import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from nicpass.checks.lookup.index import HostIndex
     from nicpass.checks.lookup.routing import RoutingTables
     from nicpass.model.network import IpAddress
 
@@ -27,14 +26,15 @@ OVS = "openvswitch"
 _SWITCHES = frozenset({"bridge", OVS})
 
 
-def walk_uppers(link: Link, index: HostIndex) -> list[list[Link]]:
+def walk_uppers(link: Link, uppers: Mapping[str, Sequence[Link]]) -> list[list[Link]]:
     """The shortest chain from `link` to itself and to every interface that stands on it, however high.
 
+    `uppers` leads from an interface to those that stand right on it.
     One chain an interface, not one a way: where VLANs of a bridge are ports of the next, the ways multiply.
     """
     chains, reached = [[link]], {link.name}
     for chain in chains:  # grows while it is walked
-        for upper in index.uppers.get(chain[-1].name, ()):
+        for upper in uppers.get(chain[-1].name, ()):
             if upper.name not in reached:
                 reached.add(upper.name)
                 chains.append([*chain, upper])
@@ -96,10 +96,13 @@ def is_carried(chain: list[Link]) -> bool:
     return top.lower != below.name and below.master != top.name
 
 
-def address_on(link: Link, wanted: str | None, index: HostIndex) -> str:
-    """The address of the interface by which something is reached, `10.0.0.5/24`: the one wanted, or its first."""
-    own = [address for address in index.addresses.get(link.name, ()) if not address.comes_with_link]
-    exact = [address for address in index.addresses.get(link.name, ()) if address.address == wanted]
+def address_on(link: Link, wanted: str | None, addresses: Mapping[str, Sequence[IpAddress]]) -> str:
+    """The address of the interface by which something is reached, `10.0.0.5/24`: the one wanted, or its first.
+
+    `addresses` leads from an interface to its own.
+    """
+    own = [address for address in addresses.get(link.name, ()) if not address.comes_with_link]
+    exact = [address for address in addresses.get(link.name, ()) if address.address == wanted]
     return next((address.text for address in (exact or own)), "")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nicpass.boot.binding.identity import match_identity
 from nicpass.checks.lookup.chains import add_tunnels, find_uppers, walk_uppers, why_unplaced
+from nicpass.checks.lookup.functions import FunctionIndex
 from nicpass.checks.lookup.routing import RoutingTables
 from nicpass.checks.lookup.scopes import ScopeIndex
 from nicpass.model.fact import known, value_or
@@ -22,37 +23,18 @@ if TYPE_CHECKING:
     from nicpass.model.boot import BootBinding
     from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
-    from nicpass.model.fact import Fact
     from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
     from nicpass.model.network import IpAddress, Link, LinkManager, Route, Rule
     from nicpass.model.pci import PciFunction
 
 
-# Drivers in the kernel's tree that bind VFs only: they tell a VF where a capture lacks `physfn`.
-VF_DRIVERS = frozenset(
-    {"bnxtvf", "cxgb4vf", "enic_vf", "fm10kvf", "hinic_vf", "iavf", "i40evf", "igbvf", "ixgbevf", "nfp_netvf"}
-)
-
-
-class HostIndex:
+class HostIndex(FunctionIndex):
     """Look-ups into one frozen host; each is built when it is first asked for."""
 
     def __init__(self, host: Host) -> None:
-        self.host = host
+        super().__init__(host)
         self._chains: dict[Address, list[list[Link]]] = {}
-
-    @cached_property
-    def functions(self) -> dict[Address, PciFunction]:
-        return {function.address: function for function in self.host.pci}
-
-    @cached_property
-    def groups(self) -> dict[int, list[PciFunction]]:
-        grouped: dict[int, list[PciFunction]] = defaultdict(list)
-        for function in self.host.pci:
-            if known(function.iommu_group):
-                grouped[function.iommu_group].append(function)
-        return grouped
 
     @cached_property
     def group_facts(self) -> dict[int, IommuGroup]:
@@ -64,54 +46,6 @@ class HostIndex:
     def scopes(self) -> ScopeIndex:
         """What the firmware's IOMMU tables name."""
         return ScopeIndex(self)
-
-    @cached_property
-    def buses(self) -> dict[str, list[PciFunction]]:
-        """`0000:01` to the functions on that bus."""
-        return _by_prefix(self.host.pci, -5)
-
-    @cached_property
-    def slots(self) -> dict[str, list[PciFunction]]:
-        """`0000:01:00` to the functions of that device."""
-        return _by_prefix(self.host.pci, -2)
-
-    @cached_property
-    def shows_reset_methods(self) -> bool:
-        """Whether the kernel, or the capture, has `reset_method`: then a function without it has no reset."""
-        return any(known(function.reset_methods) for function in self.host.pci)
-
-    def bridges_above(self, function: PciFunction) -> list[PciFunction]:
-        """From the nearest to the root port; those that a capture lacks are left out."""
-        chain: dict[Address, PciFunction] = {}
-        above = function.bridge
-        while above is not None and above not in chain and above in self.functions:
-            chain[above] = self.functions[above]
-            above = chain[above].bridge
-        return list(chain.values())
-
-    @cached_property
-    def vf_indices(self) -> dict[Address, tuple[Address, int]]:
-        """VF to (its PF, its index), from the PF's own numbered links."""
-        return {
-            vf: (pf.address, index)
-            for pf in self.host.pci
-            if pf.virtfns
-            for index, vf in zip(pf.virtfn_indices or range(len(pf.virtfns)), pf.virtfns, strict=False)
-        }
-
-    @cached_property
-    def stray_vfs(self) -> dict[tuple[Address | None, Fact[int]], list[Address]]:
-        """(Bridge above, vendor) to the VFs there whose PF no link tells; only captures have such."""
-        stray: dict[tuple[Address | None, Fact[int]], list[Address]] = defaultdict(list)
-        for function in self.host.pci:
-            if function.driver in VF_DRIVERS and not known(function.physfn) and function.address not in self.vf_indices:
-                stray[function.bridge, function.vendor_id].append(function.address)
-        return stray
-
-    @cached_property
-    def bridges_in_use(self) -> frozenset[Address]:
-        """Bridges with something behind them."""
-        return frozenset(function.bridge for function in self.host.pci if function.bridge is not None)
 
     @cached_property
     def class_devices(self) -> dict[Address, list[ClassDevice]]:
@@ -169,7 +103,7 @@ class HostIndex:
     def chains(self, function: PciFunction) -> list[list[Link]]:
         """All chains that stand on the function's interfaces (`walk_uppers`), walked once."""
         if function.address not in self._chains:
-            found = [chain for link in self.netdevs(function) for chain in walk_uppers(link, self)]
+            found = [chain for link in self.netdevs(function) for chain in walk_uppers(link, self.uppers)]
             self._chains[function.address] = found
         return self._chains[function.address]
 
@@ -236,16 +170,6 @@ class HostIndex:
         return grouped
 
     @cached_property
-    def vfs(self) -> dict[Address, list[PciFunction]]:
-        """PF to its VFs, by its links to them or theirs to it."""
-        grouped: dict[Address, list[PciFunction]] = defaultdict(list)
-        for function in self.host.pci:
-            pf = self.vf_indices[function.address][0] if function.address in self.vf_indices else function.physfn
-            if known(pf):
-                grouped[pf].append(function)
-        return grouped
-
-    @cached_property
     def addresses(self) -> dict[str, list[IpAddress]]:
         found = self.host.network.addresses
         return _by_netdev(found if known(found) else ())
@@ -305,11 +229,4 @@ def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:
     grouped: dict[str, list[NetdevItem]] = defaultdict(list)
     for item in items:
         grouped[item.netdev].append(item)
-    return grouped
-
-
-def _by_prefix(functions: Iterable[PciFunction], end: int) -> dict[str, list[PciFunction]]:
-    grouped: dict[str, list[PciFunction]] = defaultdict(list)
-    for function in functions:
-        grouped[function.address[:end]].append(function)
     return grouped

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from nicpass.checks.lookup.index import VF_DRIVERS
+from nicpass.checks.lookup.functions import VF_DRIVERS
 from nicpass.model.fact import known
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from nicpass.model.firmware import ENDPOINT, SUB_HIERARCHY, Hex, number_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nicpass.checks.lookup.index import HostIndex
+    from nicpass.checks.lookup.functions import FunctionIndex
     from nicpass.model.firmware import Drhd, Ivhd, IvhdEntry, Ivmd, Scope
     from nicpass.model.pci import PciFunction
 
@@ -45,7 +45,7 @@ class Reservation(msgspec.Struct, frozen=True):
 class ScopeIndex:
     """The tables of one host turned over once, so that a question about a function is a look-up."""
 
-    def __init__(self, index: HostIndex) -> None:
+    def __init__(self, index: FunctionIndex) -> None:
         self.index = index
         self.firmware = index.host.firmware
         self._group_reservations: dict[int, list[Reservation]] = {}

@@ -390,7 +390,7 @@ class TestLaws:
     def test_the_walk_ends_and_reaches_each_once(self, net: Network) -> None:
         index = HostIndex(Host(pci=(ETH1,), network=net))
         for start in net.links:
-            tops = [chain[-1].name for chain in walk_uppers(start, index)]
+            tops = [chain[-1].name for chain in walk_uppers(start, index.uppers)]
             assert len(tops) == len(set(tops))
             assert tops[0] == start.name
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries out a plan with every kind of step that there is, and tells what the host shows afterwards."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from nicpass.cli.output import say
+from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
+from nicpass.engine.deadman import deadman_handlers
+from nicpass.engine.handler import LateHandlers
+from nicpass.engine.take_nic import take_handlers
+from nicpass.engine.transaction import run_plan, watch_nothing
+from nicpass.host.doors.processes import Processes
+from nicpass.hypervisor.libvirt.domains import libvirt_handlers
+from nicpass.hypervisor.libvirt.guard import guard_handlers
+from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs
+
+if TYPE_CHECKING:
+    from nicpass.cli.source import Source
+    from nicpass.engine.handler import Handlers
+    from nicpass.host.doors.files import Files
+    from nicpass.model.change import Actor
+    from nicpass.model.plan import Plan
+
+
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot_needed: bool | None = None) -> None:
+    """Do what was planned for the host as it was just read, under the lock that the caller holds.
+
+    `reboot_needed` is for the JSON of changes that may need one.
+    """
+    if not as_json:
+        say(headline(plan))
+    identity = run_plan(plan, handlers_of(source.files), source.files, watch_nothing if as_json else say_phase, actor)
+    if as_json:
+        say_json_outcome(plan, source, identity, {} if reboot_needed is None else {"reboot_needed": reboot_needed})
+    else:
+        say_outcome(plan, source, identity)
+
+
+def handlers_of(files: Files) -> Handlers:
+    """Every kind of step there is. What gives a NIC back, and what changes the boot, is loaded where it is needed."""
+    processes = Processes()
+
+    def of_host() -> Handlers:
+        from nicpass.engine.host_steps import host_handlers
+
+        return host_handlers(files, processes)
+
+    def of_boot() -> Handlers:
+        from nicpass.engine.boot_steps import boot_handlers
+
+        return boot_handlers(files, processes)
+
+    ready = {
+        **take_handlers(files),
+        **libvirt_handlers(files),
+        **guard_handlers(files, processes),
+        **deadman_handlers(files, processes),
+    }
+    return LateHandlers(ready, {GiveBackNic: of_host, SetNumvfs: of_host, ChangeBoot: of_boot})
+
+
+def outlive_session() -> None:
+    """A change goes on when the ssh session that began it breaks; being asked to end takes it back in order."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan and what came of it, for people and as JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from nicpass.cli.output import say, say_json, say_table
+from nicpass.cli.plan_text import describe_step, render_shell
+from nicpass.engine.journal import read_changes
+from nicpass.model.change import Phase
+from nicpass.model.errors import ExitCode
+from nicpass.model.language import _
+from nicpass.model.plan import ArmTimer, GiveBackNic
+from nicpass.planner.observe import compare_states
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from nicpass.cli.source import Source
+    from nicpass.host.doors.files import Files
+    from nicpass.model.plan import Difference, Plan, Step
+
+
+def show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
+    """The plan for people, as JSON, or as shell lines."""
+    if arguments.json:
+        say_json(plan)
+    elif arguments.dry_run == "shell":
+        for step in plan.steps:
+            # On one line, whatever a snapshot from elsewhere has for names: these lines are to be pasted.
+            for line in (f"# {' '.join(describe_step(step).split())}", *render_shell(step)):
+                say(line)
+    else:
+        say(headline(plan))
+        for number, step in enumerate(plan.steps, 1):
+            say(f"  {number}. {describe_step(step)}")
+        say_notes(plan)
+    return ExitCode.DONE
+
+
+def headline(plan: Plan) -> str:
+    if plan.steps:
+        return _("{summary}:").format(summary=plan.summary)
+    return _("{summary}.").format(summary=plan.summary)
+
+
+def say_notes(plan: Plan) -> None:
+    for note in plan.notes:
+        text = _("note: {note}").format(note=note)
+        say(f"  {text}")
+
+
+def mark_of(phase: Phase) -> str | None:
+    """How a phase is told; None for those on the way."""
+    marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
+    return marks.get(phase)
+
+
+def say_phase(number: int, phase: Phase, step: Step) -> None:
+    """For people, as it goes on."""
+    if (mark := mark_of(phase)) is not None:
+        say(f"  {number + 1}. {mark}: {describe_step(step)}")
+
+
+def say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dict[str, bool]) -> None:
+    compared = _compare_given_back(plan, source)
+    fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
+    outcome = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
+    say_json(outcome | {"compared": fields, "confirm_within": seconds_of(plan.steps)} | more)
+
+
+def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
+    """What the host shows now; for a NIC that came back, field by field what it was and what it is."""
+    compared = _compare_given_back(plan, source)
+    say_notes(plan)
+    if compared:
+        say_table(
+            (_("FIELD"), _("BEFORE"), _("NOW"), ""),
+            ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
+        )
+    if (seconds := seconds_of(plan.steps)) is not None:
+        until = time.strftime("%H:%M:%S", time.localtime(_opened_at(source.files, identity) + seconds))
+        say(
+            _(
+                "All is taken back at {until}, and a VM that has the NIC is shut down, unless you say: nicpass confirm"
+            ).format(until=until)
+        )
+
+
+def seconds_of(steps: Iterable[Step]) -> int | None:
+    return next((step.seconds for step in steps if isinstance(step, ArmTimer)), None)
+
+
+def _opened_at(files: Files, identity: str | None) -> float:
+    changes = {change.identity: change for change in read_changes(files)}
+    change = changes.get(identity or "")
+    return change.opened.time if change is not None and change.opened is not None else time.time()
+
+
+def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:
+    """Read anew: what is printed here was observed now."""
+    given_back = [step for step in plan.steps if isinstance(step, GiveBackNic)]
+    if not given_back:
+        return ()
+    from nicpass.engine.host_steps import read_state  # late, as its handler is
+
+    return tuple(
+        field for step in given_back for field in compare_states(step.state, read_state(source.files, step.address))
+    )

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of the command line as a request, and a request as the words that it could be typed with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nicpass.engine.journal import last_to_undo, read_changes, select_change
+from nicpass.host.doors.files import Files
+from nicpass.model.errors import BadInputError
+from nicpass.model.language import _
+from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def request_of(arguments: argparse.Namespace) -> Request:
+    match arguments.command:
+        case "attach":
+            return AttachRequest(
+                vm=arguments.vm,
+                nic=arguments.nic,
+                start=arguments.start,
+                mac=arguments.mac,
+                vlan=arguments.vlan,
+                allow=frozenset(arguments.allow),
+                confirm_within=arguments.confirm_within,
+            )
+        case "detach":
+            return DetachRequest(vm=arguments.vm, nic=arguments.nic, stop=arguments.stop)
+        case "undo":
+            changes = read_changes(Files())
+            change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
+            return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
+    if arguments.action == "create" and arguments.count < 1:
+        raise BadInputError(
+            _("{count} VFs cannot be made.").format(count=arguments.count), _("To remove them: nicpass vf remove PF")
+        )
+    count = arguments.count if arguments.action == "create" else 0
+    return VfRequest(pf=arguments.pf, count=count, confirm_within=arguments.confirm_within)
+
+
+def prepare_request_of(arguments: argparse.Namespace) -> PrepareRequest:
+    return PrepareRequest(
+        nics=tuple(arguments.nic),
+        remove=arguments.remove,
+        finish=arguments.finish,
+        iommu_pt=arguments.iommu_pt,
+        group=arguments.group,
+        allow=frozenset(arguments.allow),
+        confirm_within=arguments.confirm_within,
+    )
+
+
+def words_of(request: Request) -> list[str]:
+    """The request as it could be typed, for the journal and for whoever waits for the lock."""
+    match request:
+        case AttachRequest():
+            allowed = (word for code in sorted(request.allow) for word in ("--allow", code))
+            return ["attach", request.vm, request.nic, *(["--start"] if request.start else []), *allowed]
+        case DetachRequest():
+            return ["detach", request.vm, request.nic, *(["--stop"] if request.stop else [])]
+        case VfRequest(count=0):
+            return ["vf", "remove", request.pf]
+        case VfRequest():
+            return ["vf", "create", request.pf, "--count", str(request.count)]
+        case UndoRequest():
+            return ["undo", request.change, *(["--stop"] if request.stop else [])]
+        case PrepareRequest():
+            flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
+            allowed = (word for code in sorted(request.allow) for word in ("--allow", code))
+            return ["prepare", *request.nics, *(flag for flag, given in flags.items() if given), *allowed]
