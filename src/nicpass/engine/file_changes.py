@@ -6,12 +6,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.model.errors import StepError
+from nicpass.model.fact import Unknown
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
-    from nicpass.model.file_image import FileChange
+    from nicpass.model.file_image import FileChange, FileImage
 
 
 def apply_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
@@ -34,6 +35,15 @@ def verify_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
     for change in changes:
         if not _is_done(files, change):
             raise StepError(_("{path} is not what was written there.").format(path=change.path))
+
+
+def image_at(files: Files, path: str) -> FileImage | None:
+    """The file, link or folder there, for a plan to start from.
+
+    What cannot be read is neither taken for what it should be nor put back: a dry run may lack the rights.
+    """
+    image = files.read_image(path)
+    return None if isinstance(image, Unknown) else image
 
 
 def _apply(files: Files, change: FileChange) -> None:

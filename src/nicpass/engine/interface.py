@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 from nicpass.engine.attempts import Attempts
 from nicpass.host.network import ethtool
 from nicpass.host.network.link_settings import VLAN_FLAGS, read_port_vlans
-from nicpass.host.network.links import VF_LINK_STATES, VLAN_PROTOCOLS
+from nicpass.host.network.links import IFF_ALLMULTI, IFF_PROMISC, VF_LINK_STATES, VLAN_PROTOCOLS
 from nicpass.host.network.netlink import ADDRESS_FLAGS
-from nicpass.host.network.routes import PREFERENCES
+from nicpass.host.network.routes import PREFERENCES, PROTOCOLS, RTNH_F_ONLINK, SCOPES
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from nicpass.model.network import IpAddress, Link, Route, Setting, VfSettings
 
-_SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # linux/rtnetlink.h: enum rt_scope_t
-_PROTOCOLS = {"redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16}
-_IFF_PROMISC, _IFF_ALLMULTI = 0x100, 0x200  # linux/if.h
-_RTNH_F_ONLINK = 0x4  # linux/rtnetlink.h
 _DEPRECATED = {"preferred": 0, "valid": 0xFFFFFFFF}  # seconds; all ones is for ever (linux/if_addr.h)
 _TEXT_METRIC = "congctl"
 # pyroute2 names the metrics as the kernel's RTAX_* does, iproute2 not always
@@ -91,7 +87,7 @@ class Interface:
 
     def add_vlan(self, upper: Link) -> None:
         """Make a VLAN on this interface, as it was; its own settings are then `restore`d."""
-        protocol = next((number for number, name in VLAN_PROTOCOLS.items() if name == upper.vlan_protocol), None)
+        protocol = _number_of(upper.vlan_protocol, VLAN_PROTOCOLS)
         optional = {"vlan_protocol": protocol} if protocol is not None else {}
         self._call(
             _("the VLAN {name}").format(name=upper.name),
@@ -123,7 +119,7 @@ class Interface:
             "addr",
             address=address.peer or address.address,
             prefixlen=address.prefix_length,
-            scope=_SCOPES.get(address.scope, 0),
+            scope=_number_of(address.scope, SCOPES) or 0,
             **_given(optional),
         )
 
@@ -154,8 +150,8 @@ class Interface:
             "tos": route.tos,
             "flow": route.realm,
             "src": route.from_prefix,
-            "flags": _RTNH_F_ONLINK if route.onlink else None,
-            "pref": next((number for number, name in PREFERENCES.items() if name == route.preference), None),
+            "flags": RTNH_F_ONLINK if route.onlink else None,
+            "pref": _number_of(route.preference, PREFERENCES),
             "metrics": _metrics_of(route) or None,
             **_gateway_of(route),
         }
@@ -167,8 +163,8 @@ class Interface:
             family=socket.AF_INET6 if route.family == "inet6" else socket.AF_INET,
             oif=self._index(),
             table=route.table,
-            proto=_PROTOCOLS.get(route.protocol) or (int(route.protocol) if route.protocol.isdecimal() else 0),
-            scope=_SCOPES.get(route.scope, 0),
+            proto=_number_of(route.protocol, PROTOCOLS) or 0,
+            scope=_number_of(route.scope, SCOPES) or 0,
             **_given(optional),
         )
 
@@ -254,6 +250,12 @@ def _index_of(name: str) -> int:
         raise StepError(_("The interface {name} has gone.").format(name=name)) from error
 
 
+def _number_of(text: str | None, names: Mapping[int, str]) -> int | None:
+    """The kernel's number for what was read by a table of names; numbers without a name were left as they are."""
+    found = next((number for number, name in names.items() if name == text), None)
+    return int(text) if found is None and text is not None and text.isdecimal() else found
+
+
 def _given(optional: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in optional.items() if value is not None}
 
@@ -269,8 +271,8 @@ def _changes(link: Link, now: Link) -> Iterator[dict[str, Any]]:
     if link.alias not in (None, now.alias):
         yield {"ifalias": link.alias}
     for wanted, is_so, flag in (
-        (link.promisc, now.promisc, _IFF_PROMISC),
-        (link.allmulticast, now.allmulticast, _IFF_ALLMULTI),
+        (link.promisc, now.promisc, IFF_PROMISC),
+        (link.allmulticast, now.allmulticast, IFF_ALLMULTI),
     ):
         if wanted not in (None, is_so):
             yield {"flags": flag if wanted else 0, "change": flag}
@@ -297,7 +299,7 @@ def vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
 
 def _vf_vlan(vf: VfSettings) -> dict[str, Any]:
     """Drivers of before Linux 4.9 know only the old attribute, which is for 802.1Q."""
-    protocol = next((number for number, name in VLAN_PROTOCOLS.items() if name == vf.vlan_protocol), None)
+    protocol = _number_of(vf.vlan_protocol, VLAN_PROTOCOLS)
     spec = {"vlan": vf.vlan, "qos": vf.qos or 0}
     return {"vlan": [{**spec, "proto": protocol}] if protocol and vf.vlan_protocol != "802.1Q" else spec}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.engine.boot_steps import with_digests
+from nicpass.engine.file_changes import image_at
 from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.prepare_unit import finish_unit
 from nicpass.engine.store import STATE
@@ -65,12 +66,6 @@ def complete_plan(plan: Plan, record: Prepared | None, before: Prepared | None, 
     return msgspec.structs.replace(plan, steps=tuple(ordered))
 
 
-def _image_at(files: Files, path: str) -> FileImage | None:
-    """What stands there; what cannot be read is not put back."""
-    image = files.read_image(path)
-    return None if isinstance(image, Unknown) else image
-
-
 def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:
     """Those that are not there, the uppermost first: others than root have to be able to read what is in /etc."""
     folder = str(PurePosixPath(path).parent)
@@ -92,7 +87,7 @@ def _finish(record: Prepared | None, files: Files) -> ChangeBoot:
     for path, image in desired.items():
         if image is not None:
             changes += _folders_above(path, files, {change.path for change in changes})
-        now = _image_at(files, path)
+        now = image_at(files, path)
         if now != image:
             changes.append(FileChange(path=path, before=now, after=image))
     reload = (_RELOAD,) if any(change.path == UNIT for change in changes) else ()

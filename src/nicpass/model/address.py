@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The address of a PCI function and of a network interface, validated once."""
+"""The addresses of PCI functions and of network interfaces, validated once."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import NewType
 
@@ -28,9 +29,32 @@ def parse_address(text: str) -> Address | None:
     return Address(f"{domain}:{bus}:{slot}.{function}".lower())
 
 
+def last_address(path: str) -> Address | None:
+    """The last PCI function on a way through /sys/devices: the one that drives what lies there (sysfs-rules.rst)."""
+    return next((found for part in reversed(path.split("/")) if (found := parse_address(part)) is not None), None)
+
+
 def parse_mac(text: str) -> str | None:
     """A MAC address in the kernel's form, `52:54:00:aa:00:01`. None if it is not one."""
     return text.lower().replace("-", ":") if re.fullmatch(_MAC, text) else None
+
+
+def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address, without brackets and zone; one of IPv4 that is written as IPv6 (RFC 4291, 2.5.5.2) is of IPv4.
+
+    None if it is neither.
+    """
+    try:
+        address = ipaddress.ip_address(text.strip("[]").split("%", 1)[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def ip_text(text: str) -> str | None:
+    """The address as the kernel writes it; None for a name."""
+    address = parse_ip(text)
+    return None if address is None else str(address)
 
 
 def is_netdev_name(text: str) -> bool:

@@ -7,9 +7,10 @@ interface that any of them names counts. Too many is safe, too few is not.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING
+
+from nicpass.model.address import parse_ip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,15 +49,6 @@ class RoutingTables:
         for (version, _), table in self._tables.items():
             if version == address.version:
                 yield from _longest(table, int(address), bits)
-
-
-def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address; one of IPv4 that is written as IPv6 (RFC 4291, 2.5.5.2) is of IPv4. None if it is neither."""
-    try:
-        address = ipaddress.ip_address(text.split("%", 1)[0])
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def _longest(table: _Table, number: int, bits: int) -> list[Route]:

@@ -16,7 +16,7 @@ from nicpass.boot.loader import grub, systemd_boot
 from nicpass.boot.loader.bls import ENTRIES_FOLDER, BlsEntry, parse_entry, sort_as_grub, sort_as_systemd_boot
 from nicpass.host.boot.efi_variables import VARIABLES
 from nicpass.host.boot.file import list_names, read_boot_file
-from nicpass.host.use.network_mounts import read_mounts
+from nicpass.host.system.mounts import read_mounts
 from nicpass.model.fact import Fact, Unknown, known
 
 if TYPE_CHECKING:

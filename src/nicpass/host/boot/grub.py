@@ -23,7 +23,7 @@ from nicpass.boot.loader.grub_menu import (
     parse_menu,
 )
 from nicpass.host.boot.file import list_names, read_boot_file
-from nicpass.host.use.network_mounts import read_mounts
+from nicpass.host.system.mounts import read_mounts
 from nicpass.model.boot import BootEntry, BootFile, GeneratedFile
 from nicpass.model.fact import Fact, Unknown
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.network.links import IFF_UP
 from nicpass.host.network.managers import read_managers
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown, known
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 CLASS_NET = "/sys/class/net"
 CAPTURE = "/netlink.json"
-
-_IFF_UP = 0x1  # linux/if.h
 
 
 def read_network(files: Files) -> Network:
@@ -69,7 +68,7 @@ def _read_link(files: Files, name: str) -> Link:
     target = files.read_link(f"{CLASS_NET}/{name}")
     folder = posixpath.normpath(f"{CLASS_NET}/{target}") if isinstance(target, str) else f"{CLASS_NET}/{name}"
     flags = files.read_int(f"{folder}/flags")
-    up = isinstance(flags, int) and bool(flags & _IFF_UP)
+    up = isinstance(flags, int) and bool(flags & IFF_UP)
     mtu = files.read_int(f"{folder}/mtu")
     mac = files.read_text(f"{folder}/address")
     operstate = files.read_text(f"{folder}/operstate")

@@ -24,7 +24,7 @@ from nicpass.model.network import Link, VfSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_IFF_UP, _IFF_LOOPBACK, _IFF_PROMISC, _IFF_ALLMULTI = 0x1, 0x8, 0x100, 0x200  # linux/if.h
+IFF_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x8, 0x100, 0x200  # linux/if.h
 _HEADER = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
 # enum of IFLA_*
@@ -100,14 +100,14 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
     layout = _TUNNELS.get(kind or "")
     data = read_attributes(info.get(_INFO_DATA, b"")) if layout or kind == "vlan" else {}
     # What the kernel makes by itself has a kind; a driver's own interface has none.
-    driver = None if kind is not None or message.flags & _IFF_LOOPBACK else read_driver_info(name)
+    driver = None if kind is not None or message.flags & IFF_LOOPBACK else read_driver_info(name)
     lower = names.get(_lower_index(found, layout, data))
     return Link(
         name=name,
         mac=_hex(found.get(_ADDRESS)),
         permanent_mac=_hex(found.get(_PERM_ADDRESS)),
         mtu=number_of(found.get(_MTU)),
-        up=bool(message.flags & _IFF_UP),
+        up=bool(message.flags & IFF_UP),
         operstate=_operstate_of(found.get(_OPERSTATE)),
         carrier=bool(number_of(found.get(_CARRIER))),
         master=names.get(number_of(found.get(_MASTER)) or 0),
@@ -122,8 +122,8 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
         firmware_version=driver.firmware if driver else None,
         vfs=tuple(read_vfs(found[_VFINFO_LIST])) if _VFINFO_LIST in found else (),
         txqueuelen=number_of(found.get(_TXQLEN)),
-        promisc=bool(message.flags & _IFF_PROMISC),
-        allmulticast=bool(message.flags & _IFF_ALLMULTI),
+        promisc=bool(message.flags & IFF_PROMISC),
+        allmulticast=bool(message.flags & IFF_ALLMULTI),
         alias=text_of(found.get(_IFALIAS)),
         qdisc=text_of(found.get(_QDISC)),
         vlan_id=number_of(data.get(_VLAN_ID)) if kind == "vlan" else None,

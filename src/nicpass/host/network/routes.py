@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}  # enum rt_scope_t
 # /etc/iproute2/rt_protos; numbers that it does not name stay numbers
-_PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "dhcp"}
+PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "dhcp"}
 _FAMILIES: dict[int, Literal["inet", "inet6"]] = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 _RT_TABLE_LOCAL = 255
 _RTN_UNICAST = 1  # local, broadcast and multicast routes come with the address
@@ -37,7 +37,7 @@ _RTM_F_CLONED = 0x200  # what the kernel has learned on the way (a path's MTU); 
 
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=8BI")
-_RTNH_F_ONLINK = 0x4
+RTNH_F_ONLINK = 0x4  # linux/rtnetlink.h
 _HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, ifindex
 _DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _MULTIPATH, _TABLE, _VIA, _NH_ID = 1, 4, 5, 6, 7, 9, 15, 18, 30  # RTA_*
 _SRC, _METRICS, _FLOW, _PREF, _ENCAP_TYPE = 2, 8, 11, 20, 21
@@ -222,14 +222,14 @@ def _build_routes(message: RouteMessage, outlets: list[Outlet], names: dict[int,
                 destination=_prefix(found.get(_DST), dst_len) or "default",
                 table=number_of(found.get(_TABLE)) or table,
                 gateway=outlet.gateway,
-                protocol=_PROTOCOLS.get(protocol) or str(protocol),
+                protocol=PROTOCOLS.get(protocol) or str(protocol),
                 metric=number_of(found.get(_PRIORITY)),
                 scope=SCOPES.get(scope) or str(scope),
                 source=ip_of(found.get(_PREFSRC)),
                 family=_FAMILIES[family],
                 multipath=_MULTIPATH in found or len(outlets) > 1,
                 weight=outlet.weight,
-                onlink=bool(outlet.flags & _RTNH_F_ONLINK),
+                onlink=bool(outlet.flags & RTNH_F_ONLINK),
                 tos=tos or None,
                 preference=PREFERENCES.get(preference) if preference is not None else None,
                 **rare,

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.model.address import parse_address
+from nicpass.host.system.block import read_slaves
+from nicpass.host.system.mounts import list_mounts, read_swaps
+from nicpass.model.address import last_address
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.fact import Fact, known
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 CLASS = "/sys/class"
 _CLASSES = ("drm", "graphics", "sound", "tty", "nvme", "tpm")
-_ADDRESS = re.compile(r"/([0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?=/|$)")
-_OCTAL = r"\\([0-7]{3})"
 _CONTROLLER = r"nvme\d+"
 
 
@@ -50,16 +50,10 @@ def _read_links(files: Files, subsystem: str) -> dict[str, str]:
     return {name: posixpath.normpath(f"{base}/{link}") for name, link in links.items() if isinstance(link, str)}
 
 
-def find_address(path: str) -> Address | None:
-    """The last PCI address on the way through /sys/devices."""
-    found = _ADDRESS.findall(path)
-    return parse_address(found[-1]) if found else None
-
-
 def _read_class(files: Files, subsystem: str) -> list[ClassDevice]:
     found = []
     for name, folder in _read_links(files, subsystem).items():
-        address = find_address(folder)
+        address = last_address(folder)
         if address is not None:
             console = _has_console(files, subsystem, name, folder)
             found.append(ClassDevice(subsystem=subsystem, name=name, addresses=(address,), console=console))
@@ -95,7 +89,7 @@ def _read_inputs(files: Files) -> list[ClassDevice]:
     for block in text.split("\n\n") if isinstance(text, str) else ():
         fields = {line[:1]: line[2:].strip() for line in block.splitlines() if line[1:2] == ":"}
         handlers = fields.get("H", "").removeprefix("Handlers=").split()
-        address = find_address(fields.get("S", "").removeprefix("Sysfs="))
+        address = last_address(fields.get("S", "").removeprefix("Sysfs="))
         is_keyboard = "sysrq" in handlers
         if is_keyboard or (address is not None and any(each.startswith("mouse") for each in handlers)):
             found.append(
@@ -136,7 +130,7 @@ class _BlockDevices:
 
     def _addresses(self, folder: str) -> tuple[Address, ...]:
         """Of a disk with NVMe's own multipath, those of every controller on its way."""
-        address = find_address(folder)
+        address = last_address(folder)
         if address is not None:
             return (address,)
         if "/nvme-subsystem/" not in folder:
@@ -146,28 +140,19 @@ class _BlockDevices:
         controllers = [name for name in (names if known(names) else ()) if re.fullmatch(_CONTROLLER, name)]
         links = [self.files.read_link(f"{subsystem}/{name}") for name in controllers]
         paths = [posixpath.normpath(f"{subsystem}/{link}") for link in links if isinstance(link, str)]
-        return tuple(sorted({found for path in paths if (found := find_address(path)) is not None}))
+        return tuple(sorted({found for path in paths if (found := last_address(path)) is not None}))
 
     def _read_mounts(self) -> None:
-        """proc_pid_mountinfo(5): the third field is the device number, the fifth the place, after ` - ` the source."""
-        text = self.files.read_text("/proc/self/mountinfo")
-        for line in text.split("\n") if isinstance(text, str) else ():
-            words = line.partition(" - ")[0].split(" ")
-            source = line.partition(" - ")[2].split(" ")
-            if len(words) < 5:
-                continue
-            name = self.numbers.get(words[2]) or (self._name_of(_unescape(source[1])) if len(source) > 1 else None)
+        """By the device's number, or where the file system has one of its own, as btrfs has, by its source."""
+        for mount in list_mounts(self.files):
+            name = self.numbers.get(mount.device) or self._name_of(mount.source)
             if name is not None:
-                self.mounts[name].add(_unescape(words[4]))
+                self.mounts[name].add(mount.path)
 
     def _read_swaps(self) -> None:
-        """The first column of /proc/swaps; a file's disk is known by its mount already (proc(5))."""
-        text = self.files.read_text("/proc/swaps")
-        for line in text.split("\n")[1:] if isinstance(text, str) else ():
-            words = line.split()
-            name = self._name_of(_unescape(words[0])) if words else None
-            if name is not None:
-                self.swaps.add(name)
+        """A swap file's disk is known by its mount already."""
+        swaps = read_swaps(self.files)
+        self.swaps |= {name for path in (swaps if known(swaps) else ()) if (name := self._name_of(path)) is not None}
 
     def _name_of(self, path: str) -> str | None:
         """The kernel's name of a device by its path: `/dev/sda1`, `/dev/mapper/vg-root`."""
@@ -202,13 +187,7 @@ class _BlockDevices:
             if state in reached or name not in self.folders:
                 continue
             reached.add(state)
-            below = self.files.list_directory(f"{self.folders[name]}/slaves")
-            for lower in below if known(below) else ():
+            for lower in read_slaves(self.files, name):
                 self.mounts[lower] |= self.mounts.get(name, set())
                 self.swaps |= {lower} if name in self.swaps else set()
                 ahead.append(lower)
-
-
-def _unescape(text: str) -> str:
-    r"""Spaces and the like are written as `\040` in the tables of /proc (fstab(5))."""
-    return re.sub(_OCTAL, lambda found: chr(int(found[1], 8)), text)

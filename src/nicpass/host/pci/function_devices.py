@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from nicpass.model.activity import FunctionDevice
-from nicpass.model.address import Address, is_netdev_name, parse_address
+from nicpass.model.address import Address, is_netdev_name, last_address
 from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def function_of(files: Files, path: str) -> Address | None:
     target = files.read_link(path)
     if not isinstance(target, str):
         return None
-    return next((a for part in reversed(target.split("/")) if (a := parse_address(part)) is not None), None)
+    return last_address(target)
 
 
 def _function_below(files: Files, path: str) -> Address | None:

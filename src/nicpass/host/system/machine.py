@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from nicpass.host.system.mounts import MOUNTINFO, read_mounts
 from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.platform import Dmi
 
@@ -59,11 +60,11 @@ def read_container(files: Files) -> Fact[str]:
 
 def read_sysfs_read_only(files: Files) -> Fact[bool]:
     """Whether /sys is mounted read-only here, as container managers do it (proc_pid_mountinfo(5))."""
-    text = files.read_text("/proc/self/mountinfo")
-    if not isinstance(text, str):
-        return text
-    found = [words[5].split(",") for line in text.splitlines() if len(words := line.split()) > 5 and words[4] == "/sys"]
-    return "ro" in found[-1] if found else Unknown("no mount of /sys: /proc/self/mountinfo")
+    mounts = read_mounts(files)
+    if not isinstance(mounts, tuple):
+        return mounts
+    found = [mount.own_options.split(",") for mount in mounts if mount.path == "/sys"]
+    return "ro" in found[-1] if found else Unknown(f"no mount of /sys: {MOUNTINFO}")
 
 
 def read_xen(files: Files) -> Fact[Literal["dom0", "guest"]]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import _socket as socket
-import ipaddress
 import struct
 from typing import TYPE_CHECKING
 
@@ -68,14 +67,6 @@ def read_connections(files: Files) -> Fact[Connections]:
 
 def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
-
-
-def parse_ip(text: str) -> str | None:
-    """The address as the kernel writes it, without brackets; None for a name."""
-    try:
-        return str(ipaddress.ip_address(text.strip("[]").split("%", 1)[0]))
-    except ValueError:
-        return None
 
 
 def _parse_end(text: str) -> tuple[str, int]:

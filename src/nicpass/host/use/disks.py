@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.host.use.connections import is_loopback, parse_ip
+from nicpass.host.use.connections import is_loopback
 from nicpass.host.use.network_mounts import ips_in
 from nicpass.model.activity import NetworkStorage
+from nicpass.model.address import ip_text
 from nicpass.model.fact import Fact, known
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ Disks = dict[str, NetworkStorage]
 """A disk's name, `sdb`, to what it is."""
 
 _NBD_PORT = 10809  # IANA
-_MAX_DEPTH = 32  # of device mapper on device mapper
 
 
 def read_network_disks(files: Files, connections: Fact[Connections], descriptors: Descriptors) -> Disks:
@@ -39,25 +39,6 @@ def read_network_disks(files: Files, connections: Fact[Connections], descriptors
     return {name: disk for name, disk in found.items() if not _is_here(disk)}
 
 
-def base_disks(files: Files, name: str, depth: int = 0) -> set[str]:
-    """The disks below a block device: a partition's own, and by device mapper or RAID several."""
-    target = files.read_link(f"/sys/class/block/{name}")
-    if isinstance(target, str):
-        parts = target.split("/")
-        if len(parts) > 1 and files.exists(f"/sys/class/block/{parts[-2]}"):
-            name = parts[-2]  # a partition lies in its disk's folder
-    slaves = _names(files, f"/sys/class/block/{name}/slaves")
-    if not slaves or depth >= _MAX_DEPTH:
-        return {name}
-    return {disk for slave in slaves for disk in base_disks(files, slave, depth + 1)}
-
-
-def device_name(files: Files, number: str) -> str | None:
-    """`8:1` is `sda1`."""
-    target = files.read_link(f"/sys/dev/block/{number}")
-    return target.rsplit("/", 1)[-1] if isinstance(target, str) else None
-
-
 def _is_here(disk: NetworkStorage) -> bool:
     return bool(disk.servers) and all(is_loopback(server) for server in disk.servers)
 
@@ -67,7 +48,7 @@ def _iscsi(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
     for connection in _names(files, "/sys/class/iscsi_connection"):
         folder = f"/sys/class/iscsi_connection/{connection}"
         texts = (files.read_attribute(f"{folder}/{name}") for name in ("address", "persistent_address"))
-        servers = tuple(dict.fromkeys(ip for text in texts if isinstance(text, str) and (ip := parse_ip(text))))
+        servers = tuple(dict.fromkeys(ip for text in texts if isinstance(text, str) and (ip := ip_text(text))))
         session = f"session{connection.removeprefix('connection').partition(':')[0]}"
         home = f"/sys/class/iscsi_session/{session}/device"
         disks = [
@@ -90,12 +71,12 @@ def _nvme(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
         if transport not in ("tcp", "rdma"):
             continue
         words = dict(word.split("=", 1) for word in str(text).split(",") if "=" in word)
-        server = parse_ip(words.get("traddr", ""))
+        server = ip_text(words.get("traddr", ""))
         ways[controller] = NetworkStorage(
             kind=f"nvme-{transport}",
             source=controller,
             servers=(server,) if server else (),
-            local_address=parse_ip(words.get("src_addr", words.get("host_traddr", ""))),
+            local_address=ip_text(words.get("src_addr", words.get("host_traddr", ""))),
         )
         yield controller, ways[controller]
         for disk in _names(files, folder):

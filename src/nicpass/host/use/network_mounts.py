@@ -1,51 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is mounted, and file systems whose server is another machine. Source: proc_pid_mountinfo(5), nfs(5)."""
+"""File systems whose server is another machine. Source: nfs(5), mount.cifs(8), mount.ceph(8), v9fs.rst."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from nicpass.host.use.connections import is_loopback, parse_ip
+from nicpass.host.use.connections import is_loopback
 from nicpass.model.activity import NetworkStorage
-from nicpass.model.fact import Fact, Unknown
+from nicpass.model.address import ip_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nicpass.host.doors.files import Files
+    from nicpass.host.system.mounts import Mount
 
-MOUNTINFO = "/proc/self/mountinfo"
-_ESCAPE = re.compile(r"\\([0-7]{3})")  # blanks, tabs, newlines and backslashes are written in octal
 _FROM_SOURCE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "lustre", "afs", "beegfs", "ncpfs", "pvfs2"})
 _FUSE = frozenset(
     {"sshfs", "glusterfs", "ceph", "ceph-fuse", "curlftpfs", "davfs", "rclone", "s3fs", "nfs", "smbnetfs"}
 )
 _HOST = r"\[([0-9a-fA-F:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3})"
-
-
-class Mount(msgspec.Struct, frozen=True):
-    """One line of mountinfo."""
-
-    device: str
-    """`8:1`; `0:45` where no disk is below."""
-    path: str
-    kind: str
-    source: str
-    options: str
-
-
-def read_mounts(files: Files) -> Fact[tuple[Mount, ...]]:
-    """Every mount of this mount namespace, in the order of mounting."""
-    text = files.read_text(MOUNTINFO)
-    if not isinstance(text, str):
-        return text or Unknown(f"not captured: {MOUNTINFO}")
-    mounts = [_parse_mount(line) for line in text.splitlines()]
-    if None in mounts:
-        return Unknown(f"a line that is no mount: {MOUNTINFO}")
-    return tuple(mount for mount in mounts if mount is not None)
 
 
 def network_mounts(mounts: Iterable[Mount]) -> Iterator[NetworkStorage]:
@@ -75,19 +49,19 @@ def find_servers(kind: str, source: str, options: str) -> tuple[str, ...]:
     """IP addresses by `addr=`, which the kernel writes, `mon_addr=` of Ceph, or the source; never by a name."""
     if address := _option(options, "addr"):
         return (address,)
-    monitors = [parse_ip(_host_of(each)) for each in (_option_text(options, "mon_addr") or "").split("/")]
+    monitors = [ip_text(_host_of(each)) for each in (_option_text(options, "mon_addr") or "").split("/")]
     if found := tuple(monitor for monitor in monitors if monitor):
         return found
     if kind == "ceph":  # mon1:6789,mon2:6789:/path
         return ips_in(source.split(":/", maxsplit=1)[0])
-    if (whole := parse_ip(source)) is not None:  # 9p names nothing else
+    if (whole := ip_text(source)) is not None:  # 9p names nothing else
         return (whole,)
     return ips_in(source.split("/")[2] if source.startswith("//") else source.partition(":/")[0])
 
 
 def ips_in(text: str) -> tuple[str, ...]:
     """All IP addresses that stand in `text`, IPv6 in brackets."""
-    found = (parse_ip(match[1] or match[2]) for match in re.finditer(_HOST, text))
+    found = (ip_text(match[1] or match[2]) for match in re.finditer(_HOST, text))
     return tuple(dict.fromkeys(address for address in found if address))
 
 
@@ -97,21 +71,8 @@ def _host_of(text: str) -> str:
 
 
 def _option(options: str, name: str) -> str | None:
-    return parse_ip(_option_text(options, name) or "")
+    return ip_text(_option_text(options, name) or "")
 
 
 def _option_text(options: str, name: str) -> str | None:
     return next((word.partition("=")[2] for word in options.split(",") if word.startswith(f"{name}=")), None)
-
-
-def _parse_mount(line: str) -> Mount | None:
-    """`36 35 98:0 / /mnt rw,noatime master:1 - ext4 /dev/root rw`; any number of fields before the dash."""
-    before, dash, after = line.partition(" - ")
-    left, right = before.split(" "), after.split(" ")
-    if not dash or len(left) < 6 or len(right) < 2:
-        return None
-    return Mount(left[2], _unescape(left[4]), right[0], _unescape(right[1]), right[2] if len(right) > 2 else "")
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)

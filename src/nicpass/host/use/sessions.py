@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.use.connections import is_loopback, parse_ip
+from nicpass.host.use.connections import is_loopback
 from nicpass.host.use.holders import read_program
 from nicpass.model.activity import Session
+from nicpass.model.address import ip_text
 from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class _Reader:
         if taken or fields.get("STATE") == "closing" or is_loopback(host or ""):
             return
         program = fields.get("SERVICE") or "ssh"
-        yield Session(user=user, program=program, own=own, remote_host=host, peer_address=parse_ip(host or ""))
+        yield Session(user=user, program=program, own=own, remote_host=host, peer_address=ip_text(host or ""))
 
 
 def _ancestors(files: Files, process: int | None) -> list[int]:
@@ -139,7 +140,7 @@ def _from_environment(ssh_connection: str | None) -> Iterator[Session]:
     """`10.0.0.9 51000 10.0.0.5 22`: peer, its port, own address, its port (ssh(1), ENVIRONMENT)."""
     words = (ssh_connection or "").split()
     if len(words) == 4 and words[1].isdecimal() and words[3].isdecimal() and not is_loopback(words[0]):
-        peer, local = parse_ip(words[0]), parse_ip(words[2])
+        peer, local = ip_text(words[0]), ip_text(words[2])
         if peer and local:
             yield Session(
                 own=True,

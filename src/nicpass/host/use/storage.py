@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.use.disks import base_disks, device_name, read_network_disks
-from nicpass.host.use.network_mounts import ips_in, network_mounts, read_mounts
+from nicpass.host.system.block import base_disks, device_name
+from nicpass.host.system.mounts import read_mounts, read_swaps
+from nicpass.host.use.disks import read_network_disks
+from nicpass.host.use.network_mounts import ips_in, network_mounts
 from nicpass.model.activity import NetworkStorage
 from nicpass.model.fact import Fact, Unknown
 
@@ -16,11 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.host.doors.files import Files
+    from nicpass.host.system.mounts import Mount
     from nicpass.host.use.connections import Connections
     from nicpass.host.use.holders import Descriptors
-    from nicpass.host.use.network_mounts import Mount
-
-_SWAPS = "/proc/swaps"
 
 
 def read_storage(
@@ -30,7 +30,7 @@ def read_storage(
     mounts = read_mounts(files)
     if not isinstance(mounts, tuple):
         return mounts
-    swaps = _read_swaps(files)
+    swaps = read_swaps(files)
     if isinstance(swaps, Unknown):
         return swaps
     disks = read_network_disks(files, connections, descriptors)
@@ -39,14 +39,6 @@ def read_storage(
     if not any(storage.root for storage in found):
         found += _root_of_cmdline(files)
     return tuple(found)
-
-
-def _read_swaps(files: Files) -> tuple[str, ...] | Unknown:
-    """Paths of swap partitions and files (proc_swaps(5)); a kernel without swap has no such file."""
-    text = files.read_text(_SWAPS)
-    if isinstance(text, Unknown):
-        return text
-    return tuple(line.split()[0] for line in (text or "").splitlines()[1:] if line.split())
 
 
 def _with_swap_files(storage: NetworkStorage, swaps: tuple[str, ...]) -> NetworkStorage:

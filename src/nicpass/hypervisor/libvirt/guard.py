@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass import __version__
-from nicpass.engine.file_changes import apply_changes, verify_changes
+from nicpass.engine.file_changes import apply_changes, image_at, verify_changes
 from nicpass.engine.handler import Handler, Handlers
 from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.store import NICS, STATE, list_kept_nics
 from nicpass.hypervisor.libvirt.domains import connect
 from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit
 from nicpass.model.errors import StepError
-from nicpass.model.fact import Unknown, known
+from nicpass.model.fact import known
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 from nicpass.model.plan import InstallGuard, RemoveGuard
@@ -69,13 +69,13 @@ def desired_guard(*, systemd: bool) -> dict[str, FileImage]:
 def plan_guard(files: Files) -> tuple[FileChange, ...]:
     """The changes from what is there to this installation's guard; none if it is there."""
     desired = desired_guard(systemd=files.exists(_SYSTEMD))
-    now = {path: _image_at(files, path) for path in desired}
+    now = {path: image_at(files, path) for path in desired}
     if all(_matches(now[path], image) for path, image in desired.items()):
         return ()
     kept = _read_record(files)
     original = {path: kept[path] if path in kept else now[path] for path in desired}
     gone = tuple(
-        FileChange(path=path, before=_image_at(files, path), after=image)
+        FileChange(path=path, before=image_at(files, path), after=image)
         for path, image in reversed(kept.items())
         if path not in desired
     )
@@ -94,9 +94,9 @@ def plan_guard_removal(files: Files, leaving: Address) -> tuple[FileChange, ...]
     if others or not record or (kept is not None and not known(kept)):
         return ()
     back = tuple(
-        FileChange(path=path, before=_image_at(files, path), after=image) for path, image in reversed(record.items())
+        FileChange(path=path, before=image_at(files, path), after=image) for path, image in reversed(record.items())
     )
-    return (*back, FileChange(path=RECORD, before=_image_at(files, RECORD), after=None))
+    return (*back, FileChange(path=RECORD, before=image_at(files, RECORD), after=None))
 
 
 def guard_handlers(files: Files, processes: Processes, ask_version: Callable[[], int] | None = None) -> Handlers:
@@ -173,12 +173,6 @@ def _ask_version() -> int:
         connection.close()
 
 
-def _image_at(files: Files, path: str) -> FileImage | None:
-    """What cannot be read is not taken for what it should be, nor put back: a dry run may lack the rights."""
-    image = files.read_image(path)
-    return None if isinstance(image, Unknown) else image
-
-
 def _matches(now: FileImage | None, image: FileImage) -> bool:
     return isinstance(now, Folder) if isinstance(image, Folder) else now == image
 
@@ -197,5 +191,5 @@ def _read_record(files: Files) -> dict[str, FileImage | None]:
 def _change_record(files: Files, original: dict[str, FileImage | None]) -> tuple[FileChange, FileChange]:
     changes = [FileChange(path=path, before=image) for path, image in original.items()]
     content = RegularFile(msgspec.json.encode(changes) + b"\n", 0o600)
-    folder = FileChange(path=STATE, before=_image_at(files, STATE), after=Folder(0o700))
-    return folder, FileChange(path=RECORD, before=_image_at(files, RECORD), after=content)
+    folder = FileChange(path=STATE, before=image_at(files, STATE), after=Folder(0o700))
+    return folder, FileChange(path=RECORD, before=image_at(files, RECORD), after=content)

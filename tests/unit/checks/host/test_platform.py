@@ -385,11 +385,11 @@ class TestMachine:
         assert read_container(Files(str(ready_host(files=files).write(tmp_path)))) == kind
 
     @pytest.mark.parametrize(
-        ("options", "read_only"), [("ro,nosuid", True), ("rw,nosuid", False), ("rw,nosuid\n23 22 0:21 / /sys ro", True)]
+        ("options", "read_only"), [(["ro,nosuid"], True), (["rw,nosuid"], False), (["rw,nosuid", "ro,nosuid"], True)]
     )
-    def test_a_read_only_sysfs_is_a_sandbox(self, options: str, read_only: bool, tmp_path: Path) -> None:
-        line = f"22 1 0:21 / /sys {options},relatime shared:7 - sysfs sysfs rw\n"
-        tree = ready_host(files={"/proc/self/mountinfo": line})
+    def test_a_read_only_sysfs_is_a_sandbox(self, options: list[str], read_only: bool, tmp_path: Path) -> None:
+        lines = [f"22 1 0:21 / /sys {each},relatime shared:7 - sysfs sysfs rw\n" for each in options]
+        tree = ready_host(files={"/proc/self/mountinfo": "".join(lines)})
         assert read_sysfs_read_only(Files(str(tree.write(tmp_path)))) is read_only
         assert ("HOST_IS_CONTAINER" in told(tree.read(tmp_path / "again"))) is read_only
 

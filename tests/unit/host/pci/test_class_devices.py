@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nicpass.host.doors.files import Files
-from nicpass.host.pci.class_devices import find_address, read_class_devices
+from nicpass.host.pci.class_devices import read_class_devices
+from nicpass.model.address import last_address
 from nicpass.model.class_devices import ClassDevice
 from nicpass.model.fact import Unknown
 from tests.support.hosts import ready_host
@@ -48,7 +49,7 @@ def read(
     ],
 )
 def test_the_last_address_on_the_way_counts(path: str, address: str | None) -> None:
-    assert find_address(path) == address
+    assert last_address(path) == address
 
 
 class TestBlock:

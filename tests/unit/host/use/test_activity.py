@@ -12,11 +12,12 @@ import pytest
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.pci.function_devices import read_devices
+from nicpass.host.system.mounts import read_mounts
 from nicpass.host.use.activity import read_activity
 from nicpass.host.use.connections import Connection, Connections, read_connections
 from nicpass.host.use.holders import Descriptors, scan_descriptors
 from nicpass.host.use.namespaces import find_foreign_netdevs, parse_links
-from nicpass.host.use.network_mounts import find_servers, read_mounts
+from nicpass.host.use.network_mounts import find_servers
 from nicpass.host.use.packets import RawSocket, parse_xdp_sockets
 from nicpass.host.use.sessions import read_sessions
 from nicpass.model.activity import Activity, BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
