@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say
 from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
-from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt.domains import libvirt_handlers
 from nicpass.hypervisor.libvirt.guard import guard_handlers
-from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs
+from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, SetNumvfs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nicpass.cli.source import Source
     from nicpass.engine.handler import Handlers
     from nicpass.host.doors.files import Files
     from nicpass.model.change import Actor
-    from nicpass.model.plan import Plan
+    from nicpass.model.plan import Plan, StepBase
 
 
 def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot_needed: bool | None = None) -> None:
@@ -40,7 +41,7 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot
 
 
 def handlers_of(files: Files) -> Handlers:
-    """Every kind of step there is. What gives a NIC back, and what changes the boot, is loaded where it is needed."""
+    """Every kind of step there is. Those that a plain attach does not take are loaded where one is needed."""
     processes = Processes()
 
     def of_host() -> Handlers:
@@ -53,13 +54,20 @@ def handlers_of(files: Files) -> Handlers:
 
         return boot_handlers(files, processes)
 
-    ready = {
-        **take_handlers(files),
-        **libvirt_handlers(files),
-        **guard_handlers(files, processes),
-        **deadman_handlers(files, processes),
+    def of_timer() -> Handlers:
+        from nicpass.engine.deadman import deadman_handlers
+
+        return deadman_handlers(files, processes)
+
+    ready = {**take_handlers(files), **libvirt_handlers(files), **guard_handlers(files, processes)}
+    late: dict[type[StepBase], Callable[[], Handlers]] = {
+        GiveBackNic: of_host,
+        SetNumvfs: of_host,
+        ChangeBoot: of_boot,
+        ArmTimer: of_timer,
+        DisarmTimer: of_timer,
     }
-    return LateHandlers(ready, {GiveBackNic: of_host, SetNumvfs: of_host, ChangeBoot: of_boot})
+    return LateHandlers(ready, late)
 
 
 def outlive_session() -> None:

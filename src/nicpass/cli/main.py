@@ -24,9 +24,6 @@ def main(argv: list[str] | None = None) -> int:
         # A run is short, and what it makes is freed without the collector, which would go through all that is loaded
         # dozens of times: a sixth of the time of an attach.
         gc.disable()
-        from nicpass.cli.loading import load_libraries
-
-        load_libraries()
     from nicpass.cli.run import run
 
     exit_code = run(arguments)

@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan for people: each step in a sentence, or as the shell lines that an expert would type."""
+"""A plan for people: each step in a sentence."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-from nicpass.checks.dependence.usage import describe_route
-from nicpass.engine.deadman import UNIT
-from nicpass.engine.managers import is_managed, shell_lines
-from nicpass.host.pci.functions import DEVICES
-from nicpass.hypervisor.libvirt.hostdevs import build_device
-from nicpass.model.fact import known
-from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
+from nicpass.model.file_image import Folder
 from nicpass.model.language import _
-from nicpass.model.network import LinkSettings
 from nicpass.model.plan import (
     ArmTimer,
     BootPurpose,
@@ -36,13 +29,8 @@ from nicpass.model.plan import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nicpass.model.file_image import FileChange
-    from nicpass.model.network import IpAddress, Link, Route, VfSettings
+    from nicpass.model.network import Link
     from nicpass.model.plan import DeviceSpec
-
-
-_NOT_CHOSEN = frozenset({"secondary", "temporary", "deprecated"})
-"""Flags of an address that are no words of `ip address`."""
 
 
 def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
@@ -90,46 +78,6 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _describe_boot(step)
 
 
-def render_shell(step: Step) -> list[str]:  # noqa: C901 - as above
-    """The same by hand, with the tools of every host."""
-    match step:
-        case TakeNic():
-            return [
-                _("# note what the NIC is to the host; it is lost when the driver lets go"),
-                *_shell_notes(step.state),
-            ]
-        case GiveBackNic():
-            return _shell_give_back(step.state)
-        case DefineDevice():
-            return _shell_device("attach-device", step.domain, step.device)
-        case UndefineDevice():
-            return _shell_device("detach-device", step.domain, step.device)
-        case StartDomain():
-            return [f"virsh start {shlex.quote(step.domain)}", f"readlink {DEVICES}/{step.address}/driver  # vfio-pci"]
-        case StopDomain():
-            if step.for_all:
-                return [f"virsh shutdown {shlex.quote(step.domain)}  # and wait until it is off"]
-            return [f"virsh destroy {shlex.quote(step.domain)}"]
-        case SetNumvfs():
-            path = f"{DEVICES}/{step.address}/sriov_numvfs"
-            counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
-            name = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
-            return [f"echo {count} > {path}" for count in counts] + [_shell_vf(name, vf) for vf in step.after_vfs]
-        case ArmTimer():
-            return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
-        case DisarmTimer():
-            return [f"systemctl stop {UNIT}.timer"]
-        case InstallGuard():
-            lines = [line for change in step.files for line in _shell_change(change)]
-            return [*lines, "systemctl daemon-reload", "systemctl reload libvirtd"]
-        case RemoveGuard():
-            lines = [line for change in step.files for line in _shell_change(change)]
-            return [*lines, "systemctl daemon-reload"]
-        case ChangeBoot():
-            lines = [line for change in step.change.files for line in _shell_change(change)]
-            return [*lines, *(shlex.join(generator.argv) for generator in step.change.generators)]
-
-
 def _describe_boot(step: ChangeBoot) -> str:
     """With the files that are somebody's to know of, and the programs that take long; folders are not told."""
     files = [change.path for change in step.change.files if not isinstance(change.after or change.before, Folder)]
@@ -171,121 +119,3 @@ def _describe_device(device: DeviceSpec) -> str:
     words = [f"MAC {device.mac}"] if device.mac else []
     words += [f"VLAN {device.vlan}"] if device.vlan is not None else []
     return _(", {words}").format(words=", ".join(words)) if words else ""
-
-
-def _shell_notes(state: NicState) -> list[str]:
-    names = [shlex.quote(link.name) for link in state.links]
-    # Not every NIC has rings or channels to show, and that is no failure.
-    look = "ip -d address show dev {name}; ip route show table all dev {name}"
-    sizes = "ethtool -g {name} || true; ethtool -l {name} || true; sysctl -a | grep -F .{name}."
-    return [line.format(name=name) for name in names for line in (look, sizes)]
-
-
-def _shell_give_back(state: NicState) -> list[str]:
-    folder = f"{DEVICES}/{state.address}"
-    vf = [_shell_vf(f'"$(ls {folder}/physfn/net | head -n 1)"', state.vf)] if state.vf is not None else []
-    lines = [
-        *vf,
-        f'if [ "$(basename "$(readlink {folder}/driver)")" != {shlex.quote(state.driver or "")} ]; then',
-        f"  echo > {folder}/driver_override",
-        f"  echo {state.address} > {folder}/driver/unbind",
-        *([f"  echo {state.address} > /sys/bus/pci/drivers_probe"] if state.driver else []),
-        "fi",
-        "udevadm settle",
-    ]
-    for link in state.links:
-        lines += _shell_link(link, state)
-    return lines + shell_lines(state)
-
-
-def _shell_link(link: Link, state: NicState) -> list[str]:
-    name = shlex.quote(link.name)
-    lines = [f"ip link set dev {name} master {shlex.quote(link.master)}"] if link.master else []
-    lines.append(f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}")
-    lines += _shell_driver(link)
-    return lines if is_managed(state, link.name) else [*lines, *_shell_addresses(link, state)]
-
-
-def _shell_addresses(link: Link, state: NicState) -> list[str]:
-    name = shlex.quote(link.name)
-    lines = [
-        f"ip address replace {shlex.join(_address_words(address))} dev {name}"
-        for address in state.addresses
-        if address.netdev == link.name and not address.comes_with_link
-    ]
-    lines += [
-        f"ip route replace {shlex.join(_route_words(route))}"
-        for route in state.routes
-        if route.netdev == link.name and route.protocol != "kernel" and not route.multipath
-    ]
-    return lines
-
-
-def _shell_driver(link: Link) -> list[str]:
-    """Where they are so already, ethtool does nothing, and older ones call that a failure."""
-    lines: list[str] = []
-    settings = link.settings or LinkSettings()
-    for option, group in (("-L", settings.channels), ("-G", settings.rings)):
-        wanted = [s for s in (group if known(group) else ()) if s.value != "0"]
-        words = [word for setting in wanted for word in (setting.name, setting.value)]
-        lines += [f"{shlex.join(['ethtool', option, link.name, *words])} || true"] if words else []
-    return lines
-
-
-def _address_words(address: IpAddress) -> list[str]:
-    words = [address.text, *(["brd", address.broadcast] if address.broadcast else [])]
-    words += ["metric", str(address.metric)] if address.metric else []
-    return words + [flag for flag in address.flags or () if flag not in _NOT_CHOSEN]
-
-
-def _route_words(route: Route) -> list[str]:
-    words = describe_route(route).split()
-    words += ["src", route.source] if route.source else []
-    words += ["scope", route.scope] if route.scope != "global" and route.family == "inet" else []
-    for metric in route.metrics:
-        words += [metric.name, metric.value] if metric.name != "lock" else []
-    return words + (["onlink"] if route.onlink else [])
-
-
-def _shell_vf(pf: str, vf: VfSettings) -> str:
-    """What the PF enforces on a VF; `pf` is the word of the shell that names its interface."""
-    words = ["mac", vf.mac, "vlan", str(vf.vlan)]
-    words += ["qos", str(vf.qos)] if vf.vlan and vf.qos else []
-    words += ["proto", vf.vlan_protocol] if vf.vlan and vf.vlan_protocol == "802.1ad" else []
-    for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust)):
-        words += [name, "on" if on else "off"] if on is not None else []
-    return f"ip link set dev {pf} vf {vf.vf_index} {shlex.join(words)}"
-
-
-def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:
-    return [
-        f"virsh {verb} {shlex.quote(domain)} /dev/stdin --config <<'XML'",
-        *build_device(device).splitlines(),
-        "XML",
-    ]
-
-
-def _shell_change(change: FileChange) -> list[str]:
-    path = shlex.quote(change.path)
-    match change.after:
-        case Folder(mode=mode):
-            return [f"mkdir -p -m {mode:o} {path}"]
-        case SymbolicLink(target=target):
-            return [f"ln -sfn {shlex.quote(target)} {path}"]
-        case RegularFile(content=content, mode=mode):
-            return [*_shell_content(path, content), f"chmod {mode:o} {path}"]
-        case None:
-            is_folder = isinstance(change.before, Folder)
-            return [f"rmdir --ignore-fail-on-non-empty {path}"] if is_folder else [f"rm -f {path}"]
-
-
-def _shell_content(path: str, content: bytes) -> list[str]:
-    """As it is where it is plain text; else in base64, which nothing in it can break out of."""
-    text = content.decode("utf-8", "replace")
-    lines = text.split("\n")
-    if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):
-        return [f"cat > {path} <<'END'", *lines[:-1], "END"]
-    import base64  # late: only lines to paste need them
-    import textwrap
-
-    return [f"base64 -d > {path} <<'END'", *textwrap.wrap(base64.b64encode(content).decode(), 100), "END"]

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say, say_json, say_table
-from nicpass.cli.plan_text import describe_step, render_shell
+from nicpass.cli.plan_text import describe_step
 from nicpass.engine.journal import read_changes
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode
@@ -29,6 +29,8 @@ def show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json(plan)
     elif arguments.dry_run == "shell":
+        from nicpass.cli.plan_shell import render_shell  # late: few ask for it, and it knows every tool
+
         for step in plan.steps:
             # On one line, whatever a snapshot from elsewhere has for names: these lines are to be pasted.
             for line in (f"# {' '.join(describe_step(step).split())}", *render_shell(step)):

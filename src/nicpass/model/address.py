@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    import ipaddress
 
 Address = NewType("Address", str)
 """`domain:bus:slot.function` in lower-case hex, `0000:3b:00.1`: the name of the function in sysfs.
@@ -36,7 +38,7 @@ def last_address(path: str) -> Address | None:
 
 def parse_mac(text: str) -> str | None:
     """A MAC address in the kernel's form, `52:54:00:aa:00:01`. None if it is not one."""
-    return text.lower().replace("-", ":") if re.fullmatch(_MAC, text) else None
+    return text.lower().replace("-", ":") if len(text) == 17 and re.fullmatch(_MAC, text) else None
 
 
 def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -44,6 +46,8 @@ def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
     None if it is neither.
     """
+    import ipaddress  # late: many a run asks for none
+
     try:
         address = ipaddress.ip_address(text.strip("[]").split("%", 1)[0])
     except ValueError:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.cli.plan_text import render_shell
+from nicpass.cli.plan_shell import render_shell
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import restore_vfs
 from nicpass.model.address import Address

@@ -7,7 +7,6 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from nicpass.boot.binding.identity import match_identity
 from nicpass.checks.lookup.chains import add_tunnels, find_uppers, walk_uppers, why_unplaced
 from nicpass.checks.lookup.functions import FunctionIndex
 from nicpass.checks.lookup.routing import RoutingTables
@@ -202,7 +201,10 @@ class HostIndex(FunctionIndex):
     @cached_property
     def binding_matches(self) -> list[tuple[BootBinding, Match]]:
         """Each boot binding with what it means on this host."""
-        bindings = value_or(self.host.boot_bindings.bindings, ())
+        if not (bindings := value_or(self.host.boot_bindings.bindings, ())):
+            return []
+        from nicpass.boot.binding.identity import match_identity  # late: few hosts have any
+
         return [(binding, match_identity(binding.identity, self.host.pci)) for binding in bindings]
 
     @cached_property

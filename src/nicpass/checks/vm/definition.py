@@ -24,9 +24,9 @@ make_finding = Finder("vm.definition")
 
 _UUID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 # `pc` is libvirt's and QEMU's alias of the newest i440fx.
-_CONVENTIONAL = r"pc|pc-i440fx-.*|pc-[01]\..*|isapc"
+_CONVENTIONAL, _CONVENTIONAL_VERSIONS = frozenset({"pc", "isapc"}), ("pc-i440fx-", "pc-0.", "pc-1.")
 
-_PCI_EXPRESS = r"q35|pc-q35-.*|virt|virt-.*"
+_PCI_EXPRESS, _PCI_EXPRESS_VERSIONS = frozenset({"q35", "virt"}), ("pc-q35-", "virt-")
 
 
 def check_state(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def check_machine(function: PciFunction, domain: Domain, _index: HostIndex) -> I
         yield make_finding("VM_NOT_PCIE", address, evidence, machine=machine, **facts)
     elif (
         known(machine)
-        and re.fullmatch(_PCI_EXPRESS, machine)
+        and (machine in _PCI_EXPRESS or machine.startswith(_PCI_EXPRESS_VERSIONS))
         and not (places.hotplug_slots if domain.running else places.free_root_ports)
     ):
         code = "VM_NO_FREE_ROOT_PORT" if domain.running else "VM_PORT_WILL_BE_ADDED"
@@ -170,7 +170,8 @@ def list_other_hostdevs(function: PciFunction, domain: Domain) -> list[str]:
 
 
 def is_conventional(definition: Definition) -> bool:
-    return re.fullmatch(_CONVENTIONAL, value_or(definition.machine, "")) is not None
+    machine = value_or(definition.machine, "")
+    return machine in _CONVENTIONAL or machine.startswith(_CONVENTIONAL_VERSIONS)
 
 
 def source_of(domain: Domain, part: str = "") -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +24,7 @@ _LIMIT = 1 << 17  # bytes of one file, above what its parser takes
 _NETWORK_CLASS = 0x02
 # Strings `module.key=value`, each with a NUL behind it (Documentation/kbuild/kbuild.rst, modules.builtin.modinfo).
 # Those of one vendor's devices: what serves a whole class is no NIC's own driver.
-_BUILTIN_ALIAS = re.compile(rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)")
+_BUILTIN_ALIAS = rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)"
 
 
 def read_boot_bindings(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> BootBindings:
@@ -70,10 +69,14 @@ def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFuncti
     listing = files.read_text(f"/lib/modules/{kernel}/modules.builtin") if nics and isinstance(kernel, str) else None
     if not isinstance(listing, str):
         return
+    import fnmatch  # late: with the kernel's list at hand alone
+
     builtin = {line.rpartition("/")[2].removesuffix(".ko").replace("-", "_") for line in listing.splitlines()}
     content = files.read_bytes(f"/lib/modules/{kernel}/modules.builtin.modinfo")
     text = content if isinstance(content, bytes) else b""
-    aliases = [(pattern.decode("latin-1"), name.decode("latin-1")) for name, pattern in _BUILTIN_ALIAS.findall(text)]
+    aliases = [
+        (pattern.decode("latin-1"), name.decode("latin-1")) for name, pattern in re.findall(_BUILTIN_ALIAS, text)
+    ]
     for function in nics:
         module = function.driver.replace("-", "_") if known(function.driver) else ""
         if module not in builtin or module.endswith("vfio_pci"):

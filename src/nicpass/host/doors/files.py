@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
 _KERNEL = ("/sys/", "/proc/")  # their links are relative, and they are many
-_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
+_ESCAPED = rb"\\x([89a-f][0-9a-f])"
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
 _INT64 = range(-(1 << 63), 1 << 64)  # what the kernel prints as a number fits in 64 bits
 
@@ -313,7 +313,7 @@ def _shown_name(name: str) -> str:
 
 def _raw_name(path: str) -> str:
     """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
-    return os.fsdecode(_ESCAPED.sub(lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
+    return os.fsdecode(re.sub(_ESCAPED, lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
 
 
 def _open_file(path: str) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOUNTINFO = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
-_ESCAPE = re.compile(r"\\([0-7]{3})")  # blanks, tabs, newlines and backslashes are written in octal
+_ESCAPE = r"\\([0-7]{3})"  # blanks, tabs, newlines and backslashes are written in octal
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -69,4 +69,4 @@ def _parse_mount(line: str) -> Mount | None:
 
 
 def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
+    return re.sub(_ESCAPE, lambda match: chr(int(match[1], 8)), text) if "\\" in text else text

@@ -18,7 +18,6 @@ from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci.functions import read_function
 from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device, parse_domain, parse_machine
-from nicpass.hypervisor.libvirt.shutdown import wait_for_shutdown
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
@@ -204,6 +203,8 @@ class LibvirtSteps:
     def _shut_down(self, domain: Any, step: StopDomain) -> bool:
         """Ask the guest to, as its power button would; False where it cannot heed or does not within the time."""
         with contextlib.suppress(_library().libvirtError):
+            from nicpass.hypervisor.libvirt.shutdown import wait_for_shutdown  # late: an attach shuts nothing down
+
             domain.shutdown()
             return wait_for_shutdown(self.files, step.domain, lambda: bool(domain.isActive()), _SHUTDOWN_SECONDS)
         return False

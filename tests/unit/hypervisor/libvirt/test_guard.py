@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass import __version__
-from nicpass.cli.plan_text import describe_step, render_shell
+from nicpass.cli.plan_shell import render_shell
+from nicpass.cli.plan_text import describe_step
 from nicpass.engine.admission import admit, note_start
 from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.engine.lock import PATH
