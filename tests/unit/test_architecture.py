@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 from pathlib import Path
 
@@ -173,6 +174,20 @@ def test_files_and_functions_are_small(path: Path) -> None:
 def test_the_median_function_is_short() -> None:
     lengths = [lines for path in FILES for _, lines in functions_of(path)]
     assert statistics.median(lengths) <= MEDIAN_FUNCTION_LINES
+
+
+def test_every_law_that_is_cited_stands_on_the_wall() -> None:
+    laws = re.findall(r"(?m)^(\d+)\. \*\*[^*]+\*\*", (ROOT / "docs" / "laws.md").read_text())
+    assert laws == [str(number) for number in range(1, len(laws) + 1)]
+    cited = {number for path in OURS for number in re.findall(r"(?i)\blaws? (\d+)", path.read_text())}
+    assert cited
+    assert cited <= set(laws)
+
+
+def test_every_street_is_drawn() -> None:
+    drawn = (ROOT / "CONTRIBUTING.md").read_text()
+    streets = {path.parent for path in FILES if len(path.relative_to(PACKAGE).parts) == 3}
+    assert [name for street in sorted(streets) if f"`{(name := str(street.relative_to(PACKAGE)))}/`" not in drawn] == []
 
 
 @pytest.mark.parametrize("path", OURS, ids=name_of)
