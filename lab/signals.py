@@ -9,8 +9,11 @@ from typing import NoReturn
 
 
 def end_in_order() -> None:
-    """Let SIGTERM and SIGHUP unwind the program like Ctrl-C does."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Let SIGINT, SIGTERM and SIGHUP unwind the program, also where whoever started it has had them ignored.
+
+    A shell does that with SIGINT for what it runs in the background (POSIX.1-2024, 2.11).
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
 
 
