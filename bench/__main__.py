@@ -27,7 +27,7 @@ START_TARGET = 2.5
 LIST_TARGET = 3.0
 CHECK_TARGET = 4.0
 GROWTH_TARGET = 9.0
-"""Eight times the functions: linear is 8."""
+"""The most that eight times as many functions may cost; linear growth is 8."""
 
 
 def main() -> int:
@@ -46,14 +46,14 @@ def bench_all(arguments: argparse.Namespace) -> list[Result]:
 
 
 def _in_memory(arguments: argparse.Namespace, bench: Callable[[Path, int], list[Result]]) -> list[Result]:
-    """With a folder that is in memory, as sysfs is; a disk would be measured otherwise."""
+    """Run `bench` with a folder that is in memory, as sysfs is; otherwise a disk would be measured."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="nicpass-bench-", dir=memory) as folder:
         return bench(Path(folder), arguments.runs)
 
 
 def bench_start(runs: int) -> Result:
-    """What it costs to start at all, against an interpreter that does nothing."""
+    """Compare the bare start of nicpass with an interpreter that does nothing."""
     bare = [sys.executable, "-c", "pass"]
     return compare("nicpass --version : python -c pass", [NICPASS, "--version"], bare, target=START_TARGET, runs=runs)
 
@@ -73,19 +73,19 @@ def bench_trees(folder: Path, runs: int) -> list[Result]:
 
 
 def bench_small_tree(folder: Path, runs: int) -> list[Result]:
-    """Only what nicpass itself takes to attach."""
+    """Measure only nicpass's own time in an attach, on the small tree."""
     return [bench_own_time(generated_host(SMALL).write(folder / "tree"), SMALL, runs)]
 
 
 def bench_against_lspci(command: str, count: int, tree: str, target: float, runs: int) -> Result:
-    """Against what lspci shows of the same tree, which is less."""
+    """Compare a nicpass command with lspci on the same tree, of which lspci shows less."""
     name = f"nicpass {command} --json : lspci -Dvmmnnk, {count} functions"
     peer = ["lspci", "-O", f"sysfs.path={tree}/sys/bus/pci", "-Dvmmnnk"]
     return compare(name, [NICPASS, command, "--json", "--root", tree], peer, target=target, runs=runs)
 
 
 def bench_growth(command: str, trees: dict[int, str], runs: int) -> Result:
-    """The big tree against the small one."""
+    """Compare a nicpass command on the big tree with the same command on the small one."""
     small, big = ([NICPASS, command, "--json", "--root", trees[count]] for count in (SMALL, BIG))
     name = f"nicpass {command} --json, {BIG} : {SMALL} functions"
     return compare(name, big, small, target=GROWTH_TARGET, runs=runs)

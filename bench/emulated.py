@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Against driverctl, dpdk-devbind and virsh, which ask a running kernel: on the emulated host, in one run."""
+"""Compares nicpass with driverctl, dpdk-devbind and virsh, which ask a running kernel: emulated host, one run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VM = "web01"
 
 
 class Task(NamedTuple):
-    """A command that is timed, and what makes the host as it was before, which is not."""
+    """A command that is timed, and the untimed command that makes the host as it was before."""
 
     command: str
     afterwards: str = ":"
@@ -41,7 +41,7 @@ _LONGEST = 600.0
 
 
 def bench_emulated_host(runs: int) -> list[Result]:
-    """Ratios of the medians. There is no target: the peers do and show a part of what nicpass does."""
+    """Ratios of nicpass's medians to its peers', without a target: these do and show a part of what nicpass does."""
     with fresh_host(Cache(), INTEL, build_wheel()) as machine:
         return [*_compare_listing(machine, runs), _compare_attaching(machine, runs)]
 
@@ -55,7 +55,7 @@ def _compare_listing(machine: Machine, runs: int) -> list[Result]:
 
 
 def _compare_attaching(machine: Machine, runs: int) -> Result:
-    """One idle NIC into a stopped VM that is then started. virsh looks at nothing and keeps nothing."""
+    """Compare attaching one idle NIC to a stopped VM that is then started. virsh checks nothing and keeps nothing."""
     address = machine.succeed(f"basename $(dirname $(dirname $(dirname $(grep -l {IGB1} {_ADDRESSES}))))").strip()
     netdev = machine.succeed(f"ls /sys/bus/pci/devices/{address}/net").strip()
     machine.succeed(f"ip address flush dev {netdev}")
@@ -80,7 +80,7 @@ def _hostdev(address: str) -> str:
 
 
 def _measure(machine: Machine, tasks: list[Task], runs: int) -> list[float]:
-    """The median of each, in seconds; in turn, so that all feel the same noise, and the first round is not counted."""
+    """Each task's median time in seconds. Tasks run in turn, to feel the same noise; the first round is not counted."""
     times: list[list[float]] = [[] for _ in tasks]
     for number in range(runs + 1):
         for task, found in zip(tasks, times, strict=True):

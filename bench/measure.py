@@ -24,7 +24,7 @@ class Result(NamedTuple):
     peer: float
     ratio: float
     target: float | None
-    """None where the ratio is only told."""
+    """The most that the ratio may be; None where the ratio is only reported."""
     runs: int
 
     @property
@@ -33,7 +33,7 @@ class Result(NamedTuple):
 
 
 def compare(name: str, subject: list[str], peer: list[str], *, target: float, runs: int) -> Result:
-    """Run both in turn (A B A B ...), after one run of each that warms the caches and is not counted."""
+    """Run the two commands in turn (A B A B ...), after one run of each that warms the caches and is not counted."""
     times: dict[str, list[float]] = {"subject": [], "peer": []}
     for number in range(runs + 1):
         for who, argv in (("subject", subject), ("peer", peer)):
@@ -45,7 +45,7 @@ def compare(name: str, subject: list[str], peer: list[str], *, target: float, ru
 
 
 def time_process(argv: list[str]) -> float:
-    """Seconds from before the start to after the end; a process that fails is an error, not a time."""
+    """A process's seconds from before its start to after its end; a process that fails is an error, not a time."""
     begin = time.perf_counter()
     done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False, env=ENVIRONMENT)
     seconds = time.perf_counter() - begin

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading a network of a thousand interfaces and walking it, against iproute2's bare dump of the same things.
 
-In a network namespace of its own, which only root may make; it is gone afterwards.
+The network lies in a namespace of its own, which only root may make; it is gone afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DUMP = (
     ["ip", "-j", "-6", "rule"],
 )
 
-# Runs in the namespace: the two in turn, so that both feel the same noise. Prints the seconds of each, and counts.
+# Runs in the namespace: nicpass and iproute2 in turn, to feel the same noise. Prints the seconds of each, and counts.
 _TIMER = """
 import json, subprocess, sys, time
 from bench.namespace import DUMP, read_and_walk
@@ -52,7 +52,7 @@ json.dump({**times, "seen": seen}, sys.stdout)
 
 
 def bench_namespace(runs: int) -> list[Result]:
-    """Medians of one run; nothing where there is no root to make a namespace."""
+    """The ratio of the medians of one run; an empty list without root, who alone may make a namespace."""
     if os.geteuid() != 0:
         print("not root: the dump of 1,000 interfaces, which wants a network namespace, is left out")
         return []
@@ -70,7 +70,7 @@ def bench_namespace(runs: int) -> list[Result]:
 
 
 def read_and_walk() -> tuple[int, int, int]:
-    """(interfaces, NICs, findings): every interface that stands on no other is taken for a NIC's."""
+    """(interfaces, NICs, findings) of the namespace; an interface that stands on no other is taken for a NIC's."""
     from nicpass.checks.dependence.usage import check_usage
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.host.network.netlink import dump_network
@@ -102,7 +102,7 @@ def _as_host(network: Network) -> Host:
 
 
 def _fill() -> None:
-    """NICs of which a part has VLANs, a part is in bridges with veths beside, each of the rest has an address."""
+    """Make 500 NICs: a part has VLANs, a part is in bridges with veths beside, each of the rest has an address."""
     nic = "dummy" if _has("dummy") else "ifb"
     upper = "type vlan id 7" if _has("vlan", "link", "lo", "id", "7") else "type macvlan"
     lines = ["link set lo up"]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """nicpass's own time in an attach: all of its process's wall time but libvirt's calls and the kernel's writes.
 
-On a generated tree, so without what only a running machine has to be asked for: the netlink dump, /dev/kvm, the
-processes in /proc. The emulated host has those; `emulated` measures the whole attach there.
+It is measured on a generated tree, so without what only a running machine has to be asked for: the netlink dump,
+/dev/kvm, the processes in /proc. The emulated host has those; `emulated` measures the whole attach there.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from bench.measure import ENVIRONMENT, Result
 from tests.support.hosts import VM, generate_functions
 
 LIMIT = 0.150
-"""Seconds, the median."""
+"""The most that the median of nicpass's own time may be, in seconds."""
 _CHILD = "from bench.stand_ins import main; main()"
 
 
 class OwnTime(NamedTuple):
-    """One attach, in seconds: nicpass's own, and the processor's for all of it."""
+    """The times of one attach in seconds: nicpass's own wall time, and the processor's for all of it."""
 
     wall: float
     cpu: float

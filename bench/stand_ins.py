@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nicpass attach` on a tree, with stand-ins for libvirt and the kernel that tell how long they were at work.
 
-Runs in a process of its own. Beside what every interpreter has loaded it imports only nicpass: what it loaded more,
-nicpass would find loaded, and the time for that would not be seen.
+The module runs in a process of its own. Beside what every interpreter has loaded it imports only nicpass: any other
+module that it loaded, nicpass would find loaded, and the time of that loading would not be seen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """Seconds that passed in others' hands."""
+    """Counts the seconds that passed in the hands of libvirt and the kernel."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -60,7 +60,7 @@ def main() -> NoReturn:
 
 
 def _stand_in_for_the_machine(tree: str, meter: Meter) -> None:
-    """The tree is this machine, and what the kernel does is counted."""
+    """Let nicpass take the tree for this machine, and count the time of writes to the kernel and of programs."""
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Completed, Processes
 
@@ -68,7 +68,7 @@ def _stand_in_for_the_machine(tree: str, meter: Meter) -> None:
     changes: dict[str, object] = {
         "__init__": lambda files, root="/": initialize(files, tree if root == "/" else root),
         "write_kernel": meter.counting(Files.write_kernel),
-        # That no link leads out of a tree is asked of trees only, not of a machine.
+        # nicpass checks that no link leads out of the root only on a tree, not on a machine.
         "_locate": lambda files, path, **_: files.root + path,
     }
     for name, change in changes.items():
@@ -100,7 +100,7 @@ class _Domain:
         return 0
 
     def create(self) -> int:
-        """libvirt asks the guard, and takes the NIC from its driver; with that its interface goes."""
+        """Start the VM: libvirt asks the guard, and takes the NIC from its driver; with that its interface goes."""
         os.makedirs(os.path.dirname(self.started), exist_ok=True)
         with open(self.started, "w") as stream:
             stream.write(f"{time.time()}\n{self.address}\n")
@@ -116,7 +116,7 @@ class _Domain:
 
 
 def _make_libvirt(domain: _Domain, meter: Meter) -> Any:
-    """The binding, as far as an attach asks it."""
+    """A stand-in for libvirt's Python binding, with all that an attach calls."""
     for name in ("XMLDesc", "isActive", "attachDeviceFlags", "create"):
         setattr(domain, name, meter.counting(getattr(domain, name)))
     connection = type("Connection", (), {"lookupByUUIDString": lambda _, __: domain, "close": lambda _: 0})()

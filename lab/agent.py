@@ -101,7 +101,7 @@ class Agent:
             return False
 
     def call(self, command: str, arguments: Mapping[str, object] | None = None, timeout: float = 30) -> bytes:
-        """Ask the agent one thing; its answer as JSON. LabError if the agent refuses."""
+        """Send the agent one command; its answer as JSON. LabError if the agent refuses."""
         self._send(command, arguments or {})
         answer = _decode(self._read_line(time.monotonic() + timeout))
         if answer.error is not None:
@@ -116,7 +116,7 @@ class Agent:
         environment: Mapping[str, str] | None = None,
         timeout: float = 60,
     ) -> Result:
-        """Run a program in the box as root and wait for its end; LabTimeoutError, and it is killed, if that is late."""
+        """Run a program in the box as root and wait for its end; a late one is killed, and LabTimeoutError raised."""
         start = time.monotonic()
         pid = self._start(argv, stdin, {**ENVIRONMENT, **(environment or {})})
         pause = 0.02
@@ -203,7 +203,7 @@ def _decode(line: bytes) -> _Answer:
 
 
 def _to_result(status: _Status, seconds: float) -> Result:
-    """The shell's convention for a death by signal: 128 and the signal's number."""
+    """The Result of a command; the exit code of a death by signal is the shell's, 128 and the signal's number."""
     code = status.exitcode if status.exitcode is not None else 128 + (status.signal or 0)
     out, err = (base64.b64decode(data).decode(errors="replace") for data in (status.out_data, status.err_data))
     return Result(code, out, err, seconds)

@@ -34,7 +34,7 @@ _TOOLS = ("fdisk", "dosfstools")
 
 @dataclass(frozen=True)
 class _Layout:
-    """What sfdisk(8) is told, and where the root's file system begins, in MiB."""
+    """The layout of a disk: sfdisk(8)'s script, and where the root's file system begins, in MiB."""
 
     script: str
     root_start: int
@@ -127,7 +127,7 @@ class _Builder:
         self._install_loader()
 
     def _install_packages(self) -> None:
-        """With the tree's own dpkg, and an initramfs for the first boot."""
+        """Install the packages by the tree's own dpkg, and make an initramfs for the first boot."""
         run_builder("cp", "-r", f"{FILES}/boot/image/.", str(self.root))
         run_builder("cp", "-r", str(self.packages / "debs"), str(self.root / "debs"))
         shutil.copy(FILES / "boot/install-packages.sh", self.root / "install-packages.sh")
@@ -138,7 +138,7 @@ class _Builder:
         shutil.rmtree(self.root / "debs")
 
     def _partition(self) -> None:
-        """By the tree's own sfdisk, which needs nothing of a disk but its file."""
+        """Partition the disk by the tree's own sfdisk, which needs nothing of a disk but its file."""
         with (self.root / "disk.img").open("wb") as file:
             file.truncate(self.layout.size * _MIB)
         command = ("sh", "-c", 'printf %s "$1" | sfdisk --quiet /disk.img', "sh", self.layout.script)
@@ -154,7 +154,7 @@ class _Builder:
         )
 
     def _install_loader(self) -> None:
-        """From inside the host, which QEMU boots this one time."""
+        """Install the boot loader from inside the host, which QEMU boots this one time."""
         folder = self.out / "host"
         folder.mkdir()
         disk = replace(self.image, disk=self.out / "disk.img", ssh_key=self.out / "ssh_key")

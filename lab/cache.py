@@ -48,8 +48,21 @@ def hash_tree(folder: Path) -> dict[str, str]:
 
 
 def hash_code(path: Path) -> str:
-    """What a Python file does, without its comments and its layout: to reformat it changes no recipe."""
-    return hashlib.sha256(ast.dump(ast.parse(path.read_text())).encode()).hexdigest()[:16]
+    """Sixteen hex digits for the code of a Python file: other docstrings, comments or layout change no recipe."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string alone, which does nothing."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def _hash_file(path: Path) -> str:
@@ -93,7 +106,7 @@ class Cache:
     def _prune(self, kind: str) -> None:
         """Keep the artifacts of one kind that were used last; every change of a recipe leaves another one behind.
 
-        What runs from a removed one goes on, for its files are open.
+        A host that runs from a removed artifact goes on, for its files are open.
         """
         found = sorted(self.root.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in found[_KEPT.get(kind, 2) :]:
@@ -135,7 +148,7 @@ class Cache:
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """True if nobody holds the folder's lock. Only asked under the lock of `runs`, so never while one is made."""
+    """True if nobody holds the folder's lock. Only asked under the lock of `runs`, so never while a folder is made."""
     try:
         with (folder / "owner.lock").open("w") as lock:
             return _try_lock(lock)

@@ -33,7 +33,7 @@ class Console:
         self._log = log
 
     def text(self) -> str:
-        """All that was printed since the machine was started or resumed."""
+        """All the text that was printed since the machine was started or resumed."""
         return self._log.read_bytes().decode(errors="replace").replace("\r", "")
 
     def tail(self, lines: int = 25) -> str:
@@ -45,7 +45,7 @@ class GuestConsole(Console):
 
     def __init__(self, name: str, log: Path, fifo: Path) -> None:
         super().__init__(name, log)
-        # Held open for reading too, or QEMU would see the end of its input whenever nobody writes.
+        # The FIFO is held open for reading too, or QEMU would see the end of its input whenever nobody writes.
         self._input = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
 
     def close(self) -> None:
@@ -123,10 +123,11 @@ def is_ready(text: str) -> bool:
 
 
 def command_line(command: str, token: str) -> bytes:
-    """What to type so that the answer stands between two marks with `token`, whatever the command holds.
+    """The line to type so that the answer stands between two marks with `token`, whatever the command holds.
 
-    It has no quotes: if a guest starts in the middle of what was typed for its forerunner, the rest must not open a
-    string that swallows the next line. And an echo of it (`${Z}`, which is empty) must not look like its answer.
+    The line has no quotes: if a guest starts in the middle of what was typed for its forerunner, the rest must not
+    open a string that swallows the next line. And an echo of the line (`${Z}`, which is empty) must not look like an
+    answer.
     """
     code = base64.b64encode(command.encode()).decode()
     # Without separators and patterns, the shell leaves the command as it is.

@@ -36,7 +36,7 @@ SABOTAGES = ("bind", "driver", "give-back")
 
 @dataclass(frozen=True)
 class Options:
-    """What kind of host, from where, and what to break."""
+    """The options of the demo: the kind of host, whether it is resumed, and the step to break."""
 
     shape: str = INTEL.name
     resume: bool = False
@@ -44,14 +44,14 @@ class Options:
 
 
 class Demo:
-    """The host, the story, and what was seen of the NICs before they left."""
+    """One run of the demo: the host, the story, and the host's state before its NICs left."""
 
     def __init__(self, story: Story, machine: Machine, sabotage: str | None) -> None:
         self.story = story
         self.machine = machine
         self.sabotage = sabotage
         self.before: HostState | None = None
-        self.last: HostState | None = None  # what was read last, until something acts: reading takes seconds
+        self.last: HostState | None = None  # the state that was read last, until something acts: reading takes seconds
         # Addresses differ from shape to shape; MACs are given.
         self.nic = self.find_nic(IGB0)
         self.second = self.find_nic(IGB1)
@@ -76,7 +76,7 @@ class Demo:
         return self.last
 
     def succeed(self, *arguments: str) -> Result:
-        """Run nicpass, which must say that it did it."""
+        """Run nicpass, which must exit with 0; its result."""
         self.last = None
         result = self.nicpass(*arguments)
         require(
@@ -96,7 +96,7 @@ class Demo:
         return f"exit 4, host unchanged: {sentence.removeprefix('nicpass: ')}"
 
     def ask(self, command: str) -> str:
-        """What the host itself answers; nothing where the command fails."""
+        """The standard output of a command on the host, stripped; a command that fails is no error."""
         return self.machine.execute(command).stdout.strip()
 
     def driver(self, address: str) -> str:
@@ -107,7 +107,7 @@ class Demo:
         return self.ask(f"ls /sys/bus/pci/devices/{address}/net")
 
     def changes(self) -> str:
-        """How the host differs from before; the journal of nicpass is meant to stay."""
+        """The differences of the host from before, as text, without nicpass's journal, which is meant to stay."""
         assert self.before is not None
         found = state_difference(self.before, self.read())
         return render_difference([d for d in found if not d.path[-1].startswith("/var/lib/nicpass/journal/")])
@@ -279,7 +279,7 @@ def _remove_vfs(demo: Demo) -> str:
 
 
 def run_demo(options: Options) -> bool:
-    """The whole story; True when every step was observed."""
+    """Run the whole demo; True when every step was observed."""
     story = Story()
     cache = Cache()
     story.say("preparing the emulated host's disk (the first time it is built from Debian 13's packages) …")
@@ -313,7 +313,7 @@ def _install(machine: Machine, options: Options) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 when every step was observed."""
+    """Run the demo by its command line; the exit code, 0 when every step was observed."""
     parser = argparse.ArgumentParser(prog="python -m lab.demo", description=__doc__)
     parser.add_argument("--shape", choices=sorted(SHAPES), default=INTEL.name, help="the kind of host")
     parser.add_argument("--resume", action="store_true", help="start from a kept state of the host, not from its boot")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong in the lab. An error of the lab says nothing about nicpass: it is the room that failed."""
+"""The errors of the lab. Such an error says nothing about nicpass: it is the room that failed."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ DOMAINS = {  # name: (UUID, the box's serial port that is the guest's console)
 
 @dataclass(frozen=True)
 class Image:
-    """What a host is started from. `key` stands for the recipe of all of it."""
+    """The files that a host is started from. `key` stands for the recipe of all of them."""
 
     key: str
     disk: Path

@@ -23,19 +23,19 @@ Command = str | Sequence[str]
 # On a busy machine, an emulated processor's timer now and then never starts in a boot. Another boot mends it.
 _STALL = "kthread timer wakeup didn't happen"
 _BOOTS = 3
-BOOT_LIMIT = 600  # seconds; what takes 40 on an idle machine took 260 on one with three emulated hosts
+BOOT_LIMIT = 600  # seconds; a boot that takes 40 on an idle machine took 260 on one with three emulated hosts
 _IS_UP = """
 systemctl is-system-running --wait && exit
 for unit in $(systemctl --failed --plain --no-legend | cut -d' ' -f1); do
     [ "$unit" = '{may_fail}' ] || {{ echo "$unit failed"; journalctl --boot --quiet --lines=20 --unit "$unit"; no=1; }}
 done
 [ -z "${{no-}}" ]"""
-"""Every unit has started but perhaps one, or why another did not."""
+"""A script that succeeds if every unit has started but perhaps `may_fail`, and else prints why another did not."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a running QEMU is held by."""
+    """The parts that a running QEMU is held by: its process, agent, monitor and consoles."""
 
     process: subprocess.Popen[bytes]
     agent: Agent
@@ -87,7 +87,7 @@ class Machine:
         return self._parts.guests[name]
 
     def execute(self, command: Command, timeout: float = 60, *, stdin: bytes = b"") -> Result:
-        """Run a command to its end, however that is."""
+        """Run a command to its end, whatever its exit code."""
         try:
             return self._parts.agent.execute(_argv(command), stdin=stdin, timeout=timeout)
         except LabError as error:
@@ -111,11 +111,11 @@ class Machine:
         return result
 
     def wait_until_succeeds(self, command: Command, timeout: float = 60) -> str:
-        """The standard output of the first try that exits with 0."""
+        """Repeat a command until it exits with 0; the standard output of that try."""
         return self._wait_for_exit(command, timeout, success=True).stdout
 
     def wait_until_fails(self, command: Command, timeout: float = 60) -> Result:
-        """The first try that does not exit with 0."""
+        """Repeat a command until it does not exit with 0; the result of that try."""
         return self._wait_for_exit(command, timeout, success=False)
 
     def _wait_for_exit(self, command: Command, timeout: float, *, success: bool) -> Result:
@@ -130,7 +130,7 @@ class Machine:
             time.sleep(0.25)
 
     def wait_for_link(self, netdev: str, timeout: float = 60) -> None:
-        """Until an interface has all that it gets by itself once it is up.
+        """Wait until an interface has all that it gets by itself once it is up.
 
         The kernel sees a carrier up to a second before it tells IPv6 (net/core/link_watch.c), which then asks for a
         second whether anybody has its address already (RFC 4862, section 5.4).
@@ -213,7 +213,7 @@ class Machine:
         self.wait_booted(max(deadline - time.monotonic(), 1), may_fail=may_fail)
 
     def _boot_id(self) -> str:
-        """The boot that answers now, or nothing if none does."""
+        """The id of the boot that answers now; empty if none does."""
         try:
             self._parts.agent.sync(5)
             return self._parts.agent.execute(["cat", "/proc/sys/kernel/random/boot_id"], timeout=10).stdout
@@ -233,7 +233,7 @@ class Machine:
             self._reset_hardware()
         else:
             raise LabTimeoutError(f"the host stalled in each of {_BOOTS} boots", consoles=self.console_tails())
-        # Only now: a reset is carried out some time after it was asked for.
+        # Only now may a reboot end QEMU: a reset is carried out some time after it was asked for.
         self.monitor.command("set-action", {"reboot": "shutdown"})
         self.succeed(_IS_UP.format(may_fail=may_fail), timeout)
         self.succeed("virsh list --all && udevadm settle", timeout)
@@ -266,7 +266,7 @@ class Machine:
             raise LabTimeoutError("the host did not power off", consoles=self.console_tails()) from error
 
     def crash(self) -> None:
-        """Pull the plug."""
+        """Pull the plug: kill QEMU at once."""
         self._parts.process.kill()
         self._parts.process.wait()
 

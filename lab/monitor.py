@@ -14,7 +14,7 @@ from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError
 from lab.errors import LabError, LabTimeoutError
 
 T = TypeVar("T")
-_GONE = (QMPError, EOFError, OSError)  # what the library lets through when QEMU has left
+_GONE = (QMPError, EOFError, OSError)  # the errors that the library lets through when QEMU has left
 
 
 class Monitor:

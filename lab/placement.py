@@ -84,7 +84,7 @@ def _slot(place: Place, number: int) -> str:
 
 
 def _root_bus_slot(number: int) -> int:
-    """An igb's eight VFs take two slots on the same bus, 16 slots above its own."""
+    """The slot of a NIC on the root bus: an igb's eight VFs take two slots on the same bus, 16 slots above its own."""
     return 7 + 2 * number
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done on a host once, before a stage of it is kept. This file's code is part of every stage's recipe."""
+"""Prepares a host once, before a stage of it is kept. This file's code is part of every stage's recipe."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def install_wheel(machine: Machine, wheel: Path) -> None:
     # A session by ssh that runs one command does not look into ~/.local/bin.
     machine.succeed(["ln", "-sf", "/root/.local/bin/nicpass", "/usr/local/bin/nicpass"])
     machine.succeed(["nicpass", "list", "--json"], 120)
-    # libvirt's hook loads it while libvirt waits; here it would be compiled then, which takes half a minute.
+    # libvirt's hook loads pyroute2 while libvirt waits; here it would be compiled then, which takes half a minute.
     machine.succeed(["/root/.local/share/pipx/venvs/nicpass/bin/python", "-c", "import pyroute2"], 300)

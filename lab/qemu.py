@@ -34,7 +34,7 @@ def console_input(guest: str) -> str:
 
 
 class Accelerator(StrEnum):
-    """Hardware where it is really there, emulation where not."""
+    """How QEMU runs the box's processors: KVM where the hardware really has it, else TCG, which emulates."""
 
     KVM = "kvm"
     TCG = "tcg"
@@ -59,7 +59,7 @@ def choose_accelerator(proc: Path = Path("/proc"), sys: Path = Path("/sys"), dev
 
 @dataclass(frozen=True)
 class Start:
-    """What differs from one start of a shape to the next."""
+    """The settings of QEMU that differ from one start of a shape to the next."""
 
     accelerator: Accelerator
     ssh_port: int | None = None  # on 127.0.0.1, by the management NIC; no ssh if None

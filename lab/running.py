@@ -29,7 +29,7 @@ from lab.shape import Shape
 
 @contextmanager
 def running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> Iterator[Machine]:
-    """QEMU in `folder`, and all that holds it; gone at the end of the block."""
+    """A machine that QEMU runs in `folder`, and all that holds it; gone at the end of the block."""
     accelerator = qemu.choose_accelerator()
     with ExitStack() as stack:
         processor = own_processor().number if accelerator is qemu.Accelerator.TCG else None
@@ -79,7 +79,7 @@ class _Seat:
 
 @functools.cache
 def own_processor() -> Processor:
-    """One of this machine's for all hosts of this program, which no other program's hosts have, if there is one.
+    """One processor for all hosts of this program, one of this machine's that no other program's hosts have, if any.
 
     QEMU's emulation of AMD's virtualization changes a processor's pending interrupts without their lock at every entry
     into a guest and every exit from it (target/i386/tcg/sysemu/svm_helper.c, `cs->interrupt_request`, until QEMU 10.2),
@@ -103,7 +103,7 @@ def own_processor() -> Processor:
 
 @dataclass(frozen=True)
 class Processor:
-    """Held as long as its file is open."""
+    """A processor of this machine, held as long as its lock file is open."""
 
     number: int
     lock: TextIO | None

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 MANAGEMENT_MAC = "52:54:00:ff:00:01"
-_FRONT_SLOT = 0xF  # those of the NICs' root ports begin after it
+_FRONT_SLOT = 0xF  # the slots of the NICs' root ports begin after it
 
 
 class Iommu(StrEnum):
@@ -38,7 +38,7 @@ class Place(StrEnum):
 
 
 class Firmware(StrEnum):
-    """What starts the boot loader. BIOS is SeaBIOS, with an MBR; UEFI is OVMF, with a GPT and an ESP."""
+    """The firmware, which starts the boot loader. BIOS is SeaBIOS, with an MBR; UEFI is OVMF, with a GPT and an ESP."""
 
     BIOS = "bios"
     UEFI = "uefi"
@@ -52,7 +52,7 @@ class Loader(StrEnum):
 
 
 class Initramfs(StrEnum):
-    """What makes the initramfs, as Debian packages it; the NICs' own drivers are in it."""
+    """The program that makes the initramfs, as Debian packages it; the NICs' own drivers are in the initramfs."""
 
     INITRAMFS_TOOLS = "initramfs-tools"
     DRACUT = "dracut"
@@ -73,7 +73,7 @@ class Nic:
 
     Each has a user network of its own, 10.0.2.0/24 with 10.0.2.2, but those with the same `cable` (a number) are
     wired to each other. `ssh` forwards a port of the machine to 10.0.2.15:22, by this NIC. Where a shape has a DMAR
-    of its own, one that is not `covered` stands under no IOMMU there.
+    of its own, a NIC that is not `covered` stands under no IOMMU there.
     """
 
     model: NicModel
@@ -96,9 +96,9 @@ class ReservedMemory:
 
 @dataclass(frozen=True)
 class Shape:
-    """A kind of host. `migratable` says that QEMU can save and resume it.
+    """A kind of host. `migratable` says that QEMU can save and resume such a host.
 
-    One with `boot` boots from its own disk, through a boot loader whose configuration holds `kernel_arguments` as an
+    A host with `boot` boots from its own disk, through a boot loader whose configuration holds `kernel_arguments` as an
     administrator's own. For all others QEMU loads the kernel.
 
     A shape with `dmar_flags` (VT-d specification, 8.1) boots with a DMAR table of its own, which the kernel takes in
@@ -112,7 +112,7 @@ class Shape:
     iommu_options: str = ""
     dmar_flags: int | None = None
     reserved: tuple[ReservedMemory, ...] = ()
-    devices: tuple[str, ...] = ()  # more of them, as QEMU's -device takes them; `drive=spare` is a disk to read from
+    devices: tuple[str, ...] = ()  # more devices, as QEMU's -device takes them; `drive=spare` is a disk to read from
     processors: int = 2
     numa_nodes: int = 1
     memory_mib: int = 4096
@@ -148,10 +148,10 @@ _NICS_ON_ROOT_BUS = tuple(Nic(nic.model, nic.mac, Place.ROOT_BUS) for nic in _NI
 
 INTEL = Shape("intel", Iommu.INTEL, _NICS, ("intel_iommu=on",))
 AMD = Shape("amd", Iommu.AMD, _NICS_ON_ROOT_BUS, migratable=False)  # QEMU's amd-iommu is marked unmigratable
-VIRTIO = Shape("virtio", Iommu.VIRTIO, _NICS, (_UNSAFE_INTERRUPTS,))  # it has no interrupt remapping
+VIRTIO = Shape("virtio", Iommu.VIRTIO, _NICS, (_UNSAFE_INTERRUPTS,))  # virtio-iommu has no interrupt remapping
 # vfio-pci cannot bind here at all: Debian builds its kernel without VFIO_NOIOMMU.
 NONE = Shape("none", Iommu.NONE, _NICS)
-# What an earlier hand can leave on a host, and boards that were not made for passthrough, as far as one boot holds it.
+# Leftovers of earlier hands, and boards that were not made for passthrough, as far as one boot holds them.
 TANGLED = Shape(
     "tangled",
     Iommu.INTEL,

@@ -53,7 +53,7 @@ class Further:
 def fresh_host(
     cache: Cache, shape: Shape, wheel: Path | None = None, further: Further | None = None
 ) -> Iterator[Machine]:
-    """A host of its own, with nicpass from `wheel` if given; resumed if QEMU can do that with its shape."""
+    """A host for the caller alone, with nicpass from `wheel` if given; resumed if QEMU can do that with its shape."""
     prepare = _installer(wheel) if wheel is not None else None
     if not shape.migratable:
         with cold_host(cache, shape, prepare) as machine:
@@ -122,7 +122,7 @@ def _stage(cache: Cache, image: Image, shape: Shape, name: str, parent: Path, pr
 
 
 def _stage_name(image: Image, shape: Shape, stage: str) -> str:
-    """The arguments stand for the shape, QEMU and all else that a saved state depends on."""
+    """A stage's name. QEMU's arguments in it stand for the shape, QEMU and all else that a saved state depends on."""
     start = qemu.Start(qemu.choose_accelerator())
     code = hash_code(Path(__file__).with_name("prepare.py"))
     kind = "stage" if shape.boot is None else "bootstage"

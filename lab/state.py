@@ -28,7 +28,7 @@ ABSENT = Absent()
 
 
 class HostState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a test may want to see unchanged. Keys are names, leaves are values; see `files/read_state.py`."""
+    """The state that a test may want to see unchanged. Keys are names, leaves are values; see `files/read_state.py`."""
 
     pci: dict[str, dict[str, Any]]  # by address
     links: dict[str, dict[str, Any]]  # by name
@@ -41,13 +41,13 @@ class HostState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     modules: dict[str, bool]  # recorded, not compared: a module that was loaded once does no harm
 
     def to_tree(self) -> Tree:
-        """The part that is compared."""
+        """The part of the state that is compared: all but the modules."""
         return {name: getattr(self, name) for name in self.__struct_fields__ if name != "modules"}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One leaf, or one branch, in which two states differ. ABSENT stands for what is not there."""
+    """One leaf, or one branch, in which two states differ. ABSENT stands for a value that is not there."""
 
     path: tuple[str, ...]
     before: object

@@ -19,7 +19,7 @@ _LOG_WIDTH = 160
 
 
 class NotObservedError(Exception):
-    """What was promised did not show; the text says what did."""
+    """An effect that a step promised did not show; the text says what did."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Story:
         return bool(self.rows) and all(row.held for row in self.rows)
 
     def say(self, text: str = "") -> None:
-        """One line, with the time since the start before it."""
+        """Print one line, with the time since the start before it."""
         elapsed = time.monotonic() - self.started
         self._console.print(Text(f"[{elapsed:6.1f} s] {text}"))
 
     def quote(self, text: str) -> None:
-        """What a program printed, as it printed it."""
+        """Print a program's output, as the program printed it."""
         for line in text.rstrip("\n").splitlines():
             self._console.print(Text(f"    {line}", style="dim"))
 
@@ -74,7 +74,7 @@ class Story:
         self.say(f"{'  ok:' if held else '  FAILED:'} {observed}")
 
     def sum_up(self) -> None:
-        """The table of all steps."""
+        """Print the table of all steps."""
         table = Table(title="What was promised, and what was observed", expand=False)
         for column, justify in (("step", "left"), ("promised", "left"), ("observed", "left"), ("seconds", "right")):
             table.add_column(column, justify="right" if justify == "right" else "left", overflow="fold")
@@ -90,10 +90,10 @@ class Story:
 
 
 def require(condition: object, observed: str) -> str:
-    """`observed`, if it is what was promised.
+    """Return `observed` if `condition` holds: then it is what was promised.
 
     Raises:
-        NotObservedError: it is not.
+        NotObservedError: `condition` does not hold.
     """
     if not condition:
         raise NotObservedError(observed)

@@ -33,7 +33,7 @@ class Difference:
 def series(version: str) -> str:
     """The upstream version's first two numbers, by the form of deb-version(7): `1:10.0.13+ds-0+deb13u1` is `10.0`.
 
-    Of systemd the first: its releases are counted by one number, and the second is a correction.
+    Of systemd's version, only the first number: its releases are counted by one number, and the second is a correction.
     """
     upstream = version.partition(":")[2] or version
     numbers = re.findall(r"\d+", upstream.rpartition("-")[0] or upstream)
@@ -41,7 +41,7 @@ def series(version: str) -> str:
 
 
 def read_tried() -> dict[str, str]:
-    """Package to version, of `locks/debian.txt`."""
+    """Package name to version, as `locks/debian.txt` lists them."""
     lines = (line.partition(" ") for line in TRIED.read_text().splitlines() if not line.startswith("#"))
     return {package: version for package, _, version in lines}
 

@@ -33,5 +33,5 @@ def build_wheel() -> Path:
     if done.returncode != 0:
         output = done.stdout + done.stderr
         raise LabError("the wheel cannot be built", command=" ".join(command), exit_code=done.returncode, output=output)
-    # The path of what was built is its last line, on either stream as it likes.
+    # hatchling's last line, on either stream as it likes, is the path of the wheel that it built.
     return PROJECT / (done.stdout + done.stderr).strip().splitlines()[-1]

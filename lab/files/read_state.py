@@ -59,7 +59,7 @@ def read_link(link):
     name = link["ifname"]
     return {
         "mac": link.get("address"),
-        # A VF has none: its driver makes one up each time that it is bound.
+        # A VF has no permanent MAC: its driver makes one up each time that it is bound.
         "permanent_mac": None if (NET / name / "device/physfn").exists() else link.get("permaddr", link.get("address")),
         "mtu": link["mtu"],
         # Flags that an administrator sets; the others say what became of them.
@@ -77,7 +77,7 @@ def read_link(link):
 
 
 def read_queueing(link):
-    """The kernel gives a link `noop` when it is made and its default, `mq` here, when it first goes up."""
+    """A link's qdisc: the kernel gives a new link `noop`, and its default, `mq` here, when the link first goes up."""
     return "default" if "UP" not in link["flags"] and link.get("qdisc") in {"noop", "mq"} else link.get("qdisc")
 
 
@@ -116,7 +116,7 @@ def read_rules():
 
 
 def read_neighbours():
-    """Only those that somebody entered; the others come and go."""
+    """The neighbour entries that somebody entered, the permanent ones; the others come and go."""
     return {
         f"{entry.get('dev', '-')} {entry['dst']}": entry.get("lladdr")
         for entry in ip("neigh", "show", "nud", "permanent")
@@ -140,7 +140,7 @@ def read_domains():
 
 
 def hash_files(*folders):
-    """A hash of each file's content and its mode; where a symbolic link leads."""
+    """Each file's path to its mode and a hash of its content; of a symbolic link, where it leads."""
     paths = (Path(at) / name for top in folders for at, _, names in os.walk(top) for name in names)
     return {str(path): hash_file(path) for path in sorted(paths) if str(path) not in VOLATILE}
 

@@ -18,7 +18,7 @@ class Parts(NamedTuple):
 
 
 def having(tree: Tree, *parts: Parts) -> Tree:
-    """The same tree with these parts; of the tables of sockets, whose parts are lines, all lines."""
+    """The tree with these parts added; a part of a table of sockets is lines, which are appended."""
     files, links = dict(tree.files), dict(tree.links)
     for part in parts:
         for path, text in part.files.items():

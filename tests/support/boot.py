@@ -95,10 +95,10 @@ def grubenv(**values: str) -> bytes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BootTree:
-    """What a host boots by; a Debian with GRUB where nothing else is said."""
+    """The files by which a host boots; those of a Debian with GRUB where nothing else is said."""
 
     files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
-    """Added to the others, or written over them."""
+    """More files by path, added to the others, or written over them."""
     programs: tuple[str, ...] = GRUB_PROGRAMS
     mkconfig: str = MKCONFIG_WITH_FOLDER
     menu: str | bytes | None = dataclasses.field(default_factory=grub_cfg)
@@ -108,11 +108,11 @@ class BootTree:
     disk: str = PLAIN_DISK
     uefi: bool = False
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Of the Boot Loader Interface: LoaderInfo, StubInfo, LoaderEntryDefault ..."""
+    """The EFI variables of the Boot Loader Interface: LoaderInfo, StubInfo, LoaderEntryDefault ..."""
     cmdline: str = f"BOOT_IMAGE=/boot/vmlinuz-6.1.0-18-amd64 root=UUID={UUID} ro quiet"
 
     def write(self, root: Path) -> Files:
-        """Make its files below `root`."""
+        """Make the files of the tree below `root`."""
         for path, content in self._all_files().items():
             place = root / path.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ class BootTree:
 
 
 def apply_files(root: Path, changes: tuple[FileChange, ...]) -> None:
-    """Write what a change says, and see that what it says was before did stand there."""
+    """Write the files of changes, and see that what a change says was before did stand there."""
     for change in changes:
         place = root / change.path.lstrip("/")
         if isinstance(change.before, RegularFile):
@@ -162,7 +162,7 @@ def apply_files(root: Path, changes: tuple[FileChange, ...]) -> None:
 
 
 def after_change(boot: Boot, change: BootChange) -> Boot:
-    """The same host with the files of `change` written; what programs would have made of them is as it was."""
+    """The boot facts with the files of `change` written; those that programs would have made are as they were."""
     import msgspec
 
     files = {file.path: file for file in boot.files}
@@ -178,7 +178,7 @@ def after_change(boot: Boot, change: BootChange) -> Boot:
 
 
 def ask_shell(text: bytes, names: tuple[str, ...], shell: str = "sh") -> dict[str, bytes]:
-    """What these variables are after `text` was sourced by a real shell; only in tests that may start processes."""
+    """The values of variables after `text` was sourced by a real shell; only in tests that may start processes."""
     script = b"\n".join([text, *(f"printf '%s\\0' \"${name}\"".encode() for name in names)])
     done = subprocess.run([f"/bin/{shell}", "-c", script], capture_output=True, check=True, env={"PATH": ""}, cwd="/")
     return dict(zip(names, done.stdout.split(b"\0"), strict=False))

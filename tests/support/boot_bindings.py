@@ -35,7 +35,7 @@ MODULES = "/lib/modules/6.1.0-28-amd64"
 
 
 def bound(tree: Tree, identity: DeviceIdentity = IDENTITY, name: str = NIC, **report: Any) -> Tree:
-    """The host with a file in boot.d, and with what the script says of it, if it says anything."""
+    """The host with a binding's file in boot.d, and with the boot script's report of it, if one is given."""
     binding = BootBinding(name=name, address=Address(name), identity=identity)
     files: dict[str, str | bytes] = {f"{FOLDER}/{name}.conf": render_binding(binding)}
     if report:

@@ -21,7 +21,7 @@ SHELLS = {
 }
 PRESENT = [name for name, argv in SHELLS.items() if shutil.which(argv[0])]
 
-# What the kernel does when the module comes: each device that names the driver and has none gets it.
+# Acts as the kernel when a module comes: each device whose driver_override names the driver and that has none gets it.
 _MODPROBE = """#!/bin/sh
 [ -z "$FAIL" ] || { echo "modprobe: FATAL: Module $1 not found" >&2; echo "a second line" >&2; exit 1; }
 echo "$1" >>"$TREE/modprobe.log"
@@ -37,7 +37,7 @@ exit 0
 
 
 def install(root: Path, bindings: dict[str, bytes]) -> None:
-    """The files of boot.d by their names, and a modprobe."""
+    """Write the files of boot.d by their names, and a stand-in for modprobe."""
     folder = root / FOLDER[1:]
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in bindings.items():
@@ -50,7 +50,7 @@ def install(root: Path, bindings: dict[str, bytes]) -> None:
 
 
 def run_script(root: Path, shell: str = "dash", caller: str = "initramfs", **environment: str) -> None:
-    """One pass; the script always ends well and prints nothing."""
+    """Run one pass of the boot's script, which always ends well and prints nothing."""
     path = environment.pop("PATH", f"{root}/programs:{os.environ['PATH']}")
     script = root / "bind-at-boot"
     script.write_bytes(read_script())
@@ -66,7 +66,7 @@ def run_script(root: Path, shell: str = "dash", caller: str = "initramfs", **env
 
 
 def reports_of(root: Path) -> dict[str, BindingReport]:
-    """What it says of each binding."""
+    """The script's report of each binding, by the binding's name."""
     folder = root / REPORTS[1:]
     found = (
         {path.name: parse_report(path.name, path.read_bytes()) for path in folder.iterdir()} if folder.is_dir() else {}
@@ -76,7 +76,7 @@ def reports_of(root: Path) -> dict[str, BindingReport]:
 
 
 def overrides_of(root: Path) -> dict[str, str]:
-    """Device to its override, of those that have one."""
+    """Device to its driver_override, of the devices that have one."""
     found = {
         path.name: (path / "driver_override").read_text().strip() for path in (root / "sys/bus/pci/devices").iterdir()
     }

@@ -10,7 +10,7 @@ _BYTES = re.compile(r"^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$")
 
 
 def parse_dump(text: str) -> dict[str, bytes]:
-    """The function as it is named there, to its bytes from the first on."""
+    """Each function's name, as the dump has it, to the function's bytes from the first on."""
     functions: dict[str, bytearray] = {}
     current = bytearray()
     for line in text.splitlines():

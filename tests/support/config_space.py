@@ -37,7 +37,7 @@ class Sriov(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What every header says."""
+    """The ids and the class code, which every header has."""
 
     vendor_id: int
     device_id: int
@@ -56,7 +56,7 @@ class Link(NamedTuple):
 
 
 class Capabilities(NamedTuple):
-    """What a function has besides its identity; None leaves the capability out."""
+    """The capabilities that a function has besides its identity; None leaves a capability out."""
 
     pcie: int | None = ENDPOINT
     """The device/port type."""
@@ -70,7 +70,7 @@ class Capabilities(NamedTuple):
     af_flr: bool | None = None
     ari: bool = False
     acs: tuple[int, int] | None = None
-    """What it can do, and what of it is on."""
+    """The bits of ACS that the function can do, and those that are on."""
     multifunction: bool = False
 
 
@@ -88,7 +88,7 @@ def build_config(
     serial: int | None = None,
     capabilities: Capabilities | None = None,
 ) -> bytes:
-    """`size` bytes: 64 are what an unprivileged reader gets, 256 conventional PCI, 4096 PCI Express."""
+    """`size` bytes of config space: an unprivileged reader gets 64, conventional PCI has 256, PCI Express 4096."""
     space = bytearray(4096)
     chosen = capabilities or (PORT if secondary_bus is not None else Capabilities())
     # A VF's own ids read as ones: software takes them from its PF (PCI Express 5.0, 9.3.4.1.1).
@@ -108,7 +108,7 @@ def build_config(
 
 
 def _conventional(chosen: Capabilities, *, is_vf: bool) -> dict[int, tuple[int, bytes]]:
-    """Place to (number, what follows the two bytes of the list)."""
+    """The conventional capabilities: offset to (capability id, the bytes that follow the two of the list)."""
     wanted: dict[int, tuple[int, bytes]] = {}
     if chosen.no_soft_reset is not None and not is_vf:
         wanted[0x40] = (_PM, struct.pack("<HH", 0x0003, 0x8 if chosen.no_soft_reset else 0))
@@ -166,7 +166,7 @@ def _put_list(space: bytearray, wanted: dict[int, tuple[int, bytes]]) -> None:
 
 
 def _put_extended(space: bytearray, wanted: dict[int, tuple[int, bytes]]) -> None:
-    """The list begins at 0x100, whatever stands there."""
+    """Write the extended capabilities; their list begins at 0x100, whatever stands there."""
     places = [place for place in wanted if place != 0x100]
     number, body = wanted.get(0x100, (0, b""))
     here = 0x100

@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def make_documents() -> dict[str, str]:
-    """Path below docs/ to content."""
+    """The documents that are made from the code: path below docs/ to content."""
     return {f"schema/{what}.json": json.dumps(build_schema(what), indent=2) + "\n" for what in DOCUMENTS}
 
 

@@ -82,7 +82,7 @@ RICH = definition_xml(
     "<vendor id='0x1'/><product id='0x2'/></source></hostdev>"
     "<iommu model='intel'><driver intremap='on' caching_mode='on' aw_bits='48'/></iommu>",
 )
-"""One that says something of everything that is read."""
+"""A definition that says something of everything that nicpass reads."""
 
 _VALUES = (
     "",
@@ -121,7 +121,7 @@ def mutate(text: str, random_: random.Random) -> str:
 
 
 def mutate_tree(text: str, random_: random.Random) -> str:
-    """Well-formed still: a few attributes, texts and elements changed, doubled, moved or taken out."""
+    """`text`, well-formed still, with a few attributes, texts and elements changed, doubled, moved or taken out."""
     root = ET.fromstring(text)  # noqa: S314  our own text
     for _ in range(random_.randint(1, 5)):
         elements = list(root.iter())

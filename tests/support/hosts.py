@@ -94,7 +94,7 @@ def link(name: str, **more: object) -> Link:
 
 
 def address(netdev: str, text: str, **more: object) -> IpAddress:
-    """`address("eth0", "10.0.0.5/24")`."""
+    """An address of an interface: `address("eth0", "10.0.0.5/24")`."""
     host, _, length = text.partition("/")
     return IpAddress(netdev=netdev, address=host, prefix_length=int(length), **more)  # type: ignore[arg-type]
 
@@ -104,7 +104,7 @@ def route(netdev: str, destination: str = "default", gateway: str | None = "10.0
 
 
 def network(*items: Link | IpAddress | Route) -> Network:
-    """What rtnetlink says, sorted out of a mixed list; what is not named is not there."""
+    """The network made of a mixed list of links, addresses and routes; there is nothing else in it."""
     return Network(
         links=tuple(item for item in items if isinstance(item, Link)),
         addresses=tuple(item for item in items if isinstance(item, IpAddress)),

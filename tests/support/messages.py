@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "nicpass"
 LANGUAGES = ("zh_CN",)
 ENTRY_TEXTS = ("sentence", "meaning", "background", "mend")
 _HEADER = "# Simplified Chinese for nicpass.\n# SPDX-License-Identifier: Apache-2.0\n#"
-# argparse marks its own words so. Of those, the ones that our command line can show.
+# argparse marks its own words with _() too. These are the ones that our command line can show.
 ARGPARSE_WORDS = (
     "usage: ",
     "options",
@@ -79,7 +79,7 @@ def read_translation(language: str) -> Catalog:
 
 
 def update(language: str) -> None:
-    """Take in what is new and drop what is gone; a sentence that changed is to be translated anew."""
+    """Update a translation: new sentences come in, gone ones go; one that changed is to be translated anew."""
     catalogue = read_translation(language)
     template = collect_messages()
     template.creation_date = catalogue.creation_date  # the file is to change only where a sentence does

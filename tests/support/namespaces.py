@@ -28,7 +28,7 @@ _KINDS = ("dummy", "ifb", "bridge")
 
 
 def in_own_namespace(work: Callable[[Maker], T]) -> T:
-    """What `work` answers from a thread that has a network namespace for itself; skips without the right to that."""
+    """The answer of `work`, from a thread that has a network namespace for itself; skips without the right to one."""
     answer: Future[T] = Future()
     thread = threading.Thread(target=_run, args=(work, answer), daemon=True)
     thread.start()
@@ -50,7 +50,7 @@ def _run(work: Callable[[Maker], T], answer: Future[T]) -> None:
 
 
 def _enter_new_namespace() -> None:
-    """For the calling thread alone (unshare(2)); what is in it goes with the last socket and thread."""
+    """Give the calling thread alone a new network namespace (unshare(2)); it goes with its last socket and thread."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
@@ -77,7 +77,7 @@ class Maker:
             assert self._add(name, self._kind) == 0, f"this kernel makes none of {_KINDS}"
 
     def _add(self, name: str, kind: str) -> int:
-        """The kernel's errno, negative; 0 when it is made."""
+        """Make one interface: 0, or the kernel's errno, negative."""
         info = _attribute(_IFLA_INFO_KIND, kind.encode())
         body = bytes(16) + _attribute(_IFLA_IFNAME, name.encode() + b"\0") + _attribute(_IFLA_LINKINFO, info)
         self._kernel.send(HEADER.pack(HEADER.size + len(body), _RTM_NEWLINK, _REQUEST_ACK_CREATE_EXCL, 1, 0) + body)

@@ -29,13 +29,13 @@ ADDRESSES: SearchStrategy[Address] = st.builds(
     st.integers(0, 7),
 )
 MACS: SearchStrategy[str] = st.binary(min_size=6, max_size=6).map(lambda octets: octets.hex(":"))
-# A station's own: neither a group address nor none at all.
+# MACs of a single station: neither a group address nor all zeros.
 STATION_MACS = MACS.filter(lambda mac: not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00")
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 def values_of(kind: type[T]) -> SearchStrategy[T]:
-    """Any value of `kind`, which is a msgspec struct or what stands in one."""
+    """Any value of `kind`, which is a msgspec struct or the type of a field in one."""
     return cast("SearchStrategy[T]", _values_of(cast("Hashable", kind)))
 
 
@@ -78,7 +78,7 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
 
 
 def _values_of_annotated(_kind: Any, mark: Any) -> SearchStrategy[Any]:
-    """Text of a pattern, or a Fact of a struct, which msgspec cannot be told plainly."""
+    """Values of an Annotated type: text of a pattern, or a Fact of a struct, which msgspec cannot be told plainly."""
     if isinstance(mark, StructFact):
         kind: Any = mark.kind  # old versions of msgspec tell mypy that a class of theirs has no hash
         return st.one_of(st.none(), _values_of(Unknown), _values_of(kind))

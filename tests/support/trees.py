@@ -75,18 +75,18 @@ class Function:
     config_size: int = 4096
     serial: int | None = None
     capabilities: Capabilities | None = None
-    """What its configuration space has; None: what an ordinary NIC or root port has."""
+    """The capabilities in its configuration space; None: those of an ordinary NIC or root port."""
     sriov: Sriov | None = None
     """Its SR-IOV capability; None: that of a PF which has `totalvfs`."""
     config: bytes | None = None
     """The configuration space itself, in place of a built one."""
     bars: tuple[tuple[int, int], ...] = ((0x100000, 0x14220C), (0, 0), (0, 0), (0x4000, 0x14220C))
-    """Size and flags of each; 0x14220c is memory, 64 bits wide and prefetchable (linux/ioport.h)."""
+    """Size and flags of each BAR; 0x14220c is memory, 64 bits wide and prefetchable (linux/ioport.h)."""
     vf_bar: tuple[int, int, int] = (0x2000_0000_0000, 0x10000, 0x14220C)
-    """Address, size and flags of the VFs' first; the size is that of all VFs together."""
+    """Address, size and flags of the VFs' first BAR; the size is that of all VFs together."""
     rom_size: int = 0
     files: tuple[tuple[str, str | None], ...] = ()
-    """More attributes, or other ones; None takes one away."""
+    """More attributes of the function by name, or other contents; None takes an attribute away."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class Tree:
     cmdline: str = "BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro intel_iommu=on quiet"
     tables: tuple[str, ...] = ("APIC", "DMAR", "FACP")
     firmware: dict[str, bytes] = dataclasses.field(default_factory=dict)
-    """Tables by name, which then need not be in `tables`; a DMAR or IVRS not given covers all with one unit."""
+    """ACPI tables by name, which then need not be in `tables`; a DMAR or IVRS not given covers all with one unit."""
     group_types: dict[int, str | None] = dataclasses.field(default_factory=dict)
     """Group to its domain type; DMA-FQ where not said, no file where None."""
     reserved_regions: dict[int, str | None] = dataclasses.field(default_factory=dict)
@@ -132,7 +132,7 @@ class Tree:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
     def write(self, root: Path) -> Path:
-        """Make all its files below `root`."""
+        """Make all files of the host below `root`."""
         writer = TreeWriter(str(root))
         writer.write_platform(self)
         paths = self.paths()
@@ -153,12 +153,12 @@ class Tree:
         return root
 
     def read(self, root: Path) -> Host:
-        """Write it, and read it as nicpass does."""
+        """Write the tree, and read it as nicpass does."""
         files = Files(str(self.write(root)))
         return read_host(files, read_domains(files), with_boot=True)
 
     def paths(self) -> dict[str, str]:
-        """Function to its folder."""
+        """Address of each function to its folder in sysfs."""
         return {function.address: self._path(function) for function in self.functions}
 
     def _path(self, function: Function) -> str:
@@ -262,7 +262,7 @@ class TreeWriter:
         self.root = root
         self.made: set[str] = set()
         self.buses: dict[str, int] = {}
-        """Bridge to the bus below it."""
+        """Address of each bridge to the number of the bus below it."""
 
     def folder(self, path: str) -> None:
         if path not in self.made:
@@ -276,7 +276,7 @@ class TreeWriter:
         os.close(descriptor)
 
     def link(self, path: str, target: str) -> None:
-        """A link; one to a place in the tree is written relative, as sysfs writes all of its own."""
+        """Make a symbolic link; one to a place in the tree is written relative, as sysfs writes all of its own."""
         folder = posixpath.dirname(path)
         self.folder(folder)
         written = posixpath.relpath(target, folder) if target.startswith("/sys/") else target
@@ -366,7 +366,7 @@ class TreeWriter:
             self.link(f"{home}/master", f"/sys/devices/virtual/net/{link.master}")
 
     def write_netdev_attributes(self, link: Link, home: str, number: int) -> None:
-        """Its plain files; they may be there already."""
+        """Write the plain files of an interface; they may be there already."""
         attributes = {
             "address": link.mac or "",
             "mtu": str(link.mtu or 1500),

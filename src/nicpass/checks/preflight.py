@@ -66,7 +66,7 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_option_rom,
     check_quirks,
 )
-"""To add one: write it in the file of its subject, name its codes in the catalogue, list it here."""
+"""The checks of a NIC. To add one: write it in its subject's file, name its codes in the catalogue, list it here."""
 
 VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], ...] = (
     check_state,
@@ -82,11 +82,11 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
     check_migration,
     check_virtio_enough,
 )
-"""Those of a NIC together with the VM that shall have it."""
+"""The checks of a NIC together with the VM that shall have it."""
 
 
 def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...]:
-    """What is true of the host whichever NIC is meant; `index` is the one of this host, where there is one already."""
+    """The findings about the host, whichever NIC is meant; `index` is this host's, where there is one already."""
     index = index or HostIndex(host)
     return (
         *check_platform(host),
@@ -98,10 +98,10 @@ def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...
 
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
-    """What is true of one NIC, apart from the host's own findings."""
+    """The findings about one NIC, apart from the host's own findings."""
     return tuple(finding for check in NIC_CHECKS for finding in check(function, index))
 
 
 def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
-    """What is true of this VM with this NIC, apart from what is true of either alone."""
+    """The findings about this VM with this NIC, apart from those about either alone."""
     return tuple(finding for check in VM_CHECKS for finding in check(function, domain, index))

@@ -55,18 +55,18 @@ _AUDITED = {
 
 
 def check_security(host: Host) -> tuple[Finding, ...]:
-    """All that an auditor would write down about this host; the gravest first."""
+    """All findings that an auditor would write down about this host; the gravest first."""
     index = HostIndex(host)
     findings = [finding for check in SECURITY_CHECKS for finding in check(index)]
     return tuple(sorted(findings, key=lambda finding: -finding.severity.rank))
 
 
 def check_platform_isolation(index: HostIndex) -> Iterator[Finding]:
-    """What the preflight says of the host and an auditor reads too, each as grave as he takes it."""
+    """The preflight's findings about the host that an auditor reads too, each as grave as he takes it."""
     for finding in check_host(index.host, index):
         severity = _AUDITED.get(finding.code)
         if finding.code == "UNSAFE_INTERRUPTS" and _isolates_interrupts(index.host):
-            severity = Severity.WARNING  # the option has no effect as long as that is so
+            severity = Severity.WARNING  # the option has no effect as long as interrupts are isolated
         if severity is not None:
             yield msgspec.structs.replace(finding, severity=severity)
     dmar = index.host.firmware.dmar
@@ -82,7 +82,7 @@ def check_known(index: HostIndex) -> Iterator[Finding]:
 
 
 def check_groups(index: HostIndex) -> Iterator[Finding]:
-    """A group that two share is no border between them."""
+    """Findings about IOMMU groups that two owners share: such a group is no border between them."""
     for group, members in sorted(index.groups.items()):
         inside = [member for member in members if not is_bridge(member)]
         sets = [frozenset(d.uuid for d in index.owners.get(m.address, ())) for m in inside]
@@ -118,7 +118,7 @@ def check_given_nics(index: HostIndex) -> Iterator[Finding]:
 
 
 def check_filters(index: HostIndex) -> Iterator[Finding]:
-    """Rules of the host that whoever wrote them may think to hold."""
+    """Findings about filter rules of the host that whoever wrote them may think to hold."""
     domains = index.host.domains
     given = [(d, nics) for d in (domains if known(domains) else ()) if (nics := _nics_of(d, index))]
     if given:
@@ -153,7 +153,7 @@ SECURITY_CHECKS: tuple[Callable[[HostIndex], Iterator[Finding]], ...] = (
     check_filters,
     check_qemu,
 )
-"""To add one: write it here, name its codes in the catalogue, list it here."""
+"""The checks of the audit. To add one: write it here, name its codes in the catalogue, list it here."""
 
 
 def _isolates_interrupts(host: Host) -> bool:
@@ -182,7 +182,7 @@ def _check_shared(function: PciFunction, owners: list[Domain]) -> Iterator[Findi
 
 
 def _check_vf(function: PciFunction, owners: list[Domain], index: HostIndex) -> Iterator[Finding]:
-    """What its PF enforces on it, which only the PF's interface tells."""
+    """Findings about the settings that a VF's PF enforces on it, which only the PF's interface tells."""
     place = pf_of(function, index)
     pf = index.functions.get(place[0]) if place else None
     for link in index.netdevs(pf) if pf else ():
@@ -203,7 +203,7 @@ def _check_vf(function: PciFunction, owners: list[Domain], index: HostIndex) -> 
 
 
 def _has_vlan(settings: VfSettings, function: PciFunction, owners: list[Domain]) -> bool:
-    """Set now, or to be set by libvirt at the VM's next start."""
+    """Whether the VF has a VLAN, set now or to be set by libvirt at the VM's next start."""
     devices = [device for domain in owners for device in devices_of(domain) if device.address == function.address]
     return bool(settings.vlan) or any(device.vlan for device in devices)
 
@@ -230,7 +230,7 @@ def _check_whole(function: PciFunction, owners: list[Domain], index: HostIndex) 
 
 
 def _describe_member(function: PciFunction, index: HostIndex) -> str:
-    """`0000:05:02.0 (VM web)`, `0000:05:02.1 (driver igb)`."""
+    """A group's member in words: `0000:05:02.0 (VM web)`, `0000:05:02.1 (driver igb)`."""
     owners = index.owners.get(function.address, ())
     if owners:
         return f"{function.address} (VM {_names(list(owners))})"
@@ -238,7 +238,7 @@ def _describe_member(function: PciFunction, index: HostIndex) -> str:
 
 
 def _is_held(function: PciFunction) -> bool:
-    """A driver of the host's drives it; an unknown one counts."""
+    """Whether a driver of the host's drives the function; an unknown driver counts."""
     return function.driver is not None and not on_vfio(function)
 
 

@@ -26,20 +26,20 @@ class Verdict(enum.StrEnum):
 
 
 class NicReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One NIC's answer. `findings` are its own; those of the host count for the verdict too."""
+    """The verdict on one NIC. `findings` are the NIC's own; those of the host count for the verdict too."""
 
     address: Address
     name: str
-    """As people call it: `enp3s0f0 (0000:03:00.0)`."""
+    """The NIC as people call it: `enp3s0f0 (0000:03:00.0)`."""
     verdict: Verdict
     ready: bool
     mends: tuple[str, ...]
-    """Codes of what is to be mended, in the order in which to do it."""
+    """Codes of the findings to be mended, in the order in which to mend them."""
     findings: tuple[Finding, ...]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `nicpass check --json` prints."""
+    """The report that `nicpass check --json` prints."""
 
     schema: str = "nicpass.check/1"
     host: tuple[Finding, ...]
@@ -47,7 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecurityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What `nicpass check --security --json` prints."""
+    """The report that `nicpass check --security --json` prints."""
 
     schema: str = "nicpass.security/1"
     passed: bool
@@ -55,7 +55,7 @@ class SecurityReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def blocking(findings: Iterable[Finding], allow: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
-    """Those that stand in the way, the gravest first."""
+    """The findings that stand in the way, the gravest first."""
     found = [finding for finding in findings if finding.severity.blocks and finding.code not in allow]
     return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
 

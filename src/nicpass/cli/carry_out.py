@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot_needed: bool | None = None) -> None:
-    """Do what was planned for the host as it was just read, under the lock that the caller holds.
+    """Carry out a plan for the host as it was just read, under the lock that the caller holds.
 
-    `reboot_needed` is for the JSON of changes that may need one.
+    `reboot_needed` is for the JSON of changes that may need a reboot.
     """
     if not as_json:
         say(headline(plan))
@@ -41,7 +41,7 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot
 
 
 def handlers_of(files: Files) -> Handlers:
-    """Every kind of step there is. Those that a plain attach does not take are loaded where one is needed."""
+    """The handlers of every kind of step; those of steps that a plain attach does not take are loaded when needed."""
     processes = Processes()
 
     def of_host() -> Handlers:
@@ -71,6 +71,6 @@ def handlers_of(files: Files) -> Handlers:
 
 
 def outlive_session() -> None:
-    """A change goes on when the ssh session that began it breaks; being asked to end takes it back in order."""
+    """Let a change go on when the ssh session that began it breaks (SIGHUP); SIGTERM takes the change back in order."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

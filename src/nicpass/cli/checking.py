@@ -110,7 +110,7 @@ def _describe_verdict(nic: NicReport, common: tuple[Finding, ...]) -> str:
 
 
 def _say_findings(findings: tuple[Finding, ...], *, verbose: bool) -> None:
-    """What stands in the way is numbered, with its mend; warnings in a line; notes only when asked for."""
+    """Print findings: those that stand in the way numbered, with mends; warnings in a line; notes only if `verbose`."""
     standing = blocking(findings)
     for number, finding in enumerate(standing, 1):
         say_wrapped(f"{finding.code}: {finding.sentence}", indent="     ", first=f"  {number}. ")

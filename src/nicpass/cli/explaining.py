@@ -51,7 +51,7 @@ def describe_severity(severity: Severity) -> str:
 
 
 def _say_entry(code: str, entry: Entry) -> None:
-    """`{nic}` in a text stands for what a check fills in; here there is no check, so it is NIC."""
+    """Print one catalogue entry; `{nic}` in its texts, which a check would fill in, is printed as NIC."""
     say(f"{code} ({describe_severity(entry.severity)})")
     for text in filter(None, (entry.sentence, entry.meaning, entry.background)):
         say_wrapped(_in_capitals(text), indent="  ")

@@ -13,8 +13,8 @@ _BREAKABLE = re.compile(r"[（《“]*(?:[\u3400-\u9fff]|[^\s\u3000-\u9fff\uff00
 def fold(text: str, width: int) -> list[str]:
     """Lines of at most `width` cells, broken at spaces and between Chinese characters, which need none.
 
-    A line does not begin with what closes (W3C, Requirements for Chinese Text Layout, 3.1.3). What cannot be broken,
-    such as a path, stays whole.
+    A line does not begin with closing punctuation (W3C, Requirements for Chinese Text Layout, 3.1.3). A word that
+    cannot be broken, such as a path, stays whole.
     """
     lines, line, cells = [], "", 0
     for word in _BREAKABLE.findall(" ".join(text.split())):

@@ -84,7 +84,7 @@ def show_command(arguments: argparse.Namespace) -> int:
 
 
 def _say_steps(change: Change) -> None:
-    """Every record, so also what was tried and taken back, in the order in which it happened."""
+    """Print every record of a change's steps in the order of time, so also steps that were tried and taken back."""
     if not change.steps:
         return
     say()

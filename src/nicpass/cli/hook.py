@@ -2,7 +2,7 @@
 """`python -m nicpass.cli.hook VM OPERATION SUBOPERATION EXTRA`: libvirt's hook; people have no use for it.
 
 An exit code other than 0 before a start vetoes it, and libvirt shows what stands on standard error
-(https://libvirt.org/hooks.html, "Return codes and logging"). After a stop it changes nothing.
+(https://libvirt.org/hooks.html, "Return codes and logging"). After a stop the exit code changes nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from nicpass.model.plan import NicState
 
 _LIMITS = {"prepare": 60, "release": 120}
-"""Seconds after which it gives up: libvirt waits, and lets nobody else at the VM meanwhile.
+"""Seconds after which the hook gives up, by operation: libvirt waits, and lets nobody else at the VM meanwhile.
 
-A network manager that is asked to configure an interface again has 60 of them.
+A network manager that is asked to configure an interface again has 60 of these seconds.
 """
 
 
 def main(argv: list[str], definition: bytes) -> int:
-    """The exit code; what is to be said is on standard error and in the journal."""
+    """Answer one call of libvirt's hook: the exit code. Messages go to standard error and into the system's journal."""
     operation = argv[1] if len(argv) > 1 else ""
     if operation == "self-test":
         return _test_itself()
@@ -43,7 +43,7 @@ def main(argv: list[str], definition: bytes) -> int:
     except NicpassError as error:
         return _tell(error)
     except Exception as error:
-        # Whoever vetoes a start by mistake must at least say so; one that goes through by mistake may cost the host.
+        # Whoever vetoes a start by mistake must at least say so; a start let through by mistake may cost the host.
         return _tell(
             NicpassError(
                 _("{name} is not started: a mistake of nicpass itself: {kind}: {error}.").format(
@@ -57,7 +57,7 @@ def main(argv: list[str], definition: bytes) -> int:
 
 
 def _test_itself() -> int:
-    """Say the version, when all can be loaded that a start and a stop will need, months from now."""
+    """Print the version if all modules can be loaded that a start and a stop will need, months from now."""
     import nicpass.hypervisor.libvirt.hook  # noqa: F401
 
     if find_spec("pyroute2") is None:  # loading it takes longer than all else
@@ -99,7 +99,7 @@ def _restore(state: NicState) -> None:
 
 
 def _open_processes() -> Processes:
-    """Late: few starts need it."""
+    """The door to processes, loaded late: few starts need it."""
     from nicpass.host.doors.processes import Processes
 
     return Processes()

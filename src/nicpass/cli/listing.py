@@ -46,7 +46,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     elif arguments.nic:
         say_table((), _details(nics[0]))
     elif nics:
-        # A terminal shows what decides; `nicpass list NIC` and --json have the rest.
+        # A terminal shows the columns that decide; `nicpass list NIC` and --json have the rest.
         spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("VM"))
         say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
@@ -83,7 +83,7 @@ def _row(nic: NicView) -> tuple[str, ...]:
 
 
 def _describe_refusal(codes: tuple[str, ...]) -> str:
-    """The gravest code, and how many more."""
+    """The word for a NIC that may not go: the gravest finding's code, and how many more there are."""
     if len(codes) == 1:
         return _("no: {code}").format(code=codes[0])
     return _("no: {code}, {count} more").format(code=codes[0], count=len(codes) - 1)

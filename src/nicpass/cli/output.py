@@ -25,20 +25,20 @@ _GAP = 2  # between two columns of rich, without a box
 
 
 def say(text: str = "") -> None:
-    """One line for the user."""
+    """Print one line for the user."""
     with _unless_gone():
         sys.stdout.write(f"{text}\n")
 
 
 def flush() -> None:
-    """Bring to the user what is still held back, now that it can be seen whether he is there."""
+    """Flush standard output; only here it is seen whether the reader of the last lines is still there."""
     with _unless_gone():
         sys.stdout.flush()
 
 
 @contextlib.contextmanager
 def _unless_gone() -> Iterator[None]:
-    """That the reader of our output has gone (`| head`) neither stops a change nor is an error.
+    """A block in which a reader of our output that has gone (`| head`) neither stops a change nor is an error.
 
     Source: the note on SIGPIPE in the documentation of Python's signal module.
     """
@@ -49,12 +49,12 @@ def _unless_gone() -> Iterator[None]:
 
 
 def say_json(value: object) -> None:
-    """One JSON document."""
+    """Print `value` as one JSON document."""
     say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> None:
-    """A paragraph, folded at the width of a terminal; in a pipe one line, for programs to find. `first` leads it."""
+    """Print a paragraph, folded at the terminal's width; in a pipe one line, for programs to find. `first` leads it."""
     lead = indent if first is None else first
     if not sys.stdout.isatty():
         say(f"{lead}{' '.join(text.split())}")
@@ -66,7 +66,7 @@ def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> Non
 
 
 def terminal_width() -> int:
-    """In cells: what COLUMNS says, else the terminal, else 80; as shutil's, which takes long to load."""
+    """The width in cells: that of COLUMNS, else the terminal's, else 80; as shutil's, which takes long to load."""
     with contextlib.suppress(KeyError, ValueError):
         if (columns := int(os.environ["COLUMNS"])) > 0:
             return columns
@@ -77,7 +77,7 @@ def terminal_width() -> int:
 
 
 def say_error(error: NicpassError, *, as_json: bool) -> None:
-    """The sentence and the hint to stderr; with --json the whole error to stdout, where the result would be."""
+    """Print an error: sentence and hint to stderr; with --json all of it to stdout, where the result would be."""
     if as_json:
         fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": error.sentence}
         say_json({"error": fields | {"hint": error.hint, "findings": error.findings}})
@@ -93,14 +93,14 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
 
 
 def _printable_lines(text: str) -> str:
-    """Names of files and VMs in it may hold escape sequences; the line breaks are ours."""
+    """A text made printable by lines: names of files and VMs may hold escape sequences; the line breaks are ours."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:
-    """A table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
+    """Print a table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
 
-    Where it is too wide for the terminal, the columns in `spare` are left out, in that order, before a cell is folded.
+    Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded.
     """
     from rich.console import Console
     from rich.table import Table

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class _Folding(argparse.HelpFormatter):
-    """One is made for every argument; argparse's own loads a library to learn how wide the terminal is."""
+    """A help formatter, made for every argument; argparse's own loads a library to learn how wide the terminal is."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=terminal_width() - 2)
 
 
 class _AsWritten(_Folding, argparse.RawDescriptionHelpFormatter):
-    """The same, with the description and the epilog left as they are."""
+    """A `_Folding` that leaves the description and the epilog as they are."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser(command: str | None = None) -> Parser:
-    """Built once a run, in the language of that run; for one `command` alone, where it begins the line and is one."""
+    """The parser, built once a run in that run's language; for `command` alone, where that is the name of a command."""
     # argparse has its own words ("usage", "options"), marked for gettext, and no way to tell it where to look.
     setattr(argparse, "_", _)  # noqa: B010
     parser = Parser(
@@ -237,7 +237,7 @@ def _positive(text: str) -> int:
 
 
 def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
-    """A command with what all of them take."""
+    """Add a command with the options that all such commands take."""
     parser: Parser = commands.add_parser(name, help=text, description=_as_sentence(text))
     _add_json(parser)
     _add_language(parser)
@@ -252,7 +252,7 @@ def _add_root(parser: argparse._ActionsContainer) -> None:
 
 
 def _add_live_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
-    """A command about this machine's own history: no snapshot and no tree has one."""
+    """Add a command about this machine's own history: no snapshot and no tree has such a history."""
     parser: Parser = commands.add_parser(name, help=text, description=_as_sentence(text))
     _add_json(parser)
     _add_language(parser)
@@ -282,7 +282,7 @@ def _add_json(parser: Parser) -> None:
 
 
 def _add_language(parser: Parser) -> None:
-    """It is heeded before the line is parsed, so that this help speaks it too; here it is only checked."""
+    """Add --lang, which is heeded before the line is parsed, so that the help speaks it too, and here only checked."""
     parser.add_argument(
         "--lang", choices=LANGUAGES, default=argparse.SUPPRESS, help=_("the language of the output (default: LANG's)")
     )

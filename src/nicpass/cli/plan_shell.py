@@ -42,7 +42,7 @@ _NOT_CHOSEN = frozenset({"secondary", "temporary", "deprecated"})
 
 
 def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
-    """What the step does, by hand."""
+    """The shell lines that do a step by hand."""
     match step:
         case TakeNic():
             return [
@@ -130,7 +130,7 @@ def _shell_addresses(link: Link, state: NicState) -> list[str]:
 
 
 def _shell_driver(link: Link) -> list[str]:
-    """Where they are so already, ethtool does nothing, and older ones call that a failure."""
+    """Lines that set channels and rings; where they are so already, ethtool does nothing, and older ones fail then."""
     lines: list[str] = []
     settings = link.settings or LinkSettings()
     for option, group in (("-L", settings.channels), ("-G", settings.rings)):
@@ -156,7 +156,7 @@ def _route_words(route: Route) -> list[str]:
 
 
 def _shell_vf(pf: str, vf: VfSettings) -> str:
-    """What the PF enforces on a VF; `pf` is the word of the shell that names its interface."""
+    """The line that sets what a PF enforces on a VF; `pf` is the word of the shell that names the PF's interface."""
     words = ["mac", vf.mac, "vlan", str(vf.vlan)]
     words += ["qos", str(vf.qos)] if vf.vlan and vf.qos else []
     words += ["proto", vf.vlan_protocol] if vf.vlan and vf.vlan_protocol == "802.1ad" else []
@@ -188,7 +188,7 @@ def _shell_change(change: FileChange) -> list[str]:
 
 
 def _shell_content(path: str, content: bytes) -> list[str]:
-    """As it is where it is plain text; else in base64, which nothing in it can break out of."""
+    """Lines that write a file: its content as it is where it is plain text; else in base64, which nothing escapes."""
     text = content.decode("utf-8", "replace")
     lines = text.split("\n")
     if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):

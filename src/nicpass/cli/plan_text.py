@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
-    """What the step does, in one line."""
+    """A line that says what the step does."""
     match step:
         case TakeNic():
             return _("keep on disk what {address} is to the host ({state})").format(
@@ -79,7 +79,7 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
 
 
 def _describe_boot(step: ChangeBoot) -> str:
-    """With the files that are somebody's to know of, and the programs that take long; folders are not told."""
+    """A line for a boot's step, with the files that people may want to know and the slow programs, without folders."""
     files = [change.path for change in step.change.files if not isinstance(change.after or change.before, Folder)]
     programs = [shlex.join(generator.argv) for generator in step.change.generators]
     sentence = (_BOOT_REMOVALS if step.removes else _BOOT_SENTENCES)[step.purpose]()

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:
     """The host as it is now, and the plan for it.
 
-    To attach, what is near the NIC is enough. Where that says no, all is read before it is said: the whole host may
-    offer a way out, and the nearest of two that answer to one name is not to be taken for the only one.
+    For an attach it is enough to read what is near the NIC. Where that plan is refused, all is read before the refusal
+    is told: the whole host may offer a way out, and the nearer of two NICs of one name is not to be taken for the only
+    one.
     """
     if isinstance(request, AttachRequest):
         source = read_source(arguments, request.nic)
@@ -82,7 +83,7 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
 
 
 def _kept_of(function: PciFunction, source: Source) -> tuple[NicState | None, NicOwner | None, tuple[FileChange, ...]]:
-    """What the NIC was when it left, who has it by the same record, and how the guard goes if it goes with it."""
+    """(the NIC's state when it left, its owner, the changes that remove the guard if it goes too), as kept on disk."""
     if not source.is_live:
         return None, None, ()
     kept = read_kept_nic(source.files, function.address)
@@ -91,5 +92,5 @@ def _kept_of(function: PciFunction, source: Source) -> tuple[NicState | None, Ni
 
 
 def _look_closer(source: Source, function: PciFunction) -> Host:
-    """The host, with what is asked of one NIC alone; of a snapshot nothing more can be asked."""
+    """The host with the link settings that are read of this NIC alone; of a snapshot nothing more can be read."""
     return add_settings(source.host, source.files, function) if source.is_live else source.host

@@ -39,7 +39,7 @@ class Work(NamedTuple):
 
 
 def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
-    """The host as it is now, and the plan for it, with the record of what it was prepared for."""
+    """The host as it is now, and the plan for it, with the record of what the host was prepared for."""
     source = read_source(arguments, with_boot=True)
     if source.is_live and request.group is not None:
         _refuse_unknown_group(request.group)
@@ -59,7 +59,7 @@ def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
 
 
 def _look_closer(source: Source, request: PrepareRequest, before: Prepared | None) -> Host:
-    """With what is asked of one NIC alone, for what it was is kept; of a snapshot nothing more can be asked."""
+    """The host with the settings of the NICs to prepare, for these are kept; of a snapshot no more can be read."""
     host, index = source.host, HostIndex(source.host)
     for function in select_unprepared(request.nics, before, index) if source.is_live else ():
         host = add_settings(host, source.files, function)
@@ -67,14 +67,14 @@ def _look_closer(source: Source, request: PrepareRequest, before: Prepared | Non
 
 
 def _has_arguments(source: Source, before: Prepared | None) -> bool:
-    """Whether this kernel was started with what is taken out."""
+    """Whether this kernel was started with one of the arguments that are taken out."""
     cmdline = source.host.platform.cmdline
     given = cmdline.split() if isinstance(cmdline, str) else []
     return before is not None and any(argument in given for argument in before.arguments)
 
 
 def _refuse_unknown_group(group: str) -> None:
-    """udev passes over a group that it does not know, and says so in the log alone (udev(7), GROUP).
+    """Refuse a group that udev does not know: it would pass over that, and say so in the log alone (udev(7), GROUP).
 
     Raises:
         BadInputError: this host has no such group.
@@ -91,7 +91,7 @@ def plan_undo_of_prepare(change: Change, request: UndoRequest, source: Source) -
     """The steps that take out what a preparation, or the look after its reboot, has brought.
 
     Raises:
-        BadInputError: nothing of it is there any more.
+        BadInputError: nothing of the preparation is there any more.
     """
     before = read_prepared(source.files)
     opened = change.opened
@@ -100,7 +100,7 @@ def plan_undo_of_prepare(change: Change, request: UndoRequest, source: Source) -
     was = opened.plan.request
     prepared = {nic.binding.address for nic in before.nics}
     named = tuple(address for address in _addresses(was, source) if address in prepared)
-    # What a boot has shown to work is kept but for the NICs, which is what somebody may miss.
+    # A preparation that a boot has shown to work is kept but for its NICs, which somebody may miss.
     everything = not was.finish and set(named) == prepared
     removal = PrepareRequest(nics=() if everything else named, remove=True)
     if not everything and not named:

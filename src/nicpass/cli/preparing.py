@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nicpass prepare`: what the next boots go by is written, looked at after the reboot, and taken out again."""
+"""`nicpass prepare`: writes what the next boots go by, looks at it after the reboot, and takes it out again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REBOOT = ["systemctl", "reboot"]
 
 
 def prepare_command(arguments: argparse.Namespace) -> int:
-    """Prepare, finish or take out; exit code 5 where a reboot is to come.
+    """Prepare the host, finish a preparation, or take it out; exit code 5 where a reboot is to come.
 
     Raises:
         NicpassError: as the plans and the steps do.
@@ -62,7 +62,7 @@ def prepare_command(arguments: argparse.Namespace) -> int:
 
 
 def _is_finished(files: Files) -> bool:
-    """Whether no boot has come since it was prepared, or that was looked at already."""
+    """Whether no boot has come since the host was prepared, or that boot was looked at already."""
     prepared = read_prepared(files)
     return prepared is None or prepared.stage != Stage.WAITING or prepared.boot_id == read_boot_id(files)
 
@@ -71,7 +71,7 @@ def _finish(arguments: argparse.Namespace, actor: Actor) -> None:
     """Say what the boot has shown, and act on it.
 
     Raises:
-        StepError: it did not bring what was prepared.
+        StepError: the boot did not bring what was prepared.
     """
     work = plan_work(PrepareRequest(finish=True), arguments)
     carry_out(work.plan, work.source, actor, as_json=arguments.json)
@@ -84,10 +84,10 @@ def _finish(arguments: argparse.Namespace, actor: Actor) -> None:
 
 
 def _reboot(arguments: argparse.Namespace) -> int:
-    """Begin it if that was asked for, or say that it is to come.
+    """Begin the reboot if that was asked for, or say that it is to come.
 
     Raises:
-        RebootNeededError: systemd does not begin it.
+        RebootNeededError: systemd does not begin the reboot.
     """
     if not arguments.reboot:
         if not arguments.json:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan and what came of it, for people and as JSON."""
+"""Prints a plan and its outcome, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
-    """The plan for people, as JSON, or as shell lines."""
+    """Print the plan for people, as JSON, or as shell lines."""
     if arguments.json:
         say_json(plan)
     elif arguments.dry_run == "shell":
@@ -56,13 +56,13 @@ def say_notes(plan: Plan) -> None:
 
 
 def mark_of(phase: Phase) -> str | None:
-    """How a phase is told; None for those on the way."""
+    """The word for a phase in which a step has ended; None for the phases on the way."""
     marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
     return marks.get(phase)
 
 
 def say_phase(number: int, phase: Phase, step: Step) -> None:
-    """For people, as it goes on."""
+    """Print for people that a step has ended, while the plan is carried out."""
     if (mark := mark_of(phase)) is not None:
         say(f"  {number + 1}. {mark}: {describe_step(step)}")
 
@@ -75,7 +75,7 @@ def say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dic
 
 
 def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
-    """What the host shows now; for a NIC that came back, field by field what it was and what it is."""
+    """Print what the host shows now; for a NIC that came back, field by field what it was and what it is."""
     compared = _compare_given_back(plan, source)
     say_notes(plan)
     if compared:
@@ -103,7 +103,7 @@ def _opened_at(files: Files, identity: str | None) -> float:
 
 
 def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:
-    """Read anew: what is printed here was observed now."""
+    """The fields of the NICs that were given back, before and now; the host is read anew, so they are observed now."""
     given_back = [step for step in plan.steps if isinstance(step, GiveBackNic)]
     if not given_back:
         return ()

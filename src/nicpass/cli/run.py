@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
 
 
 def _tell_unsettled(arguments: argparse.Namespace) -> None:
-    """Whoever looks at a host that is half changed is to know it, and what settles it."""
+    """Print which changes were cut off: whoever looks at a half-changed host is to know it, and what settles it."""
     if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
         return
     from nicpass.cli.unsettled import summary_of

@@ -47,8 +47,8 @@ def build_schema(what: str) -> dict[str, Any]:
 def _canonical(schema: Any) -> Any:
     """The same schema whichever version of msgspec has made it.
 
-    They differ in the indentation of descriptions, which is taken out as PEP 257 says; in the order of `anyOf`, which
-    means nothing (JSON Schema, 10.2.1.2): null comes last; in `uniqueItems`, which only the newer ones tell of sets.
+    The versions differ in the indentation of descriptions, which is taken out as PEP 257 says; in the order of `anyOf`,
+    which means nothing (JSON Schema, 10.2.1.2): null comes last; in `uniqueItems`, which only newer ones tell of sets.
     """
     if isinstance(schema, list):
         return [_canonical(item) for item in schema]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`nicpass recover` and `nicpass confirm`: what was cut off is settled, what was done is kept."""
+"""`nicpass recover` and `nicpass confirm`: settle changes that were cut off, keep a change that awaits confirmation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PATIENCE = 600.0
 
 
 def recover_command(arguments: argparse.Namespace) -> int:
-    """Settle what was cut off; of what awaits confirmation, take back what another boot or the timer has ended."""
+    """Settle changes that were cut off; take back unconfirmed ones whose time another boot or the timer has ended."""
     require_live_root(arguments)
     outlive_session()
     files, actor = Files(), read_actor(Files(), sys.argv[1:])
@@ -48,7 +48,7 @@ def recover_command(arguments: argparse.Namespace) -> int:
 
 
 def settle(files: Files, arguments: argparse.Namespace, actor: Actor, *, unconfirmed: bool) -> tuple[bool, int]:
-    """Whether there was anything to settle, and the worst exit code of it; under the lock that the caller holds."""
+    """Settle changes under the lock that the caller holds: (whether there were any, their worst exit code)."""
     settled = recover(files, handlers_of(files), actor, watch_nothing if arguments.json else say_phase)
     worst: int = max((s.exit_code for s in settled), default=ExitCode.DONE)
     _say_settled(settled, as_json=arguments.json)
@@ -60,11 +60,11 @@ def settle(files: Files, arguments: argparse.Namespace, actor: Actor, *, unconfi
 
 
 def confirm_command(arguments: argparse.Namespace) -> int:
-    """Keep the change that awaits it, and take the timer away.
+    """Keep the change that awaits confirmation, and take its timer away.
 
     Raises:
-        BadInputError: none awaits it.
-        BusyError: it is being taken back at this moment.
+        BadInputError: no change awaits confirmation.
+        BusyError: the change is being taken back at this moment.
     """
     require_live_root(arguments)
     files, actor = Files(), read_actor(Files(), sys.argv[1:])
@@ -77,7 +77,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
         if not waiting:
             raise BadInputError(_("No change awaits confirmation."), "nicpass history")
         for change in waiting:
-            # Recorded first: a timer that goes off in between finds it confirmed.
+            # The confirmation is recorded first: a timer that goes off in between finds the change confirmed.
             Journal(files, change.identity).confirm(actor)
             _disarm(change, files)
             say(_("Confirmed: {change} ({summary}).").format(change=change.identity, summary=summary_of(change)))
@@ -95,7 +95,7 @@ def _disarm(change: Change, files: Files) -> None:
 
 
 def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor) -> int:
-    """Undo what nobody has confirmed; what stands in the way is said and does not keep the others."""
+    """Undo a change that nobody has confirmed: the exit code. An error is printed and does not stop other changes."""
     say(_("Nobody confirmed {change} ({summary}):").format(change=change.identity, summary=summary_of(change)))
     request = UndoRequest(change=change.identity, stop=True, unconfirmed=True)
     try:
@@ -108,7 +108,7 @@ def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor) -> i
 
 
 def _is_of_another_boot(change: Change, files: Files) -> bool:
-    """Then the timer is gone with the boot, and nobody can have confirmed it in time."""
+    """Whether a change is of another boot: then its timer is gone, and nobody can have confirmed it in time."""
     return change.opened is not None and change.opened.boot_id != read_boot_id(files)
 
 

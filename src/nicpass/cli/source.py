@@ -30,7 +30,7 @@ class Source(NamedTuple):
 def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_boot: bool = False) -> Source:
     """The host that the command line names; with `nic`, where it can be told, only what that NIC depends on.
 
-    How it boots is read only `with_boot`.
+    How the host boots is read only `with_boot`.
 
     Raises:
         BadInputError: the snapshot or the tree cannot be read.
@@ -63,7 +63,7 @@ def _absolute(path: str) -> str:
 
 
 def _open_processes() -> Processes:
-    """Late: hardly a run needs it, and its library is loaded slowly."""
+    """The door to processes, loaded late: hardly a run needs it, and its library is loaded slowly."""
     from nicpass.host.doors.processes import Processes
 
     return Processes()

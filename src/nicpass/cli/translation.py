@@ -20,7 +20,7 @@ _SAMPLES = {"zh": "直通"}
 
 
 def choose_language(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    """`en` or `zh`. What is neither, also behind `--lang`, is English here; the parser refuses it later.
+    """The run's language, `en` or `zh`. Any other, also behind `--lang`, is English here; the parser refuses it later.
 
     Source: gettext(3): LANGUAGE is a list and goes first, unless the locale is C; then LC_ALL, LC_MESSAGES, LANG.
     """
@@ -36,7 +36,7 @@ def choose_language(argv: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def speak(language: str, encoding: str = "utf-8") -> None:
-    """From now on all that people read is in `language`; where it has no catalogue or no letters, in English."""
+    """From now on print all that people read in `language`; in English where it has no catalogue or no letters."""
     if language not in _FOLDERS or not _can_write(language, encoding):
         return
     import gettext  # late: English, which needs no catalogue, is to start quickly
@@ -55,6 +55,6 @@ def _can_write(language: str, encoding: str) -> bool:
 
 
 def _known(wishes: Sequence[str]) -> str:
-    """The first wish that there is: `zh_CN.UTF-8` is `zh`."""
+    """The first wished language that nicpass speaks, else `en`; `zh_CN.UTF-8` is `zh`."""
     spoken = (wish.partition(".")[0].partition("_")[0].lower() for wish in wishes)
     return next((language for language in spoken if language in LANGUAGES), "en")

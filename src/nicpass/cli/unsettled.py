@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None:
-    """One change is settled before the next is begun.
+    """Pass if every earlier change is settled: one change is settled before the next is begun.
 
     Raises:
-        RefusedError: an earlier one was cut off, or awaits confirmation; only that one may be undone.
+        RefusedError: an earlier change was cut off, or awaits confirmation; only such a change may be undone.
     """
     for change in unsettled(changes):
         raise RefusedError(
@@ -39,7 +39,7 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
 
 
 def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Those that await confirmation still."""
+    """The changes of `changes` that await confirmation still."""
     waiting = (change for change in changes if change.outcome == Outcome.UNCONFIRMED)
     return tuple(change for change in waiting if undone_by(change, changes) is None)
 

@@ -68,7 +68,7 @@ class NicList(msgspec.Struct, frozen=True):
 
 
 def view_nics(functions: Iterable[PciFunction], index: HostIndex, names: PciIds) -> tuple[NicView, ...]:
-    """The host's own findings stand in the way of every NIC, so they are looked for once."""
+    """A view of each function. The host's own findings stand in the way of every NIC, so they are looked for once."""
     common = check_host(index.host, index)
     return tuple(_view_nic(function, index, names, common) for function in functions)
 
@@ -104,7 +104,7 @@ def _view_nic(function: PciFunction, index: HostIndex, names: PciIds, common: tu
 
 
 def _view_usage(function: PciFunction, index: HostIndex) -> Fact[str]:
-    """None for a NIC that the host does not use; what cannot be known is not nothing."""
+    """The host's use of a NIC: None where it is unused, Unknown where addresses or routes cannot be read."""
     network = index.host.network
     unknown = next((fact for fact in (network.addresses, network.routes) if isinstance(fact, Unknown)), None)
     return summarize_usage(function, index) or unknown

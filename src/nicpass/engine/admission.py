@@ -2,7 +2,7 @@
 """How a start of a VM and a run of nicpass keep out of each other's way.
 
 The hypervisor's hook runs while the hypervisor waits for it. Hooks share the one lock with each other and exclude
-a run of nicpass; but when it is such a run that starts or stops the VM, it holds the lock and has announced it.
+a run of nicpass; but when it is such a run that starts or stops the VM, it holds the lock and has announced that VM.
 An announcement is itself a lock, flock(2): the kernel takes it back from a run that died.
 """
 
@@ -81,7 +81,7 @@ def note_start(files: Files, uuid: str, addresses: tuple[Address, ...]) -> None:
 
 
 def read_start(files: Files, uuid: str) -> tuple[str, ...]:
-    """The NICs with which the guard let the VM start; none if it was not asked."""
+    """The NICs with which the guard let the VM start; none if the guard was not asked."""
     text = files.read_text(_path(_STARTED, uuid))
     return tuple(text.splitlines()[1:]) if isinstance(text, str) else ()
 
@@ -91,7 +91,7 @@ def forget_start(files: Files, uuid: str) -> None:
 
 
 def _is_announced(files: Files, uuid: str) -> bool:
-    """Somebody has the announcement's own lock; one that nobody has is what a dead run left."""
+    """Whether a run holds the announcement of this VM as a lock; one that nobody holds is what a dead run left."""
     path = _path(_ANNOUNCED, uuid)
     if not files.exists(path):
         return False

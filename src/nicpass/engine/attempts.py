@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Attempts:
-    """`with attempts:` keeps what a block was refused, and lets the next one be tried."""
+    """`with attempts:` keeps the error by which a block was refused, and lets the next block be tried."""
 
     def __init__(self) -> None:
         self.refusals: list[NicpassError | OSError] = []
@@ -29,7 +29,7 @@ class Attempts:
         return False
 
     def raise_refusals(self) -> None:
-        """Raises StepError with all of them; nothing when there was none."""
+        """Raises StepError with the sentences of all refusals; nothing when there was none."""
         if self.refusals:
             sentences = dict.fromkeys(map(_sentence_of, self.refusals))
             raise StepError(" ".join(sentences)) from self.refusals[0]

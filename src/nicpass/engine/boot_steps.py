@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from nicpass.model.boot import Generator
 
 _SECONDS = 1800.0
-"""An initramfs for each kernel takes minutes on a slow machine; one that is cut short is none."""
+"""Seconds that a program has: an initramfs for each kernel takes minutes on a slow machine; half of one is none."""
 _TAIL = 300
-"""Characters of a program's last words."""
+"""How many characters of a failed program's last output an error repeats."""
 
 
 def boot_handlers(files: Files, processes: Processes) -> Handlers:
@@ -32,7 +32,7 @@ def boot_handlers(files: Files, processes: Processes) -> Handlers:
 
 
 def with_digests(step: ChangeBoot, files: Files) -> ChangeBoot:
-    """The same, with what its programs are going to replace: by this is seen that there is nothing to make anew."""
+    """The step with digests of the files that its programs replace: they show when nothing is to be made anew."""
     generators = tuple(
         msgspec.structs.replace(
             generator,
@@ -44,7 +44,7 @@ def with_digests(step: ChangeBoot, files: Files) -> ChangeBoot:
 
 
 def digest(files: Files, path: str) -> str | None:
-    """SHA-256 of what is there; None where nothing can be read."""
+    """SHA-256 of the file at `path`, in hex; None where no file can be read."""
     import hashlib  # late: OpenSSL takes milliseconds to load, and only a boot's change asks for it
 
     content = files.read_bytes(path)
@@ -52,7 +52,7 @@ def digest(files: Files, path: str) -> str | None:
 
 
 class BootSteps:
-    """Handlers that share the two doors."""
+    """The apply and verify of ChangeBoot, with their doors to files and processes."""
 
     def __init__(self, files: Files, processes: Processes) -> None:
         self.files = files
@@ -61,7 +61,7 @@ class BootSteps:
     def apply(self, step: ChangeBoot) -> None:
         apply_changes(self.files, step.change.files)
         for generator in step.change.generators:
-            # On a full disk nothing can be made; what was not replaced yet need not be.
+            # On a full disk nothing can be made; a file that was not replaced yet need not be made.
             if not self._is_made(generator):
                 self._run(generator)
         if step.change.generators:
@@ -69,7 +69,7 @@ class BootSteps:
             self.files.sync()
 
     def verify(self, step: ChangeBoot) -> None:
-        """What was written stands there, and what had to be made is there."""
+        """Pass if every file stands there as it was written, and every file is there that a program had to make."""
         verify_changes(self.files, step.change.files)
         for generator in step.change.generators:
             for made in generator.makes:

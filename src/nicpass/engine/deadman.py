@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dead man's hand: a timer of systemd that takes an unconfirmed change back.
 
-It is a unit of systemd's own, so it outlives the session and the program that set it; a boot ends it, and then
-`nicpass recover` at the boot does its work. There is one, since at most one change awaits confirmation.
+The timer is a unit of systemd's own, so it outlives the session and the program that set it; a boot ends it, and then
+`nicpass recover` at the boot does its work. There is one timer, since at most one change awaits confirmation.
 Source: systemd-run(1), systemd.timer(5).
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 UNIT = "nicpass-confirm"
 _SECONDS = 20.0
-"""For systemd's answer."""
+"""How long systemd has for an answer."""
 
 
 def deadman_handlers(files: Files, processes: Processes) -> Handlers:
@@ -35,7 +35,7 @@ def deadman_handlers(files: Files, processes: Processes) -> Handlers:
 
 
 class DeadmanSteps:
-    """Handlers that share the two doors."""
+    """The apply and verify of the timer's steps, with their doors to files and processes."""
 
     def __init__(self, files: Files, processes: Processes) -> None:
         self.files = files
@@ -49,9 +49,9 @@ class DeadmanSteps:
             )
         if self._is_armed():
             return
-        # The lowest accuracy that systemd knows is a minute: without this it may come a minute late.
+        # The lowest accuracy that systemd knows is a minute: without this the timer may come a minute late.
         argv = ["systemd-run", f"--unit={UNIT}", f"--on-active={step.seconds}s", "--timer-property=AccuracySec=1s"]
-        # Nobody may be able to come in and try again: it does so by itself, but not where only a person can help.
+        # Nobody may be able to come in and try again: the unit does so by itself, but not where only a person can help.
         argv += ["--property=Restart=on-failure", "--property=RestartSec=20"]
         argv += [f"--property=RestartPreventExitStatus={ExitCode.NEEDS_PERSON:d}"]
         argv += ["--collect", "--quiet", "--", *recover_command(), "--unconfirmed"]
@@ -76,5 +76,5 @@ class DeadmanSteps:
 
 
 def recover_command() -> tuple[str, ...]:
-    """`nicpass recover` for whoever has neither our PATH nor our environment."""
+    """The command line of `nicpass recover` for whoever has neither our PATH nor our environment."""
     return (PYTHON, "-I", "-m", "nicpass", "recover")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def apply_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
-    """In their order; what is as it shall be is left alone.
+    """Make the changes in their order; a path that is as it shall be is left alone.
 
     Raises:
-        OSError: this one and those after it were not done.
+        OSError: a change failed; it and those after it were not done.
     """
     for change in changes:
         if not _is_done(files, change):
@@ -27,10 +27,10 @@ def apply_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
 
 
 def verify_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
-    """Pass if all stands there as it shall.
+    """Pass if every path is as its change wants it.
 
     Raises:
-        StepError: it names the path that does not.
+        StepError: it names the path that is not.
     """
     for change in changes:
         if not _is_done(files, change):
@@ -38,9 +38,9 @@ def verify_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
 
 
 def image_at(files: Files, path: str) -> FileImage | None:
-    """The file, link or folder there, for a plan to start from.
+    """The file, link or folder at `path`, for a plan to start from; None where there is none or it cannot be read.
 
-    What cannot be read is neither taken for what it should be nor put back: a dry run may lack the rights.
+    A file that cannot be read is neither taken for what it should be nor put back: a dry run may lack the rights.
     """
     image = files.read_image(path)
     return None if isinstance(image, Unknown) else image
@@ -61,9 +61,9 @@ def _apply(files: Files, change: FileChange) -> None:
 
 
 def _is_done(files: Files, change: FileChange) -> bool:
-    """A folder's permissions are its owner's affair, and one that others use by now stays.
+    """Whether a change is done. A folder's permissions are its owner's affair; a folder that others use by now stays.
 
-    What a killed run left beside a file is in the way of its folder's removal: so it goes with the file.
+    The leftover of a killed run beside a file is in the way of the folder's removal: so it goes with the file.
     """
     now = files.read_image(change.path)
     if isinstance(change.after, Folder):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts back what a NIC was, once its driver has it again: its interfaces, what stood on them, what its PF enforced.
 
-In an order that the kernel takes, and only what differs. Sysctls come before an interface is up, for by them IPv6
-makes its addresses; gateways after what reaches them. What is refused does not keep the rest from being put back.
+All is written in an order that the kernel takes, and only where it differs. Sysctls come before an interface is up,
+for by them IPv6 makes its addresses; gateways after the routes that reach them. A setting that is refused does not
+keep the rest from being put back.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ if TYPE_CHECKING:
 
 _BY_MAC, _NONE = "0", "1"  # linux/if_link.h: IN6_ADDR_GEN_MODE_EUI64, IN6_ADDR_GEN_MODE_NONE
 _FIRST = "ipv6/conf/stable_secret"
-# The kernel reckons it anew from the link's speed, as long as nobody has set it; set by us, it would stay.
+# The kernel reckons a port's cost anew from the link's speed, as long as nobody has set it; set by us, it would stay.
 _NOT_WRITTEN = frozenset({"path_cost"})
 _SELF_MADE = frozenset({"kernel", "ra", "dhcp"})
 """Routes that follow an address, a router's word or a lease; written by hand they would outlive it."""
 
 
 def restore_link(files: Files, open_interface: OpenInterface, link: Link, now: Link, attempts: Attempts) -> None:
-    """One interface, which is called `now.name` still, and its settings."""
+    """Restore one interface, which is called `now.name` still, and its settings."""
     settings = link.settings
     if settings is not None:
         _write_sysctls(files, now.name, settings, attempts)
     with open_interface(now.name) as interface:
-        # Many drivers go down and up for it, so it is tried first while it is down, and then once more.
+        # Many drivers take the interface down and up for them, so they are tried while it is down, and then once more.
         _set_driver(interface, settings, now.settings, Attempts())
         with attempts:
             interface.restore(link, now)
@@ -59,7 +60,7 @@ def restore_link(files: Files, open_interface: OpenInterface, link: Link, now: L
 
 
 def restore_driver(open_interface: OpenInterface, link: Link, now: Link, attempts: Attempts) -> None:
-    """What its driver did not take while the interface was down."""
+    """Set what the driver did not take while the interface was down."""
     with open_interface(now.name) as interface:
         _set_driver(interface, link.settings, now.settings, attempts)
 
@@ -78,13 +79,13 @@ def _set_driver(
 
 
 def _changed(wanted: Fact[tuple[Setting, ...]], now: Fact[tuple[Setting, ...]]) -> tuple[Setting, ...]:
-    """Those that are otherwise now; what is not there now cannot be set."""
+    """The wanted settings that have another value now; a setting that is not there now cannot be set."""
     values = {setting.name: setting.value for setting in value_or(now, ())}
     return tuple(s for s in value_or(wanted, ()) if s.name in values and values[s.name] != s.value)
 
 
 def _write_sysctls(files: Files, netdev: str, settings: LinkSettings, attempts: Attempts) -> None:
-    """A secret is set before how addresses are made, for setting it changes that (ip-sysctl.rst: addr_gen_mode)."""
+    """Write sysctls that differ; stable_secret before addr_gen_mode, which setting it changes (ip-sysctl.rst)."""
     now = read_sysctls(files, netdev)
     secrets = [s for s in value_or(settings.sysctls, ()) if s.name == _FIRST and s not in value_or(now, ())]
     for setting in secrets:
@@ -106,7 +107,7 @@ def _write_port(files: Files, interface: Interface, settings: LinkSettings, atte
 
 
 def restore_uppers(open_interface: OpenInterface, state: NicState, now: NicState, attempts: Attempts) -> None:
-    """The VLANs that went with it; what else stood on it has settings that are not known here."""
+    """Restore the VLANs that went with the NIC; other interfaces on it have settings that are not known here."""
     present = {upper.name: upper for upper in now.uppers or ()}
     for upper in state.uppers or ():
         if upper.kind != "vlan" or upper.lower is None or upper.vlan_id is None:
@@ -124,7 +125,7 @@ def restore_uppers(open_interface: OpenInterface, state: NicState, now: NicState
 def restore_addresses(
     open_interface: OpenInterface, state: NicState, read: Callable[[], NicState], attempts: Attempts
 ) -> None:
-    """Those that are not there, or are there otherwise; in their order, by which the kernel tells first from second."""
+    """Restore addresses that are missing or differ, in their order, by which the kernel tells first from second."""
     wanted = [address for address in state.addresses if not _comes_by_itself(address, state)]
     now = read().addresses
     stale = [is_so for address in wanted for is_so in now if _clashes(address, is_so)]
@@ -143,7 +144,7 @@ def restore_addresses(
 
 
 def restore_routes(open_interface: OpenInterface, state: NicState, now: NicState, attempts: Attempts) -> None:
-    """Those that are not there. A gateway is valid only once the route that reaches it is there."""
+    """Restore the routes that are missing. A gateway is valid only once the route that reaches it is there."""
     knows_all = all(route.onlink is not None for route in state.routes)
     texts = {_route_text(route, knows_all=knows_all) for route in now.routes}
     own = {_key_of(route) for route in now.routes}
@@ -163,9 +164,9 @@ def restore_vfs(
     attempts: Attempts,
     own_mac: str | None = None,
 ) -> tuple[int, ...]:
-    """What a PF enforces on its VFs; the indices of those whose MAC was written, for their drivers to ask anew.
+    """Restore what a PF enforces on its VFs; the indices of VFs whose MAC was written, for their drivers to ask anew.
 
-    `own_mac` is what the VF's interface had by its own choice, where the PF had given it none.
+    `own_mac` is the MAC that the VF's interface had by its own choice, where the PF had given it none.
 
     Raises:
         StepError: the PF shows no interface.
@@ -188,7 +189,7 @@ def restore_vfs(
 
 
 def _with_mac(vf: VfSettings, now: VfSettings, own_mac: str | None) -> VfSettings:
-    """One that was given none chooses for itself; only what somebody has given it since is taken from it."""
+    """The VF's settings to write; one that its PF gave no MAC keeps its present one, unless somebody has given that."""
     chosen = vf.mac != NO_MAC or (own_mac is not None and now.mac != own_mac)
     return vf if chosen else msgspec.structs.replace(vf, mac=now.mac)
 
@@ -199,7 +200,7 @@ def _by_netdev(addresses: list[IpAddress]) -> Iterator[tuple[str, list[IpAddress
 
 
 def _is_same(wanted: IpAddress, now: IpAddress) -> bool:
-    """But for whether others have been asked already if they have it too."""
+    """Whether two addresses are equal but for `tentative`: whether others were asked already if they have it too."""
     knows = wanted.flags is not None
     settled = msgspec.structs.replace(now, tentative=False)
     own = msgspec.structs.replace(wanted, tentative=False)
@@ -207,7 +208,7 @@ def _is_same(wanted: IpAddress, now: IpAddress) -> bool:
 
 
 def _clashes(wanted: IpAddress, now: IpAddress) -> bool:
-    """The same address, with something about it that a second request would not change."""
+    """Whether `now` is the same address with a difference that a second request would not change."""
     return (wanted.netdev, wanted.text, wanted.peer) == (now.netdev, now.text, now.peer) and not _is_same(wanted, now)
 
 
@@ -228,13 +229,13 @@ def _kernel_makes(address: IpAddress, state: NicState) -> bool:
 
 
 def _interface_identifier(mac: str) -> bytes | None:
-    """Modified EUI-64 (RFC 4291, appendix A); None for what is no Ethernet's MAC."""
+    """The modified EUI-64 of a MAC (RFC 4291, appendix A); None for a MAC that is no Ethernet's."""
     octets = bytes.fromhex(mac.replace(":", ""))
     return bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]]) if len(octets) == 6 else None
 
 
 def _follows(route: Route) -> bool:
-    """Also a route of several hops: written from one NIC's side it would replace the hops of the others."""
+    """Whether a route comes by itself or has several hops: written for one NIC, it would replace the others' hops."""
     return route.protocol in _SELF_MADE or route.multipath
 
 
@@ -243,5 +244,5 @@ def _route_text(route: Route, *, knows_all: bool) -> str:
 
 
 def _key_of(route: Route) -> tuple[object, ...]:
-    """By which the kernel tells one route of a table from another (net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c)."""
+    """The key by which the kernel tells one route of a table from another (net/ipv4/fib_trie.c, net/ipv6/ip6_fib.c)."""
     return (route.netdev, route.family, route.table, route.destination, route.metric or 0, route.tos or 0)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Handler(NamedTuple):
-    """The two hands of one kind of step. Both may be called again after a crash and must bear that.
+    """The two functions of one kind of step. Both may be called again after a crash and must bear that.
 
     `apply` acts, and does nothing where the step is done already. `verify` reads the host anew.
     Both raise a NicpassError that says what was seen, or an OSError that is the kernel's answer.
@@ -28,7 +28,7 @@ Handlers: TypeAlias = Mapping["type[StepBase]", Handler]
 
 
 class LateHandlers(Mapping["type[StepBase]", Handler]):
-    """Some handlers, and how to get others; what does those steps is not loaded before one of them is to be done."""
+    """Handlers that are ready, and late ones, whose modules are loaded when one of their steps is to be done."""
 
     def __init__(self, ready: Handlers, late: Mapping[type[StepBase], Callable[[], Handlers]]) -> None:
         self._ready = dict(ready)
@@ -52,12 +52,12 @@ _FIRST_PAUSE = 0.01
 def wait_until(
     is_true: Callable[[], bool], timeout: float, interval: float = 1.0, descriptors: Iterable[int] = ()
 ) -> bool:
-    """Look whenever something happens at the host, until the answer is yes or `timeout` seconds are over.
+    """Ask `is_true` at every event of the host until it answers yes or `timeout` seconds are over; its last answer.
 
-    The last answer counts, and it is one from the end of that time. `descriptors` as in `Changes`.
+    The last answer is one from the end of that time. `descriptors` as in `Changes`.
 
-    Some facts make no event: an attribute that a driver changes, a libvirt that has not noticed yet. So there is a
-    look without one too, soon after an event, then after ever longer pauses, at last every `interval` seconds. That is
+    Some facts make no event: an attribute that a driver changes, a libvirt that has not noticed yet. So `is_true` is
+    asked without an event too, soon after one, then after ever longer pauses, at last every `interval` seconds. That is
     also all there is where events cannot be heard, and on a tree of files, which makes none.
     """
     deadline = time.monotonic() + timeout

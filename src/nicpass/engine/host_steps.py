@@ -48,7 +48,7 @@ _BIND_SECONDS = 20.0
 """How long a probe may take; drivers that load firmware need several seconds."""
 _NETDEV_SECONDS = 20.0
 _SETTLE_SECONDS = 20.0
-"""For carrier, duplicate address detection (RFC 4862: 1 s) and what a manager puts back by itself."""
+"""The time for carrier, duplicate address detection (RFC 4862: 1 s) and what a manager puts back by itself."""
 _NUMVFS_SECONDS = 120.0
 """Drivers take up to half a second a VF."""
 
@@ -63,7 +63,7 @@ def host_handlers(files: Files, processes: Processes, interface: OpenInterface |
 
 
 def read_state(files: Files, address: Address) -> NicState:
-    """What one NIC is to the host at this moment, read anew."""
+    """The state of one NIC, what it is to the host at this moment, read anew."""
     function = read_function(files, address)
     pf = (read_function(files, function.physfn),) if known(function.physfn) else ()
     network = with_settings(read_network(files), files, function.netdevs)
@@ -72,7 +72,7 @@ def read_state(files: Files, address: Address) -> NicState:
 
 
 class HostSteps:
-    """Handlers that share the three doors: files, processes, and netlink for writing."""
+    """The apply and verify of the host's steps, with three doors: files, processes, and netlink for writing."""
 
     def __init__(self, files: Files, processes: Processes, interface: OpenInterface = Interface) -> None:
         self.files = files
@@ -80,7 +80,7 @@ class HostSteps:
         self.open_interface = interface
 
     def apply_give_back(self, step: GiveBackNic) -> None:
-        """Raises NeedsPersonError, with every field that differs, when the NIC is not what it was."""
+        """Give the NIC back; raises NeedsPersonError, with every field that differs, when it is not what it was."""
         if step.after_boot:
             forget_nic_state(self.files, step.address)
             return
@@ -99,10 +99,10 @@ class HostSteps:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
     def restore(self, state: NicState) -> None:
-        """Make the NIC what it was, and see it; what is so already is left alone.
+        """Make the NIC what it was, and verify it; a setting that is so already is left alone.
 
         Raises:
-            NicpassError, OSError: something of it could not be brought back.
+            NicpassError, OSError: something of the NIC's state could not be brought back.
         """
         attempts = Attempts()
         # A VF's driver asks for its MAC when it is bound.
@@ -138,7 +138,7 @@ class HostSteps:
         return wait_until(lambda: read_function(self.files, state.address).driver == state.driver, seconds)
 
     def _bind(self, address: Address, driver: str | None) -> None:
-        """Law 1: this device alone, by its address. Source: sysfs-bus-pci, `driver_override`, `drivers_probe`."""
+        """Bind this device alone, by its address (law 1). Source: sysfs-bus-pci, `driver_override`, `drivers_probe`."""
         function = read_function(self.files, address)
         folder = f"{DEVICES}/{address}"
         if known(function.driver_override) and function.driver_override != driver:
@@ -151,13 +151,13 @@ class HostSteps:
             self._write("/sys/bus/pci/drivers_probe", address)
 
     def _write(self, path: str, value: str) -> None:
-        """By a child that can be left behind: the kernel holds the writer for as long as a driver's probe takes."""
+        """Write to sysfs by a child that can be left behind: the kernel holds the writer during a driver's probe."""
         done = self.processes.run(["tee", self.files.path(path)], stdin=value, timeout=_BIND_SECONDS)
         if done.exit_code != 0:
             raise StepError(_("The kernel refused: {reason}{where}.").format(reason=done.error, where=f": {path}"))
 
     def _unbind(self, function: PciFunction) -> None:
-        """While a program has the device open, the kernel waits for it in this write."""
+        """Unbind a device that no program has open: the kernel would wait for that program in this write."""
         holder = find_vfio_user(self.files, function.iommu_group)
         if holder is not None:
             raise StepError(
@@ -197,7 +197,7 @@ class HostSteps:
         restore_routes(self.open_interface, own, read(), attempts)
 
     def _restore_vfs_of(self, state: NicState, attempts: Attempts) -> bool:
-        """What the PF enforces on this VF, which libvirt may have changed; whether its MAC was among that."""
+        """Restore what the PF enforces on this VF, which libvirt may have changed; whether its MAC was written."""
         physfn = read_function(self.files, state.address).physfn
         if not known(physfn) or state.vf is None:
             return False
@@ -207,7 +207,7 @@ class HostSteps:
         return False
 
     def _remake_vfs(self, state: NicState) -> None:
-        """The VFs of a PF that went with it; where there are others by now, those are somebody's."""
+        """Make the VFs again that went with their PF; VFs that are there by now are somebody's, and stay."""
         if read_function(self.files, state.address).numvfs == 0 and state.numvfs is not None:
             vfs = tuple({vf.vf_index: vf for link in state.links for vf in link.vfs}.values())
             self.apply_numvfs(SetNumvfs(address=state.address, before=0, after=state.numvfs, after_vfs=vfs))
@@ -228,7 +228,7 @@ class HostSteps:
         return read_state(self.files, state.address).links[position]
 
     def _settle(self) -> None:
-        """Names are given by udev; before it has, they are not the ones to compare."""
+        """Wait until udev has given interfaces their names; earlier names are not the ones to compare."""
         self.processes.run(["udevadm", "settle", "--timeout=20"], timeout=30)
 
     def apply_numvfs(self, step: SetNumvfs) -> None:
@@ -242,7 +242,7 @@ class HostSteps:
         self._restore_vfs(step)
 
     def _write_numvfs(self, address: Address, count: int) -> None:
-        """By a child: the kernel may hang in this write for as long as a VF is in use."""
+        """Write sriov_numvfs by a child: the kernel may hang in this write for as long as a VF is in use."""
         path = self.files.path(f"{DEVICES}/{address}/sriov_numvfs")
         done = self.processes.run(["tee", path], stdin=str(count), timeout=_NUMVFS_SECONDS)
         if done.exit_code != 0:
@@ -253,7 +253,7 @@ class HostSteps:
             )
 
     def _restore_vfs(self, step: SetNumvfs) -> None:
-        """What the PF enforced on those that there were before. A VF's driver learns its MAC when it is bound."""
+        """Restore what the PF enforced on the VFs of before. A VF's driver learns its MAC when it is bound."""
         attempts = Attempts()
         pf = read_state(self.files, step.address)
         written = restore_vfs(pf, step.after_vfs, self.open_interface, attempts)
@@ -288,7 +288,7 @@ class HostSteps:
 
 
 def _is_another_card(state: NicState, link: Link, now: Link) -> bool:
-    """By the MAC that is burnt in. That of a VF is no such thing: it is what the PF has given it last."""
+    """Whether the card is another one, by its burnt-in MAC. A VF has none: its MAC is what the PF has given it last."""
     known_macs = None not in (link.permanent_mac, now.permanent_mac)
     return state.vf is None and known_macs and link.permanent_mac != now.permanent_mac
 

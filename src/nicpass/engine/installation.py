@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where this very installation of nicpass is, for what goes on without it: units, timers and hooks name it."""
+"""Where this very installation of nicpass is, for what calls nicpass later: units, timers and hooks name it."""
 
 from __future__ import annotations
 

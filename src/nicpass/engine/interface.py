@@ -56,17 +56,17 @@ class Interface:
         self._kernel.close()
 
     def restore(self, link: Link, now: Link) -> None:
-        """Name, MAC, MTU and so on, and link state, in the order in which the kernel takes them; what differs only.
+        """Restore name, MAC, MTU and so on, and link state, where they differ, in an order that the kernel takes.
 
-        A VF refuses a MAC from here, even its own, once its PF has set one. What is refused does not keep the rest
-        from being set, and is told at the end.
+        A VF refuses a MAC from here, even its own, once its PF has set one. A setting that is refused does not
+        keep the rest from being set, and is told at the end.
         """
         attempts = Attempts()
         enslave = link.master not in (None, now.master)
         if now.name != link.name or enslave or link.mac not in (None, now.mac):
             with attempts:
                 # Older kernels rename only what is down, a bond takes no port that is up, many drivers no other MAC;
-                # and what IPv6 has made of the old one goes.
+                # and the address that IPv6 has made of the old MAC goes.
                 self._set(state="down")
         if now.name != link.name:
             with attempts:
@@ -81,7 +81,7 @@ class Interface:
             with attempts:
                 self._set(master=_index_of(link.master))
         with attempts:
-            # Asked for in any case: renaming may have taken it down.
+            # The state is asked for in any case: renaming may have taken the link down.
             self._set(state="up" if link.up else "down")
         attempts.raise_refusals()
 
@@ -101,7 +101,7 @@ class Interface:
         )
 
     def add_address(self, address: IpAddress) -> None:
-        """An address that is there already is no error."""
+        """Add an address; one that is there already is no error."""
         flags = sum(ADDRESS_FLAGS.get(flag, 0) for flag in address.flags or () if flag != "deprecated")
         optional = {
             "broadcast": address.broadcast,
@@ -124,7 +124,7 @@ class Interface:
         )
 
     def remove_address(self, address: IpAddress) -> None:
-        """One that is there otherwise than it was: most of what it has cannot be changed in place."""
+        """Remove an address that is there otherwise than it was: most attributes of one cannot be changed in place."""
         local = {"local": address.address} if address.peer is not None else {}
         self._ask(
             _("that the address {text} goes").format(text=address.text),
@@ -136,11 +136,11 @@ class Interface:
         )
 
     def add_route(self, route: Route) -> None:
-        """Where another interface has such a route by now, that one stays, and StepError says so."""
+        """Add a route; where another interface has such a route by now, that one stays, and StepError says so."""
         self._write_route(route, "add")
 
     def replace_route(self, route: Route) -> None:
-        """In place of this interface's own, which is there otherwise than it was."""
+        """Write a route in place of this interface's own one, which is there otherwise than it was."""
         self._write_route(route, "replace")
 
     def _write_route(self, route: Route, verb: str) -> None:
@@ -169,9 +169,9 @@ class Interface:
         )
 
     def set_vf(self, vf: VfSettings, now: VfSettings) -> None:
-        """What this PF is to enforce on one of its VFs; what differs only, and each by itself.
+        """Set what this PF is to enforce on one of its VFs; only settings that differ, and each by itself.
 
-        A driver refuses a request whole when it does not know one thing of it.
+        A driver refuses a request whole when it does not know one setting in it.
         """
         attempts = Attempts()
         for change in vf_changes(vf, now):
@@ -180,7 +180,7 @@ class Interface:
         attempts.raise_refusals()
 
     def set_driver(self, group: str, wanted: tuple[Setting, ...]) -> None:
-        """One of DRIVER_SETTINGS."""
+        """Set what is `wanted` of one group of DRIVER_SETTINGS."""
         try:
             if group in _GROUPS:
                 ethtool.write_group(self.name, _GROUPS[group], wanted)
@@ -191,7 +191,7 @@ class Interface:
             raise self._refused(f"{group} ({text})", getattr(error, "strerror", None) or str(error)) from error
 
     def restore_port_vlans(self, wanted: tuple[Setting, ...]) -> None:
-        """The VLANs of a bridge's port: exactly these."""
+        """Give this port of a bridge exactly the `wanted` VLANs."""
         attempts = Attempts()
         found = read_port_vlans(self.name)
         now = found if known(found) else ()
@@ -209,7 +209,7 @@ class Interface:
         attempts.raise_refusals()
 
     def _restore_altnames(self, link: Link, now: Link) -> None:
-        """Exactly those that it had: another interface may be waiting for one of the rest."""
+        """Give the link exactly the altnames that it had: another interface may be waiting for one of the rest."""
         extra = [name for name in now.altnames if name not in link.altnames and name != link.name]
         lost = [name for name in link.altnames if name not in now.altnames]
         if extra:
@@ -221,7 +221,7 @@ class Interface:
         self._ask(f"{settings}", "set", "link", **settings)
 
     def _ask(self, what: str, verb: str, kind: str, **arguments: object) -> None:
-        """Of this interface, by its number."""
+        """Send a request about this interface, which is named by its index."""
         self._call(what, kind, verb, index=self._index(), **arguments)
 
     def _call(self, what: str, request: str, verb: str, **arguments: object) -> None:
@@ -251,7 +251,7 @@ def _index_of(name: str) -> int:
 
 
 def _number_of(text: str | None, names: Mapping[int, str]) -> int | None:
-    """The kernel's number for what was read by a table of names; numbers without a name were left as they are."""
+    """The kernel's number for a name that was read by the table `names`; numbers without a name were left as text."""
     found = next((number for number, name in names.items() if name == text), None)
     return int(text) if found is None and text is not None and text.isdecimal() else found
 
@@ -261,7 +261,7 @@ def _given(optional: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changes(link: Link, now: Link) -> Iterator[dict[str, Any]]:
-    """One request each, but for the name and the state; the MTU first, since a MAC of a bond's port is the bond's."""
+    """The requests for what differs but name and state; the MTU first, since a MAC of a bond's port is the bond's."""
     if link.mtu not in (None, now.mtu):
         yield {"mtu": link.mtu}
     if link.mac not in (None, now.mac):
@@ -279,7 +279,7 @@ def _changes(link: Link, now: Link) -> Iterator[dict[str, Any]]:
 
 
 def vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
-    """What has to be asked for, one request each."""
+    """The requests for settings of a VF that differ from `now`, one each."""
     if vf.mac != now.mac:
         yield {"mac": vf.mac}
     if (vf.vlan, vf.qos or 0, vf.vlan_protocol) != (now.vlan, now.qos or 0, vf.vlan_protocol and now.vlan_protocol):
@@ -298,14 +298,14 @@ def vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
 
 
 def _vf_vlan(vf: VfSettings) -> dict[str, Any]:
-    """Drivers of before Linux 4.9 know only the old attribute, which is for 802.1Q."""
+    """The request for a VF's VLAN; drivers of before Linux 4.9 know only the old attribute, which is for 802.1Q."""
     protocol = _number_of(vf.vlan_protocol, VLAN_PROTOCOLS)
     spec = {"vlan": vf.vlan, "qos": vf.qos or 0}
     return {"vlan": [{**spec, "proto": protocol}] if protocol and vf.vlan_protocol != "802.1Q" else spec}
 
 
 def _gateway_of(route: Route) -> dict[str, Any]:
-    """An IPv4 route's gateway may be of IPv6 (RTA_VIA)."""
+    """The request's words for a route's gateway; that of an IPv4 route may be of IPv6 (RTA_VIA)."""
     if route.gateway is not None and route.family == "inet" and ":" in route.gateway:
         return {"via": {"family": socket.AF_INET6, "addr": route.gateway}}
     return {"gateway": route.gateway}

@@ -85,7 +85,7 @@ class Journal:
 
 
 def read_boot_id(files: Files) -> Fact[str]:
-    """Which boot of the machine this is. Source: random(4), /proc/sys/kernel/random/boot_id."""
+    """The id of this boot of the machine. Source: random(4), /proc/sys/kernel/random/boot_id."""
     return files.read_text("/proc/sys/kernel/random/boot_id")
 
 
@@ -109,7 +109,7 @@ def read_changes(files: Files) -> tuple[Change, ...]:
 
 
 def read_change(files: Files, identity: str) -> Change:
-    """One change; what is broken of it is said in `damage`, never raised."""
+    """One change from its journal; a broken journal is told in `damage`, never raised."""
     content = files.read_bytes(f"{JOURNALS}/{identity}{_SUFFIX}")
     if not isinstance(content, bytes):
         return Change(identity=identity, damage=content.unknown if content else "gone")
@@ -117,7 +117,7 @@ def read_change(files: Files, identity: str) -> Change:
 
 
 def parse_change(identity: str, content: bytes) -> Change:
-    """The lines of a journal. The last may be cut off: then what it was to say had not been acted upon."""
+    """The change that a journal's lines tell. The last line may be cut off: then its record had not been acted upon."""
     *lines, rest = content.split(b"\n")
     records: list[Record] = []
     damage = ""
@@ -132,12 +132,12 @@ def parse_change(identity: str, content: bytes) -> Change:
 
 @functools.cache
 def _decoder() -> msgspec.json.Decoder[Record]:
-    """Late: to be made, it goes through all that a plan can hold."""
+    """The decoder of records, made late: to be made, it goes through all that a plan can hold."""
     return msgspec.json.Decoder(Record)
 
 
 def _gather(identity: str, records: list[Record], damage: str) -> Change:
-    """The last closing counts: a change that was resumed is closed again."""
+    """The change that its records tell; the last Closed counts, for a change that was resumed is closed again."""
     opened = records[0] if records and isinstance(records[0], Opened) else None
     closed = [record for record in records if isinstance(record, Closed)]
     confirmed = [record for record in records if isinstance(record, Confirmed)]
@@ -156,7 +156,7 @@ def select_change(changes: tuple[Change, ...], identity: str) -> Change:
     """The change with this identity, or the only one that begins so.
 
     Raises:
-        BadInputError: none does, or several.
+        BadInputError: no change does, or several do.
     """
     found = [change for change in changes if change.identity.startswith(identity)]
     exact = [change for change in found if change.identity == identity]
@@ -174,12 +174,12 @@ def select_change(changes: tuple[Change, ...], identity: str) -> Change:
 
 
 def unsettled(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Those that `nicpass recover` has to settle before anything else is changed, the newest first."""
+    """The changes that `nicpass recover` has to settle before anything else is changed, the newest first."""
     return tuple(change for change in reversed(changes) if change.outcome in (Outcome.UNFINISHED, Outcome.DAMAGED))
 
 
 def find_unsettled(files: Files) -> tuple[Change, ...]:
-    """The same as `unsettled` of all changes, without parsing those that are plainly closed: every `list` asks."""
+    """The `unsettled` of all changes, without parsing changes that are plainly closed: every `nicpass list` asks."""
     found = [
         read_change(files, identity) for identity in list_changes(files) if not _is_plainly_closed(files, identity)
     ]
@@ -189,7 +189,7 @@ def find_unsettled(files: Files) -> tuple[Change, ...]:
 def read_changes_unless_settled(files: Files) -> tuple[Change, ...]:
     """Every change, where one may be unsettled or await confirmation; none where each is plainly neither.
 
-    Every attach asks, and to parse a hundred changes takes longer than all else that it does by itself.
+    Every attach asks for them, and to parse a hundred changes takes longer than all else that it does by itself.
 
     Raises:
         NotPermittedError: as `list_changes`.
@@ -206,14 +206,14 @@ def _is_plainly_closed(files: Files, identity: str) -> bool:
 
 
 def _is_plainly_settled(files: Files, identity: str) -> bool:
-    """Closed, and no dead man's hand is in it that nobody has confirmed."""
+    """Whether a change is plainly closed, without a dead man's hand in it that nobody has confirmed."""
     content = _read_whole(files, identity)
     confirmed = b'"arm_timer"' not in content or _CONFIRMED in content
     return confirmed and _CLOSED in content and _last_line(content).startswith((_CLOSED, _CONFIRMED))
 
 
 def _read_whole(files: Files, identity: str) -> bytes:
-    """Nothing where it is not whole: cut off, not readable, or with an undoing that failed."""
+    """A journal's content; nothing where it is not whole: cut off, not readable, or with an undoing that failed."""
     content = files.read_bytes(f"{JOURNALS}/{identity}{_SUFFIX}")
     whole = isinstance(content, bytes) and content.endswith(b"\n") and b'"undo_failed"' not in content
     return content if isinstance(content, bytes) and whole else b""
@@ -224,7 +224,7 @@ def _last_line(content: bytes) -> bytes:
 
 
 def owed(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Those that did not bring a NIC back as it was, the newest first, unless the NIC is somebody's again since."""
+    """The changes that did not bring a NIC back as it was, newest first, unless the NIC is somebody's again since."""
     found: list[Change] = []
     moved: set[str] = set()
     for change in reversed(changes):
@@ -238,7 +238,7 @@ def owed(changes: tuple[Change, ...]) -> tuple[Change, ...]:
 
 
 def _prune(files: Files) -> None:
-    """Let the oldest closed journals go. That one cannot be removed stops no change."""
+    """Let the oldest closed journals go. A journal that cannot be removed stops no change."""
     with contextlib.suppress(OSError, NotPermittedError):
         for identity in list_changes(files)[:-_KEPT]:
             unsettled = (Outcome.UNFINISHED, Outcome.DAMAGED, Outcome.UNCONFIRMED)
@@ -261,7 +261,7 @@ def last_to_undo(changes: tuple[Change, ...]) -> Change:
     """The newest change that was done and not taken back; undoing twice does not do it again.
 
     Raises:
-        BadInputError: there is none.
+        BadInputError: there is no such change.
     """
     for change in reversed(changes):
         is_undo = change.opened is not None and isinstance(change.opened.plan.request, UndoRequest)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PATH = "/run/nicpass.lock"
 _NAMING_SECONDS = 1.0
-"""Between taking the lock and writing down who has it lies a moment."""
+"""How long a holder's name is waited for: between taking the lock and writing down who has it lies a moment."""
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def hold_lock(files: Files, actor: Actor, *, patience: float = 0) -> Iterator[No
     """Hold the one lock (flock(2)); others are told who holds it, and may wait `patience` seconds for it.
 
     Raises:
-        BusyError: another run has it.
+        BusyError: another run has the lock.
     """
     with files.open_for_lock(PATH) as descriptor:
         if not wait_until(lambda: _try_lock(descriptor), patience, interval=0.2):
@@ -48,7 +48,7 @@ def _refuse_unless_let_go(descriptor: int) -> None:
     names: list[str] = []
 
     def is_named_or_free() -> bool:
-        # One that has just come has not written its name yet, and one that is leaving has wiped it.
+        # A holder that has just come has not written its name yet, and one that is leaving has wiped it.
         names[:] = [name] if (name := _read_holder(descriptor)) else []
         return bool(names) or _try_lock(descriptor)
 
@@ -69,7 +69,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _read_holder(descriptor: int) -> str:
-    """What the holder has written of itself; nothing where it has not yet, and a run that was killed stands there."""
+    """The holder's line in the lock; nothing where it has written none yet, and that of a killed run stands there."""
     text = os.pread(descriptor, 500, 0).decode("utf-8", "replace")
     process = text.removeprefix("process ").partition(",")[0]
     if not text.endswith("\n") or not (process.isascii() and process.isdecimal()):

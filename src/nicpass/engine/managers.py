@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 MANAGER_SECONDS = 60.0
 """How long a manager has for all of it: a DHCP client of theirs gives up after 30 to 60 s."""
 _AGAIN_SECONDS = 5.0
-"""A manager that has not seen the interface yet says no; after this it is asked again."""
+"""The time after which a manager is asked again: one that has not seen the interface yet says no."""
 _LOOK_SECONDS = 0.3
 
 
 def commands_for(manager: LinkManager) -> tuple[list[str], ...]:
-    """What an administrator would type to have the interface configured again, in order.
+    """The commands that an administrator would type to have the interface configured again, in order.
 
     Sources: nmcli(1), `connection up`; networkctl(1), `reconfigure`; ifup(8). `device connect` would let
     NetworkManager choose among its profiles, or make one. ifupdown believes of an interface that has vanished that it
@@ -50,7 +50,7 @@ def commands_for(manager: LinkManager) -> tuple[list[str], ...]:
 
 
 def shell_lines(state: NicState) -> list[str]:
-    """The same as lines of a shell, of all managers of the NIC."""
+    """The `commands_for` all managers of the NIC, as lines of a shell."""
     return [shlex.join(command) for manager in state.managers for command in commands_for(manager)]
 
 
@@ -72,7 +72,7 @@ def ask_managers(processes: Processes, state: NicState, is_as_before: Callable[[
     """Have each interface configured by the manager that had configured it, until the NIC is as it was.
 
     Raises:
-        StepError: it is not within 60 s; says what was asked, and what was answered last.
+        StepError: the NIC is not as it was within 60 s; says what was asked, and what was answered last.
     """
     deadline = time.monotonic() + MANAGER_SECONDS
     answer = ""
@@ -87,7 +87,7 @@ def ask_managers(processes: Processes, state: NicState, is_as_before: Callable[[
 
 
 def _ask(processes: Processes, state: NicState, seconds: float) -> str:
-    """What the managers have against it; empty when all have done it. The last command of each counts."""
+    """Ask the managers to configure the NIC; their complaints, empty without any. The last command of each counts."""
     answers = []
     for manager in state.managers:
         for command in commands_for(manager):

@@ -23,7 +23,7 @@ WantedBy=multi-user.target
 
 
 def finish_unit(python: str, package: str, record: str) -> str:
-    """All three are absolute paths."""
+    """The text of the unit; all three arguments are absolute paths."""
     text = _UNIT
     for name, word in {"@PYTHON@": python, "@PACKAGE@": package, "@RECORD@": record}.items():
         text = text.replace(name, word.replace("%", "%%"))

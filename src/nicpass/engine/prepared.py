@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host was prepared for, on disk, and the unit that looks at it after the reboot."""
+"""The record, on disk, of what a host was prepared for, and the unit that looks at the host after the reboot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RELOAD = Generator(argv=("systemctl", "daemon-reload"))
 
 
 def read_prepared(files: Files) -> Prepared | None:
-    """What the host was prepared for; None if it was not.
+    """The record of what the host was prepared for; None if it was not prepared.
 
     Raises:
         StepError: the record cannot be read.
@@ -53,7 +53,7 @@ def read_prepared(files: Files) -> Prepared | None:
 
 
 def complete_plan(plan: Plan, record: Prepared | None, before: Prepared | None, files: Files) -> Plan:
-    """The plan with the record and its unit in it, and what its programs replace; `record` None takes them away.
+    """The plan with the record, its unit, and digests of what programs replace; `record` None takes both away.
 
     A plan without steps whose record stays as it is stays empty.
     """
@@ -61,13 +61,13 @@ def complete_plan(plan: Plan, record: Prepared | None, before: Prepared | None, 
         return plan
     steps = [with_digests(step, files) if isinstance(step, ChangeBoot) else step for step in plan.steps]
     finish = _finish(record, files)
-    # First what looks at the next boot, then what makes it another one; on the way back the reverse.
+    # First the unit that looks at the next boot, then the steps that change that boot; on the way back the reverse.
     ordered = [*steps, finish] if record is None else [finish, *steps]
     return msgspec.structs.replace(plan, steps=tuple(ordered))
 
 
 def _folders_above(path: str, files: Files, made: set[str]) -> list[FileChange]:
-    """Those that are not there, the uppermost first: others than root have to be able to read what is in /etc."""
+    """The missing folders above `path`, uppermost first: others than root have to be able to read what is in /etc."""
     folder = str(PurePosixPath(path).parent)
     if folder in made or files.exists(folder):
         return []

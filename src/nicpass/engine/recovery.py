@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one change that was cut off."""
+    """The outcome of one change that was cut off."""
 
     change: str
     summary: str
@@ -44,7 +44,7 @@ def recover(
 ) -> tuple[Settled, ...]:
     """Settle every unfinished change, the newest first; the caller holds the lock. Nothing is raised for a change.
 
-    What brought a NIC back with a difference is tried again too: what was in its way may have been mended.
+    A change that brought a NIC back with a difference is tried again too: what was in its way may have been mended.
 
     Raises:
         StepError: the folder of the journals cannot be read.
@@ -70,7 +70,7 @@ def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watc
     same_boot = not known(here) or not known(change.opened.boot_id) or here == change.opened.boot_id
     run = Run(journal, handlers, watch)
     direction = choose_direction(change)
-    # It was cut off behind its last act, or its VM was started after all: then what was asked for is there.
+    # The change was cut off behind its last act, or its VM was started after all: then what was asked for is there.
     holds = direction != Direction.CLOSE and all(
         _is_seen_done(number, change) and run.holds(step) for number, step in enumerate(change.opened.plan.steps)
     )
@@ -95,14 +95,14 @@ def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watc
 
 
 def _is_seen_done(number: int, change: Change) -> bool:
-    """What the programs of a boot's change made cannot be told from what was there before: their end is recorded."""
+    """Whether a step's end is recorded, if it runs programs: their files cannot be told from those of before."""
     step = change.opened.plan.steps[number] if change.opened is not None else None
     runs = isinstance(step, ChangeBoot) and bool(step.change.generators)
     return not runs or change.phases.get(number) == Phase.DONE
 
 
 def _close_as_done(change: Change, journal: Journal) -> tuple[ExitCode, str]:
-    """Say of every step that it is done; it was seen to be."""
+    """Record every step as done, as it was seen to be, and close the journal."""
     for number, step in enumerate(change.opened.plan.steps if change.opened is not None else ()):
         if change.phases.get(number) != Phase.DONE:
             journal.record(number, Phase.DONE, step)
@@ -134,7 +134,7 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool) -> t
 
 
 def _settle_damaged(change: Change, journal: Journal) -> Settled:
-    """A journal without one whole line had not let anything be done; any other is for a person to look at."""
+    """Settle a journal without its first record: without any whole line nothing was done; any other is for a person."""
     if change.damage:
         exit_code = ExitCode.NEEDS_PERSON
         sentence = _(

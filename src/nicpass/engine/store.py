@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each NIC was before it left, kept on disk.
+"""The records of what each NIC was before it left, kept on disk.
 
 Everything lies below /var/lib/nicpass, is owned by root, and is written so that it lasts through a power cut.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STATE = "/var/lib/nicpass"
 NICS = f"{STATE}/nics"
-"""A file a NIC that is given away, by its address."""
+"""A folder with a file for each NIC that is given away, named by its address."""
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -35,11 +35,11 @@ class KeptNic(msgspec.Struct, frozen=True, kw_only=True):
     away: str | None = None
     """The id of the boot in which the NIC left for a start of the VM, until all of its state is back on the host."""
     renewed: bool = False
-    """`state` is what it was at a later start than the one that it was given for."""
+    """Whether `state` is that of a later start of the VM than the one that the NIC was given for."""
 
 
 def keep_nic(files: Files, kept: KeptNic) -> None:
-    """Put down what a NIC is to the host, and whose it is; the same is the same file, whatever order its sets have.
+    """Write a NIC's record: its state and whose it is. Equal records are equal files, whatever order their sets have.
 
     Raises:
         OSError: nothing was written.
@@ -57,7 +57,7 @@ def _encode(kept: KeptNic) -> bytes:
 
 
 def read_kept_nic(files: Files, address: Address) -> KeptNic | None:
-    """What is kept of a NIC; None if nicpass did not give it away.
+    """The record of a NIC; None if nicpass did not give it away.
 
     Raises:
         StepError: the record is there and cannot be read: then what was is unknown, not absent.
@@ -106,7 +106,7 @@ def list_kept_nics(files: Files) -> Fact[tuple[Address, ...]]:
 
 
 def keep_nic_state(files: Files, state: NicState) -> None:
-    """Put down what a NIC is to the host, of which no more is known.
+    """Write the record of a NIC of which no more is known than its state.
 
     Raises:
         OSError: nothing was written.
@@ -115,7 +115,7 @@ def keep_nic_state(files: Files, state: NicState) -> None:
 
 
 def read_nic_state(files: Files, address: Address) -> NicState | None:
-    """What the NIC was when it left; None if nicpass did not give it away.
+    """The state of a NIC when it left; None if nicpass did not give it away.
 
     Raises:
         StepError: the record is there and cannot be read: then what was is unknown, not absent.

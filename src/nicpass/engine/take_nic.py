@@ -23,25 +23,25 @@ def take_handlers(files: Files) -> Handlers:
 
 
 class TakeSteps:
-    """The two hands of it, and their door."""
+    """The apply and verify of TakeNic, with their door to files."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
 
     def apply(self, step: TakeNic) -> None:
-        """A record that says this already stays as it is: the guard may have put down in it that the NIC is out."""
-        with contextlib.suppress(StepError):  # a damaged one is written anew
+        """Write the NIC's record; one that says the same stays: the guard may have noted in it that the NIC is out."""
+        with contextlib.suppress(StepError):  # a damaged record is written anew
             kept = read_kept_nic(self.files, step.address)
             if kept is not None and (kept.state, kept.owner) == (step.state, step.owner):
                 return
         keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify(self, step: TakeNic) -> None:
-        """Raises StepError where the record does not say it."""
+        """Raises StepError where the NIC's record is not that of the step."""
         if is_kept(self.files, KeptNic(state=step.state, owner=step.owner)):
             return
         kept = read_kept_nic(self.files, step.address)
-        # The guard may have seen it leave since, and have put down what it was then.
+        # The guard may have seen the NIC leave since, and have put down what it was then.
         if kept is None or kept.owner != step.owner or (kept.state != step.state and not kept.renewed):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from nicpass.model.plan import Plan
 
 Watch: TypeAlias = Callable[[int, Phase, Step], None]
-"""Told of every phase of every step, for the user's eyes."""
+"""A function that is told of every phase of every step, for the user's eyes."""
 
 Numbered: TypeAlias = tuple[int, Step]
 """A step with its number in the plan."""
 
 
 def watch_nothing(_number: int, _phase: Phase, _step: Step) -> None:
-    """For who wants to see nothing."""
+    """A Watch that shows nothing."""
 
 
 def run_plan(
@@ -61,7 +61,7 @@ class Run:
         self.handlers = handlers
         self.watch = watch
         self.gives_back = False
-        """A NIC is on its way back to the host, or is there."""
+        """Whether a NIC is on its way back to the host, or is there."""
 
     def do_all(self, steps: Iterable[Numbered], begun: Iterable[Numbered] = ()) -> None:
         """Do these steps and close the journal; when one fails, take it back with those that had `begun` before.
@@ -78,7 +78,7 @@ class Run:
             while left:
                 number, step = left[0]
                 self._enter(number, Phase.DOING, step)
-                begun.append(left[0])  # what could not be recorded has not acted
+                begun.append(left[0])  # a step that could not be recorded has not acted
                 self._act(step)
                 self._enter(number, Phase.DONE, step)
                 del left[0]
@@ -91,7 +91,7 @@ class Run:
                 self._turn_back(begun, error)
 
     def _go_on(self, left: list[Numbered], first: NicpassError) -> None:
-        """Do what is left, whose first may have been done in part; raises NeedsPersonError when that fails too."""
+        """Do the steps that are left, the first perhaps done in part; raises NeedsPersonError when that fails too."""
         try:
             for number, step in left:
                 self._try_record(number, Phase.DOING, step)
@@ -108,7 +108,7 @@ class Run:
             raise NeedsPersonError(second.sentence, hint.strip(), findings=second.findings) from error
 
     def _turn_back(self, begun: list[Numbered], error: BaseException) -> NoReturn:
-        """Undo what was begun; raises the error to end with."""
+        """Undo the steps that were begun; raises the error to end with."""
         if isinstance(error, NeedsPersonError):
             # What was promised is done as far as it can be; taking it back would only move further from it.
             with contextlib.suppress(OSError):
@@ -121,7 +121,7 @@ class Run:
         raise conclusion from error
 
     def undo_all(self, begun: Iterable[Numbered], invert: Callable[[Step], Step | None] = invert_step) -> list[str]:
-        """Undo in reverse, also what acted in part or failed; the sentences of those that could not be undone.
+        """Undo steps in reverse, also those that acted in part or failed; the sentences of those not to be undone.
 
         `invert` gives the step that takes one back, or None where nothing is left of it to take back.
         """
@@ -159,19 +159,19 @@ class Run:
         self._tell(number, phase, step)
 
     def _try_record(self, number: int, phase: Phase, step: Step, error: str = "") -> None:
-        """On the way back a full disk must not keep us from restoring the host."""
+        """Record a phase if that is possible: on the way back a full disk must not keep us from restoring the host."""
         with contextlib.suppress(OSError, KeyboardInterrupt):
             self.journal.record(number, phase, step, error)
         self._tell(number, phase, step)
 
     def _tell(self, number: int, phase: Phase, step: Step) -> None:
-        """A terminal that has gone away is no reason to stop."""
+        """Tell the watch of a phase; a terminal that has gone away is no reason to stop."""
         with contextlib.suppress(OSError):
             self.watch(number, phase, step)
 
 
 def _conclude(first: NicpassError, failures: list[str], journal: str) -> NicpassError:
-    """The first error stays the first; what could not be undone stands next to it."""
+    """The error that a failed change ends with: the first error, and next to it the steps that could not be undone."""
     if not failures:
         return StepError(
             _("{sentence} All was taken back.").format(sentence=first.sentence), first.hint, findings=first.findings
@@ -188,7 +188,7 @@ def _conclude(first: NicpassError, failures: list[str], journal: str) -> Nicpass
 
 
 def describe_error(error: BaseException) -> NicpassError:
-    """Any error as one with a sentence."""
+    """Any exception as a NicpassError, which has a sentence."""
     if isinstance(error, NicpassError):
         return error
     if isinstance(error, OSError):

@@ -86,7 +86,7 @@ def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:
     """The host that `nicpass snapshot` wrote; `path` is only for the sentence.
 
     Raises:
-        BadInputError: it is not there, not readable, or not such a file.
+        BadInputError: the file is not there, not readable, or no snapshot.
     """
     hint = _("Make one with: nicpass snapshot > host.json")
     if not isinstance(content, bytes):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A snapshot that can be shown to strangers: no addresses, serial numbers or names of machines and people in it.
 
-What is taken out is replaced, the same by the same, so that a check of the redacted host finds what a check of
+Each such value is replaced, the same one by the same, so that a check of the redacted host finds what a check of
 the host itself finds. IP addresses keep their common prefixes, and so their subnets and routes (the idea of
 Xu, Fan, Ammar and Moon, "Prefix-preserving IP address anonymization", 2002), without a way back from them.
 """
@@ -47,7 +47,8 @@ _MENTIONING = {
 }
 """Fields in whose text such a name may stand, as in every reason why something is unknown.
 
-In no other: a VM may be called `bridge`, `default` or `vfio-pci`, and words of the kernel are not its name.
+Such a name is sought in no other field: a VM may be called `bridge`, `default` or `vfio-pci`, and words of the kernel
+are not its name.
 """
 _LEFT_OUT: dict[str, Any] = {
     "files.content": {"unknown": "left out for strangers"},
@@ -55,9 +56,9 @@ _LEFT_OUT: dict[str, Any] = {
     "generated.after": None,
     "entries.text": "",
 }
-"""What stands in a boot file may be anything; only how it boots is told."""
+"""Fields that are left out, with their replacement: a boot file may hold anything; only how the host boots is told."""
 _NOBODY = {"root", "+0", "qemu", "libvirt-qemu", "kvm", "/", "/boot", "/boot/efi", "/home", "/srv", "/usr", "/var"}
-"""Who and what is on every host, and matters to the check."""
+"""Users and folders that are on every host, and matter to the check."""
 
 _ARGUMENTS = re.compile(
     r"^(?:(?:intel|amd|s390)?_?iommu|intremap|x2apic|nox2apic|nointremap|noapic|apic|pci|pcie_.*|vfio.*|kvm.*|"
@@ -69,13 +70,13 @@ _ARGUMENTS = re.compile(
 
 
 def redact(host: Host, key: bytes) -> Host:
-    """The same host for strangers. With the same secret `key` the same names come out; throw it away after use."""
+    """`host` for strangers. With the same secret `key` the same names come out; throw the key away after use."""
     redactor = _Redactor(host, key)
     return msgspec.convert(redactor.walk(msgspec.to_builtins(host), ""), Host)
 
 
 class _Redactor:
-    """Replaces by kind; what was replaced once is replaced alike everywhere."""
+    """Replaces values by their kind; a value that was replaced once is replaced alike everywhere."""
 
     def __init__(self, host: Host, key: bytes) -> None:
         self.key = key
@@ -127,7 +128,7 @@ class _Redactor:
         ]
 
     def _arguments(self, cmdline: str) -> str:
-        """Only what concerns us keeps its value: `root=`, `ip=`, `netroot=` and passwords do not."""
+        """`cmdline` with only the values that concern nicpass: not those of `root=`, `ip=`, `netroot=`, passwords."""
         words = []
         for name, values in parse_cmdline(cmdline).items():
             kept = _ARGUMENTS.match(name) is not None
@@ -135,7 +136,7 @@ class _Redactor:
         return " ".join(words)
 
     def _mac(self, mac: str) -> str:
-        """Locally administered, as a replacement is; groups and nothing at all stay what they are."""
+        """The locally administered replacement of a MAC; multicast MACs and all zeros stay what they are."""
         octets = bytes.fromhex(re.sub("[:-]", "", mac))
         if octets[0] & 1 or not any(octets):
             return mac
@@ -153,7 +154,7 @@ class _Redactor:
         return text if _says_nothing(address) else str(type(address)(self._scramble(address)))
 
     def _scramble(self, address: IpAddress) -> int:
-        """Each bit is turned over or not, as the bits before it decide; the first ones that tell the kind stay."""
+        """`address`, each bit turned over or not as those before decide; the first, which tell the kind, stay."""
         width, value = address.max_prefixlen, int(address)
         kept = 4 if width == 32 else 16
         scrambled = value >> (width - kept)
@@ -179,6 +180,6 @@ def _is_ip(text: str) -> bool:
 
 
 def _says_nothing(address: IpAddress) -> bool:
-    """Loopback, unspecified, multicast and the prefix of link-local are the same on every host."""
+    """Whether an address is the same on every host: loopback, unspecified, multicast and the prefix of link-local."""
     is_network = address.packed in (bytes([254, 128]) + bytes(14), bytes([169, 254, 0, 0]))
     return address.is_loopback or address.is_unspecified or address.is_multicast or is_network

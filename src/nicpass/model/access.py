@@ -14,21 +14,21 @@ class DeviceNode(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """`/dev/vfio/26` is a group, `/dev/vfio/devices/vfio0` one device, `/dev/vfio/vfio` only makes containers."""
     is_device: bool
-    """A character device; what a capture has instead is a file, whose owner says nothing."""
+    """Whether the node is a character device; a capture has a plain file instead, whose owner says nothing."""
     mode: int
-    """The permission bits alone, 0o600."""
+    """The permission bits of the node alone, 0o600."""
     uid: int
     gid: int
     user: str | None = None
-    """As /etc/passwd names it; None where it does not."""
+    """The owner's name in /etc/passwd; None where `uid` has none there."""
     group: str | None = None
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may reach what is given to VMs."""
+    """Who may reach the devices that are given to VMs."""
 
     vfio_nodes: Fact[tuple[DeviceNode, ...]] = None
     qemu_user: Fact[str] = None
     """`user` in /etc/libvirt/qemu.conf; None where the distribution's default holds."""
     qemu_security_drivers: Fact[tuple[str, ...]] = None
-    """`security_driver` there: `apparmor`, `selinux`, `none`; None where libvirt looks for one itself."""
+    """`security_driver` in /etc/libvirt/qemu.conf: `apparmor`, `selinux`, `none`; None where libvirt looks for one."""

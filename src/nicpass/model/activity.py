@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes on at a host: who is logged in from afar, what lies on other machines, which programs hold a device."""
+"""Activity at a host: who is logged in from afar, what lies on other machines, which programs hold a device."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown
 
 _NOT_READ = Unknown("not read")
-"""What a snapshot says that was taken before these were read."""
+"""The default of the fields of `Activity`, for a snapshot that was taken before nicpass read them."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody administers the host from another machine."""
+    """A session in which somebody administers the host from another machine."""
 
     user: str | None = None
     program: str = "ssh"
     """The program at this end, as its process is called: `sshd`, `cockpit-session`."""
     own: bool = False
-    """Whether nicpass itself runs in it."""
+    """Whether nicpass itself runs in this session."""
     local_address: str | None = None
-    """None where the connection was not found, and only the session is known."""
+    """The session's IP address at this host; None where its connection was not found, and only the session is known."""
     local_port: int | None = None
     peer_address: str | None = None
-    """An IP address; None where only a host's name is known."""
+    """The other machine's IP address; None where only its name is known."""
     peer_port: int | None = None
     remote_host: str | None = None
     """The other machine in the words of systemd-logind: an address or a name."""
@@ -38,28 +38,28 @@ class NetworkStorage(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """`nfs`, `cifs`, `ceph`, `iscsi`, `nbd`, `nvme-tcp` ..."""
     source: str
-    """What it is called there or here: `10.0.0.20:/srv`, `sdb`, `nvme1`."""
+    """The storage's name on the server or on this host: `10.0.0.20:/srv`, `sdb`, `nvme1`."""
     servers: tuple[str, ...] = ()
-    """IP addresses; empty where the kernel shows names only."""
+    """The servers' IP addresses; empty where the kernel shows names only."""
     local_address: str | None = None
     netdev: str | None = None
     """The interface, where the connection is bound to one."""
     mounts: tuple[str, ...] = ()
-    """Where it is mounted, also by way of device mapper."""
+    """Paths where the storage is mounted, also by way of device mapper."""
     root: bool = False
-    """The root file system lies on it."""
+    """Whether the root file system lies on this storage."""
     swap: bool = False
 
 
 class FunctionDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """What a PCI function offers to programs beside its network interface."""
+    """A device that a PCI function offers to programs beside its network interface."""
 
     kind: Literal["rdma", "ptp", "uio", "vfio"]
     name: str
-    """`mlx5_0`, `ptp1`, `uio0`."""
+    """The device's name in sysfs: `mlx5_0`, `ptp1`, `uio0`."""
     address: Address
     nodes: tuple[str, ...] = ()
-    """Its files: `/dev/infiniband/uverbs0`."""
+    """The device's files: `/dev/infiniband/uverbs0`."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class BoundSocket(msgspec.Struct, frozen=True, kw_only=True):
 
     netdev: str
     process: int | None = None
-    """None where nobody was found who has it."""
+    """The process that has the socket; None where none was found."""
     program: str = ""
     queue: int | None = None
 
@@ -88,11 +88,11 @@ class ForeignNetdev(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     """A file that nsenter(1) takes: `/run/netns/blue`, `/proc/4711/ns/net`."""
     program: str = ""
-    """One that runs in it, where the namespace has no name."""
+    """A program that runs in the namespace, where the namespace has no name."""
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; each is unknown by itself."""
+    """All activity at a host that concerns its NICs; each field is unknown by itself."""
 
     sessions: Fact[tuple[Session, ...]] = _NOT_READ
     storage: Fact[tuple[NetworkStorage, ...]] = _NOT_READ

@@ -23,7 +23,7 @@ _NETDEV = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}")
 
 
 def parse_address(text: str) -> Address | None:
-    """The address in sysfs's form; `01:00.0` is taken to be in domain 0000. None if it is not one."""
+    """The PCI address in `text`, in sysfs's form; `01:00.0` is taken to be in domain 0000. None if it is no address."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[3], 16) > 0x1F:  # a slot has five bits
         return None
@@ -32,19 +32,19 @@ def parse_address(text: str) -> Address | None:
 
 
 def last_address(path: str) -> Address | None:
-    """The last PCI function on a way through /sys/devices: the one that drives what lies there (sysfs-rules.rst)."""
+    """The last PCI function in a path through /sys/devices: it drives the device at that path (sysfs-rules.rst)."""
     return next((found for part in reversed(path.split("/")) if (found := parse_address(part)) is not None), None)
 
 
 def parse_mac(text: str) -> str | None:
-    """A MAC address in the kernel's form, `52:54:00:aa:00:01`. None if it is not one."""
+    """The MAC address in `text`, in the kernel's form, `52:54:00:aa:00:01`. None if it is no MAC address."""
     return text.lower().replace("-", ":") if len(text) == 17 and re.fullmatch(_MAC, text) else None
 
 
 def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address, without brackets and zone; one of IPv4 that is written as IPv6 (RFC 4291, 2.5.5.2) is of IPv4.
+    """The IP address in `text`, without brackets and zone; IPv4 written as IPv6 (RFC 4291, 2.5.5.2) becomes IPv4.
 
-    None if it is neither.
+    None if `text` is neither an IPv4 nor an IPv6 address.
     """
     import ipaddress  # late: many a run asks for none
 
@@ -56,7 +56,7 @@ def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def ip_text(text: str) -> str | None:
-    """The address as the kernel writes it; None for a name."""
+    """The IP address in `text` as the kernel writes it; None where `text` is a name."""
     address = parse_ip(text)
     return None if address is None else str(address)
 

@@ -13,20 +13,20 @@ from nicpass.model.boot import BootBinding
 from nicpass.model.fact import Fact
 
 MatchOutcome = Literal["found", "absent", "other", "ambiguous", "unread"]
-"""One device answers; none, and its slots are empty; none, and another device stands there; several answer;
-a device may be the one, but its serial number could not be read."""
+"""How the search for an identity's device ended, in this order: one device answers; none, and its slots are empty;
+none, and another device stands there; several answer; one may be it, but its serial number could not be read."""
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """Which device an identity means."""
+    """Which device on this host an identity means."""
 
     outcome: MatchOutcome
     addresses: tuple[Address, ...] = ()
-    """The one that was found; those that stand there instead; those that answer; those that could not be read."""
+    """The devices by outcome: the one found; those there instead; those that answer; those that could not be read."""
 
 
 class BindingOutcome(StrEnum):
-    """What the boot's script says of one binding."""
+    """How one binding ended at boot, in the word of the boot's script."""
 
     BOUND = "bound"
     TAKEN = "taken"
@@ -38,26 +38,26 @@ class BindingOutcome(StrEnum):
     AMBIGUOUS = "ambiguous"
     UNREAD = "unread"
     DAMAGED = "damaged"
-    """Of its file."""
+    """The binding's own file is damaged."""
 
 
 class BindingReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What this boot made of one binding, from /run/nicpass/boot.d."""
+    """The report of this boot on one binding, from /run/nicpass/boot.d."""
 
     name: str
     outcome: BindingOutcome
     boot_pass: str = ""
-    """`initramfs`, or `unit` for the one of systemd."""
+    """The pass that reports: `initramfs`, or `unit` for the one of systemd."""
     addresses: tuple[Address, ...] = ()
-    """As in `Match`."""
+    """The devices that the outcome speaks of, as in `Match`."""
     driver: str | None = None
-    """The one that has the device."""
+    """The driver that has the device."""
     detail: str = ""
-    """In English, as programs and the script say it."""
+    """The details in English, as programs and the script say them."""
 
 
 class DamagedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that cannot be what it is for."""
+    """A file of a binding or a report that cannot be read as one, and why."""
 
     path: str
     reason: str
@@ -68,16 +68,16 @@ class BuiltinDriver(msgspec.Struct, frozen=True, kw_only=True):
 
     address: Address
     module: str
-    """With underscores, as the kernel names it."""
+    """The driver's module, with underscores, as the kernel names it."""
 
 
 class BootBindings(msgspec.Struct, frozen=True, kw_only=True):
     """All about boot bindings on a host."""
 
     bindings: Fact[tuple[BootBinding, ...]] = ()
-    """In the order of their names; Unknown where the folder could not be listed."""
+    """The bindings in the order of their names; Unknown where the folder could not be listed."""
     damaged: tuple[DamagedFile, ...] = ()
-    """Of the bindings and of the reports."""
+    """The damaged files among those of the bindings and of the reports."""
     reports: Fact[tuple[BindingReport, ...]] = None
-    """None: the script did not run in this boot, or had nothing to do."""
+    """The reports of this boot; None where the script did not run in it, or had nothing to do."""
     builtin_drivers: tuple[BuiltinDriver, ...] = ()

@@ -14,7 +14,7 @@ from nicpass.model.plan import ArmTimer, AttachRequest, GiveBackNic, Plan, Step,
 
 
 class Phase(enum.StrEnum):
-    """Where a step is. `doing` is on disk before the step acts."""
+    """How far a step has come. `doing` is on disk before the step acts."""
 
     DOING = "doing"
     DONE = "done"
@@ -31,13 +31,13 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes a change, and with which words."""
 
     user: str = "unknown"
-    """The one who logged in, `alice`; sudo and su do not change it (/proc/PID/loginuid)."""
+    """The user who logged in, `alice`; sudo and su do not change it (/proc/PID/loginuid)."""
     process: int = 0
     command: tuple[str, ...] = ()
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
-    """The first record: the whole plan, by whom, and in which boot it was begun."""
+    """The first record of a change: the whole plan, by whom, and in which boot it was begun."""
 
     time: float
     boot_id: Fact[str]
@@ -54,18 +54,18 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
     phase: Phase
     step: Step
     error: str = ""
-    """Why undoing it failed."""
+    """Why undoing the step failed."""
 
 
 class Confirmed(msgspec.Struct, frozen=True, kw_only=True, tag="confirmed"):
-    """The administrator can still reach the host, and keeps the change."""
+    """The record that the administrator can still reach the host, and keeps the change."""
 
     time: float
     actor: Actor = Actor()
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True, tag="resumed"):
-    """A run that was cut off is finished or taken back from here on."""
+    """The record that a run that was cut off is finished or taken back from here on."""
 
     time: float
     boot_id: Fact[str]
@@ -74,36 +74,36 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True, tag="resumed"):
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
-    """The last record. A journal without one was cut off."""
+    """The last record of a change. A journal without one was cut off."""
 
     time: float
     exit_code: int
     sentence: str = ""
     abandoned: bool = False
-    """Somebody decided that the host stays as it is, whatever that is."""
+    """Whether somebody decided that the host stays as it is, whatever that is."""
 
 
 Record: TypeAlias = Opened | StepRecord | Confirmed | Resumed | Closed
 
 
 class Outcome(enum.StrEnum):
-    """What became of a change."""
+    """The outcome of a change."""
 
     DONE = "done"
     UNCONFIRMED = "unconfirmed"
-    """Done, and to be taken back unless it is confirmed in time."""
+    """The change is done, and is to be taken back unless it is confirmed in time."""
     TAKEN_BACK = "taken back"
     NEEDS_PERSON = "needs a person"
-    """Done or taken back with a difference that stands in the sentence."""
+    """The change is done or taken back with a difference that stands in the sentence."""
     UNFINISHED = "unfinished"
-    """Cut off, or not wholly taken back: `nicpass recover` settles it."""
+    """The change was cut off, or not wholly taken back: `nicpass recover` settles it."""
     ABANDONED = "abandoned"
     DAMAGED = "damaged"
-    """Its first record cannot be read, so what it was to do is not known."""
+    """The change's first record cannot be read, so what it was to do is not known."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal, read. `opened` is None where the first record is broken."""
+    """A change as read from its journal. `opened` is None where the first record is broken."""
 
     identity: str
     opened: Opened | None = None
@@ -112,7 +112,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     resumed: tuple[Resumed, ...] = ()
     closed: Closed | None = None
     damage: str = ""
-    """What could not be read of it; a line that the power cut off at the end is no damage."""
+    """The part of the journal that could not be read; a line that the power cut off at the end is no damage."""
 
     @property
     def phases(self) -> dict[int, Phase]:
@@ -135,7 +135,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def owes_the_nic(self) -> bool:
-        """A NIC came back with a difference, or the rest of its way back failed: another try may end it well."""
+        """Whether a NIC came back with a difference, or its further way back failed: another try may end it well."""
         steps = self.opened.plan.steps if self.opened is not None else ()
         left = any(phase != Phase.DONE for phase in self.phases.values())
         gives_back = any(isinstance(step, GiveBackNic) for step in steps)
@@ -143,12 +143,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def awaits_confirmation(self) -> bool:
-        """It set a dead man's hand, and nobody has confirmed it."""
+        """Whether the change set a dead man's hand, and nobody has confirmed it."""
         return self.opened is not None and self.confirmed is None and self.confirm_within is not None
 
     @property
     def confirm_within(self) -> int | None:
-        """Seconds from the change's beginning; None where nothing is to be confirmed."""
+        """Seconds from the change's beginning in which to confirm it; None where nothing is to be confirmed."""
         steps = self.opened.plan.steps if self.opened is not None else ()
         return next((step.seconds for step in steps if isinstance(step, ArmTimer)), None)
 
@@ -160,5 +160,5 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changed_nothing(self) -> bool:
-        """No step was ever begun: the first record is on disk before any of them acts."""
+        """Whether no step was ever begun: the first record is on disk before any step acts."""
         return not self.steps

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host does with a PCI function: the devices that its drivers made, and what stands on them."""
+"""Devices by which the host uses a PCI function: those that its drivers made, and what stands on them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class ClassDevice(msgspec.Struct, frozen=True, kw_only=True):
     """`block`, `input`, `drm`, `graphics`, `sound`, `tty`, `nvme`, `tpm`."""
     name: str
     addresses: tuple[Address, ...] = ()
-    """The PCI functions without which it would be gone; more than one for a disk with several paths."""
+    """The PCI functions without which the device would be gone; more than one for a disk with several paths."""
     label: str | None = None
-    """What it calls itself, such as `Logitech USB Keyboard`."""
+    """The device's name for itself, such as `Logitech USB Keyboard`."""
     mounts: tuple[str, ...] = ()
-    """Where it is mounted, or what stands on it through device mapper, LVM, RAID or btrfs."""
+    """Where the device is mounted, or what stands on it through device mapper, LVM, RAID or btrfs."""
     swap: bool = False
-    """Whether it, or what stands on it, is swapped to."""
+    """Whether the device, or what stands on it, is swapped to."""
     keyboard: bool = False
     console: bool = False
     """Whether the host's console is on it: a screen that shows a picture, or a serial port that the kernel logs to."""

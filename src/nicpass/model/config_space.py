@@ -34,10 +34,10 @@ P2P Egress Control, Direct Translated P2P (7.7.8.2)."""
 
 
 class PcieLink(msgspec.Struct, frozen=True, kw_only=True):
-    """Both ends of a link share the current values, and each has maxima of its own. Speeds are in MT/s a lane."""
+    """One end of a link: both ends share the current values, and each has its own maxima. Speeds are in MT/s a lane."""
 
     speed: int | None = None
-    """None where the link is down, or the speed is newer than this program."""
+    """The current speed; None where the link is down, or the speed is newer than this program."""
     width: int | None = None
     max_speed: int | None = None
     max_width: int | None = None
@@ -48,9 +48,9 @@ class Pcie(msgspec.Struct, frozen=True, kw_only=True):
 
     port_type: PortType
     flr: bool = False
-    """Function Level Reset; bridges have none."""
+    """Whether the function has Function Level Reset; bridges have none."""
     link: PcieLink | None = None
-    """None where the function has no link of its own: a VF, or a part of the root complex."""
+    """The function's end of its link; None where it has no link of its own: a VF, or a part of the root complex."""
     slot: int | None = None
     """The physical slot's number, where a slot lies below this port and the firmware has numbered it."""
     ari_forwarding: bool | None = None
@@ -62,23 +62,23 @@ class PowerManagement(msgspec.Struct, frozen=True, kw_only=True):
     """The power management capability. Every function that has it can do D3hot."""
 
     no_soft_reset: bool
-    """Set: D3hot and back to D0 leaves the function as it was, so that is no reset."""
+    """Whether D3hot and back to D0 leaves the function as it was, so that this is no reset."""
     d1: bool = False
     d2: bool = False
     pme_from_d3cold: bool = False
     state: int = 0
-    """0 to 3: D0 to D3hot."""
+    """The function's power state, 0 to 3: D0 to D3hot."""
 
 
 class Msi(msgspec.Struct, frozen=True, kw_only=True):
-    """Message signalled interrupts."""
+    """The MSI capability: message signalled interrupts."""
 
     vectors: int
     enabled: bool = False
 
 
 class Msix(msgspec.Struct, frozen=True, kw_only=True):
-    """MSI-X."""
+    """The MSI-X capability."""
 
     table_size: int
     enabled: bool = False
@@ -89,7 +89,7 @@ class VfBar(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     address: int
-    """Of VF 0; zero where nobody has given it a place."""
+    """The BAR's address for VF 0; zero where nobody has given it a place."""
     is_64bit: bool = False
     prefetchable: bool = False
 
@@ -119,7 +119,7 @@ class Ari(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acs(msgspec.Struct, frozen=True, kw_only=True):
-    """Access Control Services: what the function can do, and what of it is switched on."""
+    """Access Control Services: the controls that the function has, and those of them that are switched on."""
 
     capable: tuple[AcsControl, ...] = ()
     enabled: tuple[AcsControl, ...] = ()
@@ -147,17 +147,17 @@ class ConfigSpace(msgspec.Struct, frozen=True, kw_only=True):
     """One function's configuration space; see the module for what None and Unknown mean."""
 
     bytes_read: int
-    """64 without root, 256 of conventional PCI, 4096 of PCI Express."""
+    """How many bytes were read: 64 without root, 256 of conventional PCI, 4096 of PCI Express."""
     responds: bool = True
-    """False: every byte reads as ones, as when nobody answers; all capabilities are unknown then."""
+    """Whether the function answers; where it does not, every byte reads as ones and all capabilities are unknown."""
     vendor_id: int = 0xFFFF
-    """As it stands there: a VF's own ids read as ones (9.3.4.1.1)."""
+    """The vendor id as it stands in configuration space: a VF's own ids read as ones (9.3.4.1.1)."""
     device_id: int = 0xFFFF
     header_type: int = 0
-    """0: a device, 1: a PCI bridge, 2: a CardBus bridge."""
+    """The layout of the header, 0: a device, 1: a PCI bridge, 2: a CardBus bridge."""
     multifunction: bool = False
     interrupt_pin: int = 0
-    """1 to 4: INTA to INTD; 0: none."""
+    """The interrupt pin, 1 to 4: INTA to INTD; 0: none."""
     secondary_bus: int | None = None
     subordinate_bus: int | None = None
     pm: PmFact = None
@@ -165,20 +165,20 @@ class ConfigSpace(msgspec.Struct, frozen=True, kw_only=True):
     msix: MsixFact = None
     pcie: PcieFact = None
     af_flr: Fact[bool] = None
-    """Advanced Features, which conventional functions have: whether it can do FLR."""
+    """Whether the function can do FLR by Advanced Features, which conventional functions have."""
     sriov: SriovFact = None
     ari: AriFact = None
     acs: AcsFact = None
     ats: Fact[bool] = None
-    """Address Translation Services, by which it caches the IOMMU's translations: whether they are switched on."""
+    """Whether Address Translation Services are on, by which the function caches the IOMMU's translations."""
     pri: Fact[bool] = None
     """Page Request Interface: whether it is switched on."""
     pasid: Fact[bool] = None
     """Process Address Space IDs: whether they are switched on."""
     serial_number: Fact[str] = None
-    """EUI-64, as `lspci` writes it: `a0-36-9f-ff-ff-12-34-56`."""
+    """The Device Serial Number, an EUI-64, as `lspci` writes it: `a0-36-9f-ff-ff-12-34-56`."""
     problems: tuple[str, ...] = ()
-    """What is damaged; a capability that this hides is unknown."""
+    """The damages of the configuration space; a capability that a damage hides is unknown."""
 
     def __post_init__(self) -> None:
         settle_struct_facts(self, pm=PowerManagement, msi=Msi, msix=Msix, pcie=Pcie, sriov=Sriov, ari=Ari, acs=Acs)

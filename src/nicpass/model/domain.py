@@ -71,18 +71,18 @@ class PciPlaces(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a VM's definition matters here. None: the definition does not say; Unknown: what it says is no value."""
+    """The part of a VM's definition that matters here. None: the definition does not say; Unknown: it says no value."""
 
     machine: Fact[str] = None
     arch: Fact[str] = None
     firmware: Fact[str] = None
-    """`efi` or `bios`."""
+    """The kind of firmware, `efi` or `bios`."""
     secure_boot: Fact[bool] = None
     memory: Fact[int] = None
-    """All that the guest may have when it starts (`<memory>`); `current_memory` is what the balloon leaves it."""
+    """All memory that the guest may have at its start (`<memory>`); `current_memory` is what the balloon leaves it."""
     current_memory: Fact[int] = None
     max_memory: Fact[int] = None
-    """With what may be plugged in later (`<maxMemory>`)."""
+    """The guest's memory with what may be plugged in later (`<maxMemory>`)."""
     memory_limit: Fact[int] = None
     """`<memtune><hard_limit>`; libvirt then also takes it as the limit of locked memory."""
     memory_nodes: Fact[str] = None
@@ -90,7 +90,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     memory_mode: Fact[str] = None
     hugepages: bool = False
     hugepage_sizes: Fact[tuple[int, ...]] = None
-    """Those that the definition names; with `hugepages` and none named it is the host's default size."""
+    """The page sizes that the definition names; with `hugepages` and none named it is the host's default size."""
     locked: bool = False
     nosharepages: bool = False
     vcpus: Fact[int] = None
@@ -101,16 +101,16 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     emulator_pin: Fact[str] = None
     cpu_mode: Fact[str] = None
     address_bits: Fact[int] = None
-    """`<maxphysaddr bits=>`."""
+    """Bits of a physical address of the virtual processor: `<maxphysaddr bits=>`."""
     address_bits_mode: Fact[str] = None
     """`passthrough` (the host's own width) or `emulate`."""
     pci: PciPlaces = PciPlaces()
     iommu: VirtualIommu | None = None
     interfaces: tuple[DomainInterface, ...] = ()
     other_hostdevs: tuple[str, ...] = ()
-    """Types of the host's devices in it that are no PCI functions: `usb`, `mdev`, `scsi`."""
+    """Types of the host's devices in the definition that are no PCI functions: `usb`, `mdev`, `scsi`."""
     os_id: Fact[str] = None
-    """What libosinfo calls the guest's system: `http://debian.org/debian/12`."""
+    """The guest's system by libosinfo's id: `http://debian.org/debian/12`."""
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,16 +121,16 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     running: bool = False
     persistent: bool = True
     config_devices: tuple[DomainDevice, ...] = ()
-    """In the lasting definition; `live_devices` are in the running machine."""
+    """The devices in the lasting definition; `live_devices` are in the running machine."""
     live_devices: tuple[DomainDevice, ...] = ()
     config: Definition | None = None
     """The lasting definition; `live` is the running machine's. None where nobody has read it."""
     live: Definition | None = None
     saved_image: Fact[bool] = None
-    """Whether its memory lies on disk (`virsh managedsave`), from which the next start would go on."""
+    """Whether the VM's memory lies on disk (`virsh managedsave`), from which the next start would go on."""
     snapshots: Fact[int] = None
 
     @property
     def definition(self) -> Definition | None:
-        """The running machine's where there is one, else the lasting one."""
+        """The running machine's definition where there is one, else the lasting definition."""
         return self.live or self.config

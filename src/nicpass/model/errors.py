@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(enum.IntEnum):
-    """What the process returns; part of the interface."""
+    """The exit codes of the process; they are part of the interface."""
 
     DONE = 0
     ROLLED_BACK = 1
@@ -54,21 +54,21 @@ class NotPermittedError(NicpassError):
 
 
 class ImpossibleError(NicpassError):
-    """This host cannot do it as it is; the findings say why."""
+    """This host cannot do what was asked for, as it is; the findings say why."""
 
     exit_code = ExitCode.IMPOSSIBLE
     code = "IMPOSSIBLE"
 
 
 class RefusedError(NicpassError):
-    """It could be done, and would take something from the host that it uses."""
+    """The change could be made, and would take something from the host that the host uses."""
 
     exit_code = ExitCode.REFUSED
     code = "REFUSED"
 
 
 class RebootNeededError(NicpassError):
-    """Possible after a reboot, once the findings are mended."""
+    """The change is possible after a reboot, once the findings are mended."""
 
     exit_code = ExitCode.REBOOT_NEEDED
     code = "REBOOT_NEEDED"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Three answers, not two: a value, "there is none", and "could not be learned"."""
+"""Facts about a host have three answers, not two: a value, "there is none", and "could not be learned"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 Fact: TypeAlias = T | Unknown | None
-"""A value; None when the system says that there is none; Unknown when it could not be asked."""
+"""One fact: a value; None when the system says that there is none; Unknown when it could not be asked."""
 
 
 def known(fact: Fact[T]) -> TypeGuard[T]:
@@ -26,7 +26,7 @@ def known(fact: Fact[T]) -> TypeGuard[T]:
 
 
 def value_or(fact: Fact[T], default: T) -> T:
-    """The value, or `default` where it is absent or unknown. Never for a decision about safety."""
+    """The value of `fact`, or `default` where it is absent or unknown. Never for a decision about safety."""
     return fact if known(fact) else default
 
 
@@ -49,7 +49,7 @@ def settle_struct_facts(owner: msgspec.Struct, **kinds: type[msgspec.Struct]) ->
     """Give each named field of `owner`, which may come from JSON, its type: the struct, Unknown or None.
 
     Raises:
-        msgspec.ValidationError: it is none of them.
+        msgspec.ValidationError: a field is none of these.
     """
     for name, kind in kinds.items():
         value = getattr(owner, name)

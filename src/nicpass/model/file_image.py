@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands at a path, as data: so that a step can put it there and its inverse can put back what was before."""
+"""The content of a path, as data: a step can put it there, and the step's inverse can put back what was before."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def invert_changes(changes: tuple[FileChange, ...]) -> tuple[FileChange, ...]:
-    """Back, in reverse order: what was made last goes first."""
+    """The changes that take `changes` back, in reverse order: what was made last goes first."""
     return tuple(FileChange(path=c.path, before=c.after, after=c.before) for c in reversed(changes))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a check has to say: a stable code, how bad, what it was read from, what it means, what mends it."""
+"""The finding of a check: a stable code, how bad, what it was read from, what it means, what mends it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Severity(enum.StrEnum):
     INFO = "info"
     WARNING = "warning"
     REBOOT = "reboot"
-    """Possible after a change that takes a reboot."""
+    """Passthrough is possible after a change that takes a reboot."""
     UNSAFE = "unsafe"
-    """Possible, and refused: the host would lose something that it uses."""
+    """Passthrough is possible, and refused: the host would lose something that it uses."""
     IMPOSSIBLE = "impossible"
-    """Not possible on this host, as it is."""
+    """Passthrough is not possible on this host, as it is."""
 
     @property
     def rank(self) -> int:
@@ -51,9 +51,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     meaning: str = ""
     mend: str = ""
-    """What mends it, in words: advice, or those of a firmware menu; empty where there is nothing to mend."""
+    """How to mend the finding, in words: advice, or those of a firmware menu; empty where there is nothing to mend."""
     command: str = ""
-    """Shell lines that mend it, to paste as root; empty where no command does."""
+    """Shell lines that mend the finding, to paste as root; empty where no command does."""
 
 
 def worst(findings: tuple[Finding, ...]) -> Severity | None:

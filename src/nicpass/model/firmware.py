@@ -18,7 +18,7 @@ Hex: TypeAlias = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{1,16}$")]
 """A number of up to 64 bits, `0xfed90000`."""
 
 DAMAGED = "damaged: "
-"""How the reason of an Unknown begins when the table could be read and is none."""
+"""The beginning of an Unknown's reason when the table could be read and is no table."""
 
 ENDPOINT, SUB_HIERARCHY, IOAPIC, HPET, NAMESPACE_DEVICE = 1, 2, 3, 4, 5
 """Kinds of device scope (VT-d, 8.3.1): a function; a bridge with everything below it; three that are no PCI NIC."""
@@ -39,7 +39,7 @@ class Drhd(msgspec.Struct, frozen=True, kw_only=True):
 
     base: Hex
     include_pci_all: bool
-    """It covers everything in its segment that no other unit names."""
+    """Whether the unit covers everything in its segment that no other unit names."""
     segment: int
     scopes: tuple[Scope, ...]
 
@@ -72,7 +72,7 @@ class Andd(msgspec.Struct, frozen=True, kw_only=True):
     """The name, in ACPI, of a device that is no PCI function (VT-d, 8.7)."""
 
     device_number: int
-    """What scopes of kind 5 name as their enumeration_id."""
+    """The number that scopes of kind 5 name as their enumeration_id."""
     name: str
 
 
@@ -80,7 +80,7 @@ class Satc(msgspec.Struct, frozen=True, kw_only=True):
     """Functions of the processor's package that have a translation cache (VT-d, 8.8)."""
 
     atc_required: bool
-    """They do not work without it: the kernel must turn ATS on."""
+    """Whether the functions do not work without the cache: the kernel must turn ATS on."""
     segment: int
     scopes: tuple[Scope, ...]
 
@@ -102,7 +102,7 @@ class OtherRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Dmar(msgspec.Struct, frozen=True, kw_only=True):
-    """Intel's table. Records stand in its order; overlapping RMRRs stay apart."""
+    """Intel's table DMAR. Records stand in the table's order; overlapping RMRRs stay apart."""
 
     length: int
     checksum_ok: bool
@@ -111,7 +111,7 @@ class Dmar(msgspec.Struct, frozen=True, kw_only=True):
     oem_table_id: str
     oem_revision: int
     host_address_width: int
-    """How many bits of an address DMA can have."""
+    """How many bits an address of DMA can have."""
     flags: int
     intr_remap: bool
     x2apic_opt_out: bool
@@ -128,11 +128,11 @@ class Dmar(msgspec.Struct, frozen=True, kw_only=True):
     n_rhsa: int = 0
     other_subtables: tuple[OtherRecord, ...] = ()
     problems: tuple[str, ...] = ()
-    """What is wrong with the table; what it concerns has been left out."""
+    """The faults of the table; records that a fault concerns have been left out."""
 
 
 class Ivhd(msgspec.Struct, frozen=True, kw_only=True):
-    """One description of an IOMMU (48882, 5.2.2); the same one may be described by types 10h, 11h and 40h."""
+    """One description of an IOMMU (48882, 5.2.2); the same IOMMU may be described by types 10h, 11h and 40h."""
 
     type: Hex
     flags: Hex
@@ -151,13 +151,13 @@ class IvhdEntry(msgspec.Struct, frozen=True, kw_only=True):
     settings: Hex
     """LINT, NMI and system management bits (48882, 5.2.2.1)."""
     alias: Hex | None = None
-    """The function in whose name their requests arrive."""
+    """The function in whose name the requests of these functions arrive."""
     special: str | None = None
-    """`IOAPIC 2`, `HPET 0`, or an ACPI hardware and unique id: no PCI function of its own."""
+    """A special device: `IOAPIC 2`, `HPET 0`, or an ACPI hardware and unique id; it is no PCI function of its own."""
 
 
 class IvhdDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """The rest of an `Ivhd`."""
+    """The remaining fields of an IOMMU's description, beside those of its `Ivhd`."""
 
     capability_offset: Hex
     info: Hex
@@ -172,7 +172,7 @@ class Ivmd(msgspec.Struct, frozen=True, kw_only=True):
     """A memory definition (48882, 5.2.2.8); `devid` and `aux` are its device, or the ends of a range of them."""
 
     type: Hex
-    """20h all devices, 21h one, 22h a range."""
+    """The type of the definition: 20h for all devices, 21h for one, 22h for a range."""
     flags: Hex
     devid: Hex
     aux: Hex
@@ -183,7 +183,7 @@ class Ivmd(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IvmdDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What an `Ivmd` comes to: its last byte, its functions, the access that it grants."""
+    """The decoded meaning of an `Ivmd`: its last byte, its functions, the access that it grants."""
 
     end: Hex
     first: Hex
@@ -194,7 +194,7 @@ class IvmdDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ivrs(msgspec.Struct, frozen=True, kw_only=True):
-    """AMD's table. `ivhd_details` and `ivmd_details` are in the order of `ivhd` and `ivmd`."""
+    """AMD's table IVRS. `ivhd_details` and `ivmd_details` are in the order of `ivhd` and `ivmd`."""
 
     length: int
     checksum_ok: bool
@@ -205,18 +205,18 @@ class Ivrs(msgspec.Struct, frozen=True, kw_only=True):
     ivinfo: Hex
     efr_sup: bool
     preboot_dma_remap: bool
-    """The firmware had the IOMMU on before the kernel came."""
+    """Whether the firmware had the IOMMU on before the kernel came."""
     physical_address_width: int
     virtual_address_width: int
-    """Both in bits."""
+    """The width of a virtual address; both widths are in bits."""
     blocks: tuple[Hex, ...] = ()
-    """The types of all its blocks."""
+    """The types of all blocks of the table."""
     ivhd: tuple[Ivhd, ...] = ()
     ivhd_details: tuple[IvhdDetails, ...] = ()
     ivmd: tuple[Ivmd, ...] = ()
     ivmd_details: tuple[IvmdDetails, ...] = ()
     problems: tuple[str, ...] = ()
-    """What is wrong with the table; what it concerns has been left out."""
+    """The faults of the table; blocks that a fault concerns have been left out."""
 
 
 if TYPE_CHECKING:
@@ -238,5 +238,5 @@ class Firmware(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def number_of(text: Hex) -> int:
-    """The number that `text` is."""
+    """The number that the hexadecimal `text` stands for."""
     return int(text, 16)

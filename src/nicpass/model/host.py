@@ -39,10 +39,10 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     iommu_groups: Fact[tuple[IommuGroup, ...]] = None
     network: Network = Network()
     class_devices: Fact[tuple[ClassDevice, ...]] = None
-    """What hangs on the PCI functions: disks and what is mounted from them, keyboards, screens."""
+    """The devices that hang on the PCI functions: disks and what is mounted from them, keyboards, screens."""
     leftovers: Leftovers = Leftovers()
     boot_bindings: BootBindings = BootBindings()
     activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None
     boot: Boot = Boot(unread="not asked for")
-    """What the next boots go by."""
+    """The boot configuration that the next boots go by."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What earlier hands left in files and arguments: bindings, overrides, blacklists."""
+"""Leftovers of earlier hands in files and arguments: bindings, overrides, blacklists."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Directive(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     """`options`, `blacklist` or `install`."""
     module: str
-    """With underscores, as the kernel names it."""
+    """The module's name, with underscores, as the kernel has it."""
     value: str = ""
-    """What follows: options of the module, the command in place of it."""
+    """The rest of the line: options of the module, or the command that is run in place of it."""
 
 
 class DriverctlOverride(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class UdevRule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModuleAlias(msgspec.Struct, frozen=True, kw_only=True):
-    """For which PCI devices a blacklisted module would be loaded: a line of modules.alias."""
+    """A line of modules.alias: for which PCI devices a blacklisted module would be loaded."""
 
     pattern: str
     module: str
@@ -52,20 +52,20 @@ SRIOV_OPERATOR: Final = "SR-IOV operator"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """Another manager of devices has a device for its own, by a file of its."""
+    """A claim of another manager of devices: by a file of its own it has a device for itself."""
 
     manager: Literal["Proxmox VE", "SR-IOV operator"]
     device: str
-    """`0000:3b:00.0`, with the operator also the VFs of that PF; of Proxmox also `0000:3b:00`, a slot's functions."""
+    """The device, `0000:3b:00.0`; the operator's includes the PF's VFs; Proxmox also has `0000:3b:00`, a whole slot."""
     path: str
     holder: str
-    """For whom: the number of Proxmox' VM, the name of its mapping, the PF."""
+    """The claim's holder: the number of Proxmox' VM, the name of its mapping, the PF."""
     entry: str | None = None
-    """The key in the VM's configuration, `hostpci0`; None where it is no VM's."""
+    """The key in the VM's configuration, `hostpci0`; None where the claim is no VM's."""
 
 
 class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. A folder that is not there holds nothing; one that may not be read is in `unread`."""
+    """All leftovers on a host. A folder that is not there holds nothing; one that may not be read is in `unread`."""
 
     directives: tuple[Directive, ...] = ()
     loaded_ids: Fact[str] = None

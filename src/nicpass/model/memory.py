@@ -20,9 +20,9 @@ class HugepagePool(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     total: int
     free: int
-    """Neither used nor, where the kernel says it, promised to somebody already."""
+    """How many pages are neither used nor, where the kernel says it, promised to somebody already."""
     overcommit: int = 0
-    """How many more the kernel may make when they are asked for."""
+    """How many more pages the kernel may make when they are asked for."""
 
 
 class NumaNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class NumaNode(msgspec.Struct, frozen=True, kw_only=True):
 
     node: int
     cpus: Fact[str] = None
-    """A list such as `0-15,32-47`."""
+    """The node's CPUs, as a list such as `0-15,32-47`."""
     total: Fact[int] = None
     free: Fact[int] = None
     hugepages: tuple[HugepagePool, ...] = ()
@@ -41,15 +41,15 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
     total: Fact[int] = None
     available: Fact[int] = None
-    """What the kernel thinks can be had without swapping: MemAvailable, proc_meminfo(5)."""
+    """The memory that the kernel thinks can be had without swapping: MemAvailable, proc_meminfo(5)."""
     hugepage_size: Fact[int] = None
-    """The default one."""
+    """The default size of a huge page."""
     hugepages: Fact[tuple[HugepagePool, ...]] = None
     nodes: Fact[tuple[NumaNode, ...]] = None
 
 
 def parse_cpulist(text: str) -> frozenset[int] | None:
-    """The numbers of `0-3,8` or, as libvirt also has it, `0-7,^3`; None if it is no such list.
+    """The numbers of a list, `0-3,8` or, as libvirt also has it, `0-7,^3`; None if `text` is no such list.
 
     Source: Documentation/core-api/printk-formats.rst (bitmap lists), libvirt's formatdomain, `cpuset`.
     """
@@ -69,7 +69,7 @@ def parse_cpulist(text: str) -> frozenset[int] | None:
 
 
 def format_cpulist(numbers: frozenset[int]) -> str:
-    """The shortest list, `0-3,8`; empty for none."""
+    """The shortest list of `numbers`, `0-3,8`; empty for no numbers."""
     parts: list[list[int]] = []
     for number in sorted(numbers):
         if parts and number == parts[-1][1] + 1:
@@ -80,7 +80,7 @@ def format_cpulist(numbers: frozenset[int]) -> str:
 
 
 def format_size(size: int) -> str:
-    """`1536 MiB`, `16 GiB`: the largest unit in which it is a whole number, from KiB to GiB."""
+    """The size as text, `1536 MiB`, `16 GiB`: in the largest unit in which it is a whole number, from KiB to GiB."""
     for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if size >= 1 << shift and size % (1 << shift) == 0:
             return f"{size >> shift} {unit}"

@@ -19,9 +19,9 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     """One region of a function's address space, as sysfs's `resource` has it; sizes are in bytes."""
 
     index: int
-    """0 to 5; of VF BARs too."""
+    """The number of the BAR, 0 to 5; of VF BARs too."""
     address: int
-    """Where it lies; zero where nobody has given it a place."""
+    """Where the region lies; zero where nobody has given it a place."""
     size: int
     is_io: bool = False
     is_64bit: bool = False
@@ -55,32 +55,32 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     numa_node: Fact[int] = None
     reset_methods: Fact[tuple[str, ...]] = None
     totalvfs: Fact[int] = None
-    """How many VFs it can make; None for what has no SR-IOV (Documentation/PCI/pci-iov-howto.rst)."""
+    """How many VFs the function can make; None where it has no SR-IOV (Documentation/PCI/pci-iov-howto.rst)."""
     numvfs: Fact[int] = None
     physfn: Fact[Address] = None
     virtfns: tuple[Address, ...] = ()
     """The VFs of this PF, in the order of their indices."""
     virtfn_indices: tuple[int, ...] | None = None
-    """Their indices, by the names of the links (`virtfn7`); None where these are 0, 1, 2 and so on."""
+    """The VFs' indices, by the names of the links (`virtfn7`); None where these are 0, 1, 2 and so on."""
     netdevs: Fact[tuple[str, ...]] = None
     block_devices: tuple[str, ...] = ()
     config: ConfigFact = NOT_READ
     sysfs_link: LinkFact = NOT_READ
-    """Its PCIe link as sysfs tells it; asked for only where `config` does not show it."""
+    """The function's PCIe link as sysfs tells it; asked for only where `config` does not show it."""
     bars: Fact[tuple[Bar, ...]] = NOT_READ
     vf_bars: Fact[tuple[Bar, ...]] = NOT_READ
-    """Of a PF: each as big as the BARs of all its VFs together."""
+    """The VF BARs of a PF: each as big as the BARs of all its VFs together."""
     rom_size: Fact[int] = NOT_READ
-    """Of the option ROM, in bytes."""
+    """The size of the option ROM, in bytes."""
     d3cold_allowed: Fact[bool] = NOT_READ
     """Whether the function may be powered off altogether while it idles."""
     power_state: Fact[str] = NOT_READ
-    """`D0` to `D3hot`, `D3cold`, `unknown` or `error`."""
+    """The function's power state: `D0` to `D3hot`, `D3cold`, `unknown` or `error`."""
     runtime_pm: Fact[str] = NOT_READ
-    """`auto`: it is suspended while it idles; `on`: it is not (Documentation/power/runtime_pm.rst)."""
+    """`auto`: the function is suspended while it idles; `on`: it is not (Documentation/power/runtime_pm.rst)."""
 
     def __post_init__(self) -> None:
-        """A snapshot comes from elsewhere, and addresses are printed into lines to paste."""
+        """Check the address: a snapshot comes from elsewhere, and addresses are printed into lines to paste."""
         if parse_address(self.address) != self.address:
             raise ValueError(f"not a PCI address: {self.address!r}")
         settle_struct_facts(self, config=ConfigSpace, sysfs_link=PcieLink)
@@ -90,7 +90,7 @@ _IDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", 
 
 
 def modalias_of(function: PciFunction) -> str | None:
-    """As pci_uevent() in drivers/pci/pci-driver.c writes it; None where an id is unknown."""
+    """The function's modalias as pci_uevent() in drivers/pci/pci-driver.c writes it; None where an id is unknown."""
     values = [getattr(function, field) for field in _IDS]
     if not all(isinstance(value, int) for value in values):
         return None

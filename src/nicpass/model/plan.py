@@ -47,7 +47,7 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
     pf: str
     count: int
     confirm_within: int | None = None
-    """As in AttachRequest."""
+    """Seconds in which to confirm, as in AttachRequest."""
 
 
 class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
@@ -57,7 +57,7 @@ class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
     stop: bool = False
     allow: frozenset[str] = frozenset()
     unconfirmed: bool = False
-    """Nobody asked for it but the dead man's hand."""
+    """Whether nobody asked for the undoing but the dead man's hand."""
 
 
 class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
@@ -66,22 +66,22 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
     nics: tuple[str, ...] = ()
     remove: bool = False
     finish: bool = False
-    """The reboot has come: keep what was seen to work."""
+    """Whether the reboot has come: keep what was seen to work."""
     iommu_pt: bool = False
-    """The host's own devices shall do DMA without translation."""
+    """Whether the host's own devices shall do DMA without translation."""
     group: str | None = None
-    """Whose members may open VFIO devices without being root."""
+    """The group whose members may open VFIO devices without being root."""
     allow: frozenset[str] = frozenset()
-    """As in AttachRequest."""
+    """Codes of findings that the administrator takes upon himself, as in AttachRequest."""
     confirm_within: int | None = None
-    """Seconds after the reboot; else as in AttachRequest."""
+    """Seconds after the reboot in which to confirm; else as in AttachRequest."""
 
 
 Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest | PrepareRequest
 
 
 class NicState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a NIC was to the host before it left, and shall be again (law 4)."""
+    """The state of a NIC: what it was to the host before it left, and shall be again (law 4)."""
 
     address: Address
     driver: str | None
@@ -89,16 +89,16 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[IpAddress, ...] = ()
     routes: tuple[Route, ...] = ()
     vf: VfSettings | None = None
-    """For a VF, what its PF enforces on it."""
+    """For a VF, the settings that its PF enforces on it."""
     numvfs: int | None = None
-    """For a PF; None for what makes no VFs, or where it was not recorded."""
+    """How many VFs a PF has; None for a NIC that makes no VFs, or where the number was not recorded."""
     uppers: tuple[Link, ...] | None = None
-    """What stands on its interfaces and leaves with them (VLANs, macvlans), the lower first; None: not recorded.
+    """Interfaces that stand on the NIC's and leave with them (VLANs, macvlans), the lower first; None: not recorded.
 
     A VLAN's addresses and routes are among `addresses` and `routes`.
     """
     managers: tuple[LinkManager, ...] = ()
-    """Who configured its interfaces; whoever did is asked to do it again."""
+    """The managers that configured the NIC's interfaces; they are asked to do it again."""
 
 
 class NicOwner(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,9 +107,9 @@ class NicOwner(msgspec.Struct, frozen=True, kw_only=True):
     domain: str
     uuid: str
     allow: frozenset[str] = frozenset()
-    """Codes of findings that the administrator took upon himself when he gave it."""
+    """Codes of findings that the administrator took upon himself when he gave the NIC away."""
     managed: bool = True
-    """The hypervisor takes the NIC from the host at each start, and gives it back at each stop."""
+    """Whether the hypervisor takes the NIC from the host at each start, and gives it back at each stop."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -137,7 +137,7 @@ class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepBase(msgspec.Struct, frozen=True, kw_only=True):
-    """What all steps share."""
+    """The base class of all steps."""
 
 
 class NicStep(StepBase, frozen=True, kw_only=True):
@@ -158,9 +158,9 @@ class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):
 
     state: NicState
     after_boot: bool = False
-    """A boot has set the NIC up since, so only what was kept of it is let go."""
+    """Whether a boot has set the NIC up since, so that only the record that was kept of it is let go."""
     owner: NicOwner | None = None
-    """The VM that it comes back from."""
+    """The VM that the NIC comes back from."""
 
 
 class DefineDevice(NicStep, frozen=True, kw_only=True, tag="define_device"):
@@ -185,7 +185,7 @@ class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
     domain: str
     uuid: str
     guarded: bool = False
-    """Done only when the guard was seen to let this start through."""
+    """Whether the step is done only when the guard was seen to let this start through."""
 
 
 class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
@@ -194,9 +194,9 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
     domain: str
     uuid: str
     for_all: bool = False
-    """It is asked to shut down first, and switched off only when it does not heed."""
+    """Whether the VM is stopped whoever started it: asked to shut down first, switched off if it does not heed."""
     guarded: bool = False
-    """As in the step that started it."""
+    """Whether the start was guarded, as in the step that started the VM."""
 
 
 class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
@@ -205,13 +205,13 @@ class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
     before: int
     after: int
     before_vfs: tuple[VfSettings, ...] = ()
-    """What the PF enforced on each: lost with them."""
+    """The settings that the PF enforced on each VF: lost with the VFs."""
     after_vfs: tuple[VfSettings, ...] = ()
-    """What it shall enforce on them once they are made."""
+    """The settings that the PF shall enforce on the VFs once they are made."""
 
 
 class ArmTimer(NicStep, frozen=True, kw_only=True, tag="arm_timer"):
-    """The dead man's hand: from now, unless it is confirmed in `seconds`, all is taken back by a timer of systemd."""
+    """The dead man's hand: unless the change is confirmed in `seconds` from now, a timer of systemd takes all back."""
 
     seconds: int
 
@@ -225,7 +225,7 @@ class DisarmTimer(NicStep, frozen=True, kw_only=True, tag="disarm_timer"):
 class InstallGuard(NicStep, frozen=True, kw_only=True, tag="install_guard"):
     """See to it that every later start of a VM is as safe as the first, and that a boot tidies up after a crash.
 
-    A hook that the hypervisor calls, and a unit of systemd; `files` in the order in which they are written.
+    The guard is a hook that the hypervisor calls, and a unit of systemd; `files` are in the order of writing.
     """
 
     files: tuple[FileChange, ...]
@@ -238,27 +238,27 @@ class RemoveGuard(NicStep, frozen=True, kw_only=True, tag="remove_guard"):
 
 
 class BootPurpose(StrEnum):
-    """What a change of the boot is for."""
+    """The purpose of a change of the boot."""
 
     ARGUMENTS = "arguments"
     """The kernel's arguments, at every boot."""
     TRIAL = "trial"
-    """The same, at the next boot only."""
+    """The kernel's arguments, at the next boot only."""
     BINDING = "binding"
     """Which NICs vfio-pci gets before their own driver sees them."""
     RIGHTS = "rights"
     """Who may use VFIO, and who is to leave the NIC alone."""
     FINISH = "finish"
-    """What finishes after the reboot, and what it has to know."""
+    """The unit that finishes after the reboot, and the record that it has to know."""
 
 
 class ChangeBoot(StepBase, frozen=True, kw_only=True, tag="change_boot"):
-    """Write what the next boots go by, and have the distribution's programs make the rest of it."""
+    """Write the files that the next boots go by, and have the distribution's programs make the rest of them."""
 
     purpose: BootPurpose
     change: BootChange
     removes: bool = False
-    """What is ours is taken out."""
+    """Whether the change takes out what is nicpass's."""
 
 
 Step: TypeAlias = (
@@ -278,7 +278,7 @@ Step: TypeAlias = (
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be done, in order. No steps: the host is already as it was asked to be."""
+    """The steps that will be done, in order. No steps: the host is already as it was asked to be."""
 
     summary: str
     request: Request

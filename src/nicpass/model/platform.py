@@ -20,14 +20,14 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IommuCapability(msgspec.Struct, frozen=True, kw_only=True):
-    """What one VT-d unit can do: /sys/class/iommu/UNIT/intel-iommu/cap (VT-d specification, Capability Register)."""
+    """Capabilities of a VT-d unit: /sys/class/iommu/UNIT/intel-iommu/cap (VT-d specification, Capability Register)."""
 
     unit: str
     register: Fact[int]
 
     @property
     def address_width(self) -> int | None:
-        """Bits of the widest address that it translates: the lesser of MGAW and the widest of SAGAW.
+        """Bits of the widest address that the unit translates: the lesser of MGAW and the widest of SAGAW.
 
         MGAW is bits 21:16 plus one; SAGAW is bits 12:8, of which 1, 2 and 3 stand for 39, 48 and 57 bits.
         """
@@ -56,34 +56,34 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: Fact[str] = None
     cmdline: Fact[str] = None
     kernel_options: Fact[tuple[str, ...]] = None
-    """Those of the kernel's build options that matter here and are set, such as `CONFIG_INTEL_IOMMU=y`."""
+    """The kernel's build options that matter here and are set, such as `CONFIG_INTEL_IOMMU=y`."""
     cpu_vendor: Fact[str] = None
     virtualization: Fact[str] = None
-    """`vmx` or `svm` in the flags of /proc/cpuinfo."""
+    """The processor's flag for virtualization, `vmx` or `svm` in the flags of /proc/cpuinfo."""
     physical_bits: Fact[int] = None
     """How many bits a physical address of the processor has (`address sizes` in /proc/cpuinfo)."""
     is_guest: Fact[bool] = None
     """Whether the processor says that a hypervisor runs below this host (`hypervisor` in the flags)."""
     xen: Fact[Literal["dom0", "guest"]] = None
     container: Fact[str] = None
-    """What kind of container this is, in systemd's words (`lxc`, `docker`); None outside of one."""
+    """The kind of container that this host is, in systemd's words (`lxc`, `docker`); None outside of one."""
     sysfs_read_only: Fact[bool] = None
     dmi: Dmi = Dmi()
     secure_boot: Fact[bool] = None
-    """None on a machine that did not boot by UEFI."""
+    """Whether Secure Boot is on; None on a machine that did not boot by UEFI."""
     lockdown: Fact[str] = None
-    """`none`, `integrity` or `confidentiality`; None for a kernel without it."""
+    """The kernel's lockdown: `none`, `integrity` or `confidentiality`; None for a kernel without it."""
     kvm_device: Fact[bool] = None
     kvm_works: Fact[bool] = None
     """Whether /dev/kvm makes a VM; only the running machine can be asked."""
     kvm_error: str | None = None
-    """Why it does not."""
+    """Why /dev/kvm makes no VM."""
     iommu_tables: Fact[tuple[str, ...]] = None
     """Which of DMAR (Intel), IVRS (AMD), IORT (Arm) and VIOT (virtio) the firmware publishes."""
     iommu_units: Fact[tuple[str, ...]] = None
-    """Names in /sys/class/iommu: those that a kernel driver has taken into use."""
+    """Names in /sys/class/iommu: the IOMMU units that a kernel driver has taken into use."""
     iommu_capabilities: tuple[IommuCapability, ...] = ()
-    """Of the VT-d units among them."""
+    """The capabilities of the VT-d units among `iommu_units`."""
     iommu_groups: Fact[int] = None
     interrupt_chips: Fact[tuple[str, ...]] = None
     """Names of interrupt controllers in /proc/interrupts, the address of a device left off; `IR-` means remapped."""
@@ -94,7 +94,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """vfio's `enable_unsafe_noiommu_mode`."""
 
     def module_state(self, name: str) -> ModuleState | Unknown:
-        """What is known of one module."""
+        """The state of the module `name`; Unknown where it was not looked for or could not be learned."""
         modules = self.modules
         if isinstance(modules, Unknown):
             return modules

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host was prepared for, kept on disk from one boot to the next."""
+"""The preparation of a host for passthrough, kept on disk from one boot to the next."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Stage(StrEnum):
     WAITING = "waiting"
     """All is written; the reboot is to come."""
     DONE = "done"
-    """A boot has shown that it works."""
+    """A boot has shown that the preparation works."""
     FAILED = "failed"
-    """A boot has shown that it does not. Nothing more is tried by itself."""
+    """A boot has shown that the preparation does not work. Nothing more is tried by itself."""
 
 
 class PreparedNic(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,19 +31,19 @@ class PreparedNic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """The record of it, of which there is one."""
+    """The record of a host's preparation, of which there is one."""
 
     stage: Stage
     boot_id: Fact[str]
-    """Of the boot in which it came to this stage."""
+    """The id of the boot in which the preparation came to this stage."""
     arguments: tuple[str, ...] = ()
-    """Our tokens on the kernel's command line."""
+    """The tokens of nicpass on the kernel's command line."""
     trial: bool = False
-    """They are given to the next boot only; after it they are written for good, or are gone."""
+    """Whether the arguments are given to the next boot only; after it they are written for good, or are gone."""
     nics: tuple[PreparedNic, ...] = ()
     group: str | None = None
-    """Whose members may open VFIO devices without being root."""
+    """The group whose members may open VFIO devices without being root."""
     confirm_within: int = 0
     """Seconds after the reboot in which somebody has to confirm that he can still reach the host; 0 is never."""
     saw: str = ""
-    """What the boot showed instead, where it failed."""
+    """The sentence about what the boot showed instead, where the preparation failed."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floor 3: from what is and what is wanted to a Plan. No I/O, no clock."""
+"""Floor 3: from the host as it is and a request to a Plan. No I/O, no clock."""

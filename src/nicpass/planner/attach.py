@@ -50,7 +50,7 @@ _VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
     """The steps from this host to one in which the VM has the NIC; none if it has it already.
 
-    `guard` is what is to be changed for the guard to be there; nothing where it is.
+    `guard` holds the file changes that put the guard there; it is empty where the guard is there.
 
     Raises:
         BadInputError: no such VM or NIC, or a MAC or VLAN that cannot be.
@@ -64,7 +64,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
     findings = _findings_for(of_nic, function, domain, index)
     refuse_unless_clear(findings, allow=request.allow)
     steps: list[Step] = []
-    if owned:  # what it was before it left stays as it was kept then
+    if owned:  # the state that was kept when the NIC left stays as it is
         _refuse_other_settings(function, request, domain)
     else:
         steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
@@ -103,7 +103,7 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard:
 def _give(
     state: NicState, domain: Domain, spec: DeviceSpec, allow: frozenset[str], guard: tuple[FileChange, ...]
 ) -> tuple[Step, ...]:
-    """What it was is kept, and the VM's definition gets it; the guard stands before either."""
+    """The steps that keep the NIC's state and put it into the VM's definition; the guard stands before either."""
     owner = NicOwner(domain=domain.name, uuid=domain.uuid, allow=allow, managed=spec.managed)
     installed = (InstallGuard(address=state.address, files=guard),) if guard and spec.managed else ()
     return (
@@ -121,7 +121,7 @@ def plan_stop(host: Host, step: StartDomain, request: UndoRequest) -> Plan:
 
 
 def _stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, ...]:
-    """What a running VM needs before its definition may lose the NIC."""
+    """The step that a running VM needs before its definition may lose the NIC; none for a stopped VM."""
     if not domain.running:
         return ()
     if not stop:
@@ -145,8 +145,8 @@ def plan_detach(
 ) -> Plan:
     """The steps from this host to one in which the VM does not have the NIC and the host has it back.
 
-    `kept` is what the NIC was when it left, from disk; without it only the driver can be given back. `owner` is who
-    has it by the same record, and `guard` what is to be changed for the guard to go; nothing while it has to stay.
+    `kept` is the NIC's state when it left, from disk; without it only the driver can be given back. `owner` is the VM
+    that has the NIC by the same record, and `guard` the file changes for the guard to go; empty while it has to stay.
 
     Raises:
         BadInputError: no such VM or NIC, or the VM does not have it.
@@ -187,7 +187,7 @@ def plan_detach(
 def _state_to_restore(
     function: PciFunction, index: HostIndex, kept: NicState | None
 ) -> tuple[NicState | None, tuple[str, ...]]:
-    """(what the NIC shall be, what to say about it); None where there is nothing to go back to."""
+    """(the state that the NIC shall have, notes about it); the state is None where there is nothing to go back to."""
     now = observe_state(function, index)
     if (binding := index.boot_bindings.get(function.address)) is not None and on_vfio(function):
         note = _("{nic} stays on {driver}, which has it at every boot; to give it back to the host: {command}").format(
@@ -203,19 +203,19 @@ def _state_to_restore(
     if kept is None:
         return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
     had = {a.text for a in kept.addresses} | {describe_route(r) for r in kept.routes}
-    # What a manager has put there is not cut off by asking it again.
+    # Addresses and routes that a manager has put there are not cut off by asking the manager again.
     managed = {manager.netdev for manager in kept.managers}
     has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic and a.netdev not in managed]
     has += [describe_route(r) for r in now.routes if r.protocol != "kernel" and r.netdev not in managed]
     gained = [text for text in has if text not in had]
     if gained:
-        # The host has come to use it since; going back to the record would cut that off.
+        # The host has come to use the NIC since; going back to the record would cut that use off.
         return now, (_("The host uses it by now ({names}), so it is left as it is.").format(names=", ".join(gained)),)
     return kept, ()
 
 
 def _refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> None:
-    """Another VM may have the NIC in its definition too, and be running with it."""
+    """Refuse a NIC with which another VM is running: that VM may have the NIC in its definition too."""
     for owner in index.owners.get(function.address, ()):
         if owner != domain and any(device.address == function.address for device in owner.live_devices):
             raise RefusedError(
@@ -227,7 +227,7 @@ def _refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> Non
 def _findings_for(
     of_nic: tuple[Finding, ...], function: PciFunction, domain: Domain, index: HostIndex
 ) -> tuple[Finding, ...]:
-    """All that speaks about this NIC; that it is this very VM's is no objection."""
+    """All findings about the host, this NIC and this VM; that the NIC is this very VM's is no objection."""
     owners = [owner for owner in index.owners.get(function.address, ()) if owner != domain]
     findings = (*check_host(index.host, index), *of_nic, *check_vm(function, domain, index))
     return tuple(finding for finding in findings if finding.code != "OWNED_BY_VM" or owners)
@@ -251,10 +251,10 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
 
 
 def _specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:
-    """How it shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither.
+    """How the NIC shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither.
 
-    What somebody has bound to vfio-pci for good stays so, and what we bind at every boot: libvirt is not to take it
-    from there and back (law 5).
+    A NIC that somebody has bound to vfio-pci for good stays so, and one that nicpass binds at every boot: libvirt is
+    not to take it from there and back (law 5).
     """
     is_bound = function.address in index.boot_bindings or known(function.driver_override)
     managed = not (on_vfio(function) and is_bound)
@@ -277,7 +277,7 @@ def _specify_device(function: PciFunction, request: AttachRequest, index: HostIn
 
 
 def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex) -> str:
-    """The one given; else the one that the PF has for this VF; else one derived from the PF's own."""
+    """The VF's MAC: the one given; else the one that the PF has for this VF; else one derived from the PF's own."""
     if request.mac is not None:
         mac = parse_mac(request.mac)
         if mac is None or mac == NO_MAC or int(mac[:2], 16) & 1:

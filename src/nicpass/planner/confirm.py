@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
 
 DEFAULT_SECONDS = 120
-"""Long enough to log in anew and look; short enough to wait for."""
+"""Seconds to confirm a change in: long enough to log in anew and look; short enough to wait for."""
 _LONGEST = 24 * 3600
 _SHORTEST = 5
 SESSION_CODES = frozenset(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a NIC is to the host, and how two such states differ (law 4)."""
+"""The state of a NIC, which is what it is to the host, and how two such states differ (law 4)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:
-    """What the NIC is to the host now."""
+    """The state of the NIC: what it is to the host now."""
     links = tuple(index.netdevs(function))
     uppers = tuple(_uppers_of(links, index))
     names = [link.name for link in links] + [upper.name for upper in uppers if upper.kind == "vlan"]
@@ -44,7 +44,7 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
 
 
 def _uppers_of(links: tuple[Link, ...], index: HostIndex) -> Iterator[Link]:
-    """By the kernel's own word for what an interface stands on; a bond or a bridge stays when its port goes."""
+    """Interfaces above `links`, by the kernel's word for the lower one; a bond or bridge stays when its port goes."""
     names = [link.name for link in links]
     for name in names:  # grows while it is walked
         for upper in index.uppers.get(name, ()):
@@ -64,7 +64,7 @@ def _observe_vf(function: PciFunction, index: HostIndex) -> VfSettings | None:
 def compare_states(before: NicState, after: NicState) -> tuple[Difference, ...]:
     """Every field of the state, before and after; `equal` tells the two apart.
 
-    Left out is what changes by itself: counters, lifetimes, the interface's index; and what was not recorded.
+    Fields that change by themselves (counters, lifetimes, the interface's index) or were not recorded are left out.
     """
     return tuple(_compare(before, after))
 
@@ -101,7 +101,7 @@ def _compare(before: NicState, after: NicState) -> Iterator[Difference]:
 def _compare_links(old: Link, new: Link, *, is_vf: bool) -> Iterator[Difference]:
     for name, read in _LINK_FIELDS:
         yield Difference(name, read(old), read(new))
-    # That of a VF is no such thing: it is what its PF has given it last.
+    # A VF's permanent MAC is no such thing: it is the MAC that its PF has given it last.
     if old.permanent_mac is not None and not is_vf:
         yield Difference("permanent MAC", old.permanent_mac, new.permanent_mac or "none")
     yield Difference(
@@ -122,7 +122,7 @@ def _compare_settings(old: LinkSettings, new: LinkSettings | None) -> Iterator[D
 
 
 def _compare_group(word: str, old: tuple[Setting, ...], new: Fact[tuple[Setting, ...]]) -> Iterator[Difference]:
-    """One line for all that are equal, and one for each that differs; only those that were recorded."""
+    """One difference for all settings that are equal, and one for each that differs; only those that were recorded."""
     values = {setting.name: setting.value for setting in value_or(new, ())}
     equal = 0
     for setting in old:
@@ -140,7 +140,7 @@ def _compare_group(word: str, old: tuple[Setting, ...], new: Fact[tuple[Setting,
 
 
 def _compare_vfs(before: NicState, after: NicState) -> Iterator[Difference]:
-    """Of a PF: how many VFs, and what it enforces on each."""
+    """The differences of a PF's VFs: how many there are, and what the PF enforces on each."""
     if before.numvfs is None:
         return
     yield Difference("VFs", str(before.numvfs), str(after.numvfs or 0))
@@ -174,7 +174,7 @@ _RECORDED_FIELDS: tuple[tuple[str, Callable[[Link], str | None]], ...] = (
     ("promisc", lambda link: _switch(on=link.promisc)),
     ("allmulticast", lambda link: _switch(on=link.allmulticast)),
     ("alias", lambda link: link.alias),
-    # One that was never up since it was made has none yet.
+    # An interface that was never up since it was made has no qdisc yet.
     ("qdisc", lambda link: link.qdisc if link.up else None),
     ("XDP", lambda link: "attached" if link.xdp_programs else None),
 )
@@ -191,5 +191,5 @@ _SETTING_GROUPS = (
 
 
 def _describe_managers(state: NicState) -> str:
-    """By name only: a profile may be made anew, and under the same name it may say something else."""
+    """The managers by name only: a profile may be made anew, and under the same name it may say something else."""
     return ", ".join(f"{manager.netdev} by {manager.manager}" for manager in state.managers) or "none"

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 DEFAULT_SECONDS = 300
-"""For confirming after the reboot: a server takes minutes until somebody can log in and look."""
+"""Seconds to confirm in after the reboot: a server takes minutes until somebody can log in and look."""
 
 
 class Preparation(NamedTuple):
-    """What to do, and what shall stand on disk about it; None: no record any more."""
+    """The plan, and the record that shall stand on disk about it; None: no record any more."""
 
     plan: Plan
     record: Prepared | None
@@ -59,12 +59,12 @@ class Preparation(NamedTuple):
 def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None, places: Images) -> Preparation:
     """The steps from this host to one whose next boot has the IOMMU on and its NICs on vfio-pci.
 
-    `places` is what stands where files of ours may go. No steps: all of it is written; whether a reboot is to come is
-    another question (`is_reboot_due`).
+    `places` is what stands where files of nicpass may go. No steps: all files are written; whether a reboot is to come
+    is another question (`is_reboot_due`).
 
     Raises:
         BadInputError: no such NIC, or one that cannot be bound at boot.
-        ImpossibleError: the board, the firmware or an argument does not let it.
+        ImpossibleError: the board, the firmware or an argument does not allow passthrough.
         RefusedError: the host would lose something at its next boot, or an earlier attempt has failed.
     """
     _refuse_stage(prepared)
@@ -104,7 +104,7 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
 
 
 def plan_finish(host: Host, prepared: Prepared) -> Preparation:
-    """What is to be done once another boot has come: keep what was seen to work, or let go of what was not."""
+    """The steps once another boot has come: keep arguments that were seen to work, or let go of those that were not."""
     lacks = what_is_missing(host, prepared)
     steps: list[Step] = []
     if prepared.trial:
@@ -130,7 +130,7 @@ def plan_finish(host: Host, prepared: Prepared) -> Preparation:
 
 
 def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, places: Images) -> Preparation:
-    """The steps that take it out again: of the NICs that are named, or all.
+    """The steps that take a preparation out again: that of the NICs that are named, or all of it.
 
     Raises:
         BadInputError: a NIC that is named was not prepared.
@@ -163,12 +163,12 @@ def plan_removal_of(host: Host, request: PrepareRequest, prepared: Prepared, pla
 
 
 def is_reboot_due(host: Host, prepared: Prepared | None) -> bool:
-    """Whether the running kernel is another one than what is written would give."""
+    """Whether a reboot is to come: this boot does not show what the written files would give."""
     return prepared is not None and prepared.stage == Stage.WAITING and bool(what_is_missing(host, prepared))
 
 
 def what_is_missing(host: Host, prepared: Prepared) -> str:
-    """What this boot does not show of what was prepared, in a sentence; empty where nothing is missing."""
+    """The part of the preparation that this boot does not show, in a sentence; empty where nothing is missing."""
     given = _tokens(host.platform.cmdline)
     absent = [argument for argument in prepared.arguments if argument not in given]
     if absent:
@@ -204,7 +204,7 @@ def _refuse_stage(prepared: Prepared | None) -> None:
 
 
 def _findings_for(functions: tuple[PciFunction, ...], index: HostIndex) -> Iterator[Finding]:
-    """All that speaks against it, but that the IOMMU is off: that is what is mended here."""
+    """All findings about the host and the NICs, but that the IOMMU is off: that is what is mended here."""
     per_nic = (finding for function in functions for finding in check_nic(function, index))
     for finding in (*check_host(index.host, index), *per_nic):
         if finding.severity != Severity.REBOOT:
@@ -239,7 +239,7 @@ def _prepare_nic(function: PciFunction, index: HostIndex) -> PreparedNic:
 
 
 def _refuse_managed(function: PciFunction, index: HostIndex) -> None:
-    """Law 5: what libvirt takes and gives back by itself is not bound by anybody else."""
+    """Law 5: a NIC that libvirt takes and gives back by itself is not bound by anybody else."""
     for domain in index.owners.get(function.address, ()):
         if any(device.managed for device in domain.config_devices if device.address == function.address):
             raise RefusedError(
@@ -251,7 +251,7 @@ def _refuse_managed(function: PciFunction, index: HostIndex) -> None:
 
 
 def select_unprepared(names: tuple[str, ...], prepared: Prepared | None, index: HostIndex) -> Iterator[PciFunction]:
-    """Those of the NICs that are meant which were not prepared yet; one that was still answers to its names.
+    """The named NICs that were not prepared yet; a NIC that was prepared still answers to its names.
 
     Raises:
         BadInputError: there is no such NIC.
@@ -263,7 +263,7 @@ def select_unprepared(names: tuple[str, ...], prepared: Prepared | None, index: 
 
 
 def _select_prepared(name: str, nics: tuple[PreparedNic, ...], index: HostIndex) -> PreparedNic | None:
-    """By what stands there now: at the address that one had, another card may stand. Else by what it was called."""
+    """The prepared NIC that `name` means now (another card may stand at its old address), else that of the old name."""
     try:
         function = select_nic(index, name)
     except BadInputError:
@@ -272,14 +272,14 @@ def _select_prepared(name: str, nics: tuple[PreparedNic, ...], index: HostIndex)
 
 
 def _answers_to(nic: PreparedNic, name: str) -> bool:
-    """By the address that it had, or the names and the MAC that its interface had while the host had it."""
+    """Whether `name` is the address that the NIC had, or a name or MAC of its interface while the host had it."""
     names = {name for link in nic.state.links for name in (link.name, *link.altnames)}
     macs = {mac for link in nic.state.links for mac in (link.mac, link.permanent_mac)}
     return name in names or parse_address(name) == nic.binding.address or parse_mac(name) in macs - {None}
 
 
 def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[NeededArgument, ...]:
-    """By what the next boot gives to the kernel without us."""
+    """The arguments that are needed, by what the next boot gives to the kernel without nicpass."""
     given = arguments_of_next_boot(host.boot)
     if not known(given):
         given = host.platform.cmdline
@@ -291,7 +291,7 @@ def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[Ne
 
 
 def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -> list[ChangeBoot]:
-    """Once, where the loader can; for good, where it cannot. Nothing where it stands so already."""
+    """The steps that write the arguments: for one boot, where the loader can; else for good. None where they stand."""
     if not arguments or arguments == before.arguments:
         return []
     is_trial = host.boot.can_try and (before.trial or not before.arguments)
@@ -300,7 +300,7 @@ def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -
 
 
 def _seconds(request: PrepareRequest, findings: tuple[Finding, ...]) -> int:
-    """For confirming after the reboot, as asked for or as the findings demand."""
+    """Seconds to confirm in after the reboot, as asked for or as the findings demand."""
     if request.confirm_within is not None:
         check_seconds(request.confirm_within)
         return request.confirm_within
@@ -333,7 +333,7 @@ def _tokens(cmdline: object) -> list[str]:
 
 
 def _stands_at(nic: PreparedNic, index: HostIndex) -> PciFunction | None:
-    """The function that it is now, wherever it has moved to."""
+    """The function that the prepared NIC is now, wherever it has moved to; None where it is not found."""
     match = match_identity(nic.binding.identity, index.host.pci)
     return index.functions[match.addresses[0]] if match.outcome == "found" else None
 
@@ -343,7 +343,7 @@ def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
 
 
 def _macs(nics: tuple[PreparedNic, ...]) -> list[str]:
-    """By which network managers know them."""
+    """The permanent MACs of the NICs, by which network managers know them."""
     return [nic.binding.identity.permanent_mac for nic in nics if nic.binding.identity.permanent_mac is not None]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about a change that was cut off: finish it or take it back, whichever is nearer to safe."""
+"""The way out of a change that was cut off: finish it or take it back, whichever is nearer to safe."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from nicpass.model.change import Change
 
 _GONE_WITH_THE_BOOT = (StartDomain, StopDomain, SetNumvfs, ArmTimer, DisarmTimer)
-"""Steps whose effect no boot outlives; after one there is nothing of them to take back or to finish."""
+"""Steps whose effect ends with the boot; after another there is nothing of them to take back or to finish."""
 
 
 class Direction(enum.StrEnum):
     """Where a change that was cut off goes from here."""
 
     CLOSE = "close"
-    """Nothing was begun."""
+    """Nothing was begun, so the change is closed."""
     FINISH = "finish"
     TAKE_BACK = "take back"
 
 
 def choose_direction(change: Change) -> Direction:
-    """Whither, where not all of it is done already.
+    """The direction of a change that was cut off, where not all of its steps are done already.
 
-    What gives a NIC back to the host is finished: the host is safe with its NIC. All else is taken back, and what
-    was being taken back goes on being taken back.
+    A change that gives a NIC back to the host is finished: the host is safe with its NIC. All others are taken back,
+    and a change that was being taken back goes on being taken back.
     """
     if change.opened is None or change.changed_nothing:
         return Direction.CLOSE
@@ -53,10 +53,10 @@ def choose_direction(change: Change) -> Direction:
 def steps_to_finish(
     change: Change, *, same_boot: bool, lost: frozenset[int] = frozenset()
 ) -> tuple[tuple[int, Step], ...]:
-    """The steps not seen done, with their numbers; after another boot without what it has settled by itself.
+    """The steps not seen done, with their numbers; after another boot without those that the boot has settled.
 
-    `lost` are the numbers of those that were seen done and are not so any more: taken back while no record of it could
-    be written, for the disk was full.
+    `lost` are the numbers of steps that were seen done and are not so any more: taken back while no record of that
+    could be written, for the disk was full.
     """
     steps = enumerate(change.opened.plan.steps if change.opened is not None else ())
     left = ((n, step) for n, step in steps if change.phases.get(n) != Phase.DONE or n in lost)
@@ -78,7 +78,7 @@ def invert_after_boot(step: Step) -> Step | None:
 
 
 def _after_boot(step: Step) -> Step:
-    """A boot sets every NIC up by the host's own configuration: what it was by hand before is not put back."""
+    """The step after a boot, which sets NICs up by the host's own configuration: settings by hand are not put back."""
     if isinstance(step, GiveBackNic):
         return msgspec.structs.replace(step, after_boot=True)
     return step

@@ -33,15 +33,15 @@ OVERRIDABLE = frozenset(
         "XDP_ATTACHED",
     }
 )
-"""What an administrator may take upon himself. The others would break something else, not only his network."""
+"""Codes that an administrator may take upon himself. The others would break something else, not only his network."""
 
 
 def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = frozenset()) -> None:
-    """Pass, or raise the error of the gravest finding with all of them in it.
+    """Pass, or raise the error of the gravest blocking finding with all blocking findings in it.
 
     Raises:
         BadInputError: `allow` names what nobody may override.
-        ImpossibleError, RefusedError, RebootNeededError: by severity.
+        ImpossibleError, RefusedError, RebootNeededError: by the severity of the gravest finding.
     """
     for code in sorted(allow - OVERRIDABLE):
         from nicpass.checks.catalogue.whole import CATALOGUE  # late: all texts are loaded, for this word only

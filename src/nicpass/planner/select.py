@@ -21,7 +21,7 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
     """The NIC with this address, netdev name, alternative name or MAC.
 
     Raises:
-        BadInputError: none or several have it, or the function is no NIC.
+        BadInputError: no NIC or several NICs have it, or the function is no NIC.
     """
     address = parse_address(name)
     if address is not None and address in index.functions:
@@ -50,7 +50,7 @@ def select_domain(index: HostIndex, name: str) -> Domain:
     """The VM with this name or UUID.
 
     Raises:
-        BadInputError: there is none.
+        BadInputError: there is no such VM.
         ImpossibleError: the hypervisor cannot be asked.
     """
     domains = index.host.domains

@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 
 class Kept(NamedTuple):
-    """What stands on disk about the NIC of a change."""
+    """The records about the NIC of a change, and how its guard goes and comes."""
 
     state: NicState | None = None
-    """What it was when it left."""
+    """The NIC's state when it left."""
     owner: NicOwner | None = None
     guard_removal: tuple[FileChange, ...] = ()
-    """How the guard goes, if it goes with this NIC."""
+    """The file changes by which the guard goes, if it goes with this NIC."""
     guard: tuple[FileChange, ...] = ()
-    """How it comes, if it is not there."""
+    """The file changes by which the guard comes, if it is not there."""
 
 
 def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> Plan:
@@ -75,7 +75,7 @@ def nic_of(change: Change) -> str:
 
 
 def _steps_of(change: Change) -> tuple[Step, ...]:
-    """What a change that was done consisted of."""
+    """The steps of a change that was done."""
     if change.opened is not None and change.opened.plan.steps:
         if change.outcome in (Outcome.DONE, Outcome.UNCONFIRMED):
             return change.opened.plan.steps
@@ -88,7 +88,7 @@ def _steps_of(change: Change) -> tuple[Step, ...]:
 
 
 def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
-    """By the step that says what kind of change it was; the others of it only serve that one."""
+    """The plan that undoes `steps`, by the step that tells the kind of change; the other steps only serve that one."""
     for step in steps:
         match step:
             case DefineDevice():

@@ -28,9 +28,9 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
 
     Raises:
         BadInputError: no such NIC, or more VFs than it has.
-        ImpossibleError: it has no SR-IOV.
-        RefusedError: another manager of devices has it, or a VF of it is in use: then the kernel would wait for its
-            user, in a way that cannot be killed.
+        ImpossibleError: the NIC has no SR-IOV.
+        RefusedError: another manager of devices has the NIC, or a VF of it is in use: then the kernel would wait for
+            the VF's user, in a way that cannot be killed.
     """
     index = HostIndex(host)
     function = select_nic(index, request.pf)
@@ -59,7 +59,7 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
         before=numvfs,
         after=request.count,
         before_vfs=vfs,
-        # The kernel removes all of them on the way to another number.
+        # The kernel removes all VFs on the way to another number.
         after_vfs=tuple(vf for vf in vfs if vf.vf_index < request.count),
     )
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
@@ -68,13 +68,13 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
 
 
 def _settings_of(function: PciFunction, index: HostIndex) -> tuple[VfSettings, ...]:
-    """What the PF enforces on its VFs now; a PF with two interfaces tells it by both."""
+    """The settings that the PF enforces on its VFs now; a PF with two interfaces tells them by both."""
     found = {vf.vf_index: vf for link in index.netdevs(function) for vf in link.vfs}
     return tuple(found[number] for number in sorted(found))
 
 
 def _counts_of(function: PciFunction) -> tuple[int, int]:
-    """(how many VFs it can make, how many it has)."""
+    """(how many VFs the function can make, how many it has)."""
     totalvfs, numvfs = function.totalvfs, function.numvfs
     if known(totalvfs) and known(numvfs) and totalvfs > 0:
         return totalvfs, numvfs
@@ -91,7 +91,7 @@ def _counts_of(function: PciFunction) -> tuple[int, int]:
 
 
 def _refuse_claimed(function: PciFunction, index: HostIndex) -> None:
-    """Law 5. A PF that driverctl holds to its driver may have VFs all the same."""
+    """Law 5: refuse a PF that another manager has. One that driverctl holds to its driver may have VFs all the same."""
     claims = [claim for claim in check_claims(function, index) if claim.severity == Severity.UNSAFE]
     for claim in claims:
         if claim.code != "CLAIMED_BY_DRIVERCTL":
@@ -99,7 +99,7 @@ def _refuse_claimed(function: PciFunction, index: HostIndex) -> None:
 
 
 def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
-    """In use is: in a VM's definition, on vfio-pci, or carrying something of the host's."""
+    """Refuse while a VF is in use: in a VM's definition, on vfio-pci, or carrying something of the host's."""
     vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
     if vfs and not known(index.host.domains):
         reason = why_unknown(index.host.domains) or _("libvirt is absent")

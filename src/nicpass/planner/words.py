@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fields of a NIC's state in the words of the report, in which they are compared too.
 
-What the record did not know is left out of both sides.
+Fields that the record did not know are left out of both sides.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 
 def describe_link_state(link: Link) -> str:
-    """`down`; `up, carrier`; `up, no carrier`."""
+    """The state of an interface's link: `down`; `up, carrier`; `up, no carrier`."""
     if not link.up:
         return "down"
     return "up, carrier" if link.carrier else "up, no carrier"
 
 
 def describe_upper(upper: Link) -> str:
-    """`eth1.20 (vlan 20 802.1Q on eth1, MAC 52:54:00:00:00:01, MTU 1500, up)`."""
+    """An upper interface in words: `eth1.20 (vlan 20 802.1Q on eth1, MAC 52:54:00:00:00:01, MTU 1500, up)`."""
     kind = " ".join([upper.kind or "interface", *([f"{upper.vlan_id} {upper.vlan_protocol}"] if upper.vlan_id else [])])
     state = "up" if upper.up else "down"
     return f"{upper.name} ({kind} on {upper.lower}, MAC {upper.mac}, MTU {upper.mtu}, {state})"
 
 
 def describe_vf(vf: VfSettings | None, recorded: VfSettings) -> str:
-    """Those fields of it that `recorded` knows."""
+    """The VF's settings in words, with those fields that `recorded` knows."""
     if vf is None:
         return "unknown"
     return ", ".join(_vf_words(vf, recorded))
 
 
 def _vf_words(vf: VfSettings, recorded: VfSettings) -> Iterator[str]:
-    # Where the PF had given it none, it shows the one that the VF's own driver chooses, and each time another.
+    # Where the PF had given the VF no MAC, it shows the MAC that the VF's own driver chooses, each time another.
     yield f"MAC {vf.mac if recorded.mac != NO_MAC else 'any'}"
     yield f"VLAN {vf.vlan or 'none'}"
     if recorded.vlan and recorded.qos is not None:
@@ -60,14 +60,14 @@ def _vf_words(vf: VfSettings, recorded: VfSettings) -> Iterator[str]:
 def describe_addresses(
     addresses: tuple[IpAddress, ...], recorded: tuple[IpAddress, ...], own_names: frozenset[str]
 ) -> str:
-    """In an order of their own; without the temporary ones, which are never the same."""
+    """The addresses in words, sorted; without the temporary ones, which are never the same."""
     flags = all(address.flags is not None for address in recorded)
     kept = (address for address in addresses if not address.temporary)
     return ", ".join(sorted(describe_address(address, own_names, flags=flags) for address in kept)) or "none"
 
 
 def describe_address(address: IpAddress, own_names: frozenset[str] = frozenset(), *, flags: bool = True) -> str:
-    """`10.0.0.5/24 noprefixroute`; with its interface where that is an upper. A tentative one is not there yet."""
+    """The address, `10.0.0.5/24 noprefixroute`, with an upper's name before it. A tentative one is not there yet."""
     words = [] if not own_names or address.netdev in own_names else [address.netdev]
     words.append(address.text)
     words += ["peer", address.peer] if address.peer else []
@@ -76,19 +76,19 @@ def describe_address(address: IpAddress, own_names: frozenset[str] = frozenset()
     words += ["scope", address.scope] if address.scope != "global" else []
     if flags:
         words += ["metric", str(address.metric)] if address.metric else []
-        # The kernel deprecates by itself what has a lifetime.
+        # The kernel deprecates an address that has a lifetime by itself.
         words += [flag for flag in address.flags or () if not (address.dynamic and flag == "deprecated")]
     return " ".join([*words, *(["(tentative)"] if address.tentative else [])])
 
 
 def describe_routes(routes: tuple[Route, ...], recorded: tuple[Route, ...]) -> str:
-    """In an order of their own."""
+    """The routes in words, sorted."""
     known = all(route.onlink is not None for route in recorded)
     return ", ".join(sorted(describe_whole_route(route if known else plain_route(route)) for route in routes)) or "none"
 
 
 def plain_route(route: Route) -> Route:
-    """What records had of a route before they had all of it."""
+    """The route with only the fields that records had of a route before they had all of them."""
     return msgspec.structs.replace(
         route,
         onlink=None,

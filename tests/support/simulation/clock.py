@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Seconds since the program began; `on_tick` lets happen what was due."""
+    """The simulated clock: seconds since the program began; `on_tick` lets happen what was due."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,7 +34,7 @@ class Clock:
         return False
 
     def install(self) -> None:
-        """From here on `time.sleep`, `time.monotonic` and waiting are these; only for a process of its own."""
+        """Put this clock behind `time.sleep`, `time.monotonic` and `Changes.wait`; only in a process of its own."""
         setattr(Changes, "wait", self.wait)  # noqa: B010
         setattr(time, "sleep", self.sleep)  # noqa: B010  typed as something narrower
         setattr(time, "monotonic", lambda: self.now)  # noqa: B010

@@ -19,13 +19,13 @@ Raw: TypeAlias = dict[str, tuple[str, bytes, int]]
 """Path below the host's folder to (kind, content, mode)."""
 
 _KNOWN_BY_ITSELF = ("kernel.json", "hooks-known")
-"""What was to come by itself has come; which hooks libvirtd has found is its own affair."""
+"""Files not to compare: what was to come by itself has come; which hooks libvirtd has found is its own affair."""
 _OWN = ("root/var/lib/nicpass/journal", "root/run/nicpass")
-"""nicpass's records of what it did, and what lasts only until the next boot."""
+"""Folders not to compare: nicpass's records of what it did, and files that last only until the next boot."""
 
 
 def read_raw(base: Path) -> Raw:
-    """Everything, as it is."""
+    """Everything below the host's folder, as it is."""
     found: Raw = {}
     _walk(str(base), "", found)
     return found
@@ -65,7 +65,7 @@ def put_back(base: Path, wanted: Raw) -> None:
 
 
 def compare_form(raw: Raw) -> dict[str, str]:
-    """What two states of a host must have in common to be the same; path to content.
+    """The part of a state that two states of a host must have in common to be the same; path to content.
 
     Left out is what is no state of the host: the journal, indices of interfaces, the order in netlink's tables,
     libvirt's indentation and order of devices, and empty folders of nicpass's own.
@@ -89,7 +89,7 @@ def compare_form(raw: Raw) -> dict[str, str]:
 
 
 def list_differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """For whoever reads a failed test."""
+    """The lines in which two states differ, for whoever reads a failed test."""
     found: list[str] = []
     for path in sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path)):
         lines = [set(state.get(path, "absent").splitlines()) for state in (one, other)]

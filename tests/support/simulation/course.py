@@ -37,12 +37,12 @@ class Course(NamedTuple):
     effects: tuple[Effect, ...]
 
     def run(self, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> Outcome:
-        """From the beginning, with this fate."""
+        """Run the change from the beginning, with this fate."""
         self.host.put_back(self.start)
         return self.host.run(functools.partial(change, request=self.request), death=death, faults=faults)
 
     def recover(self, what: str, death: Death | None = None) -> Outcome:
-        """nicpass recover, and once more to see that it finds nothing to do; unless it is to die on the way."""
+        """Run nicpass recover, and once more to see that it finds nothing to do; unless the run is to die."""
         outcome = self.host.run(_recover_twice, death=death)
         if death is None:
             assert outcome.exit_code == ExitCode.DONE, f"{what}: {outcome}"
@@ -54,7 +54,7 @@ class Course(NamedTuple):
         reboot(self.host, self.host.first, 1)
 
     def after_boot(self) -> Course:
-        """The same ends, each as a boot leaves it."""
+        """The course with `before` and `after` each as a boot leaves it."""
         self.host.put_back(self.start)
         self.power_cut()
         before = self.host.state()
@@ -63,7 +63,7 @@ class Course(NamedTuple):
         return self._replace(before=before, after=self.host.state())
 
     def end(self, what: str) -> str:
-        """`before` or `after`; an AssertionError that lists the differences where it is neither."""
+        """The host's end, `before` or `after`; an AssertionError that lists the differences where it is neither."""
         state = self.host.state()
         if state in (self.before, self.after):
             return "before" if state == self.before else "after"
@@ -94,7 +94,7 @@ def observe_course(name: str, folder: Path) -> Course:
 
 
 def deaths_in(effects: tuple[Effect, ...]) -> list[Death]:
-    """Before the first, in and after each: after one is before the next."""
+    """Deaths before the first effect, in and after each: after one effect is before the next."""
     found = [Death(0, "before")]
     for number, effect in enumerate(effects):
         found += [Death(number, "middle")] if effect.divisible else []
@@ -103,7 +103,7 @@ def deaths_in(effects: tuple[Effect, ...]) -> list[Death]:
 
 
 def faults_in(effects: tuple[Effect, ...], *, every: bool) -> Iterator[Fault]:
-    """What can go wrong with each effect: one error number by turns in all its ways; with `every` the others too."""
+    """The faults of each effect: one error number by turns in all its ways; with `every` the other numbers too."""
     for number, effect in enumerate(effects):
         chosen = _ERRORS[number % len(_ERRORS)]
         kinds: tuple[FaultKind, ...] = (chosen, "hangs") if effect.door == "process" else (chosen,)

@@ -35,7 +35,7 @@ _PROBING = ("drivers_probe", "bind")
 
 
 class SimulatedFiles(Files):
-    """The tree; what is written below /sys and /proc the kernel answers."""
+    """The door to the tree's files; a write to an attribute of the kernel is answered by the simulated kernel."""
 
     def __init__(self, kernel: Kernel, effects: Effects) -> None:
         super().__init__(str(kernel.root))
@@ -61,7 +61,7 @@ class SimulatedFiles(Files):
             with target.open("ab") as stream:
                 stream.write(line[: len(line) // 2])
 
-        # Every change has a journal of its own name: the subject is the folder, that faults may last.
+        # Every change has a journal of its own name: the subject is the folder, so that faults may last.
         subject = posixpath.dirname(path) if path.endswith(".jsonl") else path
         self._perform("append", subject, lambda: super(SimulatedFiles, self).append_line(path, line), half)
 

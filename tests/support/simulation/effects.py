@@ -31,7 +31,7 @@ class Effect(msgspec.Struct, frozen=True):
     subject: str
     divisible: bool = False
     probes: bool = False
-    """A driver may bind in it."""
+    """Whether a driver may bind in this effect."""
 
     @property
     def text(self) -> str:
@@ -53,9 +53,9 @@ class Fault:
     number: int
     kind: FaultKind
     acted: bool = False
-    """It fails after it has had its effect."""
+    """Whether the effect fails after it has acted."""
     lasting: bool = False
-    """Every later effect on the same subject fails too."""
+    """Whether every later effect on the same subject fails too."""
 
     @property
     def text(self) -> str:
@@ -63,7 +63,7 @@ class Fault:
 
 
 class Failed(Exception):  # noqa: N818  it is no error yet: each door tells it in its own way
-    """What a door has to turn into the error that its caller knows; `number` None is a hang."""
+    """A fault, which a door has to turn into the error that its caller knows; `number` None is a hang."""
 
     def __init__(self, kind: FaultKind) -> None:
         super().__init__(kind)
@@ -75,7 +75,7 @@ class Failed(Exception):  # noqa: N818  it is no error yet: each door tells it i
 
 
 class Effects:
-    """Counts the effects of one run, and lets them end or fail as it was told."""
+    """Counts the effects of one run, and lets the run die or an effect fail as it was told."""
 
     def __init__(self, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> None:
         self.death = death
@@ -83,7 +83,7 @@ class Effects:
         self.lasting: dict[str, Fault] = {}
         self.log: list[Effect] = []
         self.probing: Fault | None = None
-        """While a driver binds: what befalls it."""
+        """While a driver binds: the fault that befalls its probe."""
 
     def perform(self, effect: Effect, act: Callable[[], T], half: Callable[[], None] | None = None) -> T:
         """Do `act`, unless death or a fault is due; `half` is what is there when death comes in the middle.

@@ -17,7 +17,7 @@ NIC, PF = "0000:03:00.0", "0000:01:00.0"
 TOTALVFS = 4
 GUESTS = tuple(Vm(name=name, uuid=UUID.format(number)) for number, name in enumerate(("web", "db"), 1))
 SYSCTLS = {"ipv4/conf/rp_filter": "0", "ipv4/conf/forwarding": "0", "ipv6/conf/accept_ra": "1"}
-"""What an interface has when it is new."""
+"""The sysctls that an interface has when it is new."""
 UNUSED_MAC = "00:00:00:00:00:00"
 
 _DRIVERS = ("vfio-pci", "ixgbe", "ixgbevf", "igb")
@@ -56,7 +56,7 @@ def _rings(received: int) -> tuple[Setting, ...]:
 
 
 def fresh_vf(index: int) -> VfSettings:
-    """What a PF says of a VF that it has just made."""
+    """The settings that a PF tells of a VF that it has just made."""
     return VfSettings(vf_index=index, mac=UNUSED_MAC, spoofchk=True, trust=False)
 
 
@@ -78,7 +78,7 @@ def simulated_tree(numvfs: int = 0) -> Tree:
 
 
 def _in_use(link: Link, numvfs: int) -> Link:
-    """With much about it that no driver would give it."""
+    """The link with much about it that no driver would give it."""
     vfs = tuple(fresh_vf(index) for index in range(numvfs))
     return msgspec.structs.replace(
         link,

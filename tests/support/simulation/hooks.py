@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """What libvirtd calls before a start and after an end; it looks for hooks only when it is told to reload."""
+    """The hooks that libvirtd calls before a start and after an end; it looks for them only when told to reload."""
 
     def __init__(self, base: Path, kernel: Kernel, systemd: Systemd) -> None:
         self.known = base / "hooks-known"
@@ -31,7 +31,7 @@ class Hooks:
         systemd.on_reload = self.look
 
     def look(self) -> None:
-        """libvirtd reloads."""
+        """Look for the hook, as libvirtd does when it reloads."""
         if self.files.exists(HOOK):
             self.known.touch()
         else:
@@ -42,7 +42,7 @@ class Hooks:
         return self.known.exists() and self.files.exists(HOOK)
 
     def prepare(self, definition: str) -> None:
-        """Raises NicpassError: the VM shall not start."""
+        """Call the guard before a VM's start; raises NicpassError where the VM shall not start."""
         if self.is_called:
             self.hook.prepare(definition)
 

@@ -64,11 +64,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     exit_code: int | None
     error: str = ""
-    """The class of its error."""
+    """The class of the command's error."""
     sentence: str = ""
     hint: str = ""
     settled: tuple[Settled, ...] = ()
-    """Of a recovery."""
+    """The changes that a recovery has settled."""
     effects: tuple[Effect, ...] = ()
     traceback: str = ""
 
@@ -92,7 +92,7 @@ class Machine:
         self.daemon.install()
 
     def handlers(self) -> Handlers:
-        """nicpass's own, on this host's doors."""
+        """nicpass's own handlers, on this host's doors."""
         host = host_handlers(
             self.files, self.processes, lambda name: SimulatedInterface(name, self.kernel, self.effects)
         )
@@ -113,7 +113,7 @@ class Machine:
 
 
 def change(machine: Machine, request: Request) -> None:
-    """What `nicpass attach`, `detach`, `vf` and `undo` do."""
+    """Do what `nicpass attach`, `detach`, `vf` and `undo` do."""
     if isinstance(request, UndoRequest) and request.change == LAST:
         last = last_to_undo(read_changes(machine.files))
         request = msgspec.structs.replace(request, change=last.identity)
@@ -124,14 +124,14 @@ def change(machine: Machine, request: Request) -> None:
 
 
 def recover_all(machine: Machine) -> tuple[Settled, ...]:
-    """What `nicpass recover` does about changes that were cut off."""
+    """Do what `nicpass recover` does about changes that were cut off."""
     actor = read_actor(machine.files, ["recover"])
     with hold_lock(machine.files, actor):
         return recover(machine.files, machine.handlers(), actor)
 
 
 class SimulatedHost:
-    """A host in a folder."""
+    """A simulated host, whose state is a folder."""
 
     def __init__(self, base: Path, tree: Tree | None = None) -> None:
         self.base = base
@@ -145,7 +145,7 @@ class SimulatedHost:
         return wait_for(self.spawn(act, death=death, faults=faults))
 
     def spawn(self, act: Act, *, death: Death | None = None, faults: tuple[Fault, ...] = ()) -> tuple[int, int]:
-        """Begin it: (process, where its outcome will be read)."""
+        """Begin `act` in a process of its own: (process, descriptor from which its outcome will be read)."""
         reading, writing = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the test runner's threads take no part
@@ -160,7 +160,7 @@ class SimulatedHost:
             os._exit(1)
 
     def settle(self) -> None:
-        """Time passes, until nothing is to come by itself."""
+        """Let time pass, until nothing is to come by itself."""
         Kernel(self.base, Clock(), Effects()).pass_time()
 
     def raw(self) -> Raw:
@@ -170,7 +170,7 @@ class SimulatedHost:
         put_back(self.base, wanted)
 
     def state(self) -> dict[str, str]:
-        """To be compared; after all has settled."""
+        """The state of the host to be compared, after all has settled."""
         self.settle()
         return compare_form(self.raw())
 
@@ -199,7 +199,7 @@ def _live(base: Path, act: Act, effects: Effects, writing: int) -> None:
 
 
 def wait_for(spawned: tuple[int, int]) -> Outcome:
-    """How a command ended that `spawn` began."""
+    """The outcome of a command that `spawn` began."""
     child, reading = spawned
     with os.fdopen(reading, "rb") as stream:
         report = stream.read()

@@ -32,7 +32,7 @@ def refuse(number: int) -> OSError:
 
 
 class Interfaces:
-    """What `netlink.json` and /sys/class/net hold, changed together."""
+    """The interfaces in `netlink.json` and in /sys/class/net, which are changed together."""
 
     def __init__(self, root: Path, state: KernelState) -> None:
         self.root, self.state = root, state
@@ -58,7 +58,7 @@ class Interfaces:
         return next((link for link in self.network.links if link.name == name), None)
 
     def name_of(self, index: int) -> str | None:
-        """The interface with this index."""
+        """The name of the interface with this index."""
         for name in os.listdir(self.root / "sys/class/net"):
             if self.index_of(name) == index:
                 return name
@@ -186,7 +186,7 @@ class Interfaces:
         self.change(index, change)
 
     def set_driver(self, index: int, group: str, wanted: tuple[Setting, ...]) -> None:
-        """ethtool(8)'s ioctl: rings and so on; what is down takes it too."""
+        """ethtool(8)'s ioctl: rings and so on; an interface that is down takes them too."""
 
         def change(link: Link) -> Link:
             settings = link.settings or LinkSettings()
@@ -203,7 +203,7 @@ class Interfaces:
         self.change(index, lambda link: msgspec.structs.replace(link, mtu=mtu))
 
     def _up(self, index: int) -> None:
-        """Routes follow the addresses at once; carrier and the link-local address take their time."""
+        """Set a link up: routes follow the addresses at once; carrier and the link-local address take their time."""
         if self._link(index).up:
             return
         link = self.change(index, lambda link: msgspec.structs.replace(link, up=True, operstate="down"))
@@ -215,7 +215,7 @@ class Interfaces:
         self.state.later(DAD_SECONDS, "address", str(index), local.address)
 
     def _down(self, index: int) -> None:
-        """IPv6 addresses go (ip-sysctl.rst: keep_addr_on_down), IPv4 ones stay, no route does."""
+        """Set a link down: IPv6 addresses go (ip-sysctl.rst: keep_addr_on_down), IPv4 ones stay, no route does."""
         if not self._link(index).up:
             return
         link = self.change(index, lambda link: msgspec.structs.replace(link, up=False, operstate="down", carrier=False))
@@ -251,7 +251,7 @@ class Interfaces:
         )
 
     def add_route(self, route: Route, *, replace: bool) -> None:
-        """RTM_NEWROUTE, NLM_F_REPLACE or NLM_F_EXCL; what it names has to be there (net/ipv4/fib_semantics.c)."""
+        """RTM_NEWROUTE, NLM_F_REPLACE or NLM_F_EXCL; all that a route names must exist (net/ipv4/fib_semantics.c)."""
         link = self.find(route.netdev)
         if link is None:
             raise refuse(errno.ENODEV)

@@ -55,7 +55,7 @@ class Kernel:
             self._happen(late)
 
     def pass_time(self) -> None:
-        """Until nothing is to come any more."""
+        """Let time pass until nothing is to come any more."""
         while due := self.state.take_due(everything=True):
             for late in due:
                 self._happen(late)
@@ -75,7 +75,7 @@ class Kernel:
         else:
             self.interfaces.settle_address(int(late.subject), late.detail)
 
-    # What is written to it.
+    # What is written to the kernel's attributes.
 
     def write(self, path: str, value: str) -> None:
         """One write(2) to an attribute. Raises OSError with the kernel's answer."""
@@ -124,7 +124,7 @@ class Kernel:
             self._attach(address)
 
     def _attach(self, address: str) -> None:
-        """A driver that matches is bound, unless its probe fails: the write knows nothing of that."""
+        """Bind a driver that matches, unless its probe fails: the write to sysfs is told nothing of that."""
         driver = self._match(address)
         fault = self.effects.probing
         if driver is None or (fault is not None and fault.kind == "probe fails"):
@@ -196,7 +196,7 @@ class Kernel:
         self.state.later(NUMVFS_SECONDS, "numvfs", pf, str(count))
 
     def finish_numvfs(self) -> None:
-        """Whoever reads or writes the number waits for the device's lock, so for a writer before him."""
+        """Finish a write of sriov_numvfs: readers and writers wait for the device's lock, so for an earlier writer."""
         for late in self.state.take_due(everything=True, only="numvfs"):
             self._happen(late)
 
@@ -238,7 +238,7 @@ class Kernel:
         return next((link.vfs for link in links if link is not None), ())
 
     def vf_settings(self, address: str) -> VfSettings:
-        """What its PF enforces on a VF."""
+        """The settings that its PF enforces on a VF."""
         pf = CARDS[address].pf or PF
         index = CARDS[pf].vfs.index(address)
         return next((vf for vf in self.pf_settings(pf) if vf.vf_index == index), fresh_vf(index))
@@ -257,7 +257,7 @@ class Kernel:
         return self._driver_of(address)
 
     def vfs_of(self, pf: str) -> tuple[str, ...]:
-        """Those that are there, whatever the number says."""
+        """The VFs that are there, whatever sriov_numvfs says."""
         return tuple(vf for vf in CARDS[pf].vfs if (self.root / _PCI / "devices" / vf).exists())
 
     def _folder(self, address: str) -> Path:

@@ -36,7 +36,7 @@ _SYSFS = "/sys/bus/pci"
 
 
 class SimulatedLibvirtError(Exception):
-    """libvirt.libvirtError."""
+    """The stand-in for libvirt.libvirtError."""
 
     def get_error_message(self) -> str:
         return str(self)
@@ -53,7 +53,7 @@ class Running(msgspec.Struct):
 
 
 class Daemon:
-    """What libvirtd does, on the tree and `libvirt.json` beside it."""
+    """Does what libvirtd does, on the tree and `libvirt.json` beside it."""
 
     def __init__(self, base: Path, kernel: Kernel, effects: Effects, hooks: Hooks) -> None:
         self.hooks = hooks
@@ -83,12 +83,12 @@ class Daemon:
         self.path.write_bytes(msgspec.json.encode(running))
 
     def definitions(self) -> dict[str, Path]:
-        """UUID to file."""
+        """UUID of each VM to the file of its definition."""
         paths = sorted(self.folder.glob("*.xml"))
         return {path.read_text().partition("<uuid>")[2].partition("<")[0]: path for path in paths}
 
     def start(self, uuid: str) -> None:
-        """Raises SimulatedLibvirtError, and the host has its NICs back."""
+        """Start a VM; raises SimulatedLibvirtError, and then the host has its NICs back."""
         running = self.running
         if uuid in running:
             raise SimulatedLibvirtError("Requested operation is not valid: domain is already running")
@@ -132,7 +132,7 @@ class Daemon:
             raise SimulatedLibvirtError(f"PCI device {address} is not bound to vfio-pci")
 
     def _release(self, machine: Running) -> None:
-        """MAC and VLAN first, as libvirt does it: the driver then finds the VF as it was."""
+        """Give a VM's NICs back; MAC and VLAN first, as libvirt does it: the driver then finds the VF as it was."""
         for device in parse_devices(machine.xml):
             address = device.address
             if (before := machine.settings.get(address)) is not None:
@@ -156,7 +156,7 @@ class Daemon:
 
 
 class Connection:
-    """virConnect."""
+    """The stand-in for virConnect."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -177,7 +177,7 @@ class Connection:
 
 
 class DomainHandle:
-    """virDomain."""
+    """The stand-in for virDomain."""
 
     def __init__(self, daemon: Daemon, uuid: str) -> None:
         self.daemon, self.uuid = daemon, uuid
@@ -223,7 +223,7 @@ class DomainHandle:
         return self.daemon.call(f"destroy {self.uuid}", lambda: self._zero(self.daemon.stop))
 
     def shutdown(self) -> int:
-        """A guest that heeds at once."""
+        """Shut the guest down, which heeds at once."""
         return self.daemon.call(f"shutdown {self.uuid}", lambda: self._zero(self.daemon.stop))
 
     def _zero(self, act: Callable[[str], None]) -> int:
@@ -238,7 +238,7 @@ class DomainHandle:
 
 
 def _with_device(definition: str, xml: str) -> str:
-    """With an address in the guest, which libvirt gives to what has none."""
+    """The definition with one more device, to which libvirt gives an address in the guest where it has none."""
     (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
     if find_device(definition, device.address) is not None:
         raise SimulatedLibvirtError(f"operation failed: target pci device {device.address} already exists")

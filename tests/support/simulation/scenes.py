@@ -31,7 +31,7 @@ class Scene:
     numvfs: int = 0
     earlier: tuple[Request, ...] = ()
     meanwhile: Callable[[Machine], None] | None = None
-    """What others did then."""
+    """The act of others between the earlier changes and this one."""
 
 
 def stop_web(machine: Machine) -> None:
@@ -40,7 +40,7 @@ def stop_web(machine: Machine) -> None:
 
 
 def stop_unguarded(machine: Machine) -> None:
-    """The same with a libvirtd that calls no hooks: nobody puts the addresses back."""
+    """The guest shuts down under a libvirtd that calls no hooks: nobody puts the addresses back."""
     machine.daemon.hooks.known.unlink()
     machine.daemon.stop(WEB)
 
@@ -94,7 +94,7 @@ MAIN_SCENES = (
     "make more VFs",
     "make VFs, to be confirmed",
 )
-"""For the default run: every kind of step and effect is in one of them."""
+"""The scenes of the default run: every kind of step and effect is in one of them."""
 
 
 def make_ready(scene: Scene, folder: Path) -> SimulatedHost:

@@ -30,7 +30,7 @@ class _Contents(msgspec.Struct):
 
 
 class KernelState:
-    """Outlives every program, as the kernel does."""
+    """The simulated kernel's own knowledge, which outlives every program, as the kernel does."""
 
     def __init__(self, base: Path, clock: Clock) -> None:
         self.clock = clock
@@ -50,7 +50,7 @@ class KernelState:
         self._save()
 
     def take_due(self, *, everything: bool = False, only: LateKind | None = None) -> list[Late]:
-        """What has come due, in its order; it is no longer to come."""
+        """Take the events that have come due, in the order of their time; they are no longer to come."""
         due = [
             late
             for late in self.contents.late

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Systemd:
-    """Answers systemctl(1) and systemd-run(1); what is active lies in `systemd.json` beside the tree."""
+    """Answers systemctl(1) and systemd-run(1); the active units lie in `systemd.json` beside the tree."""
 
     def __init__(self, base: Path) -> None:
         self.path = base / "systemd.json"
@@ -24,7 +24,7 @@ class Systemd:
 
     @property
     def active(self) -> dict[str, list[str]]:
-        """Unit to what it runs."""
+        """Active unit to the command that it runs."""
         return msgspec.json.decode(self.path.read_bytes(), type=dict[str, list[str]]) if self.path.exists() else {}
 
     def _save(self, active: dict[str, list[str]]) -> None:

@@ -43,7 +43,7 @@ def test_a_tree_is_its_names_contents_and_what_can_run(tmp_path: Path) -> None:
 def test_code_is_what_it_does_not_how_it_looks(tmp_path: Path) -> None:
     one, two, three = (tmp_path / name for name in "123")
     one.write_text("x = [1,2]\n")
-    two.write_text("# a comment\nx = [\n    1,\n    2,\n]\n")
+    two.write_text('"""A docstring."""\n# a comment\nx = [\n    1,\n    2,\n]\n"""Of x."""\n')
     three.write_text("x = [1, 3]\n")
     assert hash_code(one) == hash_code(two) != hash_code(three)
 

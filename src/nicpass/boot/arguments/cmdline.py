@@ -10,9 +10,10 @@ _ARGUMENT = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
 def parse_cmdline(text: str) -> dict[str, list[str]]:
-    """Name to its values in order: most parameters heed the last one, some each. A bare word has the value "".
+    """The kernel's arguments as name to values, in order: most parameters heed the last value, some each.
 
-    Dashes in names count as underscores (`parameq()` in kernel/params.c), and what follows `--` is for init.
+    A bare word has the value "". Dashes in names count as underscores (`parameq()` in kernel/params.c), and all words
+    after `--` are for init.
     """
     arguments: dict[str, list[str]] = {}
     for argument in _ARGUMENT.findall(text):

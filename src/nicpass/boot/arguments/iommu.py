@@ -4,8 +4,8 @@
 Source: Documentation/admin-guide/kernel-parameters.txt, and the functions that parse them: intel_iommu_setup()
 in drivers/iommu/intel/iommu.c, parse_amd_iommu_options() in drivers/iommu/amd/init.c, iommu_setup() in
 arch/x86/kernel/pci-dma.c, gart_parse_options() in arch/x86/kernel/amd_gart_64.c, setup_irqremap() in
-drivers/iommu/irq_remapping.c. All compare the beginning of each value, with case, and pass over what they
-do not know; so `intel_iommu=On` and `amd_iommu=on` do nothing.
+drivers/iommu/irq_remapping.c. All these functions compare the beginning of each value, with case, and pass over
+values that they do not know; so `intel_iommu=On` and `amd_iommu=on` do nothing.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ KNOWN_VALUES: dict[str, tuple[str, ...]] = {
     ),
     "intremap": ("on", "off", "nosid", "no_x2apic_optout", "nopost", "posted_msi"),
 }
-"""What some kernel since 5.4 knows of each, on x86."""
+"""Argument to the values that some x86 kernel since 5.4 knows."""
 
 VENDOR_ARGUMENTS = {"intel_iommu": "DMAR", "amd_iommu": "IVRS"}
-"""Which argument is for which firmware table."""
+"""Argument to the firmware table whose IOMMU it configures."""
 
 
 def values_of(arguments: Mapping[str, Sequence[str]], name: str) -> list[str]:
-    """All values of one argument, in order, those parted by commas too."""
+    """All values of one kernel argument, in order; each of several that commas part counts."""
     return [value for given in arguments.get(name, ()) for value in given.split(",") if value]
 
 
 def last_switch(arguments: Mapping[str, Sequence[str]], name: str) -> bool | None:
-    """Whether `on` or `off` was said last; None where neither was."""
+    """Whether the argument's last `on` or `off` is `on`; None where it has neither."""
     said = [value for value in values_of(arguments, name) if value.startswith(("on", "off"))]
     return said[-1].startswith("on") if said else None
 
@@ -58,7 +58,7 @@ def unknown_values(arguments: Mapping[str, Sequence[str]]) -> list[tuple[str, st
 def find_iommu_off(arguments: Mapping[str, Sequence[str]], tables: Sequence[str]) -> str | None:
     """The argument that keeps this firmware's IOMMU off; None if none does."""
     if any(value.startswith("off") for value in values_of(arguments, "iommu")):
-        return "iommu=off"  # no later one takes it back
+        return "iommu=off"  # no later argument takes it back
     if "DMAR" in tables and last_switch(arguments, "intel_iommu") is False:
         return "intel_iommu=off"
     if "IVRS" in tables and any(value.startswith("off") for value in values_of(arguments, "amd_iommu")):
@@ -67,7 +67,7 @@ def find_iommu_off(arguments: Mapping[str, Sequence[str]], tables: Sequence[str]
 
 
 def find_remapping_off(arguments: Mapping[str, Sequence[str]]) -> str | None:
-    """The argument that keeps interrupt remapping off: its own, or one that leaves out the (IO-)APIC.
+    """The argument that keeps interrupt remapping off: `intremap`, `nointremap`, or one that leaves out the (IO-)APIC.
 
     enable_IR_x2apic() in arch/x86/kernel/apic/apic.c does nothing without an IO-APIC.
     """
@@ -90,5 +90,5 @@ def find_passthrough(arguments: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def is_true(text: str) -> bool:
-    """As kstrtobool() in lib/kstrtox.c reads it: y, t, 1 or on."""
+    """Whether `text` is true as kstrtobool() in lib/kstrtox.c reads it: y, t, 1 or on."""
     return text[:1] in tuple("yYtT1") or text[:2].lower() == "on"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which kernel arguments a host needs so that its IOMMU is on: no more than these, each with its reason.
 
-Sources as in iommu_arguments.py. An opposite argument that somebody left stays where it is: ours come after it, and of
-two `intel_iommu=` or `intremap=` the kernel heeds the last. Those that nothing takes back are a reason to stop.
-An ACS override is never among them: it would show groups that the hardware does not keep apart.
+Sources as in boot/arguments/iommu.py. An opposite argument that somebody left stays where it is: nicpass's arguments
+come after it, and of two `intel_iommu=` or `intremap=` the kernel heeds the last. Arguments that no later one takes
+back are a reason to stop. An ACS override is never among the needed ones: it would show groups that the hardware does
+not keep apart.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class NeededArgument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def needed_arguments(platform: Platform, others: str, *, iommu_pt: bool = False) -> tuple[NeededArgument, ...]:
-    """What has to stand behind `others`, which are all the arguments of the next boot but ours.
+    """The arguments that have to stand behind `others`, which are all the arguments of the next boot but nicpass's.
 
     Raises:
         ImpossibleError: an argument keeps the IOMMU off, or interrupt remapping, and no later one takes it back; or
@@ -75,7 +76,7 @@ def _why_off(platform: Platform, arguments: Arguments) -> str | None:
 
 
 def _is_on_by_default(options: Fact[tuple[str, ...]]) -> bool:
-    """Where it cannot be read the argument does no harm: it says what the default may be."""
+    """Whether VT-d is on by default; False where that cannot be read, for the argument does no harm then."""
     return known(options) and _DEFAULT_ON in options
 
 

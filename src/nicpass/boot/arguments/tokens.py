@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:=[A-Za-z0-9_.,:/@+-]*)?")
 TRIAL_TOKENS = ("panic=30",)
-"""A kernel that panics restarts by itself after so many seconds (kernel-parameters.txt), and boots the old entry."""
+"""In a trial boot a kernel that panics restarts after so many seconds (kernel-parameters.txt), with the old entry."""
 
 
 def join_tokens(tokens: Iterable[str]) -> str:
-    """Parted by blanks. None of them needs quotes in a shell, in GRUB's script or in the kernel.
+    """The tokens, parted by blanks. None of them needs quotes in a shell, in GRUB's script or in the kernel.
 
     Raises:
-        BadInputError: one of them would.
+        BadInputError: a token would need quotes.
     """
     found = list(tokens)
     for token in found:
@@ -31,19 +31,19 @@ def join_tokens(tokens: Iterable[str]) -> str:
 
 
 def are_last(arguments: str, tokens: Iterable[str]) -> bool:
-    """Whether each of `tokens` is there, and no later one of its name says otherwise."""
+    """Whether each of `tokens` is among `arguments`, and no later argument of its name says otherwise."""
     last = {word.partition("=")[0]: word for word in arguments.split()}
     return all(last.get(token.partition("=")[0]) == token for token in tokens)
 
 
 def put_tokens_in(line: bytes, tokens: Iterable[str]) -> bytes:
-    """`line`, whatever white space ends it, with ours as its last words."""
+    """`line` with `tokens` as its last words; the white space that ends it stays."""
     body = line.rstrip()
     return body + (b" " if body else b"") + join_tokens(tokens).encode() + line[len(body) :]
 
 
 def take_tokens_out(line: bytes, tokens: Iterable[str]) -> bytes:
-    """`line` without ours, where they stand together; all else as it is."""
+    """`line` without `tokens`, where these stand together; all else as it is."""
     ours = re.escape(join_tokens(tokens).encode())
     found = list(re.finditer(rb"(?<!\S)" + ours + rb"(?!\S)", line)) if ours else []
     if not found:

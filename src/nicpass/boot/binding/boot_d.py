@@ -37,15 +37,15 @@ _LARGEST = 65536
 
 
 def path_of(binding: BootBinding) -> str:
-    """Where its file is."""
+    """The path of the binding's file in /etc/nicpass/boot.d."""
     return f"{FOLDER}/{binding.name}{SUFFIX}"
 
 
 def render_binding(binding: BootBinding) -> bytes:
-    """Its file.
+    """The content of the binding's file.
 
     Raises:
-        ValueError: a value that no file may hold, so a driver that is none of VFIO's.
+        ValueError: a value that no such file may hold, so also a driver that is none of VFIO's.
     """
     identity = binding.identity
     values = {
@@ -65,7 +65,7 @@ def render_binding(binding: BootBinding) -> bytes:
 
 
 def parse_binding(name: str, content: bytes) -> BootBinding | DamagedFile:
-    """What a file of this name (`0000:01:00.0.conf`) says. Nothing that is not plain is guessed."""
+    """The boot binding that a file of this name (`0000:01:00.0.conf`) holds. Nothing that is not plain is guessed."""
     path, address = f"{FOLDER}/{name}", name.removesuffix(SUFFIX)
     if parse_address(address) != address:
         return DamagedFile(path=path, reason="its name is no PCI address")
@@ -83,7 +83,7 @@ def parse_binding(name: str, content: bytes) -> BootBinding | DamagedFile:
 
 
 def _parse_lines(content: bytes) -> dict[str, str] | str:
-    """Key to value, or what is wrong. Every byte is a character, so none is lost."""
+    """The file's lines as key to value, or what is wrong with them. Every byte is a character, so none is lost."""
     if len(content) > _LARGEST or b"\0" in content:
         return "it is no text" if b"\0" in content else "it is too large"
     values: dict[str, str] = {}
@@ -112,7 +112,7 @@ def _identity(values: dict[str, str]) -> DeviceIdentity:
 
 
 def parse_report(name: str, content: bytes) -> BindingReport | DamagedFile:
-    """What the script says of the binding of this name (without `.conf`)."""
+    """The boot script's report on the binding of this name (without `.conf`)."""
     values = _parse_lines(content)
     path = f"{REPORTS}/{name}"
     if isinstance(values, str):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a PCI function this one before a driver has it, and which function of a host an identity means.
+"""The identity of a PCI function before a driver has it, and the function of a host that an identity means.
 
 The boot's script, `files/bind-at-boot`, decides by the same rules; a test compares the two.
 """
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _IDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id")
 _NO_SERIALS = ("00-00-00-00-00-00-00-00", "ff-ff-ff-ff-ff-ff-ff-ff")
-"""What a card says that was never given a number."""
+"""Serial numbers that a card reports when it was never given one."""
 _CONVENTIONAL = 256  # bytes of config space without the extended part
 
 
 def slots_of(function: PciFunction, functions: Mapping[Address, PciFunction]) -> tuple[str, ...] | None:
-    """The chain from the root without bus numbers, which the firmware and the kernel deal out anew at each boot.
+    """Slots from the root to the function, without bus numbers, which firmware and kernel deal out anew at each boot.
 
     `("pci0000:00", "1c.4", "00.0")`. None where a bridge above it is not among `functions`.
     """
@@ -49,7 +49,7 @@ def identity_of(
     """The identity to record; Unknown with the reason where part of it cannot be told.
 
     A card whose serial number cannot be read is not taken for one that has none: it would be bound by its slots,
-    and so might another one that is put there.
+    and so might another card that is put there.
     """
     ids = [getattr(function, name) for name in _IDS]
     for name, value in zip(_IDS, ids, strict=True):
@@ -80,11 +80,11 @@ def _why_no_config(function: PciFunction) -> Unknown:
 
 
 def match_identity(identity: DeviceIdentity, functions: Iterable[PciFunction]) -> Match:
-    """Which of all functions of a host it is.
+    """Find which of all functions of a host `identity` means.
 
-    All four ids must be equal. With a serial number, that must be equal too, and the function's number in its slot,
-    for the ports of a card share one; where it stands then tells two answers apart, and is free else. Without, it must
-    stand where it stood. VFs are left out: at boot there are none.
+    All four ids must be equal. An identity with a serial number asks for the same serial number and the same function
+    number in the slot, for the ports of a card share a serial number; its slots then only tell two answers apart. One
+    without a serial number asks for the same slots. VFs are left out: at boot there are none.
     """
     by_address = {function.address: function for function in functions}
     chains = {
@@ -119,7 +119,7 @@ def _port(slots: tuple[str, ...]) -> str:
 
 
 def _hides_serial(function: PciFunction) -> bool:
-    """Whether it may have the serial number that is sought, for all that could be read."""
+    """Whether the function may have the serial number that is sought, for all that could be read of its config."""
     if not isinstance(function.config, ConfigSpace):
         return True
     serial = function.config.serial_number

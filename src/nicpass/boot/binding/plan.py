@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans which files give NICs their driver at every boot, and what has to be run so that the initramfs has them.
 
-What is wanted is a set of bindings; with an empty one all of it goes. A host whose initramfs generator is not known has
+A plan is for a set of bindings; with an empty set all its files go. A host whose initramfs generator is not known has
 only the unit, which runs before udev's coldplug of the host: early enough unless the initramfs itself loads the driver.
 """
 
@@ -40,11 +40,11 @@ PLACES: Final[tuple[str, ...]] = (
     f"{WANTS}/nicpass-bind.service",
     *(path for files, _argv in _HOOKS.values() for path in files),
 )
-"""All that a plan may write besides the files in `boot.d`."""
+"""Every path that a plan may write besides the files in `boot.d`."""
 
 
 def plan_bindings(boot: Boot, now: Images, bindings: Iterable[BootBinding]) -> BootChange:
-    """The change to a host on which just these are bound; none where it is so. `now` is as `read_places` has it.
+    """The change to a host on which just `bindings` are bound; empty where it is so. `now` is as `read_places` has it.
 
     Raises:
         ValueError: a binding that no file may hold, or two of one name: a NIC stands now where another one stood.
@@ -62,24 +62,24 @@ def plan_bindings(boot: Boot, now: Images, bindings: Iterable[BootBinding]) -> B
 
 
 def _is_ours(path: str) -> bool:
-    """Folders of others, which may have had to be made, stay."""
+    """Whether a plan may remove `path`; folders of others, which may have had to be made, stay."""
     return (path in PLACES and "nicpass" in path) or path.startswith(f"{FOLDER}/")
 
 
 def _choose_generators(boot: Boot) -> tuple[InitramfsGenerator, ...]:
-    """Those that can be given a hook; rpm-ostree makes the initramfs elsewhere, and /usr is not the host's there."""
+    """Generators that can take a hook; rpm-ostree makes the initramfs elsewhere, and /usr is not the host's there."""
     return () if Loader.RPM_OSTREE in boot.loaders else boot.generators
 
 
 def _used_before(now: Images) -> tuple[InitramfsGenerator, ...]:
-    """Those that have our hook."""
+    """The initramfs generators that have nicpass's hook."""
     return tuple(
         g for g, (files, _argv) in _HOOKS.items() if any("nicpass" in path and now.get(path) for path in files)
     )
 
 
 def _desired(wanted: list[BootBinding], generators: Iterable[InitramfsGenerator], now: Images) -> dict[str, FileImage]:
-    """Path to what shall stand there, in the order in which it is written; nothing of ours where nothing is wanted."""
+    """Path to the image that shall stand there, in the order of writing; empty where no binding is wanted."""
     if not wanted:
         return {}
     desired: dict[str, FileImage] = {
@@ -98,7 +98,7 @@ def _desired(wanted: list[BootBinding], generators: Iterable[InitramfsGenerator]
 
 
 def _keep_damaged(now: Images) -> dict[str, FileImage]:
-    """What somebody wrote there, and binds nothing, is his to mend: a finding names it."""
+    """Damaged files in `boot.d`, which stay: they bind nothing and are their author's to mend; a finding names them."""
     return {
         path: image
         for path, image in now.items()

@@ -2,8 +2,8 @@
 """Plans who may use VFIO, which modules it needs, and that network managers leave NICs alone that are given away.
 
 Sources: modules-load.d(5); udev(7); NetworkManager.conf(5), `unmanaged-devices`; systemd.network(5),
-`PermanentMACAddress=` and `Unmanaged=`. None of it takes effect at once: what a NIC still is to the host stays until
-the reboot. Only what is taken away makes the managers look again.
+`PermanentMACAddress=` and `Unmanaged=`. No file takes effect at once: a NIC stays to the host what it is until the
+reboot. Only a file that is taken away makes the managers look again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 MODULES_LOAD: Final = "/etc/modules-load.d/nicpass.conf"
 UDEV_RULE: Final = "/etc/udev/rules.d/70-nicpass.rules"
-# Appended to what other files say, so after them; the first .network file that matches counts, so before them.
+# NetworkManager's list is appended to those of other files, so the file sorts after them; the first .network file that
+# matches counts, so networkd's sorts before the others.
 NETWORK_MANAGER: Final = "/etc/NetworkManager/conf.d/zz-nicpass.conf"
 NETWORKD: Final = "/etc/systemd/network/00-nicpass.network"
 
@@ -32,9 +33,9 @@ _NETWORKD_SIGNS = (
     "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
     "/sys/fs/cgroup/system.slice/systemd-networkd.service",
 )
-"""It is enabled, or it runs."""
+"""Paths that exist where systemd-networkd is enabled, or runs."""
 PLACES: Final = (*_OURS, *(path.rpartition("/")[0] for path in _OURS), *_NETWORKD_SIGNS)
-"""What `plan_rights` wants to know of."""
+"""Every path of which `plan_rights` wants to know the image."""
 
 _HEAD = "# Put here by nicpass prepare; nicpass prepare --remove takes it away.\n"
 _GROUP = r"[a-zA-Z_][a-zA-Z0-9_.-]{0,30}"  # useradd(8) allows less, directory services allow more
@@ -46,7 +47,7 @@ _RELOAD = {
 
 
 def is_group_name(text: str) -> bool:
-    """Whether a udev rule can name a group so; that there is one is another question."""
+    """Whether a udev rule can name a group `text`; whether there is such a group is another question."""
     return re.fullmatch(_GROUP, text) is not None
 
 
@@ -80,7 +81,7 @@ def plan_rights(now: Images, macs: Iterable[str] = (), group: str | None = None)
 
 
 def plan_rights_removal(now: Images) -> BootChange:
-    """The change that takes all of it away; none where nothing of it is there."""
+    """The change that removes all files of `plan_rights`; empty where none of them is there."""
     return _change(now, {})
 
 
@@ -89,7 +90,7 @@ def _file(text: str) -> RegularFile:
 
 
 def _with_folders(now: Images, desired: dict[str, FileImage]) -> dict[str, FileImage]:
-    """A folder that is not there is made readable for those who look there."""
+    """`desired` with the folders that are missing above it, readable for those who look there."""
     folders: dict[str, FileImage] = {path.rpartition("/")[0]: Folder(0o755) for path in desired}
     return {path: folder for path, folder in folders.items() if now.get(path) is None} | desired
 

@@ -15,8 +15,8 @@ SCRIPT: Final = "/etc/nicpass/bind-at-boot"
 UNIT: Final = "/etc/systemd/system/nicpass-bind.service"
 WANTS: Final = "/etc/systemd/system/sysinit.target.wants"
 
-# By /bin/sh, so that no mount option and no SELinux type of the file stands in the way.
-# modules-load is systemd's own way to load modules early; it must not load a NIC's driver before.
+# The unit runs the script by /bin/sh, so that no mount option and no SELinux type of the file stands in the way.
+# modules-load is systemd's own way to load modules early; it must not load a NIC's driver before the unit has run.
 BIND_UNIT: Final = f"""\
 # Put here by nicpass prepare; nicpass prepare --remove takes it away.
 [Unit]
@@ -38,5 +38,5 @@ WantedBy=sysinit.target
 
 
 def read_script() -> bytes:
-    """The script, out of this package."""
+    """The content of the script `bind-at-boot`, out of this package."""
     return (Path(__file__).parent / "files" / "bind-at-boot").read_bytes()

@@ -56,7 +56,7 @@ install() {{
 }}
 """
 
-# dracut reads hooks into its own shell, so this must neither end it nor change it.
+# dracut reads hooks into its own shell, so the hook must neither end that shell nor change it.
 _HOOK = f"""\
 #!/bin/sh
 # Put here by nicpass prepare; nicpass prepare --remove takes it away.

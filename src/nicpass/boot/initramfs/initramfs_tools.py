@@ -60,9 +60,9 @@ FILES: Final[dict[str, FileImage]] = {
 
 
 def runs_before_udev(order: str) -> bool:
-    """Whether in a built image, by the text of its `scripts/init-top/ORDER`, ours runs before udev does.
+    """Whether nicpass's script runs first, and before udev, in a built image, by its text of `scripts/init-top/ORDER`.
 
-    Before `udev` is not enough to say it is first: a script before it may load a driver too.
+    A place before `udev` is not enough: another script before nicpass's may load a driver too.
     """
     names = re.findall(r"^/scripts/init-top/([^\s\"]+)", order, re.MULTILINE)
     return names[:1] == [NAME] and "udev" in names

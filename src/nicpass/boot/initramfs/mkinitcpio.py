@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """mkinitcpio, which Arch and its kin use: mkinitcpio(8), mkinitcpio.conf(5).
 
-A hook has two parts: one that fills the image, and one that runs in it. Those that run early do so in the order of
-HOOKS, and `udev` starts its daemon early; so ours stands before it. Drop-ins are appended to the configuration in the
-order of their names and read by bash, so ours comes last and puts the hook where it belongs, whatever HOOKS is.
-With the hook `systemd` nothing of a hook runs in the image, and a unit does it.
+A hook has two parts: one that fills the image, and one that runs in it. Hooks that run early do so in the order of
+HOOKS, and `udev` starts its daemon early; so nicpass's hook stands before it. Drop-ins are appended to the
+configuration in the order of their names and read by bash, so nicpass's comes last and puts the hook where it belongs,
+whatever HOOKS is. With the hook `systemd` nothing of a hook runs in the image, and a unit runs the script.
 
 A preset that names a configuration of its own (`ALL_config=`) reads no drop-ins: there only the host's unit binds.
-A new kernel needs nothing: pacman's hook runs mkinitcpio, and ours stand in /etc.
+A new kernel needs nothing: pacman's hook runs mkinitcpio, and nicpass's files stand in /etc.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ run_earlyhook() {{
 }}
 """
 
-# Before the first of the two that start udev. HOOKS may be a string in old configurations.
+# Puts the hook before the first of the two hooks that start udev. HOOKS may be a string in old configurations.
 _DROP_IN = """\
 # Put here by nicpass prepare; nicpass prepare --remove takes it away.
 _nicpass_hooks=()

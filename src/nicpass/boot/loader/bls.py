@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entries of the Boot Loader Specification, type #1: a text file each, sorted by names and versions.
 
-Sources: UAPI.1 Boot Loader Specification; UAPI.10 Version Format Specification; how systemd-boot sorts them and
-which one it takes is in systemd's src/boot/boot.c; of GRUB's, blscfg sorts by the file names alone.
+Sources: UAPI.1 Boot Loader Specification; UAPI.10 Version Format Specification; how systemd-boot sorts entries and
+which one it takes is in systemd's src/boot/boot.c; GRUB's blscfg sorts by the file names alone.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _RELEASE = re.compile(r"\d+\.\d+\S*")
 _SEGMENT = re.compile(r"(?P<mark>[~^.-]?)(?:(?P<digits>\d+)|(?P<letters>[A-Za-z]*))", re.ASCII)
 _NO_SEPARATOR = re.compile(r"[^A-Za-z0-9~^.-]+")
 _REPLACED = ("sort-key", "machine-id", "version", "title", "options")
-"""Lines that a copy has otherwise, or not at all: by some an entry is sorted, and taken for the distribution's."""
+"""Keys of lines that a copied entry has otherwise, or not at all: some sort an entry, or make it the distribution's."""
 
 
 class BlsEntry(NamedTuple):
-    """An entry, with what it is sorted by."""
+    """A boot entry, with the values by which loaders sort it."""
 
     entry: BootEntry
     machine_id: str | None
@@ -44,12 +44,12 @@ class BlsEntry(NamedTuple):
 
 
 def is_entry(path: str) -> bool:
-    """Whether the file at `path` is such an entry."""
+    """Whether the file at `path` is an entry of the Boot Loader Specification."""
     return posixpath.dirname(path).endswith(f"/{ENTRIES_FOLDER}") and path.endswith(".conf")
 
 
 def parse_entry(path: str, content: bytes) -> BlsEntry | None:
-    """The entry that a file holds; None where it boots no Linux kernel. `options` lines follow on one another."""
+    """The entry that a file holds; None where it boots no Linux kernel. Several `options` lines are joined."""
     text = content.decode("utf-8", "backslashreplace")
     lines = _LINE.findall(text)
     values = dict(reversed(lines))
@@ -77,23 +77,23 @@ def parse_entry(path: str, content: bytes) -> BlsEntry | None:
 
 
 def sort_as_systemd_boot(entries: Iterable[BlsEntry]) -> list[BlsEntry]:
-    """In the order of systemd-boot's menu (250 and later), whose first one is booted if nothing else is said."""
+    """Entries in the order of systemd-boot's menu (250 and later), whose first is booted if nothing else is said."""
     return sorted(entries, key=functools.cmp_to_key(_compare))
 
 
 def sort_as_grub(entries: Iterable[BlsEntry]) -> list[BlsEntry]:
-    """In the order of GRUB's menu: by the names of the files, the newest first."""
+    """The entries in the order of GRUB's menu: by the names of their files, the newest first."""
     by_name = functools.cmp_to_key(compare_versions)
     return sorted(entries, key=lambda entry: by_name(entry.entry.identity), reverse=True)
 
 
 def own_entries(boot: Boot, trial: str) -> tuple[str, ...]:
-    """The paths of this installation's entries, which the reader has chosen, without the trial's."""
+    """The paths of this installation's entries, which the reader has chosen, without the trial entry's."""
     return tuple(file.path for file in boot.files if is_entry(file.path) and _name(file.path) != f"{trial}.conf")
 
 
 def plan_trial_entry(boot: Boot, entry: BootEntry, tokens: Sequence[str], trial: str) -> tuple[FileChange, ...]:
-    """A copy of `entry`, with our arguments, that no distribution's tool takes for its own."""
+    """The change that makes a copy of `entry`, with `tokens`, that no distribution's tool takes for its own."""
     kept = [line for line in entry.text.splitlines() if not line.startswith(_REPLACED)]
     arguments = f"{entry.arguments} {join_tokens((*tokens, *TRIAL_TOKENS))}"
     text = "".join(f"{line}\n" for line in (f"title {entry.title} (nicpass)", f"options {arguments}", *kept))
@@ -103,15 +103,16 @@ def plan_trial_entry(boot: Boot, entry: BootEntry, tokens: Sequence[str], trial:
 
 
 def plan_trial_entry_removal(boot: Boot, trial: str) -> tuple[FileChange, ...]:
-    """That copy away, wherever it stands."""
+    """The changes that remove the trial entry, wherever it stands."""
     paths = (file.path for file in boot.files if _name(file.path) == f"{trial}.conf")
     return tuple(change for path in paths for change in plan_file(boot, path, None))
 
 
 def compare_versions(one: str, other: str) -> int:
-    """Less than 0 where `one` is older, more where it is newer: UAPI.10, as strverscmp_improved() of systemd does it.
+    """Less than 0 where version `one` is older, more where newer: UAPI.10, as strverscmp_improved() of systemd does it.
 
-    Digits are newer than letters, and a mark before a segment is older than none: `~` first, then `-`, `^`, `.`.
+    Digits are newer than letters, and a segment with a mark before it is older than one without: `~` first, then `-`,
+    `^`, `.`.
     """
     for a, b in itertools.zip_longest(_segments(one), _segments(other), fillvalue=_END):
         if a != b:
@@ -123,13 +124,13 @@ class _Segment(NamedTuple):
     mark: int
     is_number: bool
     length: int
-    """Of a number: the longer one is the greater."""
+    """Digits of a number: the longer number is the greater."""
     text: str
 
 
 _MARKS = {"~": 0, "": 5, "-": 2, "^": 3, ".": 4}
 _END = _Segment(1, is_number=False, length=0, text="")
-"""Where one of them ends: the longer one is newer, but for `~`."""
+"""The end of a version: the longer of two versions is newer, but for `~`."""
 
 
 def _segments(text: str) -> list[_Segment]:

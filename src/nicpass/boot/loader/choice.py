@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every boot loader can be asked, and which one is asked.
+"""The functions that every boot loader has, and the choice of the loader that is asked.
 
 Each function raises ImpossibleError where the host has no loader that nicpass knows, or two, or is a container, and
 BadInputError where a file that has to be edited cannot be read or is not whole.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LoaderModule(Protocol):
-    """One file a loader; each function is pure."""
+    """The module of one boot loader; each function is pure."""
 
     def plan_arguments(self, boot: Boot, tokens: Sequence[str]) -> BootChange: ...
     def plan_removal(self, boot: Boot) -> BootChange: ...
@@ -43,7 +43,7 @@ _MODULES: Mapping[Loader, LoaderModule] = {
 
 
 def arguments_of_next_boot(boot: Boot) -> Fact[str]:
-    """What the entry that boots next gives to the kernel, as the loader's own files have it by now."""
+    """The arguments that the entry of the next boot gives to the kernel, as the loader's own files have them by now."""
     if boot.unread is not None:
         return Unknown(boot.unread)
     if isinstance(boot.entries, Unknown):
@@ -58,31 +58,31 @@ def arguments_of_next_boot(boot: Boot) -> Fact[str]:
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str], container: Fact[str] = None) -> BootChange:
-    """Our tokens last, at every boot; what is ours of an earlier run is replaced. Empty where nothing is to do."""
+    """The change that puts `tokens` last at every boot, in place of an earlier run's; empty where nothing is to do."""
     module = _module(boot, tokens, container)
     _refuse_end_of_arguments(boot)
     return module.plan_arguments(boot, tokens)
 
 
 def plan_removal(boot: Boot, container: Fact[str] = None) -> BootChange:
-    """What is ours out again: a file that only we edited is as it was, byte for byte."""
+    """The change that takes nicpass's arguments out: a file that only nicpass edited is as it was, byte for byte."""
     return _module(boot, (), container).plan_removal(boot)
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str], container: Fact[str] = None) -> BootChange:
-    """Our tokens at the next boot only, whatever comes of it; only where `boot.can_try`."""
+    """The change that puts `tokens` last at the next boot only, whatever comes of it; only where `boot.can_try`."""
     module = _module(boot, tokens, container)
     _refuse_end_of_arguments(boot)
     return module.plan_trial(boot, tokens)
 
 
 def plan_trial_end(boot: Boot, container: Fact[str] = None) -> BootChange:
-    """What the trial left, out again."""
+    """The change that removes what a trial boot left."""
     return _module(boot, (), container).plan_trial_end(boot)
 
 
 def advise_by_hand(tokens: Sequence[str]) -> str:
-    """For a person whose loader is not known: what to add, and where it is with the loaders that there are."""
+    """Advice for a person whose loader is not known: which arguments to add, and where the common loaders keep them."""
     return _(
         "Add {tokens} to the kernel's arguments by hand, after all others, and reboot. GRUB: to GRUB_CMDLINE_LINUX in "
         "/etc/default/grub, then make grub.cfg anew. systemd-boot: to the line `options` of the entry below "
@@ -112,7 +112,7 @@ def _module(boot: Boot, tokens: Sequence[str], container: Fact[str]) -> LoaderMo
 
 
 def _refuse_end_of_arguments(boot: Boot) -> None:
-    """What follows `--` is not the kernel's but init's (parse_args() in kernel/params.c)."""
+    """Refuse an entry with a `--`: words after it are not the kernel's but init's (parse_args() in kernel/params.c)."""
     entry = known_entry(boot.entries, boot.default_entry)
     if entry is not None and "--" in entry.arguments.split():
         raise BadInputError(

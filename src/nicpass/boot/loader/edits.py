@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of others that know no comments, such as /etc/kernel/cmdline: ours go in, and come out byte for byte.
+"""Files of others without comments, such as /etc/kernel/cmdline: nicpass's arguments go in, and come out byte for byte.
 
-What was edited stands in a file of our own, with the bytes before and after. A file that is still as we left it gets
-back what it was; from one that others edited since, just our arguments are taken.
+A record of nicpass's own holds the bytes of each edited file before and after. A file that is still as nicpass left it
+gets back its old bytes; from one that others edited since, just nicpass's arguments are taken.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OPTIONS = re.compile(rb"^options[ \t]+([^\n]*)$", re.MULTILINE)
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """One file, as it was without us (None: not there) and as we left it."""
+    """One edited file, as it was without nicpass's arguments (None: not there) and as nicpass left it."""
 
     path: str
     before: bytes | None
@@ -38,14 +38,14 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edits(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is ours in files of others, and the arguments that it is."""
+    """The record of all edits in files of others, and the arguments that nicpass put there."""
 
     tokens: tuple[str, ...]
     edits: tuple[Edit, ...]
 
 
 def read_edits(boot: Boot) -> Edits | None:
-    """What an earlier run has edited; None: nothing.
+    """The record of an earlier run's edits; None where there are none.
 
     Raises:
         BadInputError: its record is damaged or cannot be read.
@@ -70,12 +70,12 @@ def plan_edits(
     *,
     elsewhere: bool = False,
 ) -> tuple[FileChange, ...]:
-    """Ours last in the files at `paths`, and in those that are `made` out of these bytes; the record goes first.
+    """The changes that put `tokens` last in the files at `paths`, and in those `made` of these bytes; first the record.
 
-    `elsewhere`: ours go into what is no file too, so that they have to be remembered in any case.
+    `elsewhere`: the tokens go into something that is no file too, so that they have to be recorded in any case.
 
     Raises:
-        BadInputError: one of them cannot be read.
+        BadInputError: one of the files cannot be read.
     """
     without = _contents_without_ours(boot)
     edits: list[Edit] = []
@@ -93,16 +93,16 @@ def plan_edits(
 
 
 def plan_record(boot: Boot, edits: Edits | None) -> tuple[FileChange, ...]:
-    """What is ours; None where an administrator had written all of it himself."""
+    """The change to the record; `edits` is None where an administrator had written all the arguments himself."""
     record = None if edits is None else msgspec.json.format(msgspec.json.encode(edits), indent=1) + b"\n"
     return plan_file(boot, RECORD, record, mode=0o600)
 
 
 def plan_edits_removal(boot: Boot, others: Iterable[str] = ()) -> tuple[FileChange, ...]:
-    """Every file as it would be without us; `others` may have been made meanwhile out of those that we edited.
+    """The changes that leave every file as it would be without nicpass; `others` may have been made out of edited ones.
 
     Raises:
-        BadInputError: one of them cannot be read.
+        BadInputError: one of the files cannot be read.
     """
     edits = read_edits(boot)
     if edits is None:
@@ -125,7 +125,7 @@ def arguments_of(path: str, content: bytes) -> str:
 
 
 def with_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
-    """`content` with ours last; as it is where they are so already."""
+    """`content` with `tokens` as its last arguments; as it is where they are so already."""
     if are_last(arguments_of(path, content), tokens):
         return content
     if places := _places(path, content):
@@ -136,21 +136,21 @@ def with_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
 
 
 def without_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
-    """`content` without ours, where they stand together."""
+    """`content` without `tokens`, where these stand together."""
     for start, end in reversed(_places(path, content)):
         content = content[:start] + take_tokens_out(content[start:end], tokens) + content[end:]
     return content
 
 
 def _places(path: str, content: bytes) -> list[tuple[int, int]]:
-    """Where arguments stand: after `options` in an entry of the Boot Loader Specification, else everywhere."""
+    """(start, end) of all arguments: after `options` in an entry of the Boot Loader Specification, else everything."""
     if is_entry(path):
         return [found.span(1) for found in _OPTIONS.finditer(content)]
     return [(0, len(content))]
 
 
 def _contents_without_ours(boot: Boot) -> dict[str, bytes | None]:
-    """Of each file that we edited and that is still there."""
+    """Path to content without nicpass's arguments (None: no file), of each edited file that is still there."""
     edits = read_edits(boot)
     contents: dict[str, bytes | None] = {}
     for edit in edits.edits if edits is not None else ():

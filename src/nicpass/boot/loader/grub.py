@@ -46,7 +46,7 @@ _OUR_BLOCK = re.compile(
 
 
 def configured_arguments(boot: Boot) -> Fact[str]:
-    """What the next grub-mkconfig writes after `ro`: GRUB_CMDLINE_LINUX, then GRUB_CMDLINE_LINUX_DEFAULT.
+    """The arguments that the next grub-mkconfig writes after `ro`: GRUB_CMDLINE_LINUX, then GRUB_CMDLINE_LINUX_DEFAULT.
 
     Raises:
         BadInputError: one of the files could not be read.
@@ -58,7 +58,7 @@ def configured_arguments(boot: Boot) -> Fact[str]:
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Ours last, at every boot; what is ours from an earlier run is replaced."""
+    """The change that puts `tokens` last at every boot, in place of an earlier run's."""
     if not tokens:
         return plan_removal(boot)
     files = plan_settings(boot, tokens)
@@ -69,18 +69,18 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_settings(boot: Boot, tokens: Sequence[str]) -> tuple[FileChange, ...]:
-    """The files from which grub-mkconfig makes grub.cfg, with ours last."""
+    """The changes that put `tokens` last in the files from which grub-mkconfig makes grub.cfg."""
     return _plan_our_file(boot, tokens) if boot.reads_grub_d else _plan_our_line(boot, tokens)
 
 
 def plan_removal(boot: Boot) -> BootChange:
-    """Our file and our line away, whichever stands there."""
+    """The change that removes nicpass's file and nicpass's line, whichever stands there."""
     files = plan_settings_removal(boot)
     return BootChange(files=files, generators=(_make_menu(boot),) if files else ())
 
 
 def plan_settings_removal(boot: Boot) -> tuple[FileChange, ...]:
-    """The same files as they would be without us."""
+    """The changes that leave the files of grub-mkconfig as they would be without nicpass."""
     files: tuple[FileChange, ...] = ()
     if (defaults := content_of(boot, DEFAULTS)) is not None:
         files += plan_file(boot, DEFAULTS, take_out_ours(defaults, _OUR_LINE, _keep_of_line))
@@ -92,7 +92,7 @@ def plan_settings_removal(boot: Boot) -> tuple[FileChange, ...]:
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """A copy of the default entry with our arguments, which the next boot takes and no other.
+    """The change that makes a copy of the default entry with `tokens`, which the next boot takes and no other.
 
     Raises:
         ImpossibleError: this host's GRUB cannot try an entry once.
@@ -108,32 +108,32 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
-    """The trial's entry away, and with it the wish to boot it."""
+    """The change that removes the trial's entry, and with it the request to boot it."""
     path, content = _custom(boot)
     files = () if content is None else plan_file(boot, path, take_out_ours(content, _OUR_BLOCK))
     return BootChange(files=files, generators=forget_trial(boot))
 
 
 def boot_trial_once(boot: Boot) -> Generator:
-    """GRUB shall boot the trial's entry next time only."""
+    """The command that makes GRUB boot the trial's entry next time only."""
     return Generator(
         argv=(program(boot, "reboot"), TRIAL_ENTRY), back=(program(boot, "editenv"), "-", "unset", "next_entry")
     )
 
 
 def forget_trial(boot: Boot) -> tuple[Generator, ...]:
-    """It shall not, where it was to."""
+    """The command that takes this back, so that GRUB does not boot the trial's entry; none where it was not to."""
     once = boot_trial_once(boot)
     return (Generator(argv=once.back or (), back=once.argv),) if boot.one_shot == TRIAL_ENTRY else ()
 
 
 def trial_entry(text: str, tokens: Sequence[str]) -> str:
-    """The lines of an entry under our own id, with `tokens` last; it is not remembered as booted or as failed.
+    """The lines of an entry under the trial's id, with `tokens` last; it is not remembered as booted or as failed.
 
     `savedefault` would make it the default for ever, and `recordfail` the next menu wait for a person.
 
     Raises:
-        BadInputError: it boots no Linux.
+        BadInputError: the entry boots no Linux.
     """
     parts = find_trial_parts(text)
     if parts is None:
@@ -177,7 +177,7 @@ def _our_line(tokens: Sequence[str], note: bytes = b"") -> bytes:
 
 
 def _keep_of_line(found: re.Match[bytes]) -> bytes:
-    """What somebody has added to our own line stays, without our arguments."""
+    """The part of nicpass's line that stays: what somebody has added to it, without nicpass's arguments."""
     tokens = found["tokens"].split()
     if found["line"] == _assignment_of(tokens):
         return b""
@@ -192,7 +192,7 @@ def _assignment_of(tokens: Sequence[bytes]) -> bytes:
 
 
 def _refuse_later_files(boot: Boot, ours: str, tokens: Sequence[str]) -> None:
-    """Files of others that are sourced after ours must not take it back."""
+    """Refuse files of others that are sourced after nicpass's and take its arguments back."""
     later = [file.path for file in _others(boot) if _sorting(file.path) > _sorting(OUR_FILE)]
     texts = [_decode(content_of(boot, path) or b"") for path in later]
     value = read_assignments([ours, *texts]).values.get(_VARIABLE)
@@ -204,7 +204,7 @@ def _refuse_later_files(boot: Boot, ours: str, tokens: Sequence[str]) -> None:
 
 
 def _sorting(path: str) -> str:
-    """Shells sort `*.cfg` by the locale, and most locales pass over marks and case."""
+    """The key by which a shell sorts a path of `*.cfg`: by the locale, and most locales pass over marks and case."""
     return re.sub(r"[^a-z0-9]", "", posixpath.basename(path).lower())
 
 
@@ -228,7 +228,7 @@ def _make_menu(boot: Boot) -> Generator:
 
 
 def program(boot: Boot, name: str) -> str:
-    """GRUB 2's programs are called `grub2-` where GRUB 1 was there too."""
+    """The name of a program of GRUB 2: it begins with `grub2-` where GRUB 1 was there too, else with `grub-`."""
     return next((found for found in boot.programs if found in (f"grub-{name}", f"grub2-{name}")), f"grub-{name}")
 
 

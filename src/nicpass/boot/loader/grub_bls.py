@@ -2,9 +2,9 @@
 """GRUB with entries of the Boot Loader Specification, as Fedora and Red Hat have it.
 
 The entries' own lines are edited, not by grubby: `grubby --args` takes an opposite argument away that somebody left,
-and could not bring it back. New kernels take theirs from /etc/kernel/cmdline, or from `kernelopts` of grubenv where
-entries say `$kernelopts`; `grub2-mkconfig --update-bls-cmdline` writes those of /etc/default/grub into all entries, so
-ours stand there too. Sources: grubby(8), Fedora's 20-grub.install and blscfg of its GRUB.
+and could not bring it back. New kernels take their arguments from /etc/kernel/cmdline, or from `kernelopts` of grubenv
+where entries say `$kernelopts`; `grub2-mkconfig --update-bls-cmdline` writes those of /etc/default/grub into all
+entries, so nicpass's stand there too. Sources: grubby(8), Fedora's 20-grub.install and blscfg of its GRUB.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _KERNELOPTS = "$kernelopts"
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Ours last in each entry of this installation, and in all that new ones are made of.
+    """The change that puts `tokens` last in each entry of this installation, and in all files that make new ones.
 
     Raises:
-        ImpossibleError: there is no such entry.
+        ImpossibleError: this installation has no entry.
         BadInputError: entries say `$kernelopts`, and grubenv does not say what that is.
     """
     if not tokens:
@@ -58,13 +58,13 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_removal(boot: Boot) -> BootChange:
-    """Ours out of all of that, also of entries that were made since."""
+    """The change that takes nicpass's arguments out of all these files, also out of entries that were made since."""
     files = plan_edits_removal(boot, (*own_entries(boot, TRIAL_ENTRY), *cmdline_paths(boot)))
     return BootChange(files=files + grub.plan_settings_removal(boot), generators=_plan_shared_removal(boot))
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """A copy of the default entry with our arguments, which the next boot takes and no other.
+    """The change that makes a copy of the default entry with `tokens`, which the next boot takes and no other.
 
     Raises:
         ImpossibleError: this host's GRUB cannot try an entry once.
@@ -77,13 +77,13 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
-    """The trial's entry away, and with it the wish to boot it."""
+    """The change that removes the trial's entry, and with it the request to boot it."""
     files = plan_trial_entry_removal(boot, TRIAL_ENTRY)
     return BootChange(files=files, generators=grub.forget_trial(boot))
 
 
 def _plan_shared(boot: Boot, tokens: Sequence[str]) -> tuple[Generator, ...]:
-    """The variable of grubenv from which all entries take their arguments."""
+    """The command that puts `tokens` last in `kernelopts` of grubenv, from which all entries take their arguments."""
     now = _shared_arguments(boot)
     if now is None:
         raise BadInputError(

@@ -51,7 +51,7 @@ class Menu(NamedTuple):
 
 
 def parse_menu(text: str, source: str) -> Menu | Unknown:
-    """The menu of a grub.cfg or a custom.cfg, one that a program made or that is written like it."""
+    """The menu of a grub.cfg or a custom.cfg that a program made, or that is written like such a file."""
     parser = _MenuParser(text, source)
     for line in _LINE.finditer(text):
         if not parser.take(line):
@@ -64,7 +64,7 @@ def parse_menu(text: str, source: str) -> Menu | Unknown:
 
 
 def join_menus(menu: Menu, custom: Menu) -> tuple[MenuItem, ...]:
-    """With the entries of custom.cfg where GRUB puts them."""
+    """The items of `menu`, with those of custom.cfg where GRUB puts them."""
     place = menu.custom_place
     return menu.items if place is None else (*menu.items[:place], *custom.items, *menu.items[place:])
 
@@ -93,7 +93,7 @@ def find_default(text: str, menu: tuple[MenuItem, ...], environment: Fact[dict[s
 
 
 def find_entry(name: str, menu: tuple[MenuItem, ...]) -> Fact[str]:
-    """The identity of what `name` (number, title, id; `>` leads into a submenu) means; the first one if nothing.
+    """The identity of the entry that `name` (number, title, id; `>` leads into a submenu) means; else of the first.
 
     None where the menu is empty.
     """
@@ -121,13 +121,13 @@ class TrialParts(NamedTuple):
     """An entry, taken apart for a copy of it."""
 
     title: str
-    """As it stands between single quotes."""
+    """The title, as it stands between single quotes."""
     options: str
-    """All that follows the title but the id."""
+    """The options that follow the title, without the id."""
     body: str
-    """From after the opening brace to the closing one, without what would remember that it was booted."""
+    """The text after the opening brace to the closing one, without commands that remember that the entry was booted."""
     arguments_end: int
-    """Where in `body` the line of the kernel ends."""
+    """The offset in `body` at which the line of the kernel ends."""
 
 
 def find_trial_parts(text: str) -> TrialParts | None:
@@ -156,7 +156,7 @@ class _MenuParser:
     def __init__(self, text: str, source: str) -> None:
         self.items: list[MenuItem] = []
         self.starts: list[int] = []
-        """Where the items of the first level begin."""
+        """Offsets in the text at which the items of the first level begin."""
         self._text, self._source = text, source
         self._open: list[_OpenItem] = []
 
@@ -165,7 +165,7 @@ class _MenuParser:
         return bool(self._open)
 
     def take(self, line: re.Match[str]) -> bool:
-        """Whether it could be where it stands."""
+        """Take the menu's next line; False where it cannot stand there."""
         if line["open"]:
             return not line["rest"].strip() and self._begin(line)
         if line["close"]:
@@ -218,7 +218,7 @@ class _OpenItem:
 
 
 def _keys(head: str) -> tuple[str, ...]:
-    """The id, then the title, as `default` has to name them: a `>` of a title is written twice."""
+    """The keys of an item, its id, then its title, as `default` has to name them: a `>` of a title is written twice."""
     words = split_words(head)
     found = next((after for word, after in itertools.pairwise(words) if word in _ID_OPTIONS), None)
     found = found or next((word[5:] for word in words if word.startswith("--id=")), None)
@@ -231,7 +231,7 @@ def _title(head: str) -> str:
 
 
 def _part(name: str) -> tuple[str, str, str]:
-    """Before the first single `>`, that one, and after it."""
+    """`name` split at its first single `>`: what stands before it, the `>`, and what stands after it."""
     found = re.match(r"((?:[^>]|>>)*)(>?)(.*)", name, re.DOTALL)
     return (found[1], found[2], found[3]) if found else (name, "", "")
 

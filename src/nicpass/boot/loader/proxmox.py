@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """proxmox-boot-tool, which keeps several EFI system partitions alike, none of them mounted.
 
-Each is booted by systemd-boot, with the arguments of /etc/kernel/cmdline, or by GRUB, with those of
-/etc/default/grub. Which it is cannot be seen without mounting it, so ours go into both that are there.
+Each partition is booted by systemd-boot, with the arguments of /etc/kernel/cmdline, or by GRUB, with those of
+/etc/default/grub. Which of the two cannot be seen without mounting it, so nicpass's go into each file that is there.
 Source: Proxmox VE administration guide, "Host Bootloader"; zz-proxmox-boot of proxmox-kernel-helper.
 """
 
@@ -27,10 +27,10 @@ _REFRESH = (Generator(argv=("proxmox-boot-tool", "refresh")),)
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Ours last in what is there of both, and all partitions anew.
+    """The change that puts `tokens` last in each of the two files that is there, and writes all partitions anew.
 
     Raises:
-        BadInputError: there is neither.
+        BadInputError: neither file is there.
     """
     if not tokens:
         return plan_removal(boot)
@@ -44,13 +44,13 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_removal(boot: Boot) -> BootChange:
-    """Ours out of both."""
+    """The change that takes nicpass's arguments out of both files."""
     files = plan_edits_removal(boot) + grub.plan_settings_removal(boot)
     return BootChange(files=files, generators=_REFRESH if files else ())
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Not possible here.
+    """Refuse a trial boot, which is not possible with proxmox-boot-tool.
 
     Raises:
         ImpossibleError: always.
@@ -59,5 +59,5 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
-    """Nothing: there is no trial."""
+    """The empty change, for there is no trial boot."""
     return BootChange()

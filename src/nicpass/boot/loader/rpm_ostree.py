@@ -2,7 +2,7 @@
 """rpm-ostree, which keeps the kernel's arguments with each deployment and writes the entries itself.
 
 A new deployment gets the arguments of the one before. The deployment before stays in the menu, so a bad boot is healed
-by choosing it; it cannot be tried once. Source: rpm-ostree(1), "kargs".
+by choosing it; a deployment cannot be tried once. Source: rpm-ostree(1), "kargs".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Those of ours that the next deployment does not have; they come last."""
+    """The change that adds those of `tokens` that the next deployment does not have; they come last."""
     if not tokens:
         return plan_removal(boot)
     join_tokens(tokens)
@@ -38,7 +38,7 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_removal(boot: Boot) -> BootChange:
-    """Those that were added, out again."""
+    """The change that takes the arguments that nicpass added out again."""
     edits = read_edits(boot)
     if edits is None:
         return BootChange()
@@ -48,7 +48,7 @@ def plan_removal(boot: Boot) -> BootChange:
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Not possible here.
+    """Refuse a trial boot, which is not possible with rpm-ostree.
 
     Raises:
         ImpossibleError: always.
@@ -57,19 +57,19 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
-    """Nothing: there is no trial."""
+    """The empty change, for there is no trial boot."""
     return BootChange()
 
 
 def _change(added: Sequence[str], gone: Sequence[str]) -> tuple[Generator, ...]:
-    """One run, for each makes a deployment."""
+    """The one run of rpm-ostree for all these arguments, for each run makes a deployment."""
     if not added and not gone:
         return ()
     return (Generator(argv=_kargs(added, gone), back=_kargs(gone, added)),)
 
 
 def _kargs(added: Sequence[str], gone: Sequence[str]) -> tuple[str, ...]:
-    """`--append` also where an argument of that name is there: an opposite one stays, and the last one wins."""
+    """The `rpm-ostree kargs` command: `--append` also where the name is there; an opposite one stays, the last wins."""
     return (
         "rpm-ostree",
         "kargs",

@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from nicpass.model.boot import Boot
 
 TRIAL_ENTRY = "-nicpass-trial"
-"""Its dash sorts it after every other, so that it never becomes the default by itself (UAPI.10)."""
+"""The trial entry's name: its dash sorts it after all others, so it never becomes the default by itself (UAPI.10)."""
 _FORGET = ("bootctl", "set-oneshot", "")
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Ours last in each entry of this installation, and in what kernel-install makes the next ones of.
+    """The change that puts `tokens` last in each entry of this installation, and in kernel-install's file for new ones.
 
     Raises:
-        ImpossibleError: there is no such entry.
+        ImpossibleError: this installation has no entry.
     """
     if not tokens:
         return plan_removal(boot)
@@ -53,15 +53,15 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_removal(boot: Boot) -> BootChange:
-    """Ours out of all entries, also of those that were made since."""
+    """The change that takes nicpass's arguments out of all entries, also of those that were made since."""
     return BootChange(files=plan_edits_removal(boot, (*own_entries(boot, TRIAL_ENTRY), *cmdline_paths(boot))))
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """A copy of the default entry with our arguments, which systemd-boot takes once.
+    """The change that makes a copy of the default entry with `tokens`, which systemd-boot takes once.
 
     Raises:
-        ImpossibleError: it cannot be tried.
+        ImpossibleError: systemd-boot cannot try an entry here.
     """
     entry = known_entry(boot.entries, boot.default_entry)
     if not boot.can_try or entry is None:
@@ -73,7 +73,7 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
-    """The trial's entry away, and with it the wish to boot it."""
+    """The change that removes the trial's entry, and with it the request to boot it."""
     files = plan_trial_entry_removal(boot, TRIAL_ENTRY)
     if boot.one_shot != TRIAL_ENTRY:
         return BootChange(files=files)
@@ -82,15 +82,16 @@ def plan_trial_end(boot: Boot) -> BootChange:
 
 
 def cmdline_paths(boot: Boot) -> tuple[str, ...]:
-    """The file that kernel-install takes the arguments from, if there is one."""
+    """The path of the file that kernel-install takes the arguments from, if there is one."""
     return (CMDLINE,) if content_of(boot, CMDLINE) is not None else ()
 
 
 def made_cmdline(boot: Boot) -> dict[str, bytes]:
-    """Where there is none, what kernel-install would take instead, so that the next kernel gets ours too.
+    """Path to content of the /etc/kernel/cmdline to make where none is, so that the next kernel gets our arguments too.
 
-    By itself it takes /usr/lib/kernel/cmdline, or the arguments of the running kernel; those of the default entry
-    are what the host boots by. Entries that kernel-install did not make have no `version`; then it stays out of it.
+    Without that file kernel-install takes /usr/lib/kernel/cmdline, or the arguments of the running kernel; in place of
+    the latter stand those of the default entry, by which the host boots. Entries that kernel-install did not make have
+    no `version`; then no file is made.
     """
     edits = read_edits(boot)
     was_made = edits is not None and any(edit.path == CMDLINE and edit.before is None for edit in edits.edits)

@@ -29,7 +29,7 @@ _PRESET = re.compile(rb"^[ \t]*\w+_(?:uki|efi_image)=", re.MULTILINE)
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Ours last in the file that images are made with, and all of them anew.
+    """The change that puts `tokens` last in the file that images are made with, and makes all images anew.
 
     Raises:
         BadInputError: there is no such file.
@@ -43,13 +43,13 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_removal(boot: Boot) -> BootChange:
-    """Ours out of it, and the images anew."""
+    """The change that takes nicpass's arguments out of the file that images are made with, and makes these anew."""
     files = plan_edits_removal(boot)
     return BootChange(files=files, generators=_make_images(boot) if files else ())
 
 
 def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
-    """Not possible here.
+    """Refuse a trial boot, which is not possible with a unified kernel image.
 
     Raises:
         ImpossibleError: always.
@@ -58,17 +58,18 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_trial_end(boot: Boot) -> BootChange:
-    """Nothing: there is no trial."""
+    """The empty change, for there is no trial boot."""
     return BootChange()
 
 
 def plan_cmdline(boot: Boot, tokens: Sequence[str]) -> tuple[FileChange, ...]:
-    """Ours last in /etc/kernel/cmdline, which is made of the vendor's where there is none.
+    """The changes that put `tokens` last in /etc/kernel/cmdline, which is made of the vendor's where there is none.
 
-    Where there is neither, the running kernel's arguments are taken at every making, and ours could not be taken out.
+    Where neither file is there, the running kernel's arguments are taken at every making of an image, and nicpass's
+    could not be taken out.
 
     Raises:
-        BadInputError: there is neither.
+        BadInputError: neither file is there.
     """
     vendor = content_of(boot, VENDOR_CMDLINE)
     if content_of(boot, CMDLINE) is None and vendor is None:

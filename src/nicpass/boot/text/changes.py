@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def content_of(boot: Boot, path: str) -> bytes | None:
-    """What stands in a file that is to be edited; None if there is none.
+    """The content of a file that is to be edited; None if there is no such file.
 
     Raises:
-        BadInputError: it could not be read.
+        BadInputError: the file could not be read.
     """
     file = boot.file(path)
     if file is None:
@@ -32,10 +32,10 @@ def content_of(boot: Boot, path: str) -> bytes | None:
 
 
 def plan_file(boot: Boot, path: str, after: bytes | None, mode: int = 0o644) -> tuple[FileChange, ...]:
-    """The change that leaves `after` there (None: nothing), none if it is so; `mode` is for a new file.
+    """The change that leaves `after` at `path` (None: no file), none if it is so; `mode` is for a new file.
 
     Raises:
-        BadInputError: what stands there could not be read.
+        BadInputError: the file that stands there could not be read.
     """
     before = content_of(boot, path)
     if before == after:
@@ -52,5 +52,5 @@ def plan_file(boot: Boot, path: str, after: bytes | None, mode: int = 0o644) -> 
 
 
 def is_there(file: BootFile | None) -> bool:
-    """Whether something stands there, readable or not."""
+    """Whether a file stands at the path, readable or not."""
     return file is not None and file.content is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is ours at the end of a text file of somebody else, so that it goes in and comes out byte for byte."""
+"""Lines of nicpass's at the end of a text file of somebody else: they go in and come out byte for byte."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NOTES = (
     + b"|".join(note.replace(b"(", rb"\(").replace(b")", rb"\)") for note in (NEW_FILE, ENDED_LINE))
     + b")?"
 )
-"""Within a pattern of what is ours: what the file was without it, where that does not show."""
+"""Group `note` of a pattern of nicpass's lines: how the file was without them, where that does not show."""
 
 
 def append_ours(content: bytes | None, build: Callable[[bytes], bytes]) -> bytes:
-    """`content` and then ours, which `build` makes of a note that its first line has to carry; whole lines."""
+    """`content` and then nicpass's whole lines, which `build` makes of a note that the first of them has to carry."""
     if content is None:
         return build(NEW_FILE)
     if content and not content.endswith(b"\n"):
@@ -31,9 +31,9 @@ def append_ours(content: bytes | None, build: Callable[[bytes], bytes]) -> bytes
 def take_out_ours(
     content: bytes, ours: re.Pattern[bytes], keep: Callable[[re.Match[bytes]], bytes] = lambda _: b""
 ) -> bytes | None:
-    """`content` without what `ours` matches, which is whole lines; None where the file was made for it.
+    """`content` without the whole lines that `ours` matches; None where the file was made for them.
 
-    `keep` tells what of a match is not ours.
+    `keep` returns the part of a match that is not nicpass's.
     """
     kept, place, was_made = b"", 0, False
     for found in ours.finditer(content):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are ours altogether, as against those of others that get our tokens: from what stands there to what shall.
+"""Files that are nicpass's altogether, unlike those of others that get its tokens: the changes to the wanted state.
 
-A plan says which paths are its own and what is to stand there. Whoever was there before is the journal's affair: the
-inverse of a change puts it back.
+A plan says which paths are its own and what is to stand there. A file that was there before is the journal's affair:
+the inverse of a change puts it back.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Images: TypeAlias = Mapping[str, FileImage | None]
-    """Path to what stands there; None, or no entry: nothing."""
+    """Path to the image of what stands there; None, or no such key: nothing stands there."""
 
 
 def change_files(
     now: Images, desired: Mapping[str, FileImage], is_ours: Callable[[str], bool]
 ) -> tuple[FileChange, ...]:
-    """What is missing or other is written in the order of `desired`; then what is ours and not desired is removed.
+    """The changes that write missing or other files, in the order of `desired`, then remove ours that are not in it.
 
     A folder goes after what is in it, and stays while something else is.
     """
@@ -39,5 +39,5 @@ def change_files(
 
 
 def _is_there(now: FileImage | None, image: FileImage) -> bool:
-    """A folder's permissions are its owner's affair."""
+    """Whether `image` stands there already; a folder's permissions are its owner's affair."""
     return isinstance(now, Folder) if isinstance(image, Folder) else now == image

@@ -33,7 +33,7 @@ def split_tokens(text: str) -> Iterator[Token]:
     """The tokens in order, without comments and blanks.
 
     Raises:
-        UnfinishedError: the text ends within one; those before it were told.
+        UnfinishedError: the text ends within a token; the tokens before it were yielded.
     """
     place = 0
     while place < len(text):
@@ -92,7 +92,7 @@ def _end_of_double(text: str, place: int) -> int:
 
 
 def _end_of_nested(text: str, place: int, opener: str, closer: str) -> int:
-    """After the bracket that closes the one at `place`; quoted ones do not count."""
+    """The offset after the bracket that closes the one at `place`; quoted brackets do not count."""
     depth = 0
     while place < len(text):
         char = text[place]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of shell assignments, such as /etc/default/grub, read as sh reads them.
 
-What it would take a shell to know (the output of a command, the outcome of an `if`) is unknown here, never a guess.
+A value that only a shell could know (the output of a command, the outcome of an `if`) is unknown here, never a guess.
 Source: POSIX.1-2017, Shell Command Language, 2.2 (quoting), 2.6.2 (parameters), 2.9 (commands). `NAME+=word` is
 bash's.
 """
@@ -45,18 +45,18 @@ _EXPANDS = re.compile(r"[$*?\[~`]")
 
 
 class Assignments(NamedTuple):
-    """What files leave in the shell's variables."""
+    """The values that sourced files leave in the shell's variables."""
 
     values: Mapping[str, Fact[str]]
-    """Unknown where it takes a shell to know."""
+    """Variable to its value; Unknown where only a shell could know it."""
     ends_whole: bool
     """False where a line after the last file would not be read as a line of its own."""
 
 
 def read_assignments(texts: Iterable[str], empty: str = "GRUB_CMDLINE_") -> Assignments:
-    """What `texts`, sourced one after the other, leave. Variables of the prefix `empty` are so until assigned.
+    """The variables that `texts`, sourced one after another, leave. Those of the prefix `empty` are so until assigned.
 
-    Every other one that was not assigned may come from the environment, and is unknown.
+    Every other variable that was not assigned may come from the environment, and is unknown.
     """
     variables = _Variables(empty)
     whole = True
@@ -66,12 +66,12 @@ def read_assignments(texts: Iterable[str], empty: str = "GRUB_CMDLINE_") -> Assi
 
 
 def _source(text: str, variables: _Variables) -> bool:
-    """Whether a line after `text` would be read as one of its own."""
+    """Source `text` into `variables`; return whether a line after it would be read as one of its own."""
     reader = _Reader(variables)
     try:
         for token in split_tokens(text):
             if token.text.startswith("<<") and not token.is_word:
-                raise UnfinishedError  # what follows is text up to a word, not commands
+                raise UnfinishedError  # the lines after `<<` are text up to a word, not commands
             reader.take(token)
             if reader.has_left:
                 return False
@@ -134,7 +134,7 @@ class _Variables:
 
 
 class _Reader:
-    """Takes one file's tokens, and runs what certainly runs."""
+    """Takes one file's tokens, and runs the commands that certainly run."""
 
     def __init__(self, variables: _Variables) -> None:
         self._variables = variables

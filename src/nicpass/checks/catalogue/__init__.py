@@ -41,7 +41,7 @@ class Finder:
     ) -> Finding:
         """A finding with its texts filled in. `evidence` is pairs of (where it was read, what stood there)."""
         entry = self._entries[code]
-        # Words for people are made fit for a terminal; what goes into a command has been quoted by its check.
+        # Words for people are made fit for a terminal; words that go into a command have been quoted by their check.
         shown = {name: printable(str(fact)) for name, fact in facts.items()}
         return Finding(
             code=code,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is always true of a code, whichever host it is found on."""
+"""The entry of a finding's code: severity and texts, which hold whichever host the code is found on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     sentence: str
     meaning: str
-    """Why it matters, in one sentence."""
+    """Why the finding matters, in one sentence."""
     background: str = ""
-    """What the kernel or the hardware does, for `nicpass explain`; without `{...}`."""
+    """How the kernel or the hardware behaves, for `nicpass explain`; without `{...}`."""
     mend: str = ""
-    """What mends it, in words: advice, or those of a firmware menu."""
+    """How to mend the finding, in words: advice, or those of a firmware menu."""
     command: str = ""
-    """Shell lines that mend it, to paste as root. They are not translated."""
+    """Shell lines that mend the finding, to paste as root. They are not translated."""

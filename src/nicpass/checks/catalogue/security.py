@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Codes of `nicpass check --security`: the host as an auditor sees it.
 
-Unsafe is what lets one guest reach the host or another guest; a warning is what the guest gains with a NIC of its
-own and an administrator should have meant; info is what is true of all passthrough. That nobody can say who has
-which NIC is unsafe.
+A finding is unsafe where one guest can reach the host or another guest; a warning where it tells what the guest gains
+with a NIC of its own and an administrator should have meant; info where it is true of all passthrough. It is unsafe
+too that nobody can say who has which NIC.
 """
 
 from __future__ import annotations

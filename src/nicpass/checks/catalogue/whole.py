@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All codes together, for what speaks of each of them: `nicpass explain`, the tables, the tests."""
+"""All codes of findings together, for the users of each of them: `nicpass explain`, the tables, the tests."""
 
 from __future__ import annotations
 

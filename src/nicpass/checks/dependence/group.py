@@ -25,11 +25,11 @@ make_finding = Finder("dependence.group")
 _SLOTS_NAMED = 3
 _SHOWN = 4  # devices of one member that a sentence names
 _NAMED_CLASSES = {"sound": "snd", "tty": "tty", "tpm": "tpm", "drm": "card"}
-"""Of these classes only devices that begin so are worth naming: `controlC0` and connectors are parts of others."""
+"""Class to the beginning of the devices worth naming in it: `controlC0` and connectors are parts of others."""
 
 
 def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """The group as a whole, then each thing in it that makes it worse."""
+    """Findings about the IOMMU group as a whole, then about each thing in it that makes it worse."""
     group, address, nic = function.iommu_group, function.address, label(function)
     evidence = f"/sys/bus/pci/devices/{address}/iommu_group"
     if not known(group):
@@ -79,7 +79,7 @@ def _has_storage(function: PciFunction, index: HostIndex) -> bool:
 
 
 def _has_console(function: PciFunction, index: HostIndex) -> bool:
-    """The console on a screen or a serial port, or every keyboard of the machine."""
+    """Whether the function has the console, on a screen or a serial port, or every keyboard of the machine."""
     devices = index.class_devices.get(function.address, ())
     return any(device.console for device in devices) or _has_all_keyboards(devices, index)
 
@@ -101,12 +101,12 @@ _WORSE: tuple[tuple[str, Callable[[PciFunction, HostIndex], bool]], ...] = (
 
 
 def _is_idle(function: PciFunction, index: HostIndex) -> bool:
-    """No driver of the host drives it and no VM has it. An unknown driver is not idle."""
+    """Whether no driver of the host drives the function and no VM has it. An unknown driver is not idle."""
     return (function.driver is None or on_vfio(function)) and function.address not in index.owners
 
 
 def describe_companion(function: PciFunction, index: HostIndex) -> str:
-    """`0000:05:02.0 (eth3, driver e1000: 10.1.2.3/24)`, `0000:00:17.0 (driver ahci: sda1 mounted at /)`."""
+    """A member: `0000:05:02.0 (eth3, driver e1000: 10.1.2.3/24)`, `0000:00:17.0 (driver ahci: sda1 mounted at /)`."""
     netdevs = ", ".join(link.name for link in index.netdevs(function))
     driver = _("driver {name}").format(name=function.driver) if known(function.driver) else _("no driver")
     if why_unknown(function.driver):
@@ -120,7 +120,7 @@ def describe_companion(function: PciFunction, index: HostIndex) -> str:
 
 
 def _describe_devices(function: PciFunction, index: HostIndex) -> list[str]:
-    """The gravest first: what is mounted, the console, then the rest, as many as a sentence bears."""
+    """A member's devices, the gravest first: those mounted, the console, then the rest, as many as a sentence bears."""
     devices = index.class_devices.get(function.address, ())
     words = [text for device in sorted(devices, key=_gravity) if (text := _describe_device(device, devices, index))]
     more = len(words) - _SHOWN
@@ -155,16 +155,16 @@ def _describe_device(
 
 
 def describe_ways_out(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
-    """In order of safety, each a sentence: a VF, another slot, the firmware's option for ACS."""
+    """The ways out in order of safety, each a sentence: a VF, another slot, the firmware's option for ACS."""
     ways = [_way_by_vf(function, companions, index), _way_by_slot(function, index), _way_by_firmware(index)]
     found = [way for way in ways if way]
     return " ".join(f"({number}) {way}" for number, way in enumerate(found, 1))
 
 
 def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
-    """Where a bridge above does not isolate, a VF lands in the same group; where only functions do not, mostly not.
+    """The sentence about a VF as the way out; empty where a VF would land in the same group.
 
-    VFs that are there tell for certain.
+    That is so where a bridge above does not isolate, mostly not where only functions do not; VFs that are there tell.
     """
     if kind_of(function, index) != "pf":
         return ""
@@ -178,7 +178,7 @@ def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: Host
 
 
 def _way_by_slot(function: PciFunction, index: HostIndex) -> str:
-    """Root ports with nothing behind them and a group of their own; whether a slot leads there, only eyes can see."""
+    """The way by empty root ports with groups of their own; whether a slot leads there, only eyes can see."""
     free = [f.address for f in index.host.pci if f.address != function.bridge and _is_free_port(f, index)]
     if not free:
         return _("Put the card into another slot, one behind another root port.")

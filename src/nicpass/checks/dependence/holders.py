@@ -49,7 +49,7 @@ def _check_device(function: PciFunction, device: FunctionDevice, index: HostInde
 
 
 def _check_vfio(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """By the group: only since Linux 6.6 has a device a file of its own. A VM of libvirt's is told as its owner."""
+    """Holders of the VFIO group: only since Linux 6.6 has a device its own file. A libvirt VM is told as its owner."""
     if not on_vfio(function) or not known(function.iommu_group) or function.address in index.owners:
         return
     if holders := index.holders.get(f"/dev/vfio/{function.iommu_group}"):

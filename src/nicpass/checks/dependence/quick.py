@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 
 
 def check_dependence(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
-    """The findings about that alone, whatever else is true of the NIC or its host."""
+    """The findings about what the host would lose, whatever else is true of the NIC or its host."""
     return (*check_usage(function, index), *check_group(function, index))

@@ -48,7 +48,7 @@ def check_sessions(function: PciFunction, index: HostIndex) -> Iterator[Finding]
 
 
 def describe_session(session: Session) -> str:
-    """`your ssh session from 10.0.0.9`."""
+    """The session in words: `your ssh session from 10.0.0.9`."""
     facts = {
         "program": _PROGRAMS.get(session.program, session.program),
         "peer": session.peer_address or session.remote_host or _("an unknown host"),
@@ -62,6 +62,6 @@ def describe_session(session: Session) -> str:
 
 
 def _connection(session: Session) -> str:
-    """`10.0.0.5:22 - 10.0.0.9:51000`."""
+    """Both ends of the session's connection: `10.0.0.5:22 - 10.0.0.9:51000`."""
     ends = ((session.local_address, session.local_port), (session.peer_address, session.peer_port))
     return " - ".join(f"{address or '?'}:{'?' if port is None else port}" for address, port in ends)

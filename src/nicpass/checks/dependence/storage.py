@@ -41,7 +41,7 @@ def check_storage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def describe_storage(storage: NetworkStorage) -> str:
-    """`nfs 10.0.0.20:/srv (mounted at /mnt)`."""
+    """The storage in words: `nfs 10.0.0.20:/srv (mounted at /mnt)`."""
     uses = [_("mounted at {path}").format(path=path) for path in storage.mounts]
     uses += [_("root file system")] if storage.root else []
     uses += [_("swap space")] if storage.swap else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What could not be learned of a NIC's use, and interfaces that are elsewhere: unknown counts as in use."""
+"""Findings about a NIC's use that could not be learned, and interfaces that are elsewhere: unknown counts as in use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USERSPACE_DRIVERS = frozenset({"uio_pci_generic", "igb_uio"})
 
 
 def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Unknown is in use: interfaces that cannot be seen, addresses that cannot be asked for."""
+    """Unknown use, which counts as in use: interfaces that cannot be seen, addresses that cannot be asked for."""
     nic, address = label(function), function.address
     reasons = [why_unknown(function.netdevs), why_unknown(function.driver), why_unknown(function.numvfs)]
     if has_interface(function) and not any(reasons):
@@ -41,12 +41,12 @@ def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def has_interface(function: PciFunction) -> bool:
-    """Whether its driver is one that makes a network interface."""
+    """Whether the function's driver is one that makes a network interface."""
     return known(function.driver) and not on_vfio(function) and function.driver not in USERSPACE_DRIVERS
 
 
 def is_addressed(function: PciFunction, index: HostIndex) -> bool:
-    """Whether IP can pass by it: a route or an address, other than every interface has, stands on it."""
+    """Whether IP can pass by the NIC: a route or an address, other than every interface has, stands on it."""
     for chain in index.chains(function):
         netdev = chain[-1].name
         if any(not address.comes_with_link for address in index.addresses.get(netdev, ())):
@@ -91,7 +91,7 @@ def _why_network_unknown(index: HostIndex) -> str | None:
 
 
 def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
-    """Sessions, mounts and tunnels matter where IP passes; who has a device open, where there is one to open."""
+    """Why use is unknown: sessions, mounts and tunnels matter where IP passes; holders, where a device can be open."""
     activity = index.host.activity
     reasons: list[str | None] = []
     if is_addressed(function, index):
@@ -107,6 +107,6 @@ def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str |
 
 
 def _why_managers_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
-    """Whose its addresses are decides who puts them back."""
+    """Why the managers of the NIC's interfaces are unknown: whose an address is decides who puts it back."""
     netdevs = index.netdevs(function)
     return [why_unknown(manager.profile) for link in netdevs for manager in index.managers.get(link.name, ())]

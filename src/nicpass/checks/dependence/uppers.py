@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands on a NIC: bonds, bridges, VLANs and tunnels, and whether a bond would stay up without it."""
+"""Interfaces that stand on a NIC: bonds, bridges, VLANs and tunnels, and whether a bond would stay up without it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_uppers(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     for chain in index.chains(function):
         if is_carried(chain):
             yield _tunnel_finding(function, chain)
-        elif len(chain) == 2:  # what stands above the second stands on it, not on the NIC
+        elif len(chain) == 2:  # an interface above the second stands on that one, not on the NIC
             yield _upper_finding(function, chain)
         if len(chain) == 2 and chain[1].kind in _REDUNDANT and chain[0].master == chain[1].name:
             yield _port_finding(function, chain, index)

@@ -65,7 +65,7 @@ def _has_only_default_route(findings: list[Finding], function: PciFunction, inde
 
 
 def summarize_usage(function: PciFunction, index: HostIndex) -> str:
-    """A few words: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use it.
+    """The NIC's use in a few words: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use the NIC.
 
     Always in English, as JSON has it; `tell_usage` makes it fit for people.
     """
@@ -135,7 +135,7 @@ def _check_rules(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def _matters(route: Route) -> bool:
-    """Not the kernel's own link-local and multicast routes, which come with every interface that is up."""
+    """Whether a route is use: not the kernel's link-local and multicast ones, which any interface that is up has."""
     return not (route.protocol == "kernel" and route.destination.startswith(("fe80:", "ff00:")))
 
 
@@ -153,7 +153,7 @@ def _source_of(route: Route, index: HostIndex) -> IpAddress | None:
 
 
 def describe_route(route: Route, *, with_netdev: bool = True) -> str:
-    """As `ip route` words it."""
+    """The route as `ip route` words it."""
     return " ".join(_route_words(route, with_netdev=with_netdev))
 
 
@@ -168,7 +168,7 @@ def _route_words(route: Route, *, with_netdev: bool = True) -> list[str]:
 
 
 def describe_whole_route(route: Route) -> str:
-    """The same with all that it has, as `ip route` would take it."""
+    """The route with all of its fields, as `ip route` would take it."""
     words = _route_words(route)
     words += ["metric", str(route.metric)] if route.metric is not None and route.protocol == "kernel" else []
     words += ["from", route.from_prefix] if route.from_prefix else []
@@ -186,7 +186,7 @@ def describe_whole_route(route: Route) -> str:
 
 
 def _rule_words(rule: Rule) -> list[str]:
-    """As `ip rule` takes them."""
+    """The words of the rule as `ip rule` takes them."""
     words = ["priority", str(rule.priority), "from", rule.source or "all"]
     words += ["to", rule.destination] if rule.destination else []
     words += ["fwmark", hex(rule.fwmark)] if rule.fwmark else []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NICs that nicpass binds at boot: whether they are there, whether this boot did it, and what was there first."""
+"""NICs that nicpass binds at boot: whether they are there, whether this boot bound them, and what was there first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ make_finding = Finder("device.boot_bindings")
 
 
 def check_boot_bindings(index: HostIndex) -> Iterator[Finding]:
-    """What concerns the host: files that bind nothing. Where only part of the host was read, no card is missed."""
+    """Findings about the host: files that bind nothing. Where only part of the host was read, no card is missed."""
     found = index.host.boot_bindings
     for damaged in found.damaged:
         if damaged.path.startswith(f"{FOLDER}/"):
@@ -47,7 +47,7 @@ def check_boot_bindings(index: HostIndex) -> Iterator[Finding]:
 
 
 def _absent(binding: BootBinding, match: Match, index: HostIndex) -> Finding:
-    """With what stands there instead, and those of its kind that stand elsewhere."""
+    """The finding about an absent card, with what stands there instead, and cards of its kind that stand elsewhere."""
     instead = ", ".join(label(index.functions[address]) for address in match.addresses)
     alike = ", ".join(label(f) for f in index.host.pci if _kind(f) == _recorded_kind(binding))
     words = [_("in its place is {instead}").format(instead=instead) if instead else _("nothing is in its place")]
@@ -71,7 +71,7 @@ def _recorded_kind(binding: BootBinding) -> tuple[object, object]:
 
 
 def _card(binding: BootBinding) -> str:
-    """What was recorded of it, for who looks at the cards: ids and serial number."""
+    """The recorded card in words, for who looks at the cards: ids and serial number."""
     identity = binding.identity
     ids = f"{identity.vendor_id:04x}:{identity.device_id:04x}"
     if identity.serial_number is None:
@@ -95,7 +95,7 @@ def _check_unread(index: HostIndex) -> Iterator[Finding]:
 
 
 def check_nic_boot_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """What concerns one NIC that has a binding."""
+    """Findings about one NIC that has a binding."""
     binding = index.boot_bindings.get(function.address)
     if binding is None:
         return
@@ -166,7 +166,7 @@ def _why_failed(report: BindingReport, had: str) -> str:
 
 
 def check_builtin(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Also of a NIC that is only to be bound at boot: it cannot be."""
+    """The finding about a NIC whose driver is built in, also one that is only to be bound at boot: it cannot be."""
     for builtin in index.host.boot_bindings.builtin_drivers:
         if builtin.address == function.address:
             yield make_finding(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a NIC's configuration space and power attributes say of it: there or gone, interrupts, D3cold, option ROM."""
+"""Findings from a NIC's configuration space and power attributes: there or gone, interrupts, D3cold, option ROM."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _shown(fact: object) -> str:
 
 
 def check_d3cold(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Only where it can come to that: vfio-pci lets an idle device sleep, and the port above may be switched off."""
+    """D3cold, only where it can happen: vfio-pci lets an idle device sleep, and the port above may be switched off."""
     port = index.functions.get(function.bridge) if function.bridge is not None else None
     if on_vfio(function) and function.d3cold_allowed is True and port is not None and port.runtime_pm == "auto":
         evidence = (
@@ -96,7 +96,7 @@ def check_option_rom(function: PciFunction, _index: HostIndex) -> Iterator[Findi
 
 
 def check_card_nodes(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Functions of one card, and a PF's VFs, are on one node: they hang on one link."""
+    """Functions of one card, and a PF's VFs, are on one NUMA node: they hang on one link."""
     if kind_of(function, index) == "vf":
         return
     own = (index.functions[vf] for vf in function.virtfns if vf in index.functions)

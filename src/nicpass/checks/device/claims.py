@@ -38,7 +38,7 @@ def check_claims(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def _driverctl_finding(function: PciFunction, override: DriverctlOverride) -> Finding:
-    """On VFIO by its override, the binding is left to driverctl; anything else would be undone by one or the other."""
+    """A NIC on VFIO by its override is left to driverctl; any other binding would be undone by one or the other."""
     in_force = on_vfio(function) and known(function.driver_override) and function.driver == override.driver
     return make_finding(
         "DRIVERCTL_OVERRIDE" if in_force else "CLAIMED_BY_DRIVERCTL",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 make_finding = Finder("device.path")
 
 ISOLATION: tuple[AcsControl, ...] = ("SV", "RR", "CR", "UF")
-"""What the kernel asks for before it splits a group (REQ_ACS_FLAGS)."""
+"""The ACS controls that the kernel asks for before it splits a group (REQ_ACS_FLAGS)."""
 
 _DOWNSTREAM = ("root port", "downstream switch port")
 _CONVENTIONAL_BRIDGE = "PCIe-to-PCI bridge"
@@ -60,7 +60,7 @@ def check_isolation(function: PciFunction, index: HostIndex) -> Iterator[Finding
 
 
 def lacking_isolation(function: PciFunction) -> tuple[AcsControl, ...]:
-    """The controls that it would need and does not have on; empty where it isolates, or nobody knows.
+    """The ACS controls that the function would need and does not have on; empty where it isolates, or nobody knows.
 
     A control that the function cannot switch counts as on, once it has the capability (7.7.8.2).
     """
@@ -70,7 +70,7 @@ def lacking_isolation(function: PciFunction) -> tuple[AcsControl, ...]:
     if config.pcie.port_type in _DOWNSTREAM:
         excused = is_one_of(function, ISOLATING_PORTS)
     else:
-        # What has one function, and what reaches memory only by the root complex, needs none.
+        # A card with one function, and one that reaches memory only by the root complex, needs no control.
         has_peers = config.multifunction and config.pcie.port_type != "root complex integrated endpoint"
         excused = not has_peers or is_one_of(function, ISOLATED_FUNCTIONS)
     if excused:
@@ -85,7 +85,7 @@ def lacking_isolation(function: PciFunction) -> tuple[AcsControl, ...]:
 
 
 def check_conventional_bridge(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Below such a bridge the IOMMU sees one requester, the bridge itself."""
+    """Below a conventional bridge the IOMMU sees one requester, the bridge itself."""
     for bridge in index.bridges_above(function) if kind_of(function, index) != "vf" else ():
         if known(bridge.config) and (
             bridge.config.pcie is None
@@ -127,7 +127,7 @@ def check_link(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def link_of(function: PciFunction) -> PcieLink | None:
-    """From configuration space; where that cannot be read, from sysfs."""
+    """The function's PCIe link from configuration space; where that cannot be read, from sysfs."""
     config = function.config
     if known(config) and known(config.pcie):
         return config.pcie.link
@@ -135,7 +135,7 @@ def link_of(function: PciFunction) -> PcieLink | None:
 
 
 def _least(link: PcieLink, above: PcieLink | None) -> PcieLink:
-    """What both ends can do; of an end that is not known, what the other can."""
+    """The speed and width that both ends can do; where one end is not known, those of the other."""
     if above is None:
         return link
     return type(link)(
@@ -152,12 +152,12 @@ def _is_less(one: int | None, other: int | None) -> bool:
 
 
 def describe_link(link: PcieLink) -> str:
-    """`8 GT/s x8`, as it is now."""
+    """The link's speed and width as they are now, `8 GT/s x8`."""
     return _words(link.speed, link.width)
 
 
 def describe_most(link: PcieLink) -> str:
-    """The same of what it could be."""
+    """The link's highest speed and width in the same words, `8 GT/s x8`."""
     return _words(link.max_speed, link.max_width)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 Model = tuple[int, int]
-"""(Vendor, device)."""
+"""(Vendor id, device id)."""
 
 _INTEL, _MELLANOX, _CHELSIO, _CAVIUM, _ZHAOXIN, _WANGXUN = 0x8086, 0x15B3, 0x1425, 0x177D, 0x1D17, 0x8088
 
@@ -74,7 +74,7 @@ ISOLATED_FUNCTIONS = Models(
     (_WANGXUN, "0100-010f 1001 2001 5010 5025 5040 5110 5125 5140"),
 )
 
-# The same for ports that isolate without the capability (pci_quirk_intel_pch_acs and its kin), or have its control
+# Ports that isolate without the ACS capability (pci_quirk_intel_pch_acs and its kin), or have its control
 # register where the specification has none (pci_quirk_intel_spt_pch_acs).
 ISOLATING_PORTS = Models(
     (_INTEL, "3b42-3b51 1c10-1c1f 1e10-1e1f 8c10-8c1f 9c10-9c1b 9c90-9c9b 8d10-8d1e a110-a11f a167-a16a"),

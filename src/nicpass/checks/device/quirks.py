@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel knows of this very model, and what follows from it for passthrough."""
+"""The kernel's quirks for the NIC's very model, and what follows from them for passthrough."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ make_finding = Finder("device.quirks")
 
 
 def check_quirks(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Of VFs nothing is told: theirs is a reset, which every VF has, and there are thousands."""
+    """Findings about quirks of the NIC. None of VFs: theirs is a reset, which every VF has, and there are thousands."""
     if not known(function.vendor_id) or not known(function.device_id) or kind_of(function, index) == "vf":
         return
     model = f"{function.vendor_id:04x}:{function.device_id:04x}"
@@ -39,7 +39,7 @@ def check_quirks(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def list_quirks(function: PciFunction) -> Iterator[tuple[str, str]]:
-    """(The kernel's function, what follows). Of a card that has MSI and one function, less follows."""
+    """Pairs of (the kernel's function, what follows). Of a card that has MSI and one function, less follows."""
     config = function.config if known(function.config) else None
     if is_one_of(function, NO_FLR):
         yield "quirk_no_flr", _("it hangs at a function level reset, so the kernel resets it in another way or not")

@@ -46,7 +46,7 @@ def _check_readable(firmware: Firmware) -> Iterator[Finding]:
 
 
 def _problems(table: Fact[Dmar] | Fact[Ivrs]) -> tuple[str, ...]:
-    """What is wrong with it; what is no table at all has that for a reason."""
+    """The faults of the table; data that is no table at all has its Unknown's reason for a fault."""
     if isinstance(table, Unknown):
         return (table.unknown.removeprefix(DAMAGED),) if table.unknown.startswith(DAMAGED) else ()
     return table.problems if table is not None else ()
@@ -62,7 +62,7 @@ def _check_dmar_flags(dmar: Dmar, platform: Platform) -> Iterator[Finding]:
 
 
 def check_reserved(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Memory that must stay mapped for it: the kernel's word counts, the table's where the kernel's is not known."""
+    """Memory that must stay mapped for the NIC: the kernel's word counts, the table's where that is not known."""
     group = index.group_facts.get(function.iommu_group) if known(function.iommu_group) else None
     if group is not None and known(group.reserved_regions):
         direct = ", ".join(f"{each.start}-{each.end}" for each in group.reserved_regions if each.type == "direct")
@@ -77,12 +77,12 @@ def check_reserved(function: PciFunction, index: HostIndex) -> Iterator[Finding]
 
 
 def _table_evidence(reservations: list[Reservation]) -> tuple[tuple[str, str], ...]:
-    """What the kernel gives up for a VM is none."""
+    """The reservations as evidence; memory that the kernel gives up for a VM is none."""
     return tuple((each.source, f"{each.start}-{each.end}") for each in reservations if not each.is_relaxable)
 
 
 def check_unit(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Whether any unit is there for it. The kernel, where it has put it into a group, has answered that."""
+    """Whether any unit is there for the NIC. The kernel, where it has put the NIC into a group, has answered that."""
     if function.iommu_group is not None:
         return
     firmware, scopes = index.host.firmware, index.scopes

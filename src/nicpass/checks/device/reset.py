@@ -46,7 +46,7 @@ def check_reset(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def reset_methods(function: PciFunction, index: HostIndex) -> Fact[tuple[str, ...]]:
-    """What sysfs lists; where it does not, what configuration space shows. Empty: there is none."""
+    """The reset methods that sysfs lists; where it does not, those that configuration space shows. Empty: none."""
     listed = function.reset_methods
     if known(listed):
         return listed
@@ -58,7 +58,7 @@ def reset_methods(function: PciFunction, index: HostIndex) -> Fact[tuple[str, ..
 
 
 def derive_reset_methods(function: PciFunction, index: HostIndex) -> Fact[tuple[str, ...]]:
-    """As the kernel itself finds them, in its order."""
+    """The reset methods as the kernel itself finds them, in its order."""
     config = function.config
     if not known(config):
         return Unknown(why_unknown(config) or f"absent: {attribute(function, 'config')}")
@@ -82,7 +82,7 @@ def can_reset_bus(function: PciFunction, index: HostIndex) -> bool:
 
 
 def bus_companions(function: PciFunction, index: HostIndex) -> list[PciFunction]:
-    """What a reset of its bus would also reset; its own VFs go with it in any case."""
+    """The functions that a reset of the function's bus would also reset; its own VFs go with it in any case."""
     own = {function.address, *function.virtfns}
     mates = index.buses[function.address[:-5]]
     return [mate for mate in mates if mate.address not in own and mate.physfn != function.address]

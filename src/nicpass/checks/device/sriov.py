@@ -63,7 +63,7 @@ def _check_kernel(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
 
 
 def _check_room(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
-    """A VF BAR that has a type and no address; the kernel drops a region for which it found no room."""
+    """The finding about VF BARs with a type and no address; the kernel drops a region for which it found no room."""
     if sriov.vf_enable or not known(function.totalvfs) or function.totalvfs == 0:
         return
     shown = {bar.index: bar for bar in function.vf_bars} if known(function.vf_bars) else {}
@@ -78,7 +78,7 @@ def _check_room(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
 
 
 def _check_routing(function: PciFunction, sriov: Sriov, index: HostIndex) -> Iterator[Finding]:
-    """Where the VFs would lie: offset and stride hold for the number of VFs and the hierarchy of now (9.3.3.9)."""
+    """The VFs' bus numbers: offset and stride hold for the VFs' number and the hierarchy of now (9.3.3.9)."""
     bridge = index.functions.get(function.bridge) if function.bridge is not None else None
     if bridge is None or not known(bridge.config) or not known(function.totalvfs) or function.totalvfs == 0:
         return

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this host can do it at all, and what earlier hands have left on it."""
+"""Whether this host can do passthrough at all, and what earlier hands have left on it."""

@@ -77,7 +77,7 @@ _MAKERS = {
     "asus": "ASUS",
     "asustek": "ASUS",
 }
-"""First word of the board's vendor, in lower case and without what is no letter."""
+"""First word of the board's vendor, in lower case and letters only, to the maker whose menus the board has."""
 
 
 def _generic(feature: Feature) -> str:
@@ -95,7 +95,7 @@ def _generic(feature: Feature) -> str:
 
 
 def maker_of(dmi: Dmi) -> str | None:
-    """Whose menus these are; None for a maker without a table here."""
+    """The maker whose menus the board has; None for a maker without a table here."""
     for vendor in (dmi.board_vendor, dmi.sys_vendor):
         words = vendor.split() if known(vendor) else []
         first = "".join(letter for letter in words[0].lower() if letter.isalpha()) if words else ""

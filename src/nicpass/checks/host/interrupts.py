@@ -30,7 +30,7 @@ ISOLATED = ("IR-", "ITS-")
 
 
 def check_interrupts(host: Host) -> Iterator[Finding]:
-    """In force, off, not to be had, or unknown; and whether VFIO was told not to care."""
+    """Whether remapping of interrupts is on, off, not to be had, or unknown; and whether VFIO was told not to care."""
     platform = host.platform
     if (allowed := _find_permission(host)) is not None:
         finding = make_finding("UNSAFE_INTERRUPTS", evidence=(allowed,))
@@ -69,7 +69,7 @@ def _find_permission(host: Host) -> tuple[str, str] | None:
 
 
 def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
-    """With no IOMMU in use only what is certain is told: the rest may follow from that."""
+    """Why interrupt remapping is off; with no IOMMU in use only certain reasons: the rest may follow from that."""
     tables = value_or(host.platform.iommu_tables, ())
     shown = (_INTERRUPTS, ", ".join(chips))
     reason = _why_absent(host, tables)
@@ -94,7 +94,7 @@ def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _why_absent(host: Host, tables: tuple[str, ...]) -> str | None:
-    """What rules it out for good on this hardware and firmware; None if nothing known does."""
+    """The reason that rules interrupt remapping out for good on this hardware and firmware; None if none is known."""
     dmar = host.firmware.dmar
     if known(dmar) and not dmar.intr_remap:
         return _("the firmware's DMAR table says that it lacks interrupt remapping")

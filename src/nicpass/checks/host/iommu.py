@@ -52,7 +52,7 @@ _OPTIONS = {
 
 
 def check_iommu(host: Host) -> Iterator[Finding]:
-    """On, off with the reason, or not there. The table tells Intel from AMD, not the processor's brand."""
+    """The IOMMU: on, off with the reason, or not there. The table tells Intel from AMD, not the processor's brand."""
     platform = host.platform
     tables = platform.iommu_tables
     if count_groups(host) > 0:
@@ -71,7 +71,7 @@ def check_iommu(host: Host) -> Iterator[Finding]:
 
 
 def count_groups(host: Host) -> int:
-    """Groups that the kernel made; only an IOMMU that is in use has any."""
+    """How many IOMMU groups the kernel made; only an IOMMU that is in use has any."""
     counted = value_or(host.platform.iommu_groups, 0)
     return counted or len({f.iommu_group for f in host.pci if known(f.iommu_group)})
 
@@ -110,7 +110,7 @@ def _missing_option(platform: Platform) -> str | None:
 
 
 def explain_iommu_off(platform: Platform) -> tuple[str, str]:
-    """(Why, what to do): the argument that turns it off, or the lack of the one that turns it on."""
+    """(Why the IOMMU is off, what to do): the argument that turns it off, or the lack of the one that turns it on."""
     tables = value_or(platform.iommu_tables, ())
     arguments = arguments_of(platform)
     argument = find_iommu_off(arguments, tables)
@@ -151,7 +151,7 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
 
 
 def check_iommu_arguments(host: Host) -> Iterator[Finding]:
-    """Arguments that do nothing here, and those that change what the IOMMU protects."""
+    """Kernel arguments that do nothing here, and those that change what the IOMMU protects."""
     platform = host.platform
     arguments, tables = arguments_of(platform), value_or(platform.iommu_tables, ())
     if known(platform.cpu_vendor):  # the values are those of x86
@@ -188,7 +188,7 @@ def check_iommu_state(host: Host) -> Iterator[Finding]:
 
 
 def _check_on_by_default(platform: Platform) -> Iterator[Finding]:
-    """Of VT-d only: the others have no switch that turns them on."""
+    """An IOMMU that is on unasked; of VT-d only: the others have no switch that turns them on."""
     units = value_or(platform.iommu_units, ())
     is_asked_for = last_switch(arguments_of(platform), "intel_iommu") is not None
     if isinstance(platform.cmdline, str) and not is_asked_for and any(unit.startswith("dmar") for unit in units):
@@ -197,7 +197,7 @@ def _check_on_by_default(platform: Platform) -> Iterator[Finding]:
 
 
 def _check_passthrough(host: Host) -> Iterator[Finding]:
-    """By the domains of the groups, which are the truth; where the kernel does not show them, by the argument."""
+    """Passthrough by the domains of the groups, which are the truth; where the kernel shows none, by the argument."""
     types = Counter(group.type for group in value_or(host.iommu_groups, ()) if known(group.type))
     argument = find_passthrough(arguments_of(host.platform))
     shown = (f"{_GROUPS}/*/type", ", ".join(f"{name}: {count}" for name, count in sorted(types.items())))

@@ -18,7 +18,7 @@ make_finding = Finder("host.kernel")
 
 
 def check_vfio(host: Host) -> Iterator[Finding]:
-    """Built in or loaded is well, loadable too; absent is told by whether the kernel was built with it."""
+    """VFIO built in or loaded is well, loadable too; absent is told by whether the kernel was built with it."""
     platform = host.platform
     state = platform.module_state("vfio_pci")
     evidence = ((f"/lib/modules/{platform.kernel}/modules.dep", f"vfio_pci: {state}"),)
@@ -31,7 +31,7 @@ def check_vfio(host: Host) -> Iterator[Finding]:
 
 
 def check_lockdown(host: Host) -> Iterator[Finding]:
-    """Neither stops VFIO; what they do stop is in the texts."""
+    """Lockdown and Secure Boot: neither stops VFIO; what they do stop is in the texts."""
     platform = host.platform
     if known(platform.lockdown) and platform.lockdown != "none":
         evidence = (("/sys/kernel/security/lockdown", platform.lockdown),)

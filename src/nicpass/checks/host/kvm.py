@@ -20,9 +20,10 @@ make_finding = Finder("host.kvm")
 
 
 def check_kvm(host: Host) -> Iterator[Finding]:
-    """The flag comes first: /dev/kvm may open on a machine where no guest runs. What was not captured is no finding.
+    """The processor's flag comes first: /dev/kvm may open on a machine where no guest runs.
 
-    The node may be there without the module, made at boot from modules.devname; then it cannot be opened.
+    What was not captured is no finding. The node /dev/kvm may be there without the module, made at boot from
+    modules.devname; then it cannot be opened.
     """
     platform = host.platform
     menu = describe_menu(platform.dmi, "virtualization")

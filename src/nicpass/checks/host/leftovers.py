@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What earlier hands left: bindings by ids, overrides, blacklists, and definitions that name what is gone."""
+"""Leftovers of earlier hands: bindings by ids, overrides, blacklists, and definitions that name a lost device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PLAIN_LINE = r"[\x20-\x7e\t]+"
 
 
 def check_leftovers(index: HostIndex) -> Iterator[Finding]:
-    """What concerns the host whichever NIC is meant."""
+    """Findings about leftovers that concern the host, whichever NIC is meant."""
     left = index.host.leftovers
     yield from _check_ids(index)
     for rule in left.udev_rules:
@@ -54,7 +54,7 @@ def check_leftovers(index: HostIndex) -> Iterator[Finding]:
 
 
 def check_nic_leftovers(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """What concerns one NIC."""
+    """Findings about leftovers that concern one NIC."""
     yield from _check_binding(function, index)
     yield from check_claims(function, index)
     yield from _check_blacklist(function, index)
@@ -64,7 +64,7 @@ def check_nic_leftovers(function: PciFunction, index: HostIndex) -> Iterator[Fin
 
 
 def parse_ids(text: str) -> tuple[int, ...] | None:
-    """`8086:10fb[:subvendor[:subdevice[:class[:mask]]]]`, each hexadecimal, as vfio_pci_fill_ids() reads it."""
+    """The ids in `8086:10fb[:subvendor[:subdevice[:class[:mask]]]]`, hexadecimal, as vfio_pci_fill_ids() reads them."""
     parts = text.split(":")
     if not 2 <= len(parts) <= 6 or not all(re.fullmatch(r"(0[xX])?[0-9a-fA-F]{1,8}", part) for part in parts):
         return None
@@ -72,7 +72,7 @@ def parse_ids(text: str) -> tuple[int, ...] | None:
 
 
 def ids_match(ids: tuple[int, ...], function: PciFunction) -> bool:
-    """pci_match_one_device() in drivers/pci/pci.h: any subsystem unless one is named; the class under its mask."""
+    """Whether ids match, as pci_match_one_device() in drivers/pci/pci.h: any subsystem unless named; masked class."""
     for number, (wanted, field) in enumerate(zip(ids, _FIELDS[:4], strict=False)):
         if getattr(function, field) != wanted and not (number >= _SUBSYSTEM and wanted == _ANY):
             return False
@@ -130,7 +130,7 @@ def _cards(index: HostIndex, ids: Iterable[str]) -> str:
 
 
 def _check_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """On VFIO with neither an override nor ids= to explain it: then ids were given by new_id."""
+    """The finding about a NIC on VFIO that neither an override nor ids= explains: then ids were given by new_id."""
     vendor, device = function.vendor_id, function.device_id
     if not on_vfio(function) or function.driver_override is not None or not (known(vendor) and known(device)):
         return
@@ -158,7 +158,7 @@ def _check_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]
 
 
 def _check_blacklist(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    """Of the driver that it has, or of one that it could have while it has none of its own."""
+    """Blacklists of the driver that the NIC has, or of one that it could have while it has none of its own."""
     left = index.host.leftovers
     alias = modalias_of(function) if left.blacklisted_aliases else None
     wanted = {function.driver.replace("-", "_")} if known(function.driver) and not on_vfio(function) else set()
@@ -190,7 +190,7 @@ def _keeps_from_loading(directive: Directive) -> bool:
 
 
 def _check_definitions(index: HostIndex) -> Iterator[Finding]:
-    """Only what is certain: a card that is gone, a bridge, and an interface that is no NIC."""
+    """Stale devices of VMs, only what is certain: a card that is gone, a bridge, and an interface that is no NIC."""
     if not index.host.pci:
         return  # a capture without the PCI bus: nothing can be said to be gone
     for domain in value_or(index.host.domains, ()):
@@ -229,7 +229,7 @@ def _detach(domain: Domain, device: DomainDevice) -> str:
 
 
 def _remove_option(directive: Directive) -> str:
-    """Without its ids=, and without the whole line where nothing else is on it."""
+    """The command that takes ids= out of the directive's line, or the whole line where nothing else is on it."""
     if directive.path == _CMDLINE:
         return ""
     rest = re.sub(r"(?:^|\s)ids=(\"[^\"]*\"|\S*)", "", directive.value).strip()
@@ -243,7 +243,7 @@ def _remove_line(path: str, text: str) -> str:
 
 
 def _sed(path: str, text: str, action: str) -> str:
-    """Act on the lines of a file that read just so. A package's file is overridden by one of the same name in /etc."""
+    """The command for lines of a file that read just so. A package's file is overridden by its namesake in /etc."""
     line = text.strip()
     if not re.fullmatch(_PLAIN_LINE, line) or not re.fullmatch(_PLAIN_LINE, path):
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether this host can do it at all: what kind of host it is, IOMMU, KVM, VFIO, hypervisor."""
+"""Whether this host can do passthrough at all: what kind of host it is, IOMMU, KVM, VFIO, hypervisor."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _SWITCHES = frozenset({"bridge", OVS})
 def walk_uppers(link: Link, uppers: Mapping[str, Sequence[Link]]) -> list[list[Link]]:
     """The shortest chain from `link` to itself and to every interface that stands on it, however high.
 
-    `uppers` leads from an interface to those that stand right on it.
+    `uppers` leads from an interface to the interfaces that stand right on it.
     One chain an interface, not one a way: where VLANs of a bridge are ports of the next, the ways multiply.
     """
     chains, reached = [[link]], {link.name}
@@ -42,10 +42,10 @@ def walk_uppers(link: Link, uppers: Mapping[str, Sequence[Link]]) -> list[list[L
 
 
 def find_uppers(links: Mapping[str, Link]) -> dict[str, list[Link]]:
-    """Interface to those that stand on it by the kernel's own links.
+    """Interface to the interfaces that stand on it by the kernel's own links.
 
-    Its master, the VLANs and macvlans that name it as lower; of a bridge its veth ports, whose other end has the
-    address; of Open vSwitch's datapath (`ovs-system`, the master of all its ports) every internal port, since
+    These are its master, the VLANs and macvlans that name it as lower; of a bridge its veth ports, whose other end has
+    the address; of Open vSwitch's datapath (`ovs-system`, the master of all its ports) every internal port, since
     the kernel does not tell which bridge of it a port belongs to.
     """
     standing: dict[str, list[Link]] = defaultdict(list)
@@ -55,7 +55,7 @@ def find_uppers(links: Mapping[str, Link]) -> dict[str, list[Link]]:
             standing[link.lower].append(link)
         if link.master is None:
             continue
-        # One that is not shown may just have gone, or the capture lacks it: its port is in use all the same.
+        # A master that is not shown may just have gone, or the capture lacks it: its port is in use all the same.
         master = links.get(link.master) or Link(name=link.master)
         standing[link.name].append(master)
         if master.kind in _SWITCHES and link.kind == "veth":
@@ -74,7 +74,7 @@ def add_tunnels(
     tables: RoutingTables,
     places: Mapping[str, list[IpAddress]],
 ) -> None:
-    """Let every tunnel stand on the interfaces by which its packets leave, and on that of its own address.
+    """Let every tunnel stand on the interfaces by which its packets leave, and on the interface of its own address.
 
     `places` leads from the text of an address to the interfaces that have it.
     """
@@ -89,7 +89,7 @@ def add_tunnels(
 
 
 def is_carried(chain: list[Link]) -> bool:
-    """Whether the last of the chain is a tunnel that stands on the one before by its packets alone."""
+    """Whether the chain's last interface is a tunnel that stands on the one before by its packets alone."""
     if len(chain) < 2 or chain[-1].tunnel_remotes is None:
         return False
     below, top = chain[-2], chain[-1]
@@ -99,7 +99,7 @@ def is_carried(chain: list[Link]) -> bool:
 def address_on(link: Link, wanted: str | None, addresses: Mapping[str, Sequence[IpAddress]]) -> str:
     """The address of the interface by which something is reached, `10.0.0.5/24`: the one wanted, or its first.
 
-    `addresses` leads from an interface to its own.
+    `addresses` leads from an interface to its own addresses.
     """
     own = [address for address in addresses.get(link.name, ()) if not address.comes_with_link]
     exact = [address for address in addresses.get(link.name, ()) if address.address == wanted]
@@ -117,5 +117,5 @@ def why_unplaced(link: Link) -> str | None:
 
 
 def chain_text(chain: list[Link], *more: str) -> str:
-    """`eth1 → bond0 → br0`, and what follows; empty words are left out."""
+    """The chain in words, `eth1 → bond0 → br0`, then the words in `more`; empty words are left out."""
     return ARROW.join(word for word in (*(link.name for link in chain), *more) if word)

@@ -57,7 +57,7 @@ class FunctionIndex:
         return any(known(function.reset_methods) for function in self.host.pci)
 
     def bridges_above(self, function: PciFunction) -> list[PciFunction]:
-        """From the nearest to the root port; those that a capture lacks are left out."""
+        """The bridges above the function, from the nearest to the root port; those not in a capture are left out."""
         chain: dict[Address, PciFunction] = {}
         above = function.bridge
         while above is not None and above not in chain and above in self.functions:

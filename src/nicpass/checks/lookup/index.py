@@ -43,12 +43,12 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def scopes(self) -> ScopeIndex:
-        """What the firmware's IOMMU tables name."""
+        """The functions that the firmware's IOMMU tables name."""
         return ScopeIndex(self)
 
     @cached_property
     def class_devices(self) -> dict[Address, list[ClassDevice]]:
-        """Function to what hangs on it: disks, keyboards, screens."""
+        """Function to the devices that hang on it: disks, keyboards, screens."""
         hanging: dict[Address, list[ClassDevice]] = defaultdict(list)
         devices = self.host.class_devices
         for device in devices if known(devices) else ():
@@ -62,7 +62,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def uppers(self) -> dict[str, list[Link]]:
-        """Interface to those that stand on it: by the kernel's links, and tunnels by what their packets leave by."""
+        """Interface to those interfaces that stand on it: by the kernel's links, tunnels by where packets leave."""
         standing = find_uppers(self.links)
         if any(link.tunnel_remotes is not None for link in self.host.network.links):
             add_tunnels(standing, self.links, self.tables, self.places)
@@ -70,7 +70,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def unplaced_tunnels(self) -> list[str]:
-        """Of a tunnel that names neither end nor the interface below it, nobody knows by which NIC it goes."""
+        """Why nobody knows by which NIC a tunnel goes, a reason for each that names neither end nor lower interface."""
         return [why for link in self.host.network.links if (why := why_unplaced(link)) is not None]
 
     @cached_property
@@ -88,14 +88,14 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def places(self) -> dict[str, list[IpAddress]]:
-        """The text of an address to where it is."""
+        """The text of an IP address to its entries, one for each interface that has it."""
         grouped: dict[str, list[IpAddress]] = defaultdict(list)
         for address in value_or(self.host.network.addresses, ()):
             grouped[address.address].append(address)
         return grouped
 
     def find_netdevs(self, local: str | None, remotes: Iterable[str]) -> set[str]:
-        """The interfaces that packets between these may use: that of the own address, and the best routes'."""
+        """The interfaces that packets from `local` to `remotes` may use: the local address's, and the best routes'."""
         found = {route.netdev for remote in remotes for route in self.tables.best(remote)}
         return found | {address.netdev for address in self.places.get(local or "", ())}
 
@@ -117,7 +117,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def sessions(self) -> dict[str | None, list[Session]]:
-        """Interface to the sessions that it may carry; under None those of which that is not known."""
+        """Interface to the sessions that it may carry; under None the sessions whose interface is not known."""
         grouped: dict[str | None, list[Session]] = defaultdict(list)
         for session in value_or(self.host.activity.sessions, ()):
             peers = [session.peer_address] if session.peer_address else []
@@ -128,7 +128,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def storage(self) -> dict[str | None, list[NetworkStorage]]:
-        """Interface to the network storage that it may carry; under None that of which it is not known."""
+        """Interface to the network storage that it may carry; under None the storage whose interface is not known."""
         grouped: dict[str | None, list[NetworkStorage]] = defaultdict(list)
         for storage in value_or(self.host.activity.storage, ()):
             bound = {storage.netdev} if storage.netdev else set()
@@ -138,7 +138,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def devices(self) -> dict[Address, list[FunctionDevice]]:
-        """Function to what it offers beside its interface: RDMA devices, clocks."""
+        """Function to the devices that it offers beside its interface: RDMA devices, clocks."""
         grouped: dict[Address, list[FunctionDevice]] = defaultdict(list)
         for device in value_or(self.host.activity.devices, ()):
             grouped[device.address].append(device)
@@ -175,7 +175,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def default_routes(self) -> tuple[Route, ...]:
-        """Those of the main table, by which the host reaches the world (rt_tables(5))."""
+        """The default routes of the main table, by which the host reaches the world (rt_tables(5))."""
         found = self.host.network.routes
         return tuple(r for r in (found if known(found) else ()) if r.destination == "default" and r.table == 254)
 
@@ -200,7 +200,7 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def binding_matches(self) -> list[tuple[BootBinding, Match]]:
-        """Each boot binding with what it means on this host."""
+        """Each boot binding with the devices that it means on this host."""
         if not (bindings := value_or(self.host.boot_bindings.bindings, ())):
             return []
         from nicpass.boot.binding.identity import match_identity  # late: few hosts have any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a NIC is: plain, PF or VF; whose it is; what stands in its IOMMU group."""
+"""The kind of a NIC (plain, PF or VF), whose it is, and the members of its IOMMU group."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ _BRIDGE = 0x06
 
 
 def is_nic(function: PciFunction) -> bool:
-    """Ethernet, InfiniBand and every other network controller."""
+    """Whether the function is a NIC: Ethernet, InfiniBand and every other network controller."""
     return known(function.class_code) and function.class_code >> 16 == _NETWORK_CONTROLLER
 
 
 def is_bridge(function: PciFunction) -> bool:
-    """Bridges of all kinds: they do no DMA of their own and need not be given along."""
+    """Whether the function is a bridge of any kind: bridges do no DMA of their own and need not be given along."""
     return known(function.class_code) and function.class_code >> 16 == _BRIDGE
 
 
 def list_nics(host: Host) -> list[PciFunction]:
-    """In the order of their addresses."""
+    """The NICs of the host, in the order of their addresses."""
     return [function for function in host.pci if is_nic(function)]
 
 
 def kind_of(function: PciFunction, index: HostIndex) -> Kind:
-    """`vf` by its link to a PF, by its PF's link to it, or by a driver that binds nothing else."""
+    """The function's kind: `vf` by its link to a PF, by its PF's link to it, or by a driver that binds nothing else."""
     if known(function.physfn) or function.address in index.vf_indices or function.driver in VF_DRIVERS:
         return "vf"
     return "pf" if known(function.totalvfs) and function.totalvfs > 0 else "nic"
 
 
 def pf_of(function: PciFunction, index: HostIndex) -> tuple[Address, int | None] | None:
-    """(PF, VF index); the index is None where the PF does not show its links. None for what is no VF."""
+    """(PF, VF index) of a VF; the index is None where the PF does not show its links. None for what is no VF."""
     if function.address in index.vf_indices:
         return index.vf_indices[function.address]
     return (function.physfn, None) if known(function.physfn) else None
 
 
 def group_companions(function: PciFunction, index: HostIndex) -> list[PciFunction]:
-    """The other members of its IOMMU group, bridges left out."""
+    """The other members of the function's IOMMU group, bridges left out."""
     if not known(function.iommu_group):
         return []
     members = index.groups[function.iommu_group]
@@ -58,16 +58,16 @@ def group_companions(function: PciFunction, index: HostIndex) -> list[PciFunctio
 
 
 def on_vfio(function: PciFunction) -> bool:
-    """vfio-pci, or a variant of it for one kind of device (`mlx5_vfio_pci`), which libvirt prefers."""
+    """Whether the driver is vfio-pci, or a variant for one kind of device (`mlx5_vfio_pci`) that libvirt prefers."""
     return known(function.driver) and function.driver.replace("_", "-").endswith("vfio-pci")
 
 
 def label(function: PciFunction) -> str:
-    """How a sentence names it: `eth1 (0000:01:00.0)`, or the address alone."""
+    """How a sentence names the function: `eth1 (0000:01:00.0)`, or the address alone."""
     names = function.netdevs
     return f"{names[0]} ({function.address})" if known(names) and names else function.address
 
 
 def attribute(function: PciFunction, name: str) -> str:
-    """Where sysfs has an attribute of it, for evidence."""
+    """The path in sysfs of the function's attribute `name`, for evidence."""
     return f"/sys/bus/pci/devices/{function.address}/{name}"

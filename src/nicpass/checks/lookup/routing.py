@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""By which interfaces packets for an address may leave: the best route in every table.
+"""The interfaces by which packets for an address may leave: by the best route in every table.
 
 Which table a packet really takes is up to the rules, its mark and its source; so every table is asked, and an
 interface that any of them names counts. Too many is safe, too few is not.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _BRIDGE_CLASS, _PCI_BRIDGE, _DISPLAY, _USB = 0x06, 0x0604, 0x03, 0x0C03
 _MAX_SEGMENT = 0xFFFF
-"""Tables have 16 bits for it. Domains above are the kernel's own, such as those behind a VMD controller."""
+"""Tables have 16 bits for a segment. PCI domains above are the kernel's own, such as those behind a VMD controller."""
 
 _MAX_DEPTH = 256  # buses below one another; a snapshot from elsewhere could hold a loop
 
@@ -37,9 +37,9 @@ class Reservation(msgspec.Struct, frozen=True):
     start: Hex
     end: Hex
     source: str
-    """The record, in words: `DMAR, RMRR, 00:1a.0`."""
+    """The table's record, in words: `DMAR, RMRR, 00:1a.0`."""
     is_relaxable: bool
-    """The kernel gives it up when a VM has the function: USB and graphics, whose drivers do without it."""
+    """Whether the kernel gives it up when a VM has the function: USB and graphics, whose drivers do without it."""
 
 
 class ScopeIndex:
@@ -62,7 +62,7 @@ class ScopeIndex:
         return found
 
     def _walk(self, scope: Scope, segment: int) -> Fact[Address]:
-        """Hop by hop, from the root bus through each bridge to the bus behind it, which its children tell."""
+        """The function at the scope's path: from the root bus through each bridge to its children's bus."""
         above: Address | None = None
         buses: Iterable[int] = (scope.start_bus,)
         for hop in scope.path:
@@ -103,7 +103,7 @@ class ScopeIndex:
     def matches(self, scope: Scope, segment: int) -> Address | None:
         """The function that the kernel takes for the one that a scope names.
 
-        It refuses an endpoint's scope on a bridge, and a bridge's on what is none.
+        The kernel refuses an endpoint's scope on a bridge, and a bridge's scope on a function that is none.
         """
         address = self.resolve(scope, segment)
         if not known(address):
@@ -115,9 +115,9 @@ class ScopeIndex:
         return address if fits else None
 
     def unit_of(self, function: PciFunction) -> Fact[Drhd]:
-        """The DRHD that covers it: the one that names it or a bridge above it, else the one for the whole segment.
+        """The DRHD that covers the function: one that names it or a bridge above, else the one for the whole segment.
 
-        Where several name it, the one that comes last in the table, because the kernel puts each at the head of
+        Where several name it, it is the one that comes last in the table, because the kernel puts each at the head of
         its list. INCLUDE_PCI_ALL counts last, wherever it stands. A VF is where its PF is.
         """
         dmar = self.firmware.dmar
@@ -152,7 +152,7 @@ class ScopeIndex:
         return self.index.functions.get(physfn, function) if known(physfn) else function
 
     def amd_unit_of(self, function: PciFunction) -> Fact[Ivhd]:
-        """The IVHD whose device entries cover it."""
+        """The IVHD whose device entries cover the function."""
         ivrs = self.firmware.ivrs
         if ivrs is None or isinstance(ivrs, Unknown):
             return ivrs
@@ -166,7 +166,7 @@ class ScopeIndex:
 
     @cached_property
     def _amd_units(self) -> list[tuple[Ivhd, tuple[IvhdEntry, ...]]]:
-        """Those of the type that the kernel uses: of several for one IOMMU, the last."""
+        """The IVHDs of the type that the kernel uses, with their entries: of several types for one IOMMU, the last."""
         ivrs = self.firmware.ivrs
         if not known(ivrs) or not ivrs.ivhd:
             return []
@@ -175,18 +175,18 @@ class ScopeIndex:
         return [(unit, details.entries) for unit, details in pairs if unit.type == chosen]
 
     def reservations_of(self, function: PciFunction) -> list[Reservation]:
-        """Memory that the tables reserve for it, each record by itself."""
+        """Memory that the tables reserve for the function, each record by itself."""
         return [*self._intel_reservations(function), *self._amd_reservations(function)]
 
     def reservations_of_group(self, group: int) -> list[Reservation]:
-        """Those of all members of an IOMMU group, each once."""
+        """The reservations of all members of an IOMMU group, each once."""
         if group not in self._group_reservations:
             each = (found for member in self.index.groups.get(group, ()) for found in self.reservations_of(member))
             self._group_reservations[group] = list(dict.fromkeys(each))
         return self._group_reservations[group]
 
     def _intel_reservations(self, function: PciFunction) -> Iterator[Reservation]:
-        """RMRRs that name it or a bridge above it. One that names a PF is not for its VFs."""
+        """The RMRRs that name the function or a bridge above it. An RMRR that names a PF is not for its VFs."""
         dmar = self.firmware.dmar
         if not known(dmar):
             return
@@ -214,7 +214,7 @@ class ScopeIndex:
             return
         segment, devid = _devid(function.address)
         for memory, details in zip(ivrs.ivmd, ivrs.ivmd_details, strict=False):
-            # The kernel maps exclusion ranges as well; what is neither, it passes over (init_memory_definitions()).
+            # The kernel maps exclusion ranges as well; a record of neither it passes over (init_memory_definitions()).
             counts = memory.unity or memory.exclusion_range
             if counts and details.segment == segment and _within(devid, details.first, details.last):
                 yield Reservation(
@@ -230,7 +230,7 @@ def _describe_ivmd(memory: Ivmd) -> str:
 
 
 def _is_relaxable(function: PciFunction) -> bool:
-    """As device_rmrr_is_relaxable() has it: graphics, and USB controllers of every kind."""
+    """Whether the function's RMRRs are relaxable, by device_rmrr_is_relaxable(): graphics, USB of every kind."""
     class_code = function.class_code
     return known(class_code) and (class_code >> 16 == _DISPLAY or class_code >> 8 == _USB)
 

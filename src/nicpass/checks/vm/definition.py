@@ -30,7 +30,7 @@ _PCI_EXPRESS, _PCI_EXPRESS_VERSIONS = frozenset({"q35", "virt"}), ("pc-q35-", "v
 
 
 def check_state(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
-    """Running, transient, saved: what decides whether its definition can be changed and will count."""
+    """The VM's state, running, transient or saved: it decides whether the definition can be changed and will count."""
     nic, address, handle = label(function), function.address, handle_of(domain)
     if not domain.persistent:
         yield make_finding("VM_TRANSIENT", address, (("libvirt", "transient"),), vm=domain.name, nic=nic, handle=handle)
@@ -45,7 +45,7 @@ def check_state(function: PciFunction, domain: Domain, _index: HostIndex) -> Ite
 
 
 def check_unread(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
-    """What the definition says and could not be understood."""
+    """The finding about the parts of the VM's definition that could not be understood."""
     definition = domain.definition
     if definition is None:
         reasons = ["it was not read"]
@@ -63,7 +63,7 @@ def check_unread(function: PciFunction, domain: Domain, _index: HostIndex) -> It
 
 
 def check_machine(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
-    """Whether it has PCI Express, and a place to plug the NIC in."""
+    """Whether the VM has PCI Express, and a place to plug the NIC in."""
     definition, address = domain.definition, function.address
     if definition is None or has_device(domain, function):
         return
@@ -122,7 +122,7 @@ def check_guest_driver(function: PciFunction, domain: Domain, _index: HostIndex)
 
 
 def check_migration(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
-    """What an assigned NIC rules out, and the one way around it."""
+    """Migration, which an assigned NIC rules out, and the one way around that."""
     device = next((d for d in devices_of(domain) if d.address == function.address), None)
     teamed = device is not None and device.teaming == "transient"
     evidence = ((source_of(domain, "teaming"), "transient" if teamed else "absent"),)
@@ -131,7 +131,7 @@ def check_migration(function: PciFunction, domain: Domain, _index: HostIndex) ->
 
 
 def check_virtio_enough(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
-    """Only what is seen to be absent counts; an unknown pin is a pin."""
+    """Whether virtio would do for the VM: only a pin that is seen to be absent counts; an unknown pin is a pin."""
     definition = domain.definition
     if definition is None or definition.hugepages or definition.locked or list_other_hostdevs(function, domain):
         return
@@ -142,7 +142,7 @@ def check_virtio_enough(function: PciFunction, domain: Domain, _index: HostIndex
 
 
 def handle_of(domain: Domain) -> str:
-    """What names the VM in a line to paste: its name in quotes; its UUID where the name might be misread.
+    """The VM's handle in a line to paste: its name in quotes; its UUID where the name might be misread.
 
     virsh takes a number for an id and a leading dash for an option, and a name from a damaged file may hold anything.
     """
@@ -158,12 +158,12 @@ def has_device(domain: Domain, function: PciFunction) -> bool:
 
 
 def devices_of(domain: Domain) -> tuple[DomainDevice, ...]:
-    """Those of both definitions."""
+    """The host's PCI functions in both definitions of the VM, the lasting and the running one."""
     return (*domain.config_devices, *domain.live_devices)
 
 
 def list_other_hostdevs(function: PciFunction, domain: Domain) -> list[str]:
-    """Addresses of other PCI functions, then the types of what is no PCI function."""
+    """The VM's other host devices: addresses of PCI functions, then the types of those that are no PCI function."""
     addresses = {str(device.address): None for device in devices_of(domain) if device.address != function.address}
     kinds = domain.definition.other_hostdevs if domain.definition else ()
     return [*addresses, *dict.fromkeys(kinds)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which guest systems are known to lack a driver for a NIC: a small table, with where each line is proved.
 
-What is not in it is unknown, not present: Windows, and distributions that carry drivers back into old kernels
-(RHEL, SLES, Ubuntu's HWE), are left out on purpose.
+A driver that is not in the table is unknown, not present: Windows, and distributions that carry drivers back into
+old kernels (RHEL, SLES, Ubuntu's HWE), are left out on purpose.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 
 class Lack(msgspec.Struct, frozen=True):
-    """The guest's system, the driver that it would need, and what brought that driver."""
+    """The guest's system, the driver that it would need, and the release that brought that driver."""
 
     system: str
     driver: str
@@ -43,7 +43,7 @@ _FREEBSD = r"http://freebsd\.org/freebsd/([0-9]{1,3})(?:\.([0-9]{1,3}))?"
 def lacking_driver(os_id: str, driver: str) -> Lack | None:
     """What the guest lacks for a NIC that `driver` of Linux drives; None where that is not known.
 
-    `os_id` is libosinfo's, such as http://freebsd.org/freebsd/12.1.
+    `os_id` is libosinfo's id of the guest's system, such as http://freebsd.org/freebsd/12.1.
     """
     if match := re.fullmatch(_DEBIAN, os_id):
         return _lacking_in_debian(int(match[1]), driver)

@@ -31,7 +31,7 @@ _HOST_WIDTH = ("host-passthrough", "maximum")
 
 
 def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -> Iterator[Finding]:
-    """All of the guest's memory is pinned: what is allowed, and what there is."""
+    """All of the guest's memory is pinned: how much of it is allowed, and how much there is."""
     definition, host = domain.definition, index.host.memory
     if definition is None or not known(definition.memory):
         return
@@ -44,7 +44,7 @@ def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -
         evidence = (shown, (source_of(domain, "memtune hard_limit"), format_size(limit)))
         enough = (memory + 2 * _BESIDE) >> 10
         yield make_finding(code, address, evidence, limit=format_size(limit), enough_kib=enough, **facts)
-    if definition.hugepages or domain.running:  # these have theirs, or are counted elsewhere
+    if definition.hugepages or domain.running:  # a running VM has its memory; huge pages are counted elsewhere
         return
     if known(host.total) and host.total < memory:
         total = format_size(host.total)
@@ -56,7 +56,7 @@ def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -
 
 
 def check_hugepages(function: PciFunction, domain: Domain, index: HostIndex) -> Iterator[Finding]:
-    """A running VM has its pages; a stopped one needs them free."""
+    """Huge pages of the VM: a running VM has its pages; a stopped one needs them free."""
     definition, host = domain.definition, index.host.memory
     if definition is None:
         return
@@ -122,7 +122,7 @@ def check_address_width(function: PciFunction, domain: Domain, index: HostIndex)
 
 
 def _hugepage_size(definition: Definition, host: Memory) -> int | None:
-    """The one size that it uses; None where there are several, or it is not known."""
+    """The one size of huge pages that the VM uses, in bytes; None where there are several, or it is not known."""
     sizes = definition.hugepage_sizes
     if known(sizes):
         return sizes[0] if len(sizes) == 1 and sizes[0] > 0 else None
@@ -132,7 +132,7 @@ def _hugepage_size(definition: Definition, host: Memory) -> int | None:
 
 
 def _strict_nodes(definition: Definition, host: Memory) -> tuple[NumaNode, ...]:
-    """The nodes from which alone its memory may come; empty for all of them."""
+    """The NUMA nodes from which alone the VM's memory may come; empty for all of them."""
     wanted = _numbers(definition.memory_nodes)
     if wanted is None or definition.memory_mode not in (None, "strict") or not known(host.nodes):
         return ()
@@ -140,7 +140,7 @@ def _strict_nodes(definition: Definition, host: Memory) -> tuple[NumaNode, ...]:
 
 
 def _free_pages(host: Memory, size: int, nodes: tuple[NumaNode, ...]) -> int:
-    """Those that a VM could get; what the kernel may make in addition counts, as it might succeed."""
+    """How many pages a VM could get; those that the kernel may make in addition count, as it might succeed."""
     pool = _pool(host.hugepages if known(host.hugepages) else (), size)
     free = sum(_pool(node.hugepages, size).free for node in nodes) if nodes else pool.free
     return free + pool.overcommit
@@ -156,7 +156,7 @@ def _pool_path(size: int, nodes: tuple[NumaNode, ...]) -> str:
 
 
 def _node_of(function: PciFunction, index: HostIndex) -> NumaNode | None:
-    """The NIC's node, on a host that has more than one; a negative number says that the firmware does not tell."""
+    """The NIC's NUMA node, on a host that has several; a negative number says that the firmware does not tell."""
     nodes = index.host.memory.nodes
     if not known(nodes) or len(nodes) < 2 or not known(function.numa_node) or function.numa_node < 0:
         return None

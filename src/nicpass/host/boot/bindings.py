@@ -23,12 +23,12 @@ T = TypeVar("T", BootBinding, BindingReport)
 _LIMIT = 1 << 17  # bytes of one file, above what its parser takes
 _NETWORK_CLASS = 0x02
 # Strings `module.key=value`, each with a NUL behind it (Documentation/kbuild/kbuild.rst, modules.builtin.modinfo).
-# Those of one vendor's devices: what serves a whole class is no NIC's own driver.
+# Aliases of one vendor's devices only: a module that serves a whole class is no NIC's own driver.
 _BUILTIN_ALIAS = rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)"
 
 
 def read_boot_bindings(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> BootBindings:
-    """All of it."""
+    """The boot bindings, the last boot's reports on them, damaged files of both, and NICs whose driver is built in."""
     damaged: list[DamagedFile] = []
     bindings = _read_folder(files, FOLDER, SUFFIX, parse_binding, damaged)
     reports = _read_folder(files, REPORTS, "", parse_report, damaged)
@@ -43,7 +43,7 @@ def read_boot_bindings(files: Files, kernel: Fact[str], functions: Iterable[PciF
 def _read_folder(
     files: Files, folder: str, suffix: str, parse: Callable[[str, bytes], T | DamagedFile], damaged: list[DamagedFile]
 ) -> Fact[tuple[T, ...]]:
-    """Those that can be understood; hidden names are files that are just being written."""
+    """The files of a folder that `parse` understands, others go to `damaged`; hidden names are files being written."""
     names = files.list_directory(folder)
     if not isinstance(names, tuple):
         return names
@@ -51,7 +51,7 @@ def _read_folder(
     for name in sorted(name for name in names if name.endswith(suffix) and not name.startswith(".")):
         content = files.read_bytes(f"{folder}/{name}", _LIMIT)
         if content is None:
-            continue  # it has gone meanwhile
+            continue  # the file has gone meanwhile
         if isinstance(content, Unknown):
             damaged.append(DamagedFile(path=f"{folder}/{name}", reason=content.unknown))
             continue
@@ -64,7 +64,7 @@ def _read_folder(
 
 
 def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> Iterable[BuiltinDriver]:
-    """By the driver that a NIC has, or by the aliases of what is built in where it has none of its own."""
+    """NICs whose driver is built in, by the driver that a NIC has, or by built-in aliases where it has none."""
     nics = [f for f in functions if known(f.class_code) and f.class_code >> 16 == _NETWORK_CLASS]
     listing = files.read_text(f"/lib/modules/{kernel}/modules.builtin") if nics and isinstance(kernel, str) else None
     if not isinstance(listing, str):

@@ -115,12 +115,12 @@ def _with(boot: Boot, chosen: Chosen, why_not_try: str = "") -> Boot:
 
 
 def _below(entries: Entries, folder: str) -> Entries:
-    """Only those that GRUB looks at."""
+    """Only the entries below `folder`, at which GRUB looks."""
     return entries._replace(found=tuple(entry for entry in entries.found if entry.entry.source.startswith(folder)))
 
 
 def _with_images(files: Files, boot: Boot) -> Boot:
-    """What makes unified images, and of which kernels. The arguments are within the images, which are not read."""
+    """`boot` with the files that tell what makes unified images, and kernels; arguments in the images are not read."""
     presets = sorted(name for name in list_names(files, uki.PRESETS_FOLDER) if name.endswith(".preset"))
     paths = (*uki.INSTALL_CONFIGS, *(f"{uki.PRESETS_FOLDER}/{name}" for name in presets))
     more = tuple(file for path in paths if (file := read_boot_file(files, path)) is not None)
@@ -154,7 +154,7 @@ def _recognise(
 
 
 def _from_firmware(firmware: Firmware) -> _Found:
-    """By the variables of whatever started this kernel: what it says of itself is sure."""
+    """The loader by the EFI variables of whatever started this kernel: what it says of itself is sure."""
     evidence = tuple(
         (variable_path(name), value)
         for name, value in (("LoaderInfo", firmware.loader), ("StubInfo", firmware.stub))
@@ -176,7 +176,7 @@ def _from_grub(grub: GrubConfig | None, programs: tuple[str, ...], firmware: Fir
 
 
 def _from_entries(files: Files, entries: Entries, firmware: Firmware) -> _Found:
-    """systemd-boot by its files, where its variables cannot be asked: GRUB's are not beside a loader.conf."""
+    """systemd-boot by its files, where its EFI variables cannot be asked; GRUB's entries have no loader.conf."""
     config = next((path for place in PARTITIONS if files.exists(path := f"{place}/loader/loader.conf")), None)
     if not isinstance(firmware.loader, Unknown) or config is None or not entries.found:
         return _Found((), ())
@@ -192,7 +192,7 @@ def _find_program(files: Files, name: str) -> str | None:
 
 
 def _reads_grub_d(files: Files, programs: tuple[str, ...]) -> bool:
-    """By the script itself: reading /etc/default/grub.d is a distribution's patch."""
+    """Whether grub-mkconfig reads /etc/default/grub.d, by the script itself: that is a distribution's patch."""
     name = next((name for name in ("grub-mkconfig", "grub2-mkconfig") if name in programs), None)
     path = _find_program(files, name) if name is not None else None
     script = files.read_bytes(path, 1 << 16) if path is not None else None
@@ -200,14 +200,14 @@ def _reads_grub_d(files: Files, programs: tuple[str, ...]) -> bool:
 
 
 def _find_generators(files: Files, programs: tuple[str, ...]) -> tuple[InitramfsGenerator, ...]:
-    """Those installed; where two are, those that run when a kernel is installed, if that can be told."""
+    """The installed generators; where two are, those that run when a kernel is installed, if that can be told."""
     found = tuple(generator for generator, program in _GENERATORS.items() if program in programs)
     hooked = tuple(generator for generator in found if files.exists(f"{_KERNEL_HOOKS}/{generator.value}"))
     return hooked or found
 
 
 def _find_initramfs(files: Files) -> Iterator[str]:
-    """Those in /boot, and those that kernel-install put beside its kernels (UAPI.1: `TOKEN/RELEASE/`)."""
+    """Initramfs images in /boot, and those that kernel-install put beside its kernels (UAPI.1: `TOKEN/RELEASE/`)."""
     releases = list_names(files, _MODULES)
     folders = ["/boot"]
     for place in PARTITIONS:

@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 FIRMWARE = "/sys/firmware"
 VARIABLES = f"{FIRMWARE}/efi/efivars"
 LOADER_VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-"""The interface's variables end with it."""
+"""The GUID with which the names of the interface's variables end."""
 _LARGEST = 4096
 
 
 class Firmware(NamedTuple):
-    """What the firmware's variables say of how this kernel was started."""
+    """The firmware's variables that say how this kernel was started."""
 
     uefi: Fact[bool]
     loader: Fact[str]
-    """What started this kernel, as it named itself: `systemd-boot 252.39-1`."""
+    """The loader that started this kernel, as it named itself: `systemd-boot 252.39-1`."""
     stub: Fact[str]
     """The stub of a unified image, if the kernel came in one."""
     default: Fact[str] = None
-    """What `bootctl set-default` chose: the name of an entry's file, or a pattern."""
+    """The entry that `bootctl set-default` chose: the name of its file, or a pattern."""
     one_shot: Fact[str] = None
-    """The same for the next boot only."""
+    """The entry chosen for the next boot only: the name of its file, or a pattern."""
     last: Fact[str] = None
-    """What was booted last, where that is remembered."""
+    """The entry that was booted last, where that is remembered."""
 
 
 def read_firmware_variables(files: Files) -> Firmware:
-    """All of `Firmware`; without UEFI there are none."""
+    """All variables of `Firmware`; without UEFI there are none."""
     firmware = files.list_directory(FIRMWARE)
     if not known(firmware):
         unknown = firmware if isinstance(firmware, Unknown) else Unknown(f"not captured: {FIRMWARE}")
@@ -60,12 +60,12 @@ def read_firmware_variables(files: Files) -> Firmware:
 
 
 def variable_path(name: str) -> str:
-    """Where a variable of the interface stands."""
+    """The path at which a variable of the interface stands."""
     return f"{VARIABLES}/{name}-{LOADER_VENDOR}"
 
 
 def _read(files: Files, name: str, names: tuple[str, ...]) -> Fact[str]:
-    """Four bytes of attributes, then UTF-16 with a NUL at its end."""
+    """The text of a variable, whose content is four bytes of attributes, then UTF-16 with a NUL at its end."""
     path = variable_path(name)
     content = files.read_bytes(path, _LARGEST) if f"{name}-{LOADER_VENDOR}" in names else None
     if not isinstance(content, bytes):

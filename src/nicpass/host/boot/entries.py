@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nicpass.model.boot import BootEntry, BootFile
 
 PARTITIONS = ("/efi", "/boot", "/boot/efi")
-"""Where the EFI system partition and the extended boot partition are mounted, as bootctl(1) looks for them."""
+"""Folders where the EFI system partition and the extended boot partition are mounted, as bootctl(1) looks for them."""
 _MOST_ENTRIES = 500
 _FIRST_SORTED_VERSION = 250
 """systemd-boot before 250 sorts otherwise, and takes the last."""
@@ -33,16 +33,16 @@ _TRIALS = (f"{systemd_boot.TRIAL_ENTRY}.conf", f"{grub.TRIAL_ENTRY}.conf")
 
 
 class Entries(NamedTuple):
-    """All that were found, and the files of those that are this installation's."""
+    """All boot entries that were found, and the files of those that are this installation's."""
 
     found: tuple[BlsEntry, ...]
     files: tuple[BootFile, ...]
     unread: Unknown | None = None
-    """Why there may be more, or others."""
+    """Why there may be more entries, or others."""
 
 
 class Chosen(NamedTuple):
-    """What a loader makes of the entries."""
+    """The entries as a loader shows them, and which of them it boots."""
 
     entries: Fact[tuple[BootEntry, ...]]
     default_entry: Fact[str]
@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
 
 
 def read_entries(files: Files, partitions: tuple[str, ...] = PARTITIONS) -> Entries:
-    """Every entry below these places."""
+    """Every boot entry below the mount points `partitions`."""
     machine_id = files.read_text("/etc/machine-id")
     found: list[BlsEntry] = []
     own: list[BootFile] = []
@@ -75,7 +75,7 @@ def read_entries(files: Files, partitions: tuple[str, ...] = PARTITIONS) -> Entr
 
 
 def choose_as_systemd_boot(files: Files, entries: Entries, firmware: Firmware, programs: tuple[str, ...]) -> Chosen:
-    """What systemd-boot shows and boots."""
+    """The entries that systemd-boot shows, and which of them it boots."""
     if entries.unread is not None:
         return Chosen(entries.unread, entries.unread, entries.unread, entries.unread.unknown)
     ordered = sort_as_systemd_boot(entries.found)
@@ -90,7 +90,7 @@ def choose_as_systemd_boot(files: Files, entries: Entries, firmware: Firmware, p
 
 
 def choose_as_grub(entries: Entries, environment: Fact[dict[str, str]], why_not_writable: str) -> Chosen:
-    """What GRUB's blscfg shows, whose default is named in grubenv."""
+    """The entries that GRUB's blscfg shows, whose default is named in grubenv."""
     if entries.unread is not None or isinstance(environment, Unknown):
         unknown = entries.unread or (environment if isinstance(environment, Unknown) else Unknown(""))
         return Chosen(unknown, unknown, unknown, unknown.unknown)
@@ -143,13 +143,13 @@ def _unified_image(files: Files) -> str | None:
 
 
 def _match(pattern: str, ordered: list[BlsEntry]) -> str | None:
-    """The first that a name or pattern means; case does not matter there."""
+    """The identity of the first entry that a name or pattern means; case does not matter there."""
     names = ((entry.entry.identity, f"{entry.entry.identity}.conf".lower()) for entry in ordered)
     return next((identity for identity, name in names if fnmatch.fnmatchcase(name, pattern.lower())), None)
 
 
 def _named(name: str, ordered: list[BlsEntry]) -> str | None:
-    """As GRUB finds it: by number, id or title; else the first."""
+    """The identity of the entry that GRUB finds for `name`: by number, id or title; else the first."""
     if name.isascii() and name.isdigit() and int(name[:9]) < len(ordered):
         return ordered[int(name[:9])].entry.identity
     found = (entry.entry.identity for entry in ordered if name in (entry.entry.identity, entry.entry.title))
@@ -157,14 +157,14 @@ def _named(name: str, ordered: list[BlsEntry]) -> str | None:
 
 
 def _filled_in(entry: BlsEntry, values: dict[str, str]) -> BlsEntry:
-    """`$kernelopts` and the like stand in grubenv; one that does not is empty to GRUB."""
+    """`entry` with `$kernelopts` and the like filled in from grubenv; a variable that is not there is empty to GRUB."""
     filled = re.sub(r"\$(\w+)", lambda found: values.get(found[1], ""), entry.entry.arguments)
     arguments = " ".join(filled.split())
     return entry._replace(entry=msgspec.structs.replace(entry.entry, arguments=arguments))
 
 
 def _with_text_of_default(ordered: list[BlsEntry], default: Fact[str]) -> tuple[BootEntry, ...]:
-    """Only of the default entry can a copy be wanted."""
+    """The entries, with the text of the default entry alone: only of that one can a copy be wanted."""
     entries = (entry.entry for entry in ordered)
     return tuple(e if e.identity == default else msgspec.structs.replace(e, text="") for e in entries)
 

@@ -13,7 +13,7 @@ from nicpass.model.fact import Unknown, known
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
-_LARGEST = 1 << 20  # bytes; those that people write have a few hundred
+_LARGEST = 1 << 20  # bytes; files that people write have a few hundred
 _MOST_LINKS = 8
 
 
@@ -35,7 +35,7 @@ def read_boot_file(files: Files, path: str) -> BootFile | None:
 
 
 def list_names(files: Files, folder: str) -> tuple[str, ...]:
-    """What is in a folder; nothing where it is absent or cannot be read, which its files will tell."""
+    """The names in a folder; none where it is absent or cannot be read, which its files will tell."""
     names = files.list_directory(folder)
     return names if known(names) else ()
 

@@ -41,7 +41,7 @@ _WRITABLE_KINDS = frozenset({"ext2", "ext3", "ext4", "xfs", "vfat"})
 
 
 class GrubConfig(NamedTuple):
-    """What GRUB's own files say."""
+    """The menu and the settings that GRUB's own files hold."""
 
     path: str
     generated: GeneratedFile
@@ -49,7 +49,7 @@ class GrubConfig(NamedTuple):
     default_entry: Fact[str]
     one_shot: Fact[str]
     why_not_try: str
-    """Empty where an entry can be tried once."""
+    """Why no entry can be tried once; empty where one can."""
     has_bls: bool
     custom: BootFile | None
     environment: Fact[dict[str, str]] = None
@@ -58,7 +58,7 @@ class GrubConfig(NamedTuple):
 def find_grub_config(files: Files) -> str | None:
     """The path of the grub.cfg that holds the menu; None where there is none.
 
-    On UEFI, Red Hat's GRUB 2.02 had it on the EFI system partition, where that of others is a stub.
+    On UEFI, Red Hat's GRUB 2.02 had it on the EFI system partition, where the grub.cfg of others is a stub.
     """
     for folder in _FOLDERS:
         path = f"{folder}/grub.cfg"
@@ -74,7 +74,7 @@ def find_grub_config(files: Files) -> str | None:
 
 
 def read_grub_config(files: Files, path: str, programs: tuple[str, ...]) -> GrubConfig:
-    """All that the menu at `path` and the files beside it say; passwords stay where they are."""
+    """The configuration that the menu at `path` and the files beside it hold; passwords stay where they are."""
     content = files.read_bytes(path, _LARGEST + 1)
     folder = posixpath.dirname(path)
     custom = _without_password(read_boot_file(files, f"{folder}/custom.cfg"))
@@ -102,7 +102,7 @@ def read_grub_config(files: Files, path: str, programs: tuple[str, ...]) -> Grub
 
 
 def read_defaults(files: Files, *, reads_grub_d: bool) -> Iterator[BootFile]:
-    """/etc/default/grub and, where they are read, those beside it that end with `.cfg`."""
+    """/etc/default/grub and, where grub-mkconfig reads them, the files of /etc/default/grub.d that end with `.cfg`."""
     folder = list_names(files, DEFAULTS_FOLDER) if reads_grub_d else ()
     paths = [DEFAULTS, *(f"{DEFAULTS_FOLDER}/{name}" for name in sorted(folder) if name.endswith(".cfg"))]
     return (file for path in paths if (file := read_boot_file(files, path)) is not None)
@@ -115,7 +115,7 @@ def _read_items(text: str, path: str, custom: BootFile | None) -> tuple[MenuItem
     if isinstance(custom.content, bytes):
         more = parse_menu(custom.content.decode("utf-8", "backslashreplace"), custom.path)
         return more if isinstance(more, Unknown) else join_menus(menu, more)
-    # What cannot be read may hold a password; its entries come after those that are generated.
+    # A custom.cfg that cannot be read may hold a password; its entries come after those that are generated.
     return join_menus(menu, Menu(()))
 
 
@@ -196,7 +196,7 @@ def _without_password(file: BootFile | None) -> BootFile | None:
 
 
 def _without_text(entries: tuple[BootEntry, ...], default: Fact[str]) -> tuple[BootEntry, ...]:
-    """Only of the default entry can a copy be wanted."""
+    """The entries, with the text of the default entry alone: only of that one can a copy be wanted."""
     return tuple(
         entry
         if entry.identity == default

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def read_places(files: Files) -> dict[str, FileImage | None]:
-    """What stands at each path that a plan of `boot.binding` or `boot.rights` may write or remove, or asks for.
+    """Path to image, of each path that a plan of `boot.binding` (bindings, rights) may write or remove, or asks for.
 
-    What cannot be read counts as nothing, for a dry run may lack the rights.
+    A path that cannot be read counts as nothing, for a dry run may lack the rights.
     """
     names = files.list_directory(FOLDER)
     paths = [f"{FOLDER}/{name}" for name in (sorted(names) if known(names) else ()) if name.endswith(SUFFIX)]

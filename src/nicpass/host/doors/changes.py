@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hears that something changed at the host, so that nobody has to sleep and look again.
 
-What is heard is a wake-up, never a fact: the message is thrown away unread, and the caller reads the host anew. So a
-message that is lost in an overflow, or that another process sent, costs a look and can mislead nobody.
+A message is a wake-up, never a fact: it is thrown away unread, and the caller reads the host anew. So a message that
+is lost in an overflow, or that another process sent, costs a look and can mislead nobody.
 Source: netlink(7), rtnetlink(7), linux/rtnetlink.h, lib/kobject_uevent.c, systemd's sd-device monitor.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NETLINK_KOBJECT_UEVENT = 15  # linux/netlink.h; Python's socket module has no name for it
 _KERNEL_EVENTS, _UDEV_EVENTS = 0x1, 0x2
-"""Groups: the kernel's events as they happen, and udev's once its rules (a new name) were carried out."""
+"""Multicast groups: the kernel's events as they happen, and udev's once its rules (a new name) were carried out."""
 _RTMGRP = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 """linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE."""
 _SOURCES = ((_NETLINK_KOBJECT_UEVENT, _KERNEL_EVENTS | _UDEV_EVENTS), (socket.NETLINK_ROUTE, _RTMGRP))
@@ -28,10 +28,10 @@ _MOST_AT_ONCE = 10_000
 
 
 class Changes:
-    """Subscribed from the moment that it is made, so what happens after that and before a look is not lost.
+    """A subscription to changes from the moment that it is made, so a change between that and a look is not lost.
 
-    `descriptors` are others that tell something by becoming readable, once each: a pidfd does when its process ends.
-    They stay the caller's. Where the sockets may not be had (some containers) there is nothing to hear.
+    `descriptors` are further file descriptors that tell something by becoming readable, once each: a pidfd does when
+    its process ends. They stay the caller's. Where the sockets may not be had (some containers) nothing is heard.
     """
 
     def __init__(self, descriptors: Iterable[int] = ()) -> None:
@@ -59,7 +59,7 @@ class Changes:
         for descriptor, _ in ready:
             if descriptor in self._sockets:
                 _throw_away(self._sockets[descriptor])
-            else:  # it would be readable for ever
+            else:  # a caller's descriptor would be readable for ever
                 self._poll.unregister(descriptor)
         return bool(ready)
 

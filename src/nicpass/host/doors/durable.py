@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it takes that a write lasts through a kill and through a power cut; for the door to files alone.
+"""The steps by which a write lasts through a kill and through a power cut; for the door to files alone.
 
 Source: fsync(2), NOTES: a name is on disk only once its folder is.
 """
@@ -14,7 +14,7 @@ _LABEL = "security.selinux"
 
 
 def make_folder(folder: str) -> None:
-    """With all above it; each new name is on disk before anything is put into it."""
+    """Make a folder with all above it; each new name is on disk before anything is put into it."""
     if not os.path.isdir(folder):
         above = os.path.dirname(folder)
         make_folder(above)
@@ -24,7 +24,7 @@ def make_folder(folder: str) -> None:
 
 
 def temporary_of(target: str) -> str:
-    """What is to take the place of `target` lies beside it meanwhile, under a name of its own."""
+    """The path beside `target` at which the file that is to take its place lies meanwhile."""
     folder, name = os.path.split(target)
     return f"{folder}/.{name}.new"
 
@@ -39,7 +39,7 @@ def keep_owner(target: str, descriptor: int) -> None:
     """Give the file of `descriptor` the owner and the label (selinux(8)) of the file that it is to replace.
 
     Raises:
-        OSError: it may not have that owner.
+        OSError: the file may not have that owner.
     """
     try:
         old, new = os.lstat(target), os.fstat(descriptor)
@@ -49,12 +49,12 @@ def keep_owner(target: str, descriptor: int) -> None:
         return
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
         os.fchown(descriptor, old.st_uid, old.st_gid)
-    with contextlib.suppress(OSError):  # ENODATA: it has none; ENOTSUP: this file system knows none
+    with contextlib.suppress(OSError):  # ENODATA: the file has no label; ENOTSUP: this file system knows none
         os.setxattr(descriptor, _LABEL, os.getxattr(target, _LABEL, follow_symlinks=False))
 
 
 def cut_to_lines(descriptor: int) -> int:
-    """Let a file end with a whole line; its size then."""
+    """Let a file end with a whole line; return its size then, in bytes."""
     size = os.fstat(descriptor).st_size
     if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
         return size
@@ -64,7 +64,7 @@ def cut_to_lines(descriptor: int) -> int:
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """All of it: one write(2) may take only a part, and says why at the next."""
+    """Write all of `content`: one write(2) may take only a part, and says why at the next."""
     while content:
         content = content[os.write(descriptor, content) :]
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
-_KERNEL = ("/sys/", "/proc/")  # their links are relative, and they are many
+_KERNEL = ("/sys/", "/proc/")  # the links there are relative, and they are many
 _ESCAPED = rb"\\x([89a-f][0-9a-f])"
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
 _INT64 = range(-(1 << 63), 1 << 64)  # what the kernel prints as a number fits in 64 bits
@@ -52,11 +52,11 @@ class Files:
         return self.root == ""
 
     def path(self, path: str) -> str:
-        """Where `path` really lies."""
+        """The place of `path` below the root."""
         return self.root + path
 
     def _locate(self, path: str, *, follow: bool = True) -> str:
-        """Where `path` really lies; no file has a name with a NUL in it, but a damaged capture may name one."""
+        """Where `path` lies below the root; no file has a name with a NUL in it, but a damaged capture may name one."""
         if "\0" in path:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         place = self.root + (_raw_name(path) if "\\x" in path else path)
@@ -68,14 +68,14 @@ class Files:
         return place
 
     def read_bytes(self, path: str, limit: int | None = None) -> Fact[bytes]:
-        """The whole content, or its first `limit` bytes. Without a limit, one larger than 256 MiB is unknown."""
+        """A file's content, or its first `limit` bytes. Without a limit, a file larger than 256 MiB is unknown."""
         if limit is not None:
             return self._read(path, functools.partial(_read_to_end, limit=limit))
         content = self._read(path, functools.partial(_read_to_end, limit=_LARGEST + 1))
         return _if_bearable(content, path)
 
     def read_stream(self, path: str) -> Fact[bytes]:
-        """The same of what a user named, which may be a pipe too: `--snapshot /dev/stdin`."""
+        """The whole content of a file that a user named, which may be a pipe too: `--snapshot /dev/stdin`."""
         try:
             with open(self.root + path, "rb", buffering=0) as stream:
                 return _if_bearable(_read_to_end(stream.fileno(), _LARGEST + 1), path)
@@ -83,7 +83,7 @@ class Files:
             return fact_of(error, path)
 
     def read_text(self, path: str) -> Fact[str]:
-        """The content without white space at its ends; bytes that are not UTF-8 are kept escaped."""
+        """A file's text without white space at its ends; bytes that are not UTF-8 are kept escaped."""
         return _decode(self.read_bytes(path))
 
     def read_attribute(self, path: str) -> Fact[str]:
@@ -91,7 +91,7 @@ class Files:
         return _decode(self._read(path, _read_once))
 
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
-        """By os calls: a scan reads ten thousand of these, and `open()` takes thrice as long."""
+        """A file's content as `how` reads it, by os calls: a scan has ten thousand, and `open()` is thrice as slow."""
         try:
             descriptor = _open_file(self._locate(path))
         except _ERRORS as error:
@@ -127,7 +127,7 @@ class Files:
         return Unknown(f"not a number: {path}: {text[:40]!r}")
 
     def read_link(self, path: str) -> Fact[str]:
-        """Where a symbolic link points, as it is written."""
+        """The target of a symbolic link, as it is written."""
         try:
             return _shown_name(os.readlink(self._locate(path, follow=False)))
         except _ERRORS as error:
@@ -144,14 +144,14 @@ class Files:
         return tuple(names if all(map(str.isascii, names)) else map(_shown_name, names))
 
     def read_status(self, path: str) -> Fact[os.stat_result]:
-        """Kind, permissions and owner of what is there (stat(2)); a link is followed."""
+        """Kind, permissions and owner of the file at `path` (stat(2)); a link is followed."""
         try:
             return os.stat(self._locate(path))
         except _ERRORS as error:
             return fact_of(error, path)
 
     def read_image(self, path: str) -> Fact[FileImage]:
-        """What stands there, so that it can be put back; a link is not followed."""
+        """The image of what stands at `path`, so that it can be put back; a link is not followed."""
         try:
             mode = os.lstat(self._locate(path, follow=False)).st_mode
         except _ERRORS as error:
@@ -165,7 +165,7 @@ class Files:
         return RegularFile(content, stat.S_IMODE(mode)) if isinstance(content, bytes) else content
 
     def exists(self, path: str) -> bool:
-        """Whether anything is there, also a dangling link."""
+        """Whether anything is at `path`, also a dangling link."""
         return "\0" not in path and os.path.lexists(self.root + path)
 
     def has_leftover(self, path: str) -> bool:
@@ -191,7 +191,7 @@ class Files:
                 stream.write(content)
                 stream.flush()
                 keep_owner(target, stream.fileno())
-                # Only now: half a script must not be one that somebody may run.
+                # The mode comes last: half a script must not be one that somebody may run.
                 os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             os.rename(temporary, target)
@@ -317,7 +317,7 @@ def _raw_name(path: str) -> str:
 
 
 def _open_file(path: str) -> int:
-    """Without waiting for a writer, as open(2) of a FIFO does; what is no file (a device, a FIFO) is not read.
+    """Open a regular file, without waiting for a writer as open(2) of a FIFO does; no device and no FIFO is read.
 
     Raises:
         OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
@@ -343,7 +343,7 @@ def _read_once(descriptor: int) -> bytes:
 
 
 def _read_to_end(descriptor: int, limit: int) -> bytes:
-    """Until the empty read: files of /proc come in pieces of a page, however much was asked for."""
+    """Read until the empty read: files of /proc come in pieces of a page, however much was asked for."""
     content = os.read(descriptor, min(_CHUNK, limit))
     more = os.read(descriptor, min(_CHUNK, limit - len(content)))
     if not more:

@@ -25,7 +25,7 @@ class OpenFile:
 
     @property
     def size(self) -> int:
-        """As the system gives it; that much need not be readable."""
+        """The file's size in bytes, as fstat(2) gives it; that much need not be readable."""
         return os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, length: int) -> Fact[bytes]:
@@ -36,13 +36,13 @@ class OpenFile:
             return fact_of(error, self._path)
 
     def read_part(self, offset: int, length: int) -> bytes:
-        """The same, where an error is as good as the end."""
+        """`length` bytes or fewer, as `read` gives them, where an error is as good as the end."""
         part = self.read(offset, length)
         return part if isinstance(part, bytes) else b""
 
 
 def fact_of(error: OSError | ValueError, path: str) -> Unknown | None:
-    """What is not there is None; why anything else could not be read."""
+    """The Fact for an error of reading `path`: None where the file is not there, else Unknown with the reason."""
     if isinstance(error, ValueError) or error.errno in _ABSENT:
         return None
     return Unknown(f"{(error.strerror or str(error)).lower()}: {path}")

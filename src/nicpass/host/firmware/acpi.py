@@ -28,11 +28,11 @@ _HEADER = struct.Struct("<4sIBB6s8sI")
 
 
 class Header(msgspec.Struct, frozen=True):
-    """What the common header says."""
+    """The fields of the header that all ACPI tables have."""
 
     signature: str
     length: int
-    """As stated; the table may hold less."""
+    """Bytes, as the header states; the table may hold less."""
     checksum_ok: bool
     revision: int
     oem_id: str
@@ -41,7 +41,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Problems(list[str]):
-    """What was found wrong, each once, and not without end: a table of noise has a thousand faults."""
+    """The faults found in a table, each once, and not without end: a table of noise has a thousand."""
 
     LIMIT = 16
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIXED = 48
-"""Header, host address width, flags and ten reserved bytes (8.1)."""
+"""Bytes before the first record: header, host address width, flags and ten reserved bytes (8.1)."""
 
 _HEAD = struct.Struct("<HH")
 _DRHD = struct.Struct("<BxHQ")
@@ -24,11 +24,11 @@ _RHSA = struct.Struct("<4xQI")
 _SCOPE = 6
 
 _FIRST_OTHER = 4
-"""ANDD; it and those above it came with later revisions."""
+"""The kind of ANDD; it and the kinds above it came with later revisions."""
 
 
 def decode_dmar(table: bytes) -> Dmar | Unknown:
-    """The table as a value. What is damaged in it is left out and named in `problems`; Unknown when it is none."""
+    """The DMAR as a value. Damaged records are left out and named in `problems`; Unknown when the table is no DMAR."""
     problems = Problems()
     header = parse_header(table, "DMAR", _FIXED, problems)
     if isinstance(header, Unknown):

@@ -10,10 +10,10 @@ from nicpass.model.fact import Unknown
 from nicpass.model.firmware import Ivhd, IvhdDetails, IvhdEntry, Ivmd, IvmdDetails, Ivrs
 
 _FIXED = 48
-"""Header, IVinfo and eight reserved bytes."""
+"""Bytes before the first block: header, IVinfo and eight reserved bytes."""
 
 _IVHD_TYPES = {0x10: 24, 0x11: 40, 0x40: 40}
-"""Type to the length before the first device entry."""
+"""Type of an IVHD to its length in bytes before the first device entry."""
 
 _IVMD_ALL, _IVMD_ONE, _IVMD_RANGE = 0x20, 0x21, 0x22
 _IVMD_LENGTH = 32
@@ -30,7 +30,7 @@ _LAST_DEVID = 0xFFFF
 
 
 def decode_ivrs(table: bytes) -> Ivrs | Unknown:
-    """The table as a value. What is damaged in it is left out and named in `problems`; Unknown when it is none."""
+    """The IVRS as a value. Damaged blocks are left out and named in `problems`; Unknown when the table is no IVRS."""
     problems = Problems()
     header = parse_header(table, "IVRS", _FIXED, problems)
     if isinstance(header, Unknown):
@@ -88,7 +88,7 @@ def _decode_ivhd(table: bytes, offset: int, end: int, problems: Problems) -> tup
 
 
 def _decode_entries(table: bytes, start: int, end: int, problems: Problems) -> tuple[IvhdEntry, ...]:
-    """The device entries; a start of a range and its end become one (5.2.2.2 and following)."""
+    """The device entries; a start of a range and its end become one entry (5.2.2.2 and following)."""
     entries: list[IvhdEntry] = []
     opened: IvhdEntry | None = None
     for offset, length in _walk_entries(table, start, end, problems):
@@ -120,7 +120,7 @@ def _close_range(opened: IvhdEntry, last: int) -> IvhdEntry:
 def _walk_entries(table: bytes, start: int, end: int, problems: Problems) -> list[tuple[int, int]]:
     """(Offset, length) of each entry. Its type's two highest bits tell the length: 4, 8, 16 or 32 bytes.
 
-    Type F0h alone says it itself: 22 bytes and a unique id, whose length is the last of them.
+    Type F0h alone states its own length: 22 bytes and a unique id, whose length is the last of them.
     """
     found: list[tuple[int, int]] = []
     while start < end:
@@ -137,7 +137,7 @@ def _walk_entries(table: bytes, start: int, end: int, problems: Problems) -> lis
 
 
 def _decode_entry(table: bytes, offset: int, length: int, kind: int, devid: int) -> IvhdEntry | None:
-    """One entry; None for padding and for types that the specification does not have."""
+    """One device entry; None for padding and for types that the specification does not have."""
     first, last, alias, special = devid, devid, None, None
     if kind == _ALL:
         first, last = 0, _LAST_DEVID

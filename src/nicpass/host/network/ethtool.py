@@ -37,7 +37,7 @@ _MAX_FEATURES = 1024  # the kernel has some 60
 
 
 class DriverInfo(msgspec.Struct, frozen=True):
-    """What `ethtool -i` prints; an empty string where the driver has nothing to say."""
+    """A driver's name and versions as `ethtool -i` prints them; an empty string where it has nothing to say."""
 
     driver: str
     version: str
@@ -47,7 +47,7 @@ class DriverInfo(msgspec.Struct, frozen=True):
 class Group(msgspec.Struct, frozen=True):
     """A structure of 32-bit numbers that is read by one command and written by another.
 
-    `names` are those that can be set, and where they stand: the command itself is at place 0.
+    `names` are the numbers that can be set, and their places in the structure: the command itself is at place 0.
     """
 
     read: int
@@ -55,9 +55,9 @@ class Group(msgspec.Struct, frozen=True):
     size: int
     names: dict[str, int]
     adaptive: tuple[int, ...] = ()
-    """Where the driver says that it changes the rest by itself."""
+    """Places of the numbers by which the driver says that it changes the rest by itself."""
     negotiated: str | None = None
-    """While this is on, the rest is what came of negotiating with the other end, at least with some drivers."""
+    """A switch: while it is on, the rest is what came of negotiating with the other end, at least with some drivers."""
 
 
 RINGS = Group(0x10, 0x11, 9, {"rx": 5, "rx-mini": 6, "rx-jumbo": 7, "tx": 8})  # struct ethtool_ringparam
@@ -84,7 +84,7 @@ COALESCING = Group(
 
 
 def read_driver_info(netdev: str) -> DriverInfo | None:
-    """None for an interface without such a driver (a bridge, loopback) or one that has just gone."""
+    """The driver of an interface; None for one without such a driver (a bridge, loopback) or that has just gone."""
     answer = array.array("B", _DRVINFO.pack(_ETHTOOL_GDRVINFO, *([b""] * 6), *([0] * 5)))
     try:
         ask_driver(netdev, answer)
@@ -106,7 +106,7 @@ def ask_driver(netdev: str, command: array.array[int]) -> None:
 
 
 def read_group(netdev: str, group: Group) -> Fact[tuple[Setting, ...]]:
-    """None where the driver has no such thing, or changes the numbers by itself."""
+    """The settings of `group`; None where the driver has no such thing, or changes the numbers by itself."""
     try:
         numbers = read_numbers(netdev, group)
     except OSError as error:
@@ -117,7 +117,7 @@ def read_group(netdev: str, group: Group) -> Fact[tuple[Setting, ...]]:
 
 
 def settings_of(numbers: array.array[int], group: Group) -> tuple[Setting, ...]:
-    """What of a structure is somebody's choice."""
+    """The numbers of a structure that are somebody's choice."""
     names = group.names
     if group.negotiated is not None and numbers[names[group.negotiated]]:
         names = {group.negotiated: names[group.negotiated]}
@@ -125,7 +125,7 @@ def settings_of(numbers: array.array[int], group: Group) -> tuple[Setting, ...]:
 
 
 def read_numbers(netdev: str, group: Group) -> array.array[int]:
-    """The whole structure, as it would be written back.
+    """The whole structure of `group`, as it would be written back.
 
     Raises:
         OSError: as `ask_driver`.
@@ -152,7 +152,7 @@ def write_group(netdev: str, group: Group, wanted: tuple[Setting, ...]) -> None:
 
 
 def read_features(netdev: str) -> Fact[tuple[Setting, ...]]:
-    """The offloads that can be changed, `on` or `off` as they were asked for; what came of it may be less."""
+    """The offloads that can be changed, `on` or `off` as they were asked for; the driver may have granted less."""
     try:
         names = _feature_names(netdev)
         blocks = _feature_blocks(netdev, len(names))
@@ -193,7 +193,7 @@ def _feature_names(netdev: str) -> list[str]:
 
 
 def _feature_blocks(netdev: str, count: int) -> array.array[int]:
-    """struct ethtool_get_features_block, one for 32 features: available, requested, active, never_changed."""
+    """Each struct ethtool_get_features_block, one for 32 features: available, requested, active, never_changed."""
     blocks = _block_count(count)
     answer = array.array("I", [_GFEATURES, blocks, *([0] * (4 * blocks))])
     ask_driver(netdev, answer)

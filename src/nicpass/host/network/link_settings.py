@@ -2,7 +2,7 @@
 """Reads what is asked of one interface alone: its sysctls, its rings and offloads, its place as a bridge's port.
 
 Some 150 files and ten questions to the driver, a few milliseconds: much for a listing of a thousand, nothing for
-the one that is about to leave. What is not writable cannot be given back, and is not read.
+the one that is about to leave. A setting that is not writable cannot be given back, and is not read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SYSCTL = "/proc/sys/net"
 FOLDERS = ("ipv4/conf", "ipv6/conf", "ipv4/neigh", "ipv6/neigh")
-# The same values in coarser units: written after the fine ones they would round them (net/core/neighbour.c).
+# Values of other sysctls in coarser units: written after the fine ones they would round them (net/core/neighbour.c).
 _TWICE = frozenset({"retrans_time", "base_reachable_time", "unres_qlen"})
 _WRITABLE = stat.S_IWUSR
 _MAX_FILES = 1024  # a folder of a real kernel has fewer than a hundred
@@ -44,13 +44,13 @@ VLAN_FLAGS = {"pvid": 0x2, "untagged": 0x4}
 
 
 def add_settings(host: Host, files: Files, function: PciFunction) -> Host:
-    """The same host, with the settings of this one NIC's interfaces."""
+    """`host` with the settings of this one NIC's interfaces."""
     network = with_settings(host.network, files, function.netdevs)
     return msgspec.structs.replace(host, network=network) if network is not host.network else host
 
 
 def with_settings(network: Network, files: Files, netdevs: Fact[tuple[str, ...]]) -> Network:
-    """The same network, with the settings of the named interfaces."""
+    """`network` with the settings of the named interfaces."""
     names = value_or(netdevs, ())
     if not names:
         return network
@@ -61,7 +61,7 @@ def with_settings(network: Network, files: Files, netdevs: Fact[tuple[str, ...]]
 
 
 def _with_settings(link: Link, kinds: dict[str, str | None], files: Files) -> Link:
-    """Under another root the driver is not asked: what a capture has of it stays."""
+    """`link` with its settings. Under another root the driver is not asked: a capture's settings stay."""
     settings = link.settings or LinkSettings()
     if files.is_live:
         settings = LinkSettings(
@@ -83,9 +83,9 @@ def _with_settings(link: Link, kinds: dict[str, str | None], files: Files) -> Li
 
 
 def read_sysctls(files: Files, netdev: str) -> Fact[tuple[Setting, ...]]:
-    """`ipv4/conf/rp_filter` to its value, in the order of the names; None where the kernel has none of it.
+    """Sysctls, such as `ipv4/conf/rp_filter`, with their values, by name; None where the kernel has none of them.
 
-    Left out is what cannot be read, as `stable_secret` before it is set.
+    A sysctl that cannot be read is left out, as `stable_secret` before it is set.
     """
     found: list[Setting] = []
     for folder in FOLDERS:
@@ -97,24 +97,24 @@ def read_sysctls(files: Files, netdev: str) -> Fact[tuple[Setting, ...]]:
 
 
 def read_port(files: Files, netdev: str) -> Fact[tuple[Setting, ...]]:
-    """The settings of a bridge's port; None for what is none."""
+    """The settings of a bridge's port; None for an interface that is no port."""
     found = _read_folder(files, "/sys/class/net", netdev, "/brport")
     return tuple(Setting(name, value) for name, value in found) if isinstance(found, list) else found
 
 
 def sysctl_path(netdev: str, name: str) -> str:
-    """Where the sysctl `ipv4/conf/rp_filter` of an interface lies."""
+    """The path of the sysctl `ipv4/conf/rp_filter` of an interface."""
     folder, _, last = name.rpartition("/")
     return f"{SYSCTL}/{folder}/{netdev}/{last}"
 
 
 def port_path(netdev: str, name: str) -> str:
-    """Where a setting of a bridge's port lies."""
+    """The path of a setting of a bridge's port."""
     return f"/sys/class/net/{netdev}/brport/{name}"
 
 
 def _read_folder(files: Files, parent: str, netdev: str, below: str = "") -> Fact[list[tuple[str, str]]]:
-    """(name, value) of every file there that can be written and read."""
+    """(name, value) of every file in an interface's folder that can be written and read."""
     if "/" in netdev or netdev in ("", ".", ".."):
         return Unknown(f"not the name of an interface: {netdev!r}")
     folder = f"{parent}/{netdev}{below}"
@@ -142,10 +142,10 @@ def read_port_vlans(netdev: str) -> Fact[tuple[Setting, ...]]:
 
 
 def port_vlans_of(bodies: Iterable[bytes], netdev: str) -> tuple[Setting, ...] | None:
-    """The same out of the messages of a dump; None where it has no such port.
+    """The VLANs of a port out of the messages of a dump; None where the dump has no such port.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     for body in bodies:
         found = read_attributes(body, _IFINFO.size)

@@ -81,7 +81,7 @@ def split_link(body: bytes) -> LinkMessage:
     """Index, name and attributes; an interface without a name is called by its number.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     _, _, index, flags, _ = fixed_part(_HEADER, body)
     attributes = read_attributes(body, _HEADER.size)
@@ -92,14 +92,14 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
     """The interface; `names` are those of all interfaces, by index.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     found, name = message.attributes, message.name
     info = read_attributes(found.get(_LINKINFO, b""))
     kind = text_of(info.get(_INFO_KIND))
     layout = _TUNNELS.get(kind or "")
     data = read_attributes(info.get(_INFO_DATA, b"")) if layout or kind == "vlan" else {}
-    # What the kernel makes by itself has a kind; a driver's own interface has none.
+    # An interface that the kernel makes by itself has a kind; a driver's own has none.
     driver = None if kind is not None or message.flags & IFF_LOOPBACK else read_driver_info(name)
     lower = names.get(_lower_index(found, layout, data))
     return Link(
@@ -135,7 +135,7 @@ def read_vfs(listing: bytes) -> Iterator[VfSettings]:
     """The VFs of IFLA_VFINFO_LIST.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     for kind, info in split_attributes(listing):
         if kind != _VF_INFO:
@@ -164,7 +164,7 @@ def _vf_of(found: Attributes) -> VfSettings:
 
 
 def _vf_protocol(listing: bytes) -> str | None:
-    """The first VLAN's; the kernel takes no second one as yet (net/core/rtnetlink.c, MAX_VLAN_LIST_LEN)."""
+    """The first VLAN's protocol; the kernel takes no second one as yet (net/core/rtnetlink.c, MAX_VLAN_LIST_LEN)."""
     for kind, content in split_attributes(listing):
         if kind == _VF_VLAN_INFO:
             return _protocol_of(fixed_part(_VF_VLAN_INFO_LAYOUT, content)[3].to_bytes(2, sys.byteorder))
@@ -177,13 +177,13 @@ def _vf_link_state(content: bytes | None) -> str | None:
 
 
 def _protocol_of(content: bytes | None) -> str | None:
-    """A VLAN's EtherType, which stands in the order of the network."""
+    """The name of a VLAN's EtherType, which stands in network byte order."""
     number = int.from_bytes(content, "big") if content is not None else None
     return VLAN_PROTOCOLS.get(number, hex(number)) if number is not None else None
 
 
 def _lower_index(found: Attributes, layout: _Layout | None, data: Attributes) -> int:
-    """An interface whose other end lies in another namespace names an index that is not ours."""
+    """The index of the interface below, or 0: one whose other end lies in another namespace names an index not ours."""
     if _LINK_NETNSID in found:
         return 0
     bound = number_of(data.get(layout.link)) if layout is not None and layout.link is not None else None
@@ -191,7 +191,7 @@ def _lower_index(found: Attributes, layout: _Layout | None, data: Attributes) ->
 
 
 def _ends_of(kinds: tuple[int, ...], data: Attributes) -> tuple[str, ...]:
-    """Those that are set: the kernel writes any as zeros, or leaves it out."""
+    """The ends of a tunnel that are set, as IP addresses: the kernel writes `any` as zeros, or leaves it out."""
     ends = (data.get(kind) for kind in kinds)
     return tuple(text for end in ends if end is not None and any(end) and (text := ip_of(end)) is not None)
 

@@ -25,7 +25,7 @@ NETWORKD_LINKS = "/run/systemd/netif/links"
 IFSTATE = "/run/network/ifstate"
 
 _UNIT_FOLDERS = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")
-"""Of the unified hierarchy, and of the older one that systemd keeps for itself."""
+"""Folders of units' control groups, in the unified hierarchy and in the older one that systemd keeps for itself."""
 _UNITS: dict[ManagerName, str] = {
     NETWORK_MANAGER: "NetworkManager.service",
     NETWORKD: "systemd-networkd.service",
@@ -61,7 +61,7 @@ def _named(netdev: str, manager: ManagerName, profile: Fact[str]) -> Iterator[Li
 
 
 def _runs(files: Files, manager: ManagerName, folder: str) -> bool:
-    """Where no control groups are to be seen (a capture, a host without systemd), its files are taken at their word."""
+    """Whether a manager runs; without control groups (a capture, no systemd) its files are taken at their word."""
     if not files.exists(folder):
         return False
     slices = [path for path in _UNIT_FOLDERS if files.exists(path)]
@@ -124,7 +124,7 @@ def parse_keyfile(lines: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _read_networkd(files: Files, index: int) -> Fact[str]:
-    """The .network file that it configures the link by; None where it leaves the link alone."""
+    """The .network file by which systemd-networkd configures the link; None where it leaves the link alone."""
     path = f"{NETWORKD_LINKS}/{index}"
     lines = _read_lines(files, path)
     if not isinstance(lines, list):
@@ -139,7 +139,7 @@ def _read_networkd(files: Files, index: int) -> Fact[str]:
 
 
 def _read_ifupdown(files: Files, names: Iterable[str]) -> Iterator[LinkManager]:
-    """By /run/network/ifstate, a line `enp1s0=office` for what is up; it stays when the interface vanishes."""
+    """ifupdown's interfaces: /run/network/ifstate has a line `enp1s0=office` for what is up, also when it vanishes."""
     lines = _read_lines(files, IFSTATE)
     if lines is None:
         return

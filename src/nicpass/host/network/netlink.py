@@ -39,7 +39,7 @@ ADDRESS_FLAGS = {
     "noprefixroute": 0x200,
     "autojoin": 0x400,
 }
-"""IFA_F_* that somebody has chosen, in the words of ip-address(8)."""
+"""Flags (IFA_F_*) that somebody has chosen, in the words of ip-address(8)."""
 _CHOSEN = sum(ADDRESS_FLAGS.values())
 _HEADER = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefixlen, flags, scope, index
 
@@ -60,10 +60,10 @@ def dump_network() -> Network:
 
 
 def read_links(bodies: Iterable[bytes]) -> tuple[tuple[Link, ...], dict[int, str]]:
-    """(the interfaces, index to name).
+    """(the interfaces, their names by index).
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     messages = [split_link(body) for body in bodies]
     names = {message.number: message.name for message in messages}
@@ -74,7 +74,7 @@ def read_addresses(bodies: Iterable[bytes], names: dict[int, str]) -> tuple[IpAd
     """The IP addresses; `names` are those of all interfaces, by index.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     return tuple(address for body in bodies if (address := _address_of(body, names)) is not None)
 
@@ -86,7 +86,7 @@ def _address_of(body: bytes, names: dict[int, str]) -> IpAddress | None:
     # On a point-to-point link IFA_ADDRESS is the peer's and IFA_LOCAL ours; else both are ours, or the first alone.
     far = ip_of(found.get(_IFA_ADDRESS))
     own = ip_of(found.get(_IFA_LOCAL)) or far
-    if own is None:  # another family's than IP
+    if own is None:  # an address of another family than IP
         return None
     return IpAddress(
         netdev=names.get(index, str(index)),
@@ -104,7 +104,7 @@ def _address_of(body: bytes, names: dict[int, str]) -> IpAddress | None:
 
 
 def _flags_of(flags: int, family: int) -> tuple[str, ...]:
-    """One bit has two names: the second IPv4 address of a network, and a temporary one of IPv6."""
+    """An address's flags in words. One bit has two: the second IPv4 address of a network, a temporary one of IPv6."""
     words = [name for name, bit in ADDRESS_FLAGS.items() if flags & bit] if flags & _CHOSEN else []
     if flags & _IFA_F_SECONDARY:
         words.append("temporary" if family == socket.AF_INET6 else "secondary")

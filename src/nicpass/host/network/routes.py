@@ -33,7 +33,7 @@ PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra", 16: "d
 _FAMILIES: dict[int, Literal["inet", "inet6"]] = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 _RT_TABLE_LOCAL = 255
 _RTN_UNICAST = 1  # local, broadcast and multicast routes come with the address
-_RTM_F_CLONED = 0x200  # what the kernel has learned on the way (a path's MTU); no route of anybody's
+_RTM_F_CLONED = 0x200  # a route that the kernel has learned on the way (a path's MTU); nobody's own
 
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=8BI")
@@ -43,7 +43,7 @@ _DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _MULTIPATH, _TABLE, _VIA, _NH_ID = 1,
 _SRC, _METRICS, _FLOW, _PREF, _ENCAP_TYPE = 2, 8, 11, 20, 21
 _RARE = frozenset({_SRC, _METRICS, _FLOW, _ENCAP_TYPE, _NH_ID})
 PREFERENCES = {0: "medium", 1: "high", 3: "low"}  # linux/icmpv6.h: ICMPV6_ROUTER_PREF_*
-# RTAX_*: what a route has of its own beside its metric; in iproute2's words
+# RTAX_*: the values that a route has of its own beside its metric; in iproute2's words
 METRICS = {
     1: "lock",
     2: "mtu",
@@ -78,7 +78,7 @@ _FR_ACT_TO_TBL = 1
 
 
 class Outlet(msgspec.Struct, frozen=True):
-    """One way on: the interface's number, the gateway, flags (RTNH_F_*) and its weight among several."""
+    """One nexthop of a route: the interface's number, the gateway, flags (RTNH_F_*) and its weight among several."""
 
     number: int
     gateway: str | None
@@ -97,11 +97,11 @@ def split_routes(bodies: Iterable[bytes]) -> Iterator[RouteMessage]:
     """The unicast routes outside the local table; the rest is not looked into.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     for body in bodies:
         if len(body) >= _ROUTE.size and (body[7] != _RTN_UNICAST or body[4] == _RT_TABLE_LOCAL):
-            continue  # two of three: not even their head is taken apart
+            continue  # two of three messages: not even their head is taken apart
         head = fixed_part(_ROUTE, body)
         if head[0] in _FAMILIES and not head[8] & _RTM_F_CLONED:
             yield RouteMessage(head, read_attributes(body, _ROUTE.size))
@@ -110,12 +110,12 @@ def split_routes(bodies: Iterable[bytes]) -> Iterator[RouteMessage]:
 def read_routes(
     bodies: Iterable[bytes], names: dict[int, str], nexthops: Callable[[], list[bytes]]
 ) -> Fact[tuple[Route, ...]]:
-    """`nexthops` asks for the nexthop objects; it is called only when a route names nothing but one.
+    """Unicast routes. `nexthops` asks for the nexthop objects; it is called only when a route names nothing but one.
 
     Unknown when such a route leads to an object that cannot be learned (sysctl net.ipv4.nexthop_compat_mode=0).
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     messages = list(split_routes(bodies))
     objects: dict[int, list[Outlet]] = {}
@@ -134,10 +134,10 @@ def read_routes(
 
 
 def read_nexthops(bodies: Iterable[bytes]) -> dict[int, list[Outlet]]:
-    """Nexthop object to its ways on; a group's are those of its members.
+    """Number of a nexthop object to its outlets; a group's are those of its members.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     single: dict[int, list[Outlet]] = {}
     groups: dict[int, list[int]] = {}
@@ -162,7 +162,7 @@ def read_rules(bodies: Iterable[bytes]) -> Iterator[Rule]:
     """The rules of IPv4 and IPv6.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     for body in bodies:
         family, dst_len, src_len, _, table, _, _, action, _ = fixed_part(_RULE, body)
@@ -187,7 +187,7 @@ def _names_object_only(found: Attributes) -> bool:
 
 
 def _outlets_of(message: RouteMessage, objects: dict[int, list[Outlet]]) -> list[Outlet] | None:
-    """None when the route names an object that is not known."""
+    """The outlets of a route; None when it names a nexthop object that is not known."""
     found = message.attributes
     if _MULTIPATH in found:
         return list(_hops_of(found[_MULTIPATH]))
@@ -206,7 +206,7 @@ def _hops_of(content: bytes) -> Iterator[Outlet]:
 
 
 def _gateway_of(found: Attributes) -> str | None:
-    """RTA_VIA, an address of another family than the route's (struct rtvia: family, address), or RTA_GATEWAY."""
+    """The gateway: RTA_VIA, of another family than the route's (struct rtvia: family, address), or RTA_GATEWAY."""
     return ip_of(found[_VIA][2:]) if _VIA in found else ip_of(found.get(_GATEWAY))
 
 
@@ -237,7 +237,7 @@ def _build_routes(message: RouteMessage, outlets: list[Outlet], names: dict[int,
 
 
 class _Rare(TypedDict, total=False):
-    """The fields of a Route that few have."""
+    """The fields of a Route that few routes have."""
 
     from_prefix: str | None
     realm: int | None
@@ -257,7 +257,7 @@ def _rare_of(found: Attributes, src_len: int) -> _Rare:
 
 
 def _metrics_of(content: bytes) -> Iterator[Setting]:
-    """Those that the kernel has learned by itself come with cloned routes only."""
+    """The metrics (RTAX_*) of a route; those that the kernel has learned by itself come with cloned routes only."""
     for kind, value in split_attributes(content):
         text = text_of(value) if kind == _CONGCTL else str(number_of(value))
         yield Setting(METRICS.get(kind, str(kind)), text or "")

@@ -2,7 +2,7 @@
 """Dumps from the kernel over netlink: one socket, the messages' frames, and their attributes.
 
 Only reading, and only what is needed: a library that decodes every attribute takes a second for a thousand
-interfaces, and this takes what `ip -json` takes. Numbers come from the kernel's headers, named where they stand.
+interfaces, and this module takes as long as `ip -json`. Numbers come from the kernel's headers, named where they stand.
 Source: netlink(7), rtnetlink(7), Documentation/userspace-api/netlink/intro.rst.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Attributes = dict[int, bytes]
-"""Type, without its flags, to content; of an attribute that comes twice, the last."""
+"""Type of an attribute, without its flags, to its content; of one that comes twice, the last."""
 
 HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length with this head, type
@@ -42,7 +42,7 @@ _EXT_MASK = struct.pack("=HHI", 8, 29, 0x1 | 0x8)
 
 
 class MalformedError(OSError):
-    """What came is no netlink message; its errno is EBADMSG."""
+    """The bytes that came are no netlink message; the errno is EBADMSG."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ def split_messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """(type, flags, body) of each message of one datagram.
 
     Raises:
-        MalformedError: where a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     offset, end = 0, len(data)
     if not end:
@@ -122,7 +122,7 @@ def split_attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]
     """(type, content) of each attribute from `offset` on.
 
     Raises:
-        MalformedError: where a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     end = len(data)
     while offset + 4 <= end:
@@ -137,7 +137,7 @@ def read_attributes(data: bytes, offset: int = 0) -> Attributes:
     """All attributes from `offset` on, by type.
 
     Raises:
-        MalformedError: where a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     # As dict(split_attributes(...)), and in half the time: a thousand interfaces have fifty thousand of these.
     found: Attributes = {}
@@ -163,7 +163,7 @@ def number_of(content: bytes | None) -> int | None:
     """A number of one, two, four or eight bytes, in the machine's order.
 
     Raises:
-        MalformedError: where it is none of these.
+        MalformedError: the content has another length.
     """
     if content is None:
         return None
@@ -176,7 +176,7 @@ def ip_of(content: bytes | None) -> str | None:
     """An IPv4 or IPv6 address, as inet_ntop(3) writes it; None where there is none.
 
     Raises:
-        MalformedError: where it is neither.
+        MalformedError: the content is neither 4 nor 16 bytes long.
     """
     if content is None:
         return None
@@ -191,7 +191,7 @@ def fixed_part(layout: struct.Struct, body: bytes) -> tuple[int, ...]:
     """The fixed part of a message or of an attribute.
 
     Raises:
-        MalformedError: where it is too short.
+        MalformedError: the body is too short.
     """
     if len(body) < layout.size:
         raise _malformed(f"{len(body)} bytes, {layout.size} are wanted")
@@ -199,7 +199,7 @@ def fixed_part(layout: struct.Struct, body: bytes) -> tuple[int, ...]:
 
 
 def _receiver(kernel: socket.socket) -> Callable[[], bytes]:
-    """Receives a datagram at each call, into one buffer: to make one of this size takes longer than to fill it."""
+    """A function that receives one datagram a call, into one buffer: to make one takes longer than to fill it."""
     buffer = memoryview(bytearray(_RECEIVE_BYTES))
 
     def receive() -> bytes:
@@ -212,7 +212,7 @@ def _receiver(kernel: socket.socket) -> Callable[[], bytes]:
 
 
 def _raise_errno(body: bytes) -> None:
-    """The end of a dump carries an errno too: one that failed half way is not a short one."""
+    """Raise the errno that the end of a dump carries too: a dump that failed half way is not a short one."""
     (code,) = fixed_part(_ERRNO, body)
     if code:
         number = -code if -_MAX_ERRNO <= code < 0 else errno.EBADMSG

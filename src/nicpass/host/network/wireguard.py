@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a WireGuard interface's peers are: generic netlink, since rtnetlink does not tell.
+"""The endpoints of a WireGuard interface's peers: generic netlink, since rtnetlink does not tell.
 
 Source: linux/wireguard.h, linux/genetlink.h. Only root is told (GENL_UNS_ADMIN_PERM).
 """
@@ -29,7 +29,7 @@ _SOCKADDR = struct.Struct("=H")  # struct sockaddr: family; the address begins a
 
 
 def with_endpoints(link: Link) -> Link:
-    """The same interface with its peers' endpoints, or Unknown for them."""
+    """`link` with its peers' endpoints, or Unknown for them."""
     try:
         remotes = tuple(dict.fromkeys(read_endpoints(_ask(link.name))))
     except OSError as error:
@@ -41,7 +41,7 @@ def read_endpoints(bodies: Iterable[bytes]) -> Iterator[str]:
     """The addresses of all peers that have one.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     for body in bodies:
         for _, peer in split_attributes(read_attributes(body, _HEADER.size).get(_WGDEVICE_A_PEERS, b"")):
@@ -59,7 +59,7 @@ def _ask(netdev: str) -> list[bytes]:
 
 
 def _family() -> int:
-    """The number that the kernel gave the family at this boot; every family is listed, ours is sought."""
+    """The number that the kernel gave the family `wireguard` at this boot, sought in the list of every family."""
     for body in dump(Kind(_GENL_ID_CTRL, _HEADER.pack(_CTRL_CMD_GETFAMILY, 1), 4, _NETLINK_GENERIC)):
         found = read_attributes(body, _HEADER.size)
         if found.get(_CTRL_ATTR_FAMILY_NAME) == b"wireguard\0":

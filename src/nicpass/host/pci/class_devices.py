@@ -31,7 +31,7 @@ _CONTROLLER = r"nvme\d+"
 
 
 def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
-    """Those that hang on a PCI function, and every keyboard, by class and name. None where /sys/class is not there."""
+    """Devices that hang on a PCI function, and all keyboards, by class and name. None where /sys/class is not there."""
     classes = files.list_directory(CLASS)
     if not isinstance(classes, tuple):
         return classes
@@ -43,7 +43,7 @@ def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
 
 
 def _read_links(files: Files, subsystem: str) -> dict[str, str]:
-    """Name of each device of a class to its folder; what has just gone is left out."""
+    """Name of each device of a class to its folder; a device that has just gone is left out."""
     names = files.list_directory(f"{CLASS}/{subsystem}")
     links = {name: files.read_link(f"{CLASS}/{subsystem}/{name}") for name in sorted(names if known(names) else ())}
     base = f"{CLASS}/{subsystem}"
@@ -61,8 +61,9 @@ def _read_class(files: Files, subsystem: str) -> list[ClassDevice]:
 
 
 def _has_console(files: Files, subsystem: str, name: str, folder: str) -> bool:
-    """A connector of a card (`card0-HDMI-A-1`) says `enabled`; a framebuffer shows when a console is bound to it.
+    """Whether a class device shows the host's console.
 
+    A connector of a card (`card0-HDMI-A-1`) says `enabled`; a framebuffer shows when a console is bound to it.
     Serial ports with a console are named in /sys/class/tty/console/active (Documentation/ABI/testing/sysfs-tty).
     """
     if subsystem == "drm":
@@ -82,7 +83,7 @@ def _has_console(files: Files, subsystem: str, name: str, folder: str) -> bool:
 def _read_inputs(files: Files) -> list[ClassDevice]:
     """Keyboards and mice from /proc/bus/input/devices: blocks of lines, of which N, S and H matter.
 
-    What the kernel's sysrq handler has taken has an Alt key (drivers/tty/sysrq.c), so it is a keyboard and no button.
+    A device that the kernel's sysrq handler has taken has an Alt key (drivers/tty/sysrq.c): a keyboard and no button.
     """
     text = files.read_text("/proc/bus/input/devices")
     found = []
@@ -129,7 +130,7 @@ class _BlockDevices:
         return found
 
     def _addresses(self, folder: str) -> tuple[Address, ...]:
-        """Of a disk with NVMe's own multipath, those of every controller on its way."""
+        """The functions that carry a disk; with NVMe's own multipath, those of every controller on its way."""
         address = last_address(folder)
         if address is not None:
             return (address,)
@@ -143,14 +144,14 @@ class _BlockDevices:
         return tuple(sorted({found for path in paths if (found := last_address(path)) is not None}))
 
     def _read_mounts(self) -> None:
-        """By the device's number, or where the file system has one of its own, as btrfs has, by its source."""
+        """Find mounts' devices by number, or where the file system has one of its own, as btrfs has, by source."""
         for mount in list_mounts(self.files):
             name = self.numbers.get(mount.device) or self._name_of(mount.source)
             if name is not None:
                 self.mounts[name].add(mount.path)
 
     def _read_swaps(self) -> None:
-        """A swap file's disk is known by its mount already."""
+        """Find the devices that are swap space; a swap file's disk is known by its mount already."""
         swaps = read_swaps(self.files)
         self.swaps |= {name for path in (swaps if known(swaps) else ()) if (name := self._name_of(path)) is not None}
 
@@ -168,7 +169,7 @@ class _BlockDevices:
         return {mapped: name for mapped, name in names.items() if isinstance(mapped, str)}
 
     def _share_btrfs(self) -> None:
-        """A btrfs is mounted from one of its devices and stands on all of them."""
+        """Give each device of a btrfs all its mounts: it is mounted from one of them and stands on all of them."""
         systems = self.files.list_directory("/sys/fs/btrfs")
         for system in systems if known(systems) else ():
             members = self.files.list_directory(f"/sys/fs/btrfs/{system}/devices")
@@ -178,7 +179,7 @@ class _BlockDevices:
                 self.mounts[name] |= mounts
 
     def _carry_down(self) -> None:
-        """From what is used to what it stands on: device mapper and RAID name it in `slaves`; each is gone to once."""
+        """Carry use down to the devices below: device mapper and RAID name them in `slaves`; each is gone to once."""
         ahead = [*self.mounts, *self.swaps]
         reached: set[tuple[str, int, bool]] = set()
         while ahead:

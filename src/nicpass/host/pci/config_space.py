@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes PCI configuration space. Source: linux/pci_regs.h; PCI Express Base Specification 5.0, 7.5 to 7.9, 9.3.3.
 
-Every read of a live one goes out to the device, at most four bytes at a time. So the extended part is not read
-whole: the list is followed, and only what is wanted is fetched.
+Every read of a live configuration space goes out to the device, at most four bytes at a time. So the extended part is
+not read whole: its capability list is followed, and only wanted capabilities are fetched.
 Nothing here trusts a pointer or a length: a list ends at its first loop or its first step outside.
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
     Read = Callable[[int, int], bytes]
-    """(offset, length) to the bytes there; fewer or none where they cannot be read."""
+    """A function of (offset, length) to the bytes there; fewer or none where they cannot be read."""
 
 HEADER_SIZE, CONVENTIONAL_SIZE, EXTENDED_SIZE = 64, 256, 4096  # PCI_STD_HEADER_SIZEOF, PCI_CFG_SPACE_SIZE, ..._EXP_SIZE
 
@@ -70,13 +70,13 @@ _GONE = Unknown("config reads as ones: the device does not answer")
 
 
 class Capability(msgspec.Struct, frozen=True):
-    """Where a wanted capability's body ends, counted from its header, and what makes a value of it."""
+    """A wanted capability: its field of ConfigSpace, its length in bytes, and the function that makes a value of it."""
 
     field: str
     length: int
-    """How much is read, from its header on; what has several versions decodes less, too."""
+    """Bytes that are read, from its header on; a capability that has several versions decodes fewer, too."""
     decode: Callable[[bytes], Any]
-    """Raises ValueError, with the reason, for what cannot be, and struct.error for what is too short."""
+    """Raises ValueError, with the reason, for an impossible body, and struct.error for one that is too short."""
 
 
 def read_config(files: Files, path: str) -> Fact[ConfigSpace]:
@@ -92,7 +92,7 @@ def read_config(files: Files, path: str) -> Fact[ConfigSpace]:
 
 
 def decode_config(content: bytes) -> ConfigSpace:
-    """A whole configuration space, or as much as could be read of it. Never raises."""
+    """Decode a whole configuration space, or as much as could be read of it. Never raises."""
     content = content[:EXTENDED_SIZE]
     return _decode(content[:CONVENTIONAL_SIZE], len(content), lambda at, length: content[at : at + length])
 
@@ -130,12 +130,12 @@ def _blank(size: int, why: Unknown, problems: tuple[str, ...], *, responds: bool
 
 
 def _filled(wanted: Mapping[int, Capability], found: Mapping[str, Any], rest: Unknown | None) -> dict[str, Any]:
-    """Every field of a kind of capability: what was found, and of those that were not, why."""
+    """The fields of all `wanted` capabilities: their values in `found`, and for others `rest`, which says why."""
     return {capability.field: found.get(capability.field, rest) for capability in wanted.values()}
 
 
 def _conventional(header: bytes, header_type: int, problems: list[str]) -> tuple[dict[str, Any], Unknown | None]:
-    """The capability list below 256, and what holds for those that are not in it (7.5.1.1.11)."""
+    """The capabilities of the list below 256, and the answer for those that are not in it (7.5.1.1.11)."""
     if not header[_STATUS] & _STATUS_CAP_LIST:
         return {}, None
     start = _LIST_START.get(header_type, 0x34)
@@ -158,7 +158,7 @@ def _conventional(header: bytes, header_type: int, problems: list[str]) -> tuple
 
 
 def _extended(pcie: Fact[Pcie], size: int, read: Read, problems: list[str]) -> tuple[dict[str, Any], Unknown | None]:
-    """The list that begins at 256; only PCI Express functions have one (7.6)."""
+    """The capabilities of the list that begins at 256, and the answer for others; PCI Express alone has one (7.6)."""
     if size < CONVENTIONAL_SIZE or (size == CONVENTIONAL_SIZE and isinstance(pcie, Unknown)):
         return {}, pcie if isinstance(pcie, Unknown) else (None if pcie is None else _NOT_ROOT)
     if size == CONVENTIONAL_SIZE or pcie is None:
@@ -189,7 +189,7 @@ def _why_broken(at: int, seen: set[int], *, in_range: bool, ones: bool) -> str |
 
 
 def _take(capability: Capability, found: dict[str, Any], body: bytes, at: int, problems: list[str]) -> None:
-    """Decode one; where a function has two of a kind, the first counts, as it does for the kernel."""
+    """Decode one capability; where a function has two of a kind, the first counts, as it does for the kernel."""
     if capability.field in found:
         return
     try:
@@ -283,7 +283,7 @@ def _decode_sriov(body: bytes) -> Sriov:
 
 
 def _decode_vf_bars(registers: tuple[int, ...]) -> tuple[VfBar, ...]:
-    """Those that are there for certain: a 32-bit one without an address reads as zero, as an absent one does."""
+    """The VF BARs that are there for certain: a 32-bit one without an address reads as zero, as an absent one does."""
     bars: list[VfBar] = []
     index = 0
     while index < len(registers):

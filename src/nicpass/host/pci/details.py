@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the rest of a function from sysfs: configuration space, BARs, link, power.
 
-Only of the functions that matter to a network controller: itself, what shares its slot or its IOMMU group, and
+Only functions that matter to a network controller are read: itself, what shares its slot or its IOMMU group, and
 the bridges above it. Source: Documentation/ABI/testing/sysfs-bus-pci, sysfs-devices-power.
 """
 
@@ -25,12 +25,12 @@ _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specificati
 # Lines of `resource`: six BARs, the option ROM, six VF BARs where the kernel knows SR-IOV (linux/pci.h,
 # PCI_ROM_RESOURCE, PCI_IOV_RESOURCES), then the windows of a bridge.
 _ROM, _FIRST_VF_BAR, _AFTER_VF_BARS = 6, 7, 13
-_EMPTY_LINE = " ".join(["0x" + "0" * 16] * 3)  # most are; the format is that of resource_show()
+_EMPTY_LINE = " ".join(["0x" + "0" * 16] * 3)  # most lines are so; the format is that of resource_show()
 # linux/ioport.h
 _IORESOURCE_IO, _IORESOURCE_PREFETCH, _IORESOURCE_MEM_64, _IORESOURCE_UNSET = 0x100, 0x2000, 0x100000, 0x20000000
 
-# Of a VF all this is its PF's or as the specification has it, and a host may have thousands: reading them too
-# takes a fifth of the time of `nicpass list` on a generated tree.
+# A VF's details are its PF's or as the specification has them, and a host may have thousands of VFs: reading them
+# too takes a fifth of the time of `nicpass list` on a generated tree.
 _OF_A_VF = dict.fromkeys(
     (
         "config",
@@ -47,7 +47,7 @@ _OF_A_VF = dict.fromkeys(
 
 
 class Attributes(Protocol):
-    """One function's folder, as `pci` has listed it."""
+    """One function's folder, as `pci/functions.py` has listed it."""
 
     files: Files
     folder: str
@@ -59,7 +59,10 @@ class Attributes(Protocol):
 
 
 def needing_details(functions: Sequence[Mapping[str, Any]]) -> set[Address]:
-    """Of functions, as fields of a PciFunction: NICs, what shares a slot or a group with one, bridges above one."""
+    """Addresses of NICs, of functions that share a slot or a group with one, and of bridges above one.
+
+    `functions` are the fields of a PciFunction each.
+    """
     nics = [f for f in functions if known(f["class_code"]) and f["class_code"] >> 16 == _NETWORK_CONTROLLER]
     groups = {f["iommu_group"] for f in nics if known(f["iommu_group"])}
     slots = {_slot_of(f["address"]) for f in nics}
@@ -78,7 +81,7 @@ def _slot_of(address: Address) -> str:
 
 
 def read_details(attributes: Attributes) -> dict[str, Any]:
-    """The fields of a PciFunction that are left out at first."""
+    """The fields of a PciFunction that `pci/functions.py` leaves out at first."""
     if "physfn" in attributes.names:
         return _OF_A_VF
     config = read_config(attributes.files, f"{attributes.folder}/config") if "config" in attributes.names else None
@@ -97,7 +100,7 @@ def read_details(attributes: Attributes) -> dict[str, Any]:
 
 
 def parse_resources(text: Fact[str]) -> Fact[dict[int, Bar]]:
-    """Number of the line to what it says; lines of zeros, which are most, are left out."""
+    """Number of each line of `resource` to its BAR; lines of zeros, which are most, are left out."""
     if not isinstance(text, str):
         return text
     found: dict[int, Bar] = {}
@@ -143,7 +146,7 @@ def _read_runtime_pm(attributes: Attributes) -> Fact[str]:
 
 
 def _read_link(attributes: Attributes) -> Fact[PcieLink]:
-    """`current_link_speed` and its kin, since Linux 4.13; a function without a PCIe link has none of them."""
+    """The link by `current_link_speed` and its kin, since Linux 4.13; a function without a PCIe link has none."""
     if "current_link_speed" not in attributes.names:
         return None
     width, max_width = attributes.number("current_link_width"), attributes.number("max_link_width")
@@ -156,7 +159,7 @@ def _read_link(attributes: Attributes) -> Fact[PcieLink]:
 
 
 def parse_link_speed(text: Fact[str]) -> int | None:
-    """MT/s of `8.0 GT/s PCIe`, or of `8 GT/s`, as older kernels write it; None of `Unknown`."""
+    """The speed in MT/s of `8.0 GT/s PCIe`, or of `8 GT/s`, as older kernels write it; None of `Unknown`."""
     if not isinstance(text, str):
         return None
     number, _, unit = text.partition(" ")

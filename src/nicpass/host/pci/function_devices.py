@@ -29,7 +29,7 @@ _VERBS = "/sys/class/infiniband_verbs"
 
 
 def read_devices(files: Files) -> Fact[tuple[FunctionDevice, ...]]:
-    """All of them; a class that the kernel does not have has none."""
+    """All RDMA devices, clocks and userspace devices of functions; a class that the kernel does not have has none."""
     if not files.exists("/sys/class"):
         return Unknown("not captured: /sys/class")
     found: list[FunctionDevice] = []
@@ -47,7 +47,7 @@ def read_devices(files: Files) -> Fact[tuple[FunctionDevice, ...]]:
 
 
 def function_of(files: Files, path: str) -> Address | None:
-    """The last PCI address on the way that a link in a class leads; None for what is no part of a PCI device."""
+    """The last PCI address on the way that a link in a class leads; None for one that is no part of a PCI device."""
     target = files.read_link(path)
     if not isinstance(target, str):
         return None
@@ -55,7 +55,7 @@ def function_of(files: Files, path: str) -> Address | None:
 
 
 def _function_below(files: Files, path: str) -> Address | None:
-    """Of RDMA in software (rxe): `parent` names the interface that it stands on."""
+    """The function below an RDMA device in software (rxe): `parent` names the interface that it stands on."""
     netdev = files.read_attribute(f"{path}/parent")
     return (
         function_of(files, f"/sys/class/net/{netdev}") if isinstance(netdev, str) and is_netdev_name(netdev) else None
@@ -63,7 +63,7 @@ def _function_below(files: Files, path: str) -> Address | None:
 
 
 def _verbs_nodes(files: Files) -> dict[str, tuple[str, ...]]:
-    """RDMA device to its file: `uverbs0/ibdev` holds its name."""
+    """Name of an RDMA device to its device files: `uverbs0/ibdev` holds that name."""
     nodes: dict[str, tuple[str, ...]] = {}
     for name, device in _verbs(files):
         nodes[device] = (*nodes.get(device, ()), f"/dev/infiniband/{name}")

@@ -3,7 +3,7 @@
 
 One listing of a function's folder tells which attributes exist, and `uevent` holds five of them in one
 read; so a function costs about eight system calls, and a host with a thousand is read in a tenth of a second.
-Network controllers, and what they depend on, are read closer: `pci_details` says how.
+Network controllers, and what they depend on, are read closer: `pci/details.py` says how.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_functions(files: Files, addresses: Iterable[Address]) -> tuple[PciFunct
 
 
 def why_pci_unread(files: Files, functions: tuple[PciFunction, ...]) -> str | None:
-    """Why functions may be missing: a bus that cannot be listed, or those that do not tell what they are."""
+    """Why functions may be missing: a bus that cannot be listed, or functions that do not tell what they are."""
     names = files.list_directory(DEVICES)
     if isinstance(names, Unknown):
         return names.unknown
@@ -60,12 +60,12 @@ def why_pci_unread(files: Files, functions: tuple[PciFunction, ...]) -> str | No
 
 
 def read_function(files: Files, address: Address) -> PciFunction:
-    """One function, without its details; what its folder lacks is None, what may not be read is Unknown."""
+    """One function, without its details; an attribute that its folder lacks is None, an unreadable one Unknown."""
     return PciFunction(**_read_fields(_Attributes(files, address)))
 
 
 def _read_fields(reader: _Attributes) -> dict[str, Any]:
-    """The fields of a PciFunction that every one has."""
+    """The fields of a PciFunction that are read of every function."""
     return {
         "address": reader.address,
         "class_code": reader.identifier("PCI_CLASS", 0, "class"),
@@ -113,7 +113,7 @@ class _Attributes:
         return self.files.read_int(f"{self.folder}/{name}") if name in self.names else self.unlisted
 
     def link(self, name: str) -> Fact[str]:
-        """The last part of where a link points."""
+        """The last part of a link's target."""
         if name not in self.names:
             return self.unlisted
         target = self.files.read_link(f"{self.folder}/{name}")
@@ -147,7 +147,7 @@ class _Attributes:
         return None if node == -1 else node
 
     def reset_methods(self) -> Fact[tuple[str, ...]]:
-        """Since Linux 5.15 `reset_method` lists them; before, `reset` only tells that there is one."""
+        """Reset methods: since Linux 5.15 `reset_method` lists them; before, `reset` only tells that there is one."""
         methods = self.text("reset_method")
         if isinstance(methods, str):
             return tuple(methods.split())
@@ -175,7 +175,7 @@ class _Attributes:
         return {"virtfns": tuple(address for _, address in found), "virtfn_indices": None if plain else indices}
 
     def netdevs(self) -> Fact[tuple[str, ...]]:
-        """Names in `net/`; virtio puts them one folder lower, below `virtioN`."""
+        """The interfaces, by the names in `net/`; virtio puts them one folder lower, below `virtioN`."""
         if "net" in self.names:
             found = self.files.list_directory(f"{self.folder}/net")
             return tuple(sorted(found)) if known(found) else found
@@ -204,7 +204,7 @@ class _Attributes:
 
 
 def _resolve(link: str) -> str:
-    """Where a link in DEVICES leads: all of the kernel's begin with `../../../devices/`, that is /sys/devices/."""
+    """The path that a link in DEVICES leads to: the kernel's begin with `../../../devices/`, that is /sys/devices/."""
     return f"/sys/{link[9:]}" if link.startswith("../../../devices/") else posixpath.normpath(f"{DEVICES}/{link}")
 
 

@@ -48,7 +48,7 @@ def _read_type(files: Files, number: int) -> Fact[str]:
 
 
 def parse_regions(text: str) -> Fact[tuple[ReservedRegion, ...]]:
-    """Lines of `0x00000000fee00000 0x00000000feefffff msi`; Unknown if one of them is something else."""
+    """The regions in lines of `0x00000000fee00000 0x00000000feefffff msi`; Unknown if one of them is something else."""
     regions: list[ReservedRegion] = []
     for line in text.splitlines():
         match = _REGION.fullmatch(line.strip())

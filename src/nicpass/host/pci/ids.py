@@ -20,7 +20,7 @@ _NEXT_VENDOR = re.compile(rb"\n[^\t#]")
 
 
 class Names(NamedTuple):
-    """None where the list does not have it."""
+    """The names of a vendor and of a device; each is None where pci.ids does not have it."""
 
     vendor: str | None
     device: str | None
@@ -36,7 +36,7 @@ class PciIds:
 
     @lru_cache(maxsize=1024)  # noqa: B019 -- one object a run, and it ends with the run
     def names(self, vendor_id: int, device_id: int) -> Names:
-        """What `lspci` would print for these two ids."""
+        """The names that `lspci` would print for these two ids."""
         start = self._text.find(b"\n%04x  " % vendor_id)
         if start < 0:
             return Names(None, None)

@@ -38,14 +38,14 @@ def read_near(
         return None
     function = read_function(files, address)
     group = _read_group(files, function)
-    # One on vfio-pci may be there for its ids, which others share: they are told too.
+    # A NIC on vfio-pci may be there for its ids, which other functions share: these have to be read too.
     if group is None or (known(function.driver) and "vfio" in function.driver):
         return None
     near = {*group, *_on_its_bus(function, names), *function.virtfns, *_in_definitions(domains)}
     near |= {function.physfn} if known(function.physfn) else set()
     near |= {above for member in near for above in _bridges_above(files, member)}
     found = read_functions(files, near & names)
-    # That no function shows its reset methods is a matter of the kernel, and only all of them can tell it.
+    # That no function shows its reset methods is a matter of the kernel, and only all functions can tell it.
     return found if any(known(member.reset_methods) for member in found) else None
 
 
@@ -65,7 +65,7 @@ def _find_address(files: Files, nic: str, network: Network) -> Address | None:
 
 
 def _read_group(files: Files, function: PciFunction) -> frozenset[Address] | None:
-    """The members of its IOMMU group, itself among them; None where the group or its folder is not shown."""
+    """The members of the function's IOMMU group, itself among them; None where the group or its folder is not shown."""
     if not known(function.iommu_group):
         return None
     names = value_or(files.list_directory(f"{GROUPS}/{function.iommu_group}/devices"), ())
@@ -74,7 +74,7 @@ def _read_group(files: Files, function: PciFunction) -> frozenset[Address] | Non
 
 
 def _on_its_bus(function: PciFunction, names: Iterable[str]) -> frozenset[Address]:
-    """What a reset of the bus would reach. A VF is reset by itself (PCI Express 5.0, 9.2.2.3): its slot is enough."""
+    """Functions that a bus reset reaches. A VF is reset by itself (PCI Express 5.0, 9.2.2.3): its slot is enough."""
     end = -2 if known(function.physfn) else -5
     return frozenset(_addresses_in(name for name in names if name[:end] == function.address[:end]))
 
@@ -86,7 +86,7 @@ def _in_definitions(domains: Fact[tuple[Domain, ...]]) -> frozenset[Address]:
 
 
 def _bridges_above(files: Files, address: Address) -> frozenset[Address]:
-    """The functions on the way that its link leads: `../../../devices/pci0000:00/0000:00:1c.0/0000:01:00.0`."""
+    """The functions on the path of a function's link: `../../../devices/pci0000:00/0000:00:1c.0/0000:01:00.0`."""
     link = files.read_link(f"{DEVICES}/{address}")
     return frozenset(_addresses_in(link.split("/") if isinstance(link, str) else ()))
 

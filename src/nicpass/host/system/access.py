@@ -27,7 +27,7 @@ def read_access(files: Files) -> Access:
 
 
 def _read_qemu_conf(files: Files) -> tuple[Fact[str], Fact[tuple[str, ...]]] | Unknown | None:
-    """(`user`, `security_driver`); the file is root's alone."""
+    """(`user`, `security_driver`) of libvirt's qemu.conf, which is root's alone."""
     text = files.read_text(_QEMU_CONF)
     if not isinstance(text, str):
         return text
@@ -39,7 +39,7 @@ def _read_qemu_conf(files: Files) -> tuple[Fact[str], Fact[tuple[str, ...]]] | U
 
 
 def _strings(line: str, rest: str) -> tuple[str, ...]:
-    """Of one string, or of a list, which may go over several lines."""
+    """The strings of a setting: of one string, or of a list, which may go over several lines."""
     if line.startswith("["):
         line = re.sub(r"#.*", "", rest[: rest.find("]") + 1])
         return tuple(first or second for first, second in re.findall(_STRING, line))

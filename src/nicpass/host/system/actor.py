@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who runs this program: the one who logged in, also behind sudo and su."""
+"""The user who runs this program: the one who logged in, also behind sudo and su."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
 _NO_LOGIN = 0xFFFFFFFF
-"""What loginuid holds where nobody has logged in: a unit of systemd (audit's AUDIT_UID_UNSET)."""
+"""The value of loginuid where nobody has logged in: a unit of systemd (audit's AUDIT_UID_UNSET)."""
 
 
 def read_actor(files: Files, command: Iterable[str]) -> Actor:

@@ -15,7 +15,7 @@ _MAX_DEPTH = 32  # of device mapper on device mapper
 
 
 def read_slaves(files: Files, name: str) -> tuple[str, ...]:
-    """The devices on which one of device mapper or RAID stands; none for all others."""
+    """The devices on which a device of device mapper or RAID stands; none for all other devices."""
     names = files.list_directory(f"{BLOCK}/{name}/slaves")
     return tuple(sorted(names)) if known(names) else ()
 
@@ -34,6 +34,6 @@ def base_disks(files: Files, name: str, depth: int = 0) -> set[str]:
 
 
 def device_name(files: Files, number: str) -> str | None:
-    """`8:1` is `sda1`."""
+    """The name of the block device of this number: `sda1` for `8:1`."""
     target = files.read_link(f"/sys/dev/block/{number}")
     return target.rsplit("/", 1)[-1] if isinstance(target, str) else None

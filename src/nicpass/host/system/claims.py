@@ -35,13 +35,13 @@ _LIMIT = 1 << 20  # bytes; such a file has a few kilobytes
 
 
 class _Pf(msgspec.Struct):
-    """Of the operator's record of a PF, what matters here."""
+    """The field of the operator's record of a PF that matters here."""
 
     numVfs: int = 0  # noqa: N815 - its own name
 
 
 def read_claims(files: Files, unread: list[str]) -> tuple[Claim, ...]:
-    """All of them; what could not be read is added to `unread`."""
+    """All claims of other managers; why a file could not be read is added to `unread`."""
     return (*_read_proxmox_vms(files, unread), *_read_mappings(files, unread), *_read_operator(files, unread))
 
 
@@ -60,7 +60,7 @@ def _list(files: Files, folder: str, unread: list[str]) -> list[str]:
 
 
 def parse_devices(text: str) -> Iterator[str]:
-    """`01:00.0;0000:02:00` as Proxmox writes it: functions, and slots that stand for all of their functions."""
+    """Devices in `01:00.0;0000:02:00` as Proxmox writes it: functions, and slots that stand for all their functions."""
     for word in text.split(";"):
         if address := parse_address(word):
             yield address
@@ -69,13 +69,13 @@ def parse_devices(text: str) -> Iterator[str]:
 
 
 def _properties(text: str) -> dict[str, str]:
-    """`0000:01:00,pcie=1`: the first word may go without its key, `host`."""
+    """The properties in `0000:01:00,pcie=1` by key: the first word may go without its key, `host`."""
     pairs = (word.partition("=") for word in text.split(","))
     return {key if equals else "host": value if equals else key for key, equals, value in pairs}
 
 
 def _read_proxmox_vms(files: Files, unread: list[str]) -> Iterator[Claim]:
-    """What stands before the first section: the others are snapshots, and what is pending."""
+    """The claims of VMs, which stand before the first section: the sections are snapshots and pending changes."""
     for name in _list(files, PROXMOX_VMS, unread):
         number, dot, _ = name.rpartition(".conf")
         path = f"{PROXMOX_VMS}/{name}"
@@ -88,7 +88,7 @@ def _read_proxmox_vms(files: Files, unread: list[str]) -> Iterator[Claim]:
 
 
 def _read_mappings(files: Files, unread: list[str]) -> Iterator[Claim]:
-    """Those of this node; a cluster has one file for all of its nodes."""
+    """The claims by this node's mappings; a cluster has one file for all of its nodes."""
     local = files.read_link(PROXMOX_NODE)
     node = posixpath.basename(local) if isinstance(local, str) else None
     name = ""
@@ -103,7 +103,7 @@ def _read_mappings(files: Files, unread: list[str]) -> Iterator[Claim]:
 
 
 def _read_operator(files: Files, unread: list[str]) -> Iterator[Claim]:
-    """A record that cannot be understood claims its PF too."""
+    """The claims of the SR-IOV operator; a record that cannot be understood claims its PF too."""
     for name in _list(files, OPERATOR_FOLDER, unread):
         address = parse_address(name)
         if address is None:

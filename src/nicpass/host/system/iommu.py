@@ -38,7 +38,7 @@ def read_units(files: Files) -> Fact[tuple[str, ...]]:
 
 
 def read_capabilities(files: Files, units: Fact[tuple[str, ...]]) -> tuple[IommuCapability, ...]:
-    """Of each VT-d unit; the others have no such file."""
+    """The capability register of each VT-d unit; the others have no such file."""
     found = []
     for unit in units if known(units) else ():
         path = f"{UNITS}/{unit}/intel-iommu/cap"
@@ -49,14 +49,14 @@ def read_capabilities(files: Files, units: Fact[tuple[str, ...]]) -> tuple[Iommu
 
 
 def _parse_hexadecimal(text: str | Unknown, path: str) -> int | Unknown:
-    """The kernel writes it with %llx: no 0x before it."""
+    """The value of a register, which the kernel writes with %llx: no 0x before it."""
     if isinstance(text, Unknown):
         return text
     return int(text, 16) if re.fullmatch("[0-9a-f]{1,16}", text) else Unknown(f"not hexadecimal: {path}")
 
 
 def count_groups(files: Files) -> Fact[int]:
-    """How many groups there are; none where no IOMMU is in use."""
+    """How many IOMMU groups there are; 0 where no IOMMU is in use."""
     names = files.list_directory(GROUPS)
     return len(names) if isinstance(names, tuple) else names
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 DEVICE = "/dev/kvm"
 API_VERSION = 12
-"""The only one that there has been since Linux 2.6.22; the document tells applications to refuse any other."""
+"""The only version that there has been since Linux 2.6.22; the document tells applications to refuse any other."""
 _GET_API_VERSION = 0xAE00
 _CREATE_VM = 0xAE01
 
 
 class KvmAnswer(NamedTuple):
-    """Whether it works; if not, why not."""
+    """Whether KVM works; if not, why not."""
 
     works: Fact[bool]
     error: str | None = None

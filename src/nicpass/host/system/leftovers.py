@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 CMDLINE = "/proc/cmdline"
 MODPROBE_FOLDERS = tuple(f"{place}/modprobe.d" for place in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
-"""By priority: of two files with one name the first is read, the other is not."""
+"""Folders by priority: of two files with one name the first is read, the other is not."""
 UDEV_FOLDERS = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d")
-"""Where administrators put rules; those of packages are in /usr/lib."""
+"""Folders where administrators put udev rules; those of packages are in /usr/lib."""
 DRIVERCTL_FOLDER = "/etc/driverctl.d"
 
 _BLACKLISTS = ("module_blacklist", "modprobe.blacklist")
@@ -53,13 +53,13 @@ def read_leftovers(files: Files, cmdline: Fact[str], kernel: Fact[str], function
 
 
 def _lacks_driver(function: PciFunction) -> bool:
-    """A network controller without a driver, or with one of VFIO's: what it could have is worth a look."""
+    """Whether a network controller has no driver, or one of VFIO's: the driver it could have is worth a look."""
     is_network = known(function.class_code) and function.class_code >> 16 == _NETWORK_CLASS
     return is_network and (not known(function.driver) or "vfio" in function.driver)
 
 
 def parse_modprobe(path: str, text: str) -> Iterator[Directive]:
-    """The lines that matter here. A backslash at the end joins lines; a # at the beginning is a comment."""
+    """modprobe.d's lines that matter here. A backslash at the end joins lines; a # at the beginning is a comment."""
     logical = ""
     for line in (*text.split("\n"), ""):
         if line.endswith("\\"):
@@ -78,7 +78,7 @@ def parse_modprobe(path: str, text: str) -> Iterator[Directive]:
 
 
 def parse_cmdline_directives(cmdline: Fact[str]) -> tuple[Directive, ...]:
-    """What the kernel's arguments say to the effect of a line in modprobe.d."""
+    """The kernel's arguments that have the effect of a line in modprobe.d."""
     if not isinstance(cmdline, str):
         return ()
     arguments = parse_cmdline(cmdline)
@@ -128,7 +128,7 @@ def _list(files: Files, folder: str, suffix: str, unread: list[str]) -> list[str
 
 
 def _read(files: Files, path: str, unread: list[str]) -> str:
-    """The text; of a file that has gone or cannot be read, nothing."""
+    """The text of a file; of one that has gone or cannot be read, nothing."""
     text = files.read_text(path)
     if isinstance(text, Unknown):
         unread.append(text.unknown)
@@ -136,7 +136,7 @@ def _read(files: Files, path: str, unread: list[str]) -> str:
 
 
 def _read_aliases(files: Files, kernel: Fact[str], directives: tuple[Directive, ...]) -> tuple[ModuleAlias, ...]:
-    """Of the modules that are kept from loading, the PCI devices with a network controller's class."""
+    """The PCI aliases, of a network controller's class, of the modules that are kept from loading."""
     modules = {each.module for each in directives if each.command in ("blacklist", "install")}
     if not modules or not isinstance(kernel, str):
         return ()

@@ -44,7 +44,7 @@ def read_secure_boot(files: Files) -> Fact[bool]:
 
 
 def read_container(files: Files) -> Fact[str]:
-    """The container manager's name for it, as systemd finds it (systemd, Container Interface)."""
+    """The kind of container that this is, by its manager's name, as systemd finds it (systemd, Container Interface)."""
     told = files.read_text("/run/systemd/container")
     if isinstance(told, str) and told:
         return told

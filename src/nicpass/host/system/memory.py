@@ -32,7 +32,7 @@ def read_memory(files: Files) -> Memory:
 
 
 def _read_fields(files: Files, path: str) -> Fact[dict[str, int]]:
-    """Bytes by name, of /proc/meminfo or a node's own (proc_meminfo(5))."""
+    """The fields of /proc/meminfo or of a node's own, by name, in bytes (proc_meminfo(5))."""
     text = files.read_text(path)
     if not isinstance(text, str):
         return text
@@ -44,7 +44,7 @@ def _field(fields: Fact[dict[str, int]], name: str) -> Fact[int]:
 
 
 def _read_pools(files: Files, folder: str) -> Fact[tuple[HugepagePool, ...]]:
-    """One pool a size. The files of a node lack `resv_hugepages` and `nr_overcommit_hugepages`."""
+    """The pools of hugepages, one a size. The files of a node lack `resv_hugepages` and `nr_overcommit_hugepages`."""
     names = files.list_directory(folder)
     if not isinstance(names, tuple):
         return names
@@ -93,7 +93,7 @@ def _read_node(files: Files, number: int) -> NumaNode:
 
 
 def _read_cpulist(files: Files, path: str) -> Fact[str]:
-    """None for a node that has memory only: its list is empty."""
+    """The CPUs of a node; None for one that has memory only: its list is empty."""
     text = files.read_attribute(path)
     if not isinstance(text, str) or not text:
         return text or None

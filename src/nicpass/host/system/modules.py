@@ -31,7 +31,7 @@ OPTIONS = frozenset(
         "KVM",
     )
 )
-"""Those of the build that decide what passthrough can do (Kconfig of drivers/iommu, drivers/vfio, arch/x86/kvm)."""
+"""Build options that decide what passthrough can do (Kconfig of drivers/iommu, drivers/vfio, arch/x86/kvm)."""
 
 _LARGEST_CONFIG = 4 << 20  # a distribution's is 280 KiB; what unpacks to more is no kernel's configuration
 
@@ -57,7 +57,7 @@ def read_modules(files: Files, kernel: Fact[str]) -> Fact[tuple[Module, ...]]:
 
 
 def _find_module(name: str, loadable: frozenset[str] | None) -> ModuleState | Unknown:
-    """What is not in use: whether it could be loaded. `loadable` is None where the listing could not be read."""
+    """The state of a module not in use: could it be loaded? `loadable` is None where the listing could not be read."""
     if loadable is not None:
         return "loadable" if name in loadable else "absent"
     return Unknown("cannot be read: modules.dep of the running kernel")

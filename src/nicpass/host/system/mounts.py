@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is mounted, and which devices and files are swap space. Source: proc_pid_mountinfo(5), proc_swaps(5)."""
+"""Mounts, and the devices and files that are swap space. Source: proc_pid_mountinfo(5), proc_swaps(5)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Mount(msgspec.Struct, frozen=True):
     """One line of mountinfo."""
 
     device: str
-    """`8:1`; `0:45` where no disk is below."""
+    """The device's number: `8:1`; `0:45` where no disk is below."""
     path: str
     kind: str
     source: str
     options: str
-    """Those of the file system, which all its mounts share."""
+    """The options of the file system, which all its mounts share."""
     own_options: str = ""
-    """Those of this mount alone: `rw,noatime`."""
+    """The options of this mount alone: `rw,noatime`."""
 
 
 def read_mounts(files: Files) -> Fact[tuple[Mount, ...]]:
@@ -44,7 +44,7 @@ def read_mounts(files: Files) -> Fact[tuple[Mount, ...]]:
 
 
 def list_mounts(files: Files) -> tuple[Mount, ...]:
-    """The mounts that are told and understood, for who only adds to what is known by other ways."""
+    """The mounts whose lines are read and understood, for callers that only add to what is known by other ways."""
     text = files.read_text(MOUNTINFO)
     mounts = (_parse_mount(line) for line in text.splitlines()) if isinstance(text, str) else ()
     return tuple(mount for mount in mounts if mount is not None)
@@ -59,7 +59,7 @@ def read_swaps(files: Files) -> tuple[str, ...] | Unknown:
 
 
 def _parse_mount(line: str) -> Mount | None:
-    """`36 35 98:0 / /mnt rw,noatime master:1 - ext4 /dev/root rw`; any number of fields before the dash."""
+    """The line `36 35 98:0 / /mnt rw,noatime master:1 - ext4 /dev/root rw`; any number of fields before the dash."""
     before, dash, after = line.partition(" - ")
     left, right = before.split(" "), after.split(" ")
     if not dash or len(left) < 6 or len(right) < 2:

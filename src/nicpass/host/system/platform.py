@@ -70,7 +70,7 @@ def read_platform(files: Files) -> Platform:
 
 
 def _read_cpu(files: Files) -> _Cpu:
-    """From the first processor of /proc/cpuinfo."""
+    """The facts of the first processor of /proc/cpuinfo."""
     text = files.read_text("/proc/cpuinfo")
     if not isinstance(text, str):
         return _Cpu(text, text, text, text)
@@ -86,7 +86,7 @@ def _read_cpu(files: Files) -> _Cpu:
 
 
 def _parse_physical_bits(sizes: str | None) -> Fact[int]:
-    """`46 bits physical, 48 bits virtual`; processors other than x86 do not say it."""
+    """46 of `46 bits physical, 48 bits virtual`; processors other than x86 do not say it."""
     if sizes is None:
         return None
     found = re.match(r"(\d{1,3}) bits physical", sizes, re.ASCII)

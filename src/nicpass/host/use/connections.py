@@ -30,19 +30,19 @@ class Connection(msgspec.Struct, frozen=True):
 
     @property
     def is_loopback(self) -> bool:
-        """Both ends are on this host."""
+        """Whether both ends are on this host."""
         return is_loopback(self.peer)
 
 
 class Connections(msgspec.Struct, frozen=True):
-    """All of them, and the ports on which somebody listens."""
+    """All established connections, and the ports on which somebody listens."""
 
     established: tuple[Connection, ...]
     listening: frozenset[int]
 
 
 def read_connections(files: Files) -> Fact[Connections]:
-    """Unknown where neither table could be read; IPv6 may be switched off, and then has none."""
+    """The TCP connections; Unknown where a table could not be read. IPv6 may be switched off, and then has none."""
     texts = [files.read_text(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
     if not isinstance(texts[0], str):
         return texts[0] or Unknown("not captured: /proc/net/tcp")
@@ -70,7 +70,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _parse_end(text: str) -> tuple[str, int]:
-    """`0500000A:0016` is 10.0.0.5:22: words of four bytes in the machine's order, the port in hex."""
+    """Address and port: `0500000A:0016` is 10.0.0.5:22, words of four bytes in the machine's order, the port in hex."""
     digits, _, port = text.partition(":")
     data = bytes.fromhex(digits)
     words = struct.unpack(f">{len(data) // 4}I", data)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nicpass.host.use.holders import Descriptors
 
 Disks = dict[str, NetworkStorage]
-"""A disk's name, `sdb`, to what it is."""
+"""A disk's name, `sdb`, to the storage that it is."""
 
 _NBD_PORT = 10809  # IANA
 
@@ -44,7 +44,7 @@ def _is_here(disk: NetworkStorage) -> bool:
 
 
 def _iscsi(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
-    """`connection1:0` is a connection of `session1`, in whose folder the disks lie."""
+    """Disks by iSCSI: `connection1:0` is a connection of `session1`, in whose folder the disks lie."""
     for connection in _names(files, "/sys/class/iscsi_connection"):
         folder = f"/sys/class/iscsi_connection/{connection}"
         texts = (files.read_attribute(f"{folder}/{name}") for name in ("address", "persistent_address"))
@@ -63,7 +63,7 @@ def _iscsi(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
 
 
 def _nvme(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
-    """Controllers by `transport` and `address`; their namespaces lie below them, or below their subsystem."""
+    """NVMe controllers by `transport` and `address`; their namespaces lie below them, or below their subsystem."""
     ways: dict[str, NetworkStorage] = {}
     for controller in _names(files, "/sys/class/nvme"):
         folder = f"/sys/class/nvme/{controller}"
@@ -94,7 +94,7 @@ def _nvme(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
 def _nbd(
     files: Files, connections: Fact[Connections], descriptors: Descriptors
 ) -> Iterator[tuple[str, NetworkStorage]]:
-    """`pid` is there while it is connected: the process has the socket, or had it and gave it to the kernel."""
+    """Disks by NBD: `pid` is there while one is connected; the process has the socket, or gave it to the kernel."""
     established = connections.established if known(connections) else ()
     for disk in _names(files, "/sys/block"):
         pid = files.read_attribute(f"/sys/block/{disk}/pid") if disk.startswith("nbd") else None
@@ -108,7 +108,7 @@ def _nbd(
 
 
 def _rbd(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
-    """`config_info` begins with the monitors' addresses."""
+    """Disks by Ceph's RBD: `config_info` begins with the monitors' addresses."""
     for number in _names(files, "/sys/bus/rbd/devices"):
         text = files.read_attribute(f"/sys/bus/rbd/devices/{number}/config_info")
         servers = ips_in(text.split(" ")[0]) if isinstance(text, str) else ()
@@ -116,7 +116,7 @@ def _rbd(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
 
 
 def _aoe(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
-    """ATA over Ethernet has no address but an interface."""
+    """Disks by ATA over Ethernet, which has no address but an interface."""
     for disk in _names(files, "/sys/block"):
         if not disk.startswith("etherd!"):
             continue

@@ -24,12 +24,12 @@ _SOCKET = "socket:["
 
 
 class Descriptors(msgspec.Struct, frozen=True):
-    """What processes have open, of what was looked for."""
+    """The device files and sockets that processes have open, of those that were looked for."""
 
     opened: tuple[Holder, ...]
-    """Those that were seen."""
+    """The holders that were seen."""
     barred: Unknown | None
-    """Why there may be more."""
+    """Why there may be more holders."""
     sockets: dict[int, int]
     """Inode of a socket to a process that has it."""
     inodes: dict[int, list[int]]
@@ -37,7 +37,7 @@ class Descriptors(msgspec.Struct, frozen=True):
 
 
 def scan_descriptors(files: Files, inodes: Collection[int]) -> Descriptors:
-    """Holders of NICs' device files, and who has these sockets."""
+    """Find the holders of NICs' device files, and the processes that have the sockets of these inodes."""
     found: list[Holder] = []
     sockets: dict[int, int] = {}
     owned: dict[int, list[int]] = {}
@@ -62,7 +62,7 @@ def scan_descriptors(files: Files, inodes: Collection[int]) -> Descriptors:
 
 
 def read_program(files: Files, process: int) -> str:
-    """What a process is called (proc_pid_comm(5)); `?` when it has just gone."""
+    """The name of a process (proc_pid_comm(5)); `?` when it has just gone."""
     name = files.read_text(f"/proc/{process}/comm")
     return name if isinstance(name, str) else "?"
 
@@ -77,7 +77,7 @@ def find_vfio_user(files: Files, iommu_group: Fact[int]) -> int | None:
 
 
 def _targets(files: Files, process: int) -> list[str] | Unknown:
-    """Where a process's descriptors lead; empty when it has just gone."""
+    """The files to which a process's descriptors lead; empty when it has just gone."""
     folder = f"/proc/{process}/fd"
     names = files.list_directory(folder)
     if isinstance(names, Unknown):

@@ -70,7 +70,7 @@ def parse_links(output: str) -> list[tuple[str, str]] | None:
 
 
 def _is_lost(function: PciFunction) -> bool:
-    """On a driver, and without an interface; those that hand the device to a program make none."""
+    """Whether a NIC is on a driver and without an interface; drivers that hand the device to a program make none."""
     is_nic = known(function.class_code) and function.class_code >> 16 == _NETWORK_CLASS
     if not is_nic or not known(function.driver) or function.netdevs:
         return False

@@ -23,7 +23,7 @@ _HOST = r"\[([0-9a-fA-F:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3})"
 
 
 def network_mounts(mounts: Iterable[Mount]) -> Iterator[NetworkStorage]:
-    """Those whose server is another machine; one a source, with all the places where it is mounted."""
+    """The mounts whose server is another machine; one a source, with all the places where it is mounted."""
     grouped: dict[tuple[str, str, str], list[Mount]] = {}
     for mount in mounts:
         kind = mount.kind.removeprefix("fuse.")
@@ -46,7 +46,7 @@ def network_mounts(mounts: Iterable[Mount]) -> Iterator[NetworkStorage]:
 
 
 def find_servers(kind: str, source: str, options: str) -> tuple[str, ...]:
-    """IP addresses by `addr=`, which the kernel writes, `mon_addr=` of Ceph, or the source; never by a name."""
+    """The servers' IPs by `addr=`, which the kernel writes, `mon_addr=` of Ceph, or the source; never by a name."""
     if address := _option(options, "addr"):
         return (address,)
     monitors = [ip_text(_host_of(each)) for each in (_option_text(options, "mon_addr") or "").split("/")]
@@ -66,7 +66,7 @@ def ips_in(text: str) -> tuple[str, ...]:
 
 
 def _host_of(text: str) -> str:
-    """`10.0.0.1:6789` or `[fd00::1]:6789` without the port."""
+    """The host of `10.0.0.1:6789` or `[fd00::1]:6789`, without the port."""
     return text.rpartition(":")[0] if text.count(":") == 1 or "]" in text else text
 
 

@@ -31,7 +31,7 @@ _INFO = struct.Struct("=II")  # struct xdp_diag_info: interface, queue
 
 
 class RawSocket(msgspec.Struct, frozen=True):
-    """Bound to the interface with this index; 0 is any."""
+    """A socket that is bound to the interface with this index; 0 is any."""
 
     ifindex: int
     inode: int
@@ -39,7 +39,7 @@ class RawSocket(msgspec.Struct, frozen=True):
 
 
 def read_packet_sockets(files: Files) -> Fact[tuple[RawSocket, ...]]:
-    """`sk RefCnt Type Proto Iface R Rmem User Inode`, those that are bound to one interface."""
+    """The packet sockets that are bound to one interface; a line has `sk RefCnt Type Proto Iface R Rmem User Inode`."""
     text = files.read_text(_PACKET)
     if not isinstance(text, str):
         # A kernel without packet sockets has no such file.
@@ -51,7 +51,7 @@ def read_packet_sockets(files: Files) -> Fact[tuple[RawSocket, ...]]:
 
 
 def read_xdp_sockets(files: Files) -> Fact[tuple[RawSocket, ...]]:
-    """Asked for only when there are some: the question makes the kernel load a module."""
+    """The AF_XDP sockets, asked for only when there are some: the question makes the kernel load a module."""
     text = files.read_text(_PROTOCOLS)
     if not isinstance(text, str):
         return text or Unknown(f"not captured: {_PROTOCOLS}")
@@ -71,10 +71,10 @@ def read_xdp_sockets(files: Files) -> Fact[tuple[RawSocket, ...]]:
 
 
 def parse_xdp_sockets(bodies: Iterable[bytes]) -> Iterable[RawSocket]:
-    """Those that are bound.
+    """The AF_XDP sockets that are bound.
 
     Raises:
-        MalformedError: a length cannot be.
+        MalformedError: the length that a message states is impossible.
     """
     for body in bodies:
         inode = fixed_part(_ANSWER, body)[3]
@@ -87,7 +87,7 @@ def parse_xdp_sockets(bodies: Iterable[bytes]) -> Iterable[RawSocket]:
 def name_sockets(
     files: Files, found: Fact[tuple[RawSocket, ...]], descriptors: Descriptors
 ) -> Fact[tuple[BoundSocket, ...]]:
-    """With interface and program; one that is bound to an interface that has gone is left out."""
+    """The sockets with interface and program; one that is bound to an interface that has gone is left out."""
     if found is None or isinstance(found, Unknown):
         return found
     if not found:
@@ -103,7 +103,7 @@ def name_sockets(
 
 
 def _names(files: Files, wanted: set[int]) -> dict[int, str]:
-    """Index to name, by the kernel, or in a capture by its sysfs."""
+    """Index to name of the wanted interfaces, by the kernel, or in a capture by its sysfs."""
     if files.is_live:
         return {index: name for index, name in socket.if_nameindex() if index in wanted}
     listed = files.list_directory("/sys/class/net")

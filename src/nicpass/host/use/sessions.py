@@ -69,7 +69,7 @@ class _Reader:
         self.scope = _own_scope(files, process)
 
     def of_process(self, process: int) -> Iterator[tuple[Connection, int]]:
-        """(connection to another machine, process that has it); from this host, that of whoever forwards it."""
+        """(connection to another machine, process that has it); of one from this host, those of whoever forwards it."""
         for inode in self.descriptors.inodes.get(process, ()):
             if (connection := self.by_inode.get(inode)) is None:
                 continue
@@ -84,13 +84,13 @@ class _Reader:
                     yield further, forwarder or 0
 
     def own(self) -> Iterator[Session]:
-        """By what the programs above this one have open."""
+        """This process's own sessions, by the connections that the programs above it have open."""
         for ancestor in self.above:
             for connection, holder in self.of_process(ancestor):
                 yield _session(connection, read_program(self.files, holder), own=True)
 
     def served(self) -> Iterator[Session]:
-        """What ssh servers have taken in, also where logind is told of nothing."""
+        """The sessions that ssh servers have taken in, also where logind is told of nothing."""
         for process in self.descriptors.inodes:
             taken = [c for c, _ in self.of_process(process) if c.local_port in self.connections.listening]
             if taken and (program := read_program(self.files, process)) in _SERVERS:
@@ -137,7 +137,7 @@ def _own_scope(files: Files, process: int | None) -> str | None:
 
 
 def _from_environment(ssh_connection: str | None) -> Iterator[Session]:
-    """`10.0.0.9 51000 10.0.0.5 22`: peer, its port, own address, its port (ssh(1), ENVIRONMENT)."""
+    """The session of `10.0.0.9 51000 10.0.0.5 22`: peer, its port, own address, its port (ssh(1), ENVIRONMENT)."""
     words = (ssh_connection or "").split()
     if len(words) == 4 and words[1].isdecimal() and words[3].isdecimal() and not is_loopback(words[0]):
         peer, local = ip_text(words[0]), ip_text(words[2])
@@ -163,10 +163,10 @@ def _session(connection: Connection, program: str, *, own: bool = False) -> Sess
 
 
 def _merge(sessions: list[Session]) -> Iterator[Session]:
-    """One of each connection: what one source lacks, another adds."""
+    """One session of each connection: what one source lacks, another adds."""
     merged: dict[tuple[object, ...], Session] = {}
     for session in sessions:
-        # Without a connection, by what logind says of it.
+        # A session without a connection is told apart by what logind says of it.
         host = None if session.local_address else (session.remote_host, session.user)
         key = (session.local_address, session.local_port, session.peer_address, session.peer_port, host)
         known = merged.get(key, session)

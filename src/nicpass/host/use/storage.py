@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def read_storage(
     files: Files, connections: Fact[Connections], descriptors: Descriptors
 ) -> Fact[tuple[NetworkStorage, ...]]:
-    """All of it; unknown when the mounts are."""
+    """All storage on other machines; unknown when the mounts or the swap space are."""
     mounts = read_mounts(files)
     if not isinstance(mounts, tuple):
         return mounts
@@ -66,12 +66,12 @@ def _used_disks(
 
 
 def _root_of_cmdline(files: Files) -> Iterator[NetworkStorage]:
-    """What the boot was told (nfsroot.rst, dracut.cmdline(7)), where mounts hide it behind an overlay."""
+    """The root by the kernel's arguments (nfsroot.rst, dracut.cmdline(7)), where mounts hide it behind an overlay."""
     text = files.read_text("/proc/cmdline")
     for word in text.split() if isinstance(text, str) else ():
         name, _, value = word.partition("=")
         kind = value.partition(":")[0]
-        # What stands before an @ is a user's name and password, and no concern of anybody's.
+        # The part before an @ is a user's name and password, and no concern of anybody's.
         if name == "nfsroot" or (name == "root" and kind in ("/dev/nfs", "nfs", "nfs4")):
             yield NetworkStorage(kind="nfs", source=value.rpartition("@")[2], servers=ips_in(value), root=True)
         elif name == "netroot" or (name == "root" and kind in ("iscsi", "nbd", "nvmf")):

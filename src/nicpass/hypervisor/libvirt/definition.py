@@ -29,7 +29,7 @@ _LIBOSINFO = "{http://libosinfo.org/xmlns/libvirt/domain/1.0}"
 
 
 def parse_definition(domain: ET.Element) -> Definition:
-    """What of `<domain>` matters here; never an error."""
+    """The parts of `<domain>` that matter for passthrough; never an error."""
     kind, loader = domain.find("./os/type"), domain.find("./os/loader")
     vcpu, memory_nodes = domain.find("./vcpu"), domain.find("./numatune/memory")
     backing, bits = domain.find("./memoryBacking"), domain.find("./cpu/maxphysaddr")
@@ -85,7 +85,7 @@ def _firmware(domain: ET.Element, loader: ET.Element | None) -> str | None:
 
 
 def _secure_boot(domain: ET.Element, loader: ET.Element | None) -> bool | None:
-    """`<loader secure='yes'>`, or the feature `secure-boot` of a firmware that libvirt chooses."""
+    """Secure Boot: `<loader secure='yes'>`, or the feature `secure-boot` of a firmware that libvirt chooses."""
     feature = domain.find("./os/firmware/feature[@name='secure-boot']")
     wanted = is_on(attribute_of(feature, "enabled"))
     return wanted if wanted is not None else is_on(attribute_of(loader, "secure"))
@@ -113,7 +113,7 @@ def _vcpu_pins(domain: ET.Element) -> Fact[tuple[CpuPin, ...]]:
 
 
 def _pci_places(domain: ET.Element) -> PciPlaces:
-    """A port takes one device, on the bus with the port's own index; a device's address names its bus."""
+    """All and free ports. A port takes one device, on the bus with its own index; a device's address names its bus."""
     controllers = domain.findall("./devices/controller[@type='pci']")
     taken = {(_place(address, "bus"), _place(address, "slot")) for address in _pci_addresses(domain)}
     buses = {bus for bus, _ in taken}

@@ -201,7 +201,7 @@ class LibvirtSteps:
             self.started.discard(step.uuid)
 
     def _shut_down(self, domain: Any, step: StopDomain) -> bool:
-        """Ask the guest to, as its power button would; False where it cannot heed or does not within the time."""
+        """Ask the guest to shut down, as its power button would; False where it cannot heed or does not in time."""
         with contextlib.suppress(_library().libvirtError):
             from nicpass.hypervisor.libvirt.shutdown import wait_for_shutdown  # late: an attach shuts nothing down
 
@@ -270,7 +270,7 @@ def _domain_of(domain: Any) -> Domain:
 
 
 def _domains_of(connection: Connection) -> tuple[Domain, ...]:
-    """Every VM; one that is gone by the time that it is asked is none."""
+    """Every VM of the daemon; a VM that is gone by the time that it is asked about is left out."""
     library, domains = _library(), []
     for domain in connection.listAllDomains():
         try:

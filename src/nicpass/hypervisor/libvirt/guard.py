@@ -40,11 +40,11 @@ HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
 UNIT = "/etc/systemd/system/nicpass-recover.service"
 _WANTS = "/etc/systemd/system/multi-user.target.wants"
 _SYSTEMD = "/run/systemd/system"
-"""Is there where systemd is what booted the host: sd_booted(3)."""
+"""A folder that is there if systemd has booted the host: sd_booted(3)."""
 _OLDEST = 6_005_000
 """virConnectGetLibVersion() of 6.5.0, the first that looks into qemu.d."""
 _DAEMONS = ("libvirtd", "virtqemud")
-"""The one for everything, or the one for QEMU alone (https://libvirt.org/daemons.html)."""
+"""libvirt's daemons: the one for everything, or the one for QEMU alone (https://libvirt.org/daemons.html)."""
 _SECONDS = 60.0
 
 
@@ -100,7 +100,7 @@ def plan_guard_removal(files: Files, leaving: Address) -> tuple[FileChange, ...]
 
 
 def guard_handlers(files: Files, processes: Processes, ask_version: Callable[[], int] | None = None) -> Handlers:
-    """The handlers of the guard's steps; `ask_version` tells libvirt's, as its daemon does."""
+    """The handlers of the guard's steps; `ask_version` tells libvirt's version, as its daemon does."""
     steps = GuardSteps(files, processes, ask_version or _ask_version)
     return {
         InstallGuard: Handler(steps.apply_install, steps.verify_install),
@@ -109,7 +109,7 @@ def guard_handlers(files: Files, processes: Processes, ask_version: Callable[[],
 
 
 class GuardSteps:
-    """Handlers that share the two doors."""
+    """The apply and verify of the guard's steps, with their doors to files and processes."""
 
     def __init__(self, files: Files, processes: Processes, ask_version: Callable[[], int]) -> None:
         self.files = files
@@ -122,7 +122,7 @@ class GuardSteps:
         self._tell_libvirt()
 
     def verify_install(self, step: InstallGuard) -> None:
-        """It stands there, libvirt is one that calls it, and it runs."""
+        """Pass if the guard's files stand there, libvirt is of a version that calls the hook, and the hook runs."""
         verify_changes(self.files, step.files)
         if not any(change.path == HOOK and change.after is not None for change in step.files):
             return
@@ -154,7 +154,7 @@ class GuardSteps:
             self._run(["systemctl", "daemon-reload"])
 
     def _tell_libvirt(self) -> None:
-        """A daemon that does not run looks for hooks when it starts."""
+        """Have each daemon that runs look for hooks; one that does not run looks for them when it starts."""
         for daemon in _DAEMONS:
             if self.processes.run(["systemctl", "is-active", "--quiet", daemon], timeout=_SECONDS).exit_code == 0:
                 self._run(["systemctl", "reload", daemon])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guard writes: a script for libvirt and a unit for systemd, which name this very installation of nicpass."""
+"""The files of the guard: a script for libvirt and a unit for systemd, which name this very installation of nicpass."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ WantedBy=multi-user.target
 
 
 def hook_script(python: str, package: str, nics: str) -> str:
-    """For /bin/sh (POSIX.1-2024, 2); all three are absolute paths."""
+    """The script of libvirt's hook, for /bin/sh (POSIX.1-2024, 2); all three arguments are absolute paths."""
     words = {"@PYTHON@": python, "@PACKAGE@": package, "@NICS@": nics}
     return _fill(_HOOK, {name: quote(word) for name, word in words.items()})
 
 
 def recover_unit(python: str, package: str, state: str) -> str:
-    """For systemd: systemd.unit(5), systemd.service(5)."""
+    """The unit that runs `nicpass recover` at boot: systemd.unit(5), systemd.service(5)."""
     words = {"@PYTHON@": python, "@PACKAGE@": package, "@STATE@": state}
     return _fill(_UNIT, {name: word.replace("%", "%%") for name, word in words.items()})
 

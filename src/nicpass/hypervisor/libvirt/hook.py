@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What libvirt's hook does: before a start it looks at the host again and may refuse, after a stop it restores.
 
-It never calls libvirt, which waits for it while it holds the VM. All that it knows of the VM is the definition that
-libvirt hands it, and all that it knows of its NICs is what was kept on disk when they were given.
+The hook never calls libvirt, which waits for it while it holds the VM. All that the hook knows of the VM is the
+definition that libvirt hands it, and all that it knows of the NICs is what was kept on disk when they were given.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class OutOfTimeError(StepError):
 
 
 class Hook:
-    """The two calls that matter; others are not passed on by the script."""
+    """The two calls of libvirt's hook that matter; the script does not pass others on."""
 
     def __init__(self, files: Files, processes: Callable[[], Processes], restore: Callable[[NicState], None]) -> None:
         self.files = files
@@ -53,7 +53,7 @@ class Hook:
         self.restore = restore
 
     def prepare(self, definition: str) -> None:
-        """Before libvirt takes the NICs of a VM from the host: law 3 once more, and what they are as they leave.
+        """Before libvirt takes a VM's NICs from the host: check law 3 once more, and record the NICs as they leave.
 
         Raises:
             NicpassError: the VM shall not start; nothing was changed.
@@ -72,7 +72,7 @@ class Hook:
             note_start(self.files, domain.uuid, tuple(nic.state.address for nic in kept))
 
     def release(self, definition: str) -> list[NicpassError]:
-        """After libvirt has given the NICs back to their drivers; what could not be restored."""
+        """Restore the NICs once libvirt has given them back to their drivers; the errors of those that could not be."""
         domain = parse_domain(definition)
         forget_start(self.files, domain.uuid)
         boot = self._boot()
@@ -92,12 +92,12 @@ class Hook:
         return failures
 
     def _kept_nics(self, domain: Domain) -> list[KeptNic]:
-        """Those that were given to this VM, stand in its definition, and are taken by libvirt at each start."""
+        """The NICs that were given to this VM, stand in its definition, and are taken by libvirt at each start."""
         found = (read_kept_nic(self.files, device.address) for device in domain.config_devices if device.managed)
         return [nic for nic in found if nic is not None and nic.owner is not None and nic.owner.uuid == domain.uuid]
 
     def _check(self, nic: KeptNic, domain: Domain, index: HostIndex) -> PciFunction:
-        """Law 3, with the reasons that the administrator has taken upon himself when he gave it."""
+        """Check law 3, but for the reasons that the administrator allowed when he gave the NIC; the NIC's function."""
         address = nic.state.address
         function = index.functions.get(address)
         if function is None:
@@ -120,7 +120,7 @@ class Hook:
         return function
 
     def _note_leaving(self, nic: KeptNic, function: PciFunction, index: HostIndex) -> None:
-        """What it is when it really leaves; but what was not brought back after the last time is still owed."""
+        """Record the NIC's state as it really leaves; but one that was not brought back after the last time is owed."""
         boot = self._boot()
         left = msgspec.structs.replace(nic, away=boot)
         if not on_vfio(function) and nic.away != boot:
@@ -136,7 +136,7 @@ class Hook:
 
 
 def _refuse_other_card(nic: KeptNic, function: PciFunction, domain: Domain, index: HostIndex) -> None:
-    """By the MACs that are burnt in, known while a driver of the host has it; a VF has none."""
+    """Refuse another card, by the burnt-in MACs, known while a driver of the host has it; a VF has no such MAC."""
     before = {link.permanent_mac for link in nic.state.links} - {None}
     now = {link.permanent_mac for link in index.netdevs(function)} - {None}
     if nic.state.vf is None and before and now and not before & now:

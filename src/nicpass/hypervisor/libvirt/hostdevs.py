@@ -53,7 +53,7 @@ def parse_devices(domain_xml: str) -> tuple[DomainDevice, ...]:
 
 
 def parse_machine(domain_xml: str) -> tuple[tuple[DomainDevice, ...], Definition]:
-    """(the host's PCI functions in it, what else in it matters), read once.
+    """(the host's PCI functions in a domain's XML, what else in it matters), parsed once.
 
     Raises:
         NicpassError: it is not XML.
@@ -76,7 +76,7 @@ def parse_domain(xml: str) -> Domain:
 
 
 def find_device(domain_xml: str, address: Address) -> str | None:
-    """The whole element of one NIC, as it stands in the domain's XML; None if it does not."""
+    """The whole element of one NIC, as it stands in the domain's XML; None if there is no such element."""
     for element in _devices_of(parse_xml(domain_xml)):
         device = _device_of(element)
         if device is not None and device.address == address:
@@ -112,7 +112,7 @@ def _device_of(element: ET.Element) -> DomainDevice | None:
 
 
 def _rom_bar(rom: ET.Element | None) -> bool | None:
-    """`<rom enabled='no'>` turns it off altogether, `<rom bar='off'>` hides it from the guest."""
+    """Whether the guest sees the ROM: `<rom enabled='no'>` turns it off altogether, `<rom bar='off'>` hides it."""
     if is_on(attribute_of(rom, "enabled")) is False:
         return False
     return is_on(attribute_of(rom, "bar"))
@@ -123,7 +123,7 @@ def _parse_vlan(tag: ET.Element) -> int | None:
 
 
 def _parse_source(source: ET.Element) -> Address | None:
-    """The function that it names; None for numbers that are no address."""
+    """The address of the function that a `<source>` names; None for numbers that are no address."""
     numbers = [parse_hex(source.get(key, "0x0")) for key in ("domain", "bus", "slot", "function")]
     domain, bus, slot, function = (number if number is not None else -1 for number in numbers)
     return parse_address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits for a VM to go out by itself.
+"""Waits for a VM to shut down by itself.
 
-By its QEMU process, through a pidfd (pidfd_open(2), Linux 5.3), not by libvirt's lifecycle events: those want the event
-loop of the binding, registered before the first connection of the whole program, and are lost with a daemon that
-restarts meanwhile, which a guest's shutdown of a minute or two may well see. Nothing is concluded from the process's
-end: it is only the moment at which to ask libvirt again, and libvirt is asked now and then without it too.
+The VM's QEMU process is waited for, by a pidfd (pidfd_open(2), Linux 5.3), not libvirt's lifecycle events: those want
+the event loop of the binding, registered before the first connection of the whole program, and are lost with a daemon
+that restarts meanwhile, which a guest's shutdown of a minute or two may well see. Nothing is concluded from the
+process's end: it is only the moment at which to ask libvirt again, and libvirt is asked now and then without it too.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values out of XML that may be damaged or strange: what is not there is None, what is no such value is Unknown."""
+"""Values out of XML that may be damaged or strange: a value that is not there is None, a wrong one is Unknown."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _POWERS = {letter: power for power, letter in enumerate("kmgtpe", 1)}
 
 
 def parse_xml(xml: str) -> ET.Element:
-    """The root element.
+    """The root element of a domain's XML.
 
     Raises:
-        NicpassError: it is no XML, or nested so deep that no hypervisor wrote it.
+        NicpassError: the text is no XML, or nested so deep that no hypervisor wrote it.
     """
     try:
         # libvirt's own output and root's own files; and expat limits by itself what entities may grow to.
@@ -61,7 +61,7 @@ def parse_count(text: str | None, what: str) -> Fact[int]:
 
 
 def parse_size(element: ET.Element | None, what: str, text: str | None = None) -> Fact[int]:
-    """Bytes, from a number and its `unit`, which is KiB where it is not said; `text` where it is an attribute."""
+    """A size in bytes, from a number and its `unit`, KiB where unsaid; `text` is a number that is an attribute."""
     number = parse_count(text if text is not None else text_of(element), what)
     if not isinstance(number, int) or element is None:
         return number
