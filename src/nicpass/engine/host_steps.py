@@ -29,6 +29,7 @@ from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs
 from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.whole import why_hollow
 from nicpass.planner.words import describe_vf
 
 if TYPE_CHECKING:
@@ -102,8 +103,12 @@ class HostSteps:
         """Make the NIC what it was, and verify it; a setting that is so already is left alone.
 
         Raises:
-            NicpassError, OSError: something of the NIC's state could not be brought back.
+            NicpassError, OSError: something of the NIC's state could not be brought back; or the record is less than
+                what the NIC is by now, and then nothing is done (law 10).
         """
+        hollow = why_hollow(state, read_function(self.files, state.address).driver)
+        if hollow is not None:
+            raise StepError(hollow)
         attempts = Attempts()
         # A VF's driver asks for its MAC when it is bound.
         asks_anew = state.vf is not None and self._restore_vfs_of(state, attempts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.dependence.usage import describe_route
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host, check_nic, check_vm
@@ -31,9 +30,10 @@ from nicpass.model.plan import (
     UndefineDevice,
 )
 from nicpass.planner.confirm import confirmation
-from nicpass.planner.observe import observe_state
+from nicpass.planner.observe import gained_since, observe_state
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.whole import why_hollow
 
 if TYPE_CHECKING:
     from nicpass.model.address import Address
@@ -202,12 +202,9 @@ def _state_to_restore(
         )
     if kept is None:
         return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
-    had = {a.text for a in kept.addresses} | {describe_route(r) for r in kept.routes}
-    # Addresses and routes that a manager has put there are not cut off by asking the manager again.
-    managed = {manager.netdev for manager in kept.managers}
-    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic and a.netdev not in managed]
-    has += [describe_route(r) for r in now.routes if r.protocol != "kernel" and r.netdev not in managed]
-    gained = [text for text in has if text not in had]
+    if (hollow := why_hollow(kept, function.driver)) is not None:
+        return now, (hollow,)
+    gained = gained_since(kept, now)
     if gained:
         # The host has come to use the NIC since; going back to the record would cut that use off.
         return now, (_("The host uses it by now ({names}), so it is left as it is.").format(names=", ".join(gained)),)

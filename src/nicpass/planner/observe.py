@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.dependence.usage import describe_route
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
@@ -59,6 +60,19 @@ def _observe_vf(function: PciFunction, index: HostIndex) -> VfSettings | None:
         return None
     pf_links = index.netdevs(index.functions[place[0]])
     return next((vf for link in pf_links for vf in link.vfs if vf.vf_index == place[1]), None)
+
+
+def gained_since(before: NicState, now: NicState) -> tuple[str, ...]:
+    """The addresses and routes that somebody has put there since; to go back to `before` would cut them off.
+
+    Addresses and routes that a manager has put there are not cut off by asking the manager again, and what comes by
+    itself comes again.
+    """
+    had = {a.text for a in before.addresses} | {describe_route(r) for r in before.routes}
+    managed = {manager.netdev for manager in before.managers}
+    has = [a.text for a in now.addresses if not a.comes_with_link and not a.dynamic and a.netdev not in managed]
+    has += [describe_route(r) for r in now.routes if r.protocol != "kernel" and r.netdev not in managed]
+    return tuple(text for text in has if text not in had)
 
 
 def compare_states(before: NicState, after: NicState) -> tuple[Difference, ...]:

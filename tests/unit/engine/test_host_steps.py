@@ -302,6 +302,22 @@ class TestGiveBack:
         handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of(None)))
         assert read_state(kernel, NIC).driver is None
 
+    def test_no_record_takes_a_driver_of_the_hosts_away(self, kernel: FakeKernel) -> None:
+        """One that was made in the middle of a boot knows no driver; the host is not made worse, and it is said."""
+        keep_nic_state(kernel, state_of(None))
+        with pytest.raises(NeedsPersonError, match="ixgbe"):
+            handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of(None)))
+        assert kernel.writes == []
+        assert read_state(kernel, NIC).driver == "ixgbe"
+
+    def test_no_record_gives_a_name_back_that_udev_had_in_passing(self, tmp_path: Path) -> None:
+        ready_host(nic(NIC, "eth1")).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        state = NicState(address=NIC, driver="ixgbe", links=(link("rename3"),))
+        with pytest.raises(StepError, match="rename3"):
+            host_steps.HostSteps(kernel, FakeProcesses(), FakeInterface).restore(state)  # type: ignore[arg-type]
+        assert [each.name for each in read_state(kernel, NIC).links] == ["eth1"]
+
     @pytest.mark.parametrize("where", ["unbind", "drivers_probe"])
     def test_when_the_kernel_refuses_the_record_stays(self, where: str, kernel: FakeKernel) -> None:
         kernel.bind("vfio-pci")

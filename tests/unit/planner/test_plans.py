@@ -30,6 +30,7 @@ from nicpass.model.plan import (
     DetachRequest,
     DeviceSpec,
     GiveBackNic,
+    NicState,
     Plan,
     SetNumvfs,
     StartDomain,
@@ -339,6 +340,14 @@ class TestDetach:
     """Taking a NIC back."""
 
     OWNING = ready_host(vms=(Vm(name="guest", devices=hostdev_xml(NIC)),))
+
+    def test_a_record_of_less_than_is_there_is_not_gone_back_to(self, tmp_path: Path) -> None:
+        """It was made in the middle of a boot; that it is left as it is, is said."""
+        host = self.OWNING.read(tmp_path)
+        plan = plan_detach(host, DetachRequest(vm="guest", nic=NIC), NicState(address=Address(NIC), driver=None))
+        (back,) = (step for step in plan.steps if isinstance(step, GiveBackNic))
+        assert back.state.driver == "ixgbe"
+        assert "knows no driver" in plan.notes[0]
 
     def test_the_steps(self, tmp_path: Path) -> None:
         host = self.OWNING.read(tmp_path)
