@@ -44,6 +44,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = "nicpass.check/1"
     host: tuple[Finding, ...]
     nics: tuple[NicReport, ...]
+    owed: tuple[Address, ...] = ()
+    """NICs that have come back from a VM and are not what they were: `nicpass recover`. Root alone is told."""
 
 
 class SecurityReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
@@ -12,6 +14,7 @@ from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, b
 from nicpass.cli.explaining import describe_severity
 from nicpass.cli.output import say, say_json, say_wrapped
 from nicpass.cli.source import read_source
+from nicpass.cli.unsettled import owed_nics
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Finding, Severity, worst
 from nicpass.model.language import _
@@ -40,7 +43,8 @@ def check_command(arguments: argparse.Namespace) -> int:
         raise BadInputError(_("--strict belongs to --security."), "nicpass check --security --strict")
     report = _examine(host, arguments)
     if arguments.json:
-        say_json(report)
+        owed = owed_nics(arguments, lambda: host.domains)
+        say_json(msgspec.structs.replace(report, owed=tuple(nic.state.address for nic in owed)))
     else:
         _say_report(report, verbose=arguments.verbose)
     return _exit_code(report)

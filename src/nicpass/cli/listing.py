@@ -10,6 +10,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import list_nics
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
+from nicpass.cli.unsettled import owed_nics
 from nicpass.cli.views import NicList, NicView, view_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.pci.ids import PciIds
@@ -42,7 +43,8 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(index.host)
     nics = view_nics(functions, index, PciIds(Files()))
     if arguments.json:
-        say_json(NicList(nics))
+        owed = owed_nics(arguments, lambda: index.host.domains)
+        say_json(NicList(nics, tuple(nic.state.address for nic in owed)))
     elif arguments.nic:
         say_table((), _details(nics[0]))
     elif nics:

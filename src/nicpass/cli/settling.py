@@ -6,12 +6,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
 from nicpass.cli.output import say, say_error, say_json
 from nicpass.cli.planning import read_and_plan
 from nicpass.cli.report import say_phase
 from nicpass.cli.source import require_live_root
-from nicpass.cli.unsettled import pending, summary_of
+from nicpass.cli.unsettled import owed_nics, pending, summary_of
 from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import abandon, recover
@@ -25,6 +27,7 @@ from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.engine.owed import Restored
     from nicpass.engine.recovery import Settled
     from nicpass.model.change import Actor, Change
 
@@ -50,13 +53,27 @@ def recover_command(arguments: argparse.Namespace) -> int:
 def settle(files: Files, arguments: argparse.Namespace, actor: Actor, *, unconfirmed: bool) -> tuple[bool, int]:
     """Settle changes under the lock that the caller holds: (whether there were any, their worst exit code)."""
     settled = recover(files, handlers_of(files), actor, watch_nothing if arguments.json else say_phase)
-    worst: int = max((s.exit_code for s in settled), default=ExitCode.DONE)
-    _say_settled(settled, as_json=arguments.json)
+    restored = _restore_owed(files, arguments)
+    codes = [*(change.exit_code for change in settled), *(nic.exit_code for nic in restored)]
+    worst: int = max(codes, default=ExitCode.DONE)
+    _say_settled(settled, restored, as_json=arguments.json)
     changes = read_changes(files)
     ended = [c for c in pending(changes) if unconfirmed or _is_of_another_boot(c, files)]
     for change in ended:
         worst = max(worst, _take_back(change, arguments, actor))
-    return bool(settled or ended), worst
+    return bool(settled or restored or ended), worst
+
+
+def _restore_owed(files: Files, arguments: argparse.Namespace) -> tuple[Restored, ...]:
+    """What a stop of a VM did not come to; after the changes, which may have taken such a NIC back already."""
+    owed = owed_nics(arguments)
+    if not owed:
+        return ()
+    from nicpass.engine.host_steps import HostSteps, read_state  # late: hardly a run needs them
+    from nicpass.engine.owed import settle_owed
+    from nicpass.host.doors.processes import Processes
+
+    return settle_owed(files, owed, HostSteps(files, Processes()).restore, lambda nic: read_state(files, nic))
 
 
 def confirm_command(arguments: argparse.Namespace) -> int:
@@ -125,9 +142,11 @@ def _abandon(files: Files, identity: str) -> int:
     return ExitCode.DONE
 
 
-def _say_settled(settled: tuple[Settled, ...], *, as_json: bool) -> None:
+def _say_settled(settled: tuple[Settled, ...], restored: tuple[Restored, ...], *, as_json: bool) -> None:
     if as_json:
-        say_json({"settled": settled})
+        say_json({"settled": settled, "restored": restored})
         return
     for one in settled:
         say(f"{one.change} ({one.summary}): {one.sentence}" if one.summary else f"{one.change}: {one.sentence}")
+    for nic in restored:
+        say(_("{address}, back from {domain}: {sentence}").format_map(msgspec.structs.asdict(nic)))

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes that were cut off or await confirmation: each is settled before the next change is begun."""
+"""Changes that were cut off or await confirmation: each is settled before the next change is begun.
+
+And NICs that have come back from a VM and are not what they were: whoever looks at the host is told of both.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from nicpass.engine.journal import undone_by, unsettled
@@ -12,7 +16,13 @@ from nicpass.model.language import _
 from nicpass.model.plan import Request, UndoRequest
 
 if TYPE_CHECKING:
+    import argparse
+
+    from nicpass.engine.owed import AskDomains
+    from nicpass.engine.store import KeptNic
     from nicpass.model.change import Change
+    from nicpass.model.domain import Domain
+    from nicpass.model.fact import Fact
 
 
 def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None:
@@ -46,3 +56,18 @@ def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:
 
 def summary_of(change: Change) -> str:
     return change.opened.plan.summary if change.opened is not None else _("not readable")
+
+
+def owed_nics(arguments: argparse.Namespace, ask_domains: AskDomains | None = None) -> tuple[KeptNic, ...]:
+    """Those of this machine; of a snapshot or a tree nobody knows, and only root may read what they were."""
+    if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
+        return ()
+    from nicpass.engine.owed import find_owed
+    from nicpass.host.doors.files import Files
+
+    def ask() -> Fact[tuple[Domain, ...]]:
+        from nicpass.hypervisor.libvirt.domains import read_domains
+
+        return read_domains(Files())
+
+    return find_owed(Files(), ask_domains or ask)

@@ -65,6 +65,8 @@ class NicList(msgspec.Struct, frozen=True):
     """What `nicpass list --json` prints."""
 
     nics: tuple[NicView, ...]
+    owed: tuple[Address, ...] = ()
+    """NICs that have come back from a VM and are not what they were: `nicpass recover`. Root alone is told."""
 
 
 def view_nics(functions: Iterable[PciFunction], index: HostIndex, names: PciIds) -> tuple[NicView, ...]:

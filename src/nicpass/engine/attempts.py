@@ -31,11 +31,12 @@ class Attempts:
     def raise_refusals(self) -> None:
         """Raises StepError with the sentences of all refusals; nothing when there was none."""
         if self.refusals:
-            sentences = dict.fromkeys(map(_sentence_of, self.refusals))
+            sentences = dict.fromkeys(map(sentence_of, self.refusals))
             raise StepError(" ".join(sentences)) from self.refusals[0]
 
 
-def _sentence_of(error: NicpassError | OSError) -> str:
+def sentence_of(error: NicpassError | OSError) -> str:
+    """What was refused, as a sentence for people."""
     if isinstance(error, NicpassError):
         return error.sentence
     return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
