@@ -14,46 +14,93 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from nicpass import __version__
-from nicpass.model.errors import ExitCode, NicpassError
+from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.host.doors.processes import Processes
     from nicpass.model.plan import NicState
 
-_LIMITS = {"prepare": 60, "release": 120}
+_LIMITS = {"prepare": 60.0, "release": 120.0}
 """Seconds after which the hook gives up, by operation: libvirt waits, and lets nobody else at the VM meanwhile.
 
 A network manager that is asked to configure an interface again has 60 of these seconds.
 """
+_AGAIN = 1.0
+"""Seconds after which the limit is told again, as often as it takes: some code swallows every exception."""
+_MARGIN = 15.0
+"""Seconds more to give up in order; then the process is killed: one that hangs in the kernel hears nothing."""
 
 
 def main(argv: list[str], definition: bytes) -> int:
-    """Answer one call of libvirt's hook: the exit code. Messages go to standard error and into the system's journal."""
+    """Answer one call of libvirt's hook in time: the exit code. Messages go to standard error and into the journal."""
     operation = argv[1] if len(argv) > 1 else ""
     if operation == "self-test":
         return _test_itself()
     if operation not in _LIMITS:
         return ExitCode.DONE
-    syslog.openlog("nicpass", syslog.LOG_PID, syslog.LOG_DAEMON)
+    from nicpass.host.doors.apart import run_apart
+
+    def work_and_tell() -> int:
+        code = work(argv, definition)
+        sys.stderr.flush()
+        return code
+
+    code = run_apart(work_and_tell, _LIMITS[operation] + _MARGIN)
+    if code is not None:
+        return code
+    return _end_late(argv, _("It hung in the kernel and was abandoned, for libvirt waits for it."))
+
+
+def work(argv: list[str], definition: bytes) -> int:
+    """Answer a start or a stop, within its limit unless something hangs in the kernel: the exit code."""
+    name, operation = argv[0], argv[1]
+    _open_log()
     signal.signal(signal.SIGALRM, _give_up)
-    signal.alarm(_LIMITS[operation])
+    signal.setitimer(signal.ITIMER_REAL, _LIMITS[operation], _AGAIN)
+    from nicpass.hypervisor.libvirt.hook import OutOfTimeError
+
     try:
-        return _call(operation, definition.decode("utf-8", "replace"), argv[0])
+        return _call(operation, definition.decode("utf-8", "replace"), name)
+    except OutOfTimeError as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return _end_late(argv, str(error))
     except NicpassError as error:
-        return _tell(error)
+        code = _tell(error)
     except Exception as error:
-        # Whoever vetoes a start by mistake must at least say so; a start let through by mistake may cost the host.
-        return _tell(
-            NicpassError(
-                _("{name} is not started: a mistake of nicpass itself: {kind}: {error}.").format(
-                    name=argv[0], kind=type(error).__name__, error=error
-                ),
-                _("Please report it. To start without the guard: remove /etc/libvirt/hooks/qemu.d/nicpass"),
-            )
-        )
+        code = _tell(_mistake(name, operation, error))
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if operation == "release":
+        _retry_later(name)
+    return code
+
+
+def _end_late(argv: list[str], reason: str) -> int:
+    """A start is vetoed; what a stop did not come to is owed to the host, and made up for."""
+    _open_log()
+    if argv[1] == "prepare":
+        return _tell(StepError(_("{name} is not started: {reason}").format(name=argv[0], reason=reason)))
+    _tell(StepError(reason))
+    _retry_later(argv[0])
+    return ExitCode.NEEDS_PERSON
+
+
+def _mistake(name: str, operation: str, error: Exception) -> NicpassError:
+    """Whoever vetoes a start by mistake must at least say so; a start let through by mistake may cost the host."""
+    if operation == "prepare":
+        return NicpassError(
+            _("{name} is not started: a mistake of nicpass itself: {kind}: {error}.").format(
+                name=name, kind=type(error).__name__, error=error
+            ),
+            _("Please report it. To start without the guard: remove /etc/libvirt/hooks/qemu.d/nicpass"),
+        )
+    return NicpassError(
+        _("The NICs of {name} were not restored: a mistake of nicpass itself: {kind}: {error}.").format(
+            name=name, kind=type(error).__name__, error=error
+        ),
+        _("Please report it."),
+    )
 
 
 def _test_itself() -> int:
@@ -73,14 +120,37 @@ def _call(operation: str, definition: str, name: str) -> int:
 
     hook = Hook(Files(), _open_processes, _restore)
     if operation == "prepare":
-        hook.prepare(definition)
+        for note in hook.prepare(definition):
+            syslog.syslog(syslog.LOG_WARNING, note)
         return ExitCode.DONE
     failures = hook.release(definition)
+    if not failures:
+        return ExitCode.DONE
+    signal.setitimer(signal.ITIMER_REAL, 0)  # what is left to be done is short, and has limits of its own
     for failure in failures:
         _tell(failure)
-    if failures:
-        syslog.syslog(syslog.LOG_WARNING, _("{name} has stopped; not all of it could be restored.").format(name=name))
-    return ExitCode.NEEDS_PERSON if failures else ExitCode.DONE
+    syslog.syslog(syslog.LOG_WARNING, _("{name} has stopped; not all of it could be restored.").format(name=name))
+    _retry_later(name)
+    return ExitCode.NEEDS_PERSON
+
+
+def _retry_later(name: str) -> None:
+    """What was missed is made up for by itself; where it cannot be, that is said. Nothing is raised."""
+    from nicpass.engine.retry import AFTER_SECONDS, arrange_retry
+    from nicpass.host.doors.files import Files
+
+    try:
+        unit = arrange_retry(Files(), _open_processes())
+    except (NicpassError, OSError) as error:
+        hint = _("The NICs of {name} are not what they were: nicpass recover").format(name=name)
+        _tell(StepError(error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}.", hint))
+        return
+    text = _("nicpass recover is run in {seconds} s for the NICs of {name}: journalctl -u {unit}")
+    syslog.syslog(syslog.LOG_WARNING, text.format(seconds=AFTER_SECONDS, name=name, unit=unit))
+
+
+def _open_log() -> None:
+    syslog.openlog("nicpass", syslog.LOG_PID, syslog.LOG_DAEMON)
 
 
 def _tell(error: NicpassError) -> int:
@@ -108,7 +178,7 @@ def _open_processes() -> Processes:
 def _give_up(_signal: int, _frame: object) -> NoReturn:
     from nicpass.hypervisor.libvirt.hook import OutOfTimeError
 
-    raise OutOfTimeError(_("It took too long, and libvirt waits for it."))
+    raise OutOfTimeError
 
 
 if __name__ == "__main__":

@@ -16,13 +16,19 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start
+from nicpass.engine.arrival import await_arrival
+from nicpass.engine.attempts import sentence_of
+from nicpass.engine.owed import bring_back
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.network.link_settings import add_settings
+from nicpass.host.network.naming import why_unsettled
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
+from nicpass.model.fact import why_unknown
 from nicpass.model.language import _
 from nicpass.planner.observe import observe_state
+from nicpass.planner.whole import why_not_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
     from nicpass.model.domain import Domain
+    from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
@@ -40,8 +47,14 @@ No longer: such a run may itself wait for libvirt, which lets nobody at a VM whi
 """
 
 
-class OutOfTimeError(StepError):
-    """The hypervisor has been kept waiting for long enough."""
+class OutOfTimeError(BaseException):
+    """The hypervisor has been kept waiting for long enough.
+
+    No Exception: whoever goes on after what was refused, as `Attempts` does, must not go on after this.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_("It took too long, and libvirt waits for it."))
 
 
 class Hook:
@@ -52,8 +65,10 @@ class Hook:
         self.processes = processes
         self.restore = restore
 
-    def prepare(self, definition: str) -> None:
+    def prepare(self, definition: str) -> tuple[str, ...]:
         """Before libvirt takes a VM's NICs from the host: check law 3 once more, and record the NICs as they leave.
+
+        Answers what is to be told of a start that may go on.
 
         Raises:
             NicpassError: the VM shall not start; nothing was changed.
@@ -61,40 +76,71 @@ class Hook:
         domain = parse_domain(definition)
         kept = self._kept_nics(domain)
         if not kept:
-            return
+            return ()
+        boot = self._boot()
+        # Without the lock: until its NIC is there, a boot has more to do.
+        await_arrival(self.files, [nic.state for nic in kept if nic.away != boot])
         with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
+            kept = self._kept_nics(domain)
             # Whose the other NICs are only libvirt knows, and it keeps them apart by itself.
             near = kept[0].state.address if len(kept) == 1 else None
             index = HostIndex(read_host(self.files, (domain,), self.processes, nic=near))
             leaving = [(nic, self._check(nic, domain, index)) for nic in kept]
-            for nic, function in leaving:
-                self._note_leaving(nic, function, index)
+            # Before the records: a NIC that is out, and of no VM that was let through, is owed to the host.
             note_start(self.files, domain.uuid, tuple(nic.state.address for nic in kept))
+            told = [self._note_leaving(nic, function, index) for nic, function in leaving]
+        return tuple(text for text in told if text is not None)
 
     def release(self, definition: str) -> list[NicpassError]:
-        """Restore the NICs once libvirt has given them back to their drivers; the errors of those that could not be."""
+        """Restore the NICs once libvirt has given them back to their drivers; the errors of those that could not be.
+
+        A NIC that was not restored is owed to the host (`nicpass.engine.owed`).
+
+        Raises:
+            BusyError: another run is at work, and no NIC was restored.
+            OutOfTimeError: the limit came before or after all NICs.
+        """
         domain = parse_domain(definition)
-        forget_start(self.files, domain.uuid)
-        boot = self._boot()
-        away = [nic for nic in self._kept_nics(domain) if nic.away == boot]
-        if not away:
-            return []
         failures: list[NicpassError] = []
+        try:
+            forget_start(self.files, domain.uuid)
+        except OSError as error:  # what was given is restored all the same
+            failures.append(StepError(sentence_of(error)))
+        unread: list[NicpassError] = []
+        if not self._kept_nics(domain, unread, away=self._boot()):
+            return failures + unread
         with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
-            for nic in away:
+            for nic in self._kept_nics(domain, failures, away=self._boot()):
                 try:
-                    self.restore(nic.state)
-                    keep_nic(self.files, msgspec.structs.replace(nic, away=None))
+                    bring_back(self.files, nic, self.restore)
+                except OutOfTimeError as error:
+                    failures.append(_name_failure(nic, str(error)))
+                    break
                 except (NicpassError, OSError) as error:
-                    failures.append(_name_failure(nic, error))
-                    if isinstance(error, OutOfTimeError):
-                        break
+                    failures.append(_name_failure(nic, sentence_of(error)))
+                except Exception as error:  # a mistake with one is none with the next
+                    failures.append(_name_failure(nic, f"{type(error).__name__}: {error}."))
         return failures
 
-    def _kept_nics(self, domain: Domain) -> list[KeptNic]:
-        """The NICs that were given to this VM, stand in its definition, and are taken by libvirt at each start."""
-        found = (read_kept_nic(self.files, device.address) for device in domain.config_devices if device.managed)
-        return [nic for nic in found if nic is not None and nic.owner is not None and nic.owner.uuid == domain.uuid]
+    def _kept_nics(
+        self, domain: Domain, failures: list[NicpassError] | None = None, *, away: str | None = None
+    ) -> list[KeptNic]:
+        """The NICs that were given to this VM, stand in its definition, and are taken by libvirt at each start.
+
+        With `away` only those that left in that boot. A record that cannot be read is raised, or added to `failures`.
+        """
+        found: list[KeptNic] = []
+        for device in domain.config_devices:
+            try:
+                nic = read_kept_nic(self.files, device.address) if device.managed else None
+            except StepError as error:
+                if failures is None:
+                    raise
+                failures.append(error)
+                continue
+            if nic is not None and nic.owner is not None and nic.owner.uuid == domain.uuid:
+                found.append(nic)
+        return [nic for nic in found if away is None or nic.away == away]
 
     def _check(self, nic: KeptNic, domain: Domain, index: HostIndex) -> PciFunction:
         """Check law 3, but for the reasons that the administrator allowed when he gave the NIC; the NIC's function."""
@@ -119,14 +165,37 @@ class Hook:
             )
         return function
 
-    def _note_leaving(self, nic: KeptNic, function: PciFunction, index: HostIndex) -> None:
-        """Record the NIC's state as it really leaves; but one that was not brought back after the last time is owed."""
+    def _note_leaving(self, nic: KeptNic, function: PciFunction, index: HostIndex) -> str | None:
+        """Record the NIC's state as it really leaves; but one that was not brought back after the last time is owed.
+
+        Answers why the record stays as it was, where that is to be told.
+        """
         boot = self._boot()
         left = msgspec.structs.replace(nic, away=boot)
+        told = None
         if not on_vfio(function) and nic.away != boot:
             host = add_settings(index.host, self.files, function)
-            left = msgspec.structs.replace(left, state=observe_state(function, HostIndex(host)), renewed=True)
+            now = observe_state(function, HostIndex(host))
+            why = self._why_not_whole(nic.state, now, host)
+            if why is None:
+                left = msgspec.structs.replace(left, state=now, renewed=True)
+            else:
+                told = _(
+                    "{address} leaves before all of it is there ({reason}): what it was before stays put down."
+                ).format(address=nic.state.address, reason=why)
         keep_nic(self.files, left)
+        return told
+
+    def _why_not_whole(self, before: NicState, now: NicState, host: Host) -> str | None:
+        """Law 10: a part of the NIC, seen while a boot goes on, takes no better record's place."""
+        unread = (host.network.addresses, host.network.routes)
+        reasons = (why_unknown(fact) for fact in unread)
+        names, recorded = [link.name for link in now.links], [link.name for link in before.links]
+        return (
+            next((reason for reason in reasons if reason), None)
+            or why_not_whole(before, now)
+            or why_unsettled(self.files, names, recorded)
+        )
 
     def _boot(self) -> str:
         boot = self.files.read_text(BOOT_ID)
@@ -150,12 +219,8 @@ def _refuse_other_card(nic: KeptNic, function: PciFunction, domain: Domain, inde
         )
 
 
-def _name_failure(nic: KeptNic, error: NicpassError | OSError) -> NicpassError:
-    reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
-    address = nic.state.address
+def _name_failure(nic: KeptNic, reason: str) -> NicpassError:
     return StepError(
-        _("{address} came back, but not as it was: {reason}").format(address=address, reason=reason),
-        _("What it was is kept: nicpass detach {name} {address} tries again.").format(
-            name=nic.owner.domain if nic.owner else "VM", address=address
-        ),
+        _("{address} came back, but not as it was: {reason}").format(address=nic.state.address, reason=reason),
+        _("What it was is kept: nicpass recover tries again."),
     )

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,80 +15,27 @@ import pytest
 
 from nicpass import __version__
 from nicpass.cli import hook as hook_command
-from nicpass.engine import admission
+from nicpass.engine import admission, arrival
 from nicpass.engine.admission import announce, forget_start, note_start, read_start
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.lock import PATH
-from nicpass.engine.store import BOOT_ID, NICS, KeptNic, keep_nic, read_kept_nic
+from nicpass.engine.store import BOOT_ID, NICS, KeptNic, keep_nic
 from nicpass.host.doors.files import Files
-from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt import hook as hook_module
 from nicpass.hypervisor.libvirt.guard_files import hook_script
-from nicpass.hypervisor.libvirt.hook import Hook, OutOfTimeError
+from nicpass.hypervisor.libvirt.hook import OutOfTimeError
 from nicpass.model.address import Address
 from nicpass.model.errors import BusyError, ExitCode, NicpassError, RefusedError, StepError
 from nicpass.model.plan import NicOwner, NicState
+from tests.support.guarded import BOOT, NIC, OWNER, SECOND, USED, VM, Host, at_work, host_with
 from tests.support.hosts import address, link, network, nic, ready_host, route
-from tests.support.trees import UUID, Tree, Vm, domain_xml, hostdev_xml
-
-NIC, SECOND = Address("0000:01:00.0"), Address("0000:02:00.0")
-VM = Vm(name="guest", devices=hostdev_xml(NIC))
-BOOT = "0f2a1f4e-0000-4000-8000-000000000001"
-OWNER = NicOwner(domain="guest", uuid=VM.uuid)
-USED = (link("eth1"), address("eth1", "10.0.0.5/24"), route("eth1", "10.9.0.0/16"))
-
-
-def host_with(*items: object, vm: Vm = VM, **more: object) -> Tree:
-    """The NIC, with these things on its interface."""
-    net = network(*(items or (link("eth1"),)))  # type: ignore[arg-type]
-    return ready_host(net=net, vms=(vm,), files={BOOT_ID: f"{BOOT}\n"}, **more)
-
-
-class Host:
-    """A tree, and a hook on it whose restoring is remembered."""
-
-    def __init__(self, root: Path, tree: Tree) -> None:
-        self.files = Files(str(tree.write(root)))
-        self.root = root
-        self.restored: list[NicState] = []
-        self.failure: NicpassError | OSError | None = None
-        self.hook = Hook(self.files, Processes, self._restore)
-
-    def _restore(self, state: NicState) -> None:
-        self.restored.append(state)
-        if self.failure is not None:
-            raise self.failure
-
-    def give(self, nic: Address = NIC, **owner: object) -> KeptNic:
-        """What `nicpass attach` leaves."""
-        chosen = msgspec.structs.replace(OWNER, **owner)
-        kept = KeptNic(state=read_state(self.files, nic), owner=chosen)
-        keep_nic(self.files, kept)
-        return kept
-
-    def put(self, *items: object) -> None:
-        """The network is this from now on."""
-        content = msgspec.json.encode(network(*items))  # type: ignore[arg-type]
-        (self.root / "netlink.json").write_bytes(content)
-
-    def kept(self, nic: Address = NIC) -> KeptNic:
-        found = read_kept_nic(self.files, nic)
-        assert found is not None
-        return found
-
-
-@contextlib.contextmanager
-def at_work(files: Files, words: str = "process 1, nicpass attach web eth1\n") -> Iterator[None]:
-    """Another run of nicpass has the lock."""
-    with files.open_for_lock(PATH) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.pwrite(descriptor, words.encode(), 0)
-        yield
+from tests.support.trees import UUID, Vm, domain_xml, hostdev_xml
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook_module, "_PATIENCE", 0)
+    monkeypatch.setattr(arrival, "BOOT_SECONDS", 0)
 
 
 class TestPrepare:
@@ -323,7 +268,7 @@ class TestRelease:
         host = Host(tmp_path, tree)
         host.give(), host.give(SECOND)
         host.hook.prepare(domain_xml(both))
-        host.failure = OutOfTimeError("Too long.")
+        host.failure = OutOfTimeError()
         assert len(host.hook.release(domain_xml(both))) == len(host.restored) == 1
         assert (host.kept().away, host.kept(SECOND).away) == (BOOT, BOOT)
 
@@ -351,7 +296,7 @@ class TestCommand:
         return host
 
     def call(self, operation: str, definition: str = "") -> int:
-        return hook_command.main(["guest", operation, "begin", "-"], (definition or domain_xml(VM)).encode())
+        return hook_command.work(["guest", operation, "begin", "-"], (definition or domain_xml(VM)).encode())
 
     def test_a_start_that_may_be(self, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
         host.give()
@@ -393,10 +338,11 @@ class TestCommand:
         assert signal.alarm(0) == 0
 
     def test_other_calls_are_nobodys_affair(self, host: Host) -> None:
-        assert self.call("started", "<") == self.call("", "<") == ExitCode.DONE
+        for operation in ("started", ""):
+            assert hook_command.main(["guest", operation, "begin", "-"], b"<") == ExitCode.DONE
 
     def test_it_says_whether_it_could_run(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert self.call("self-test") == ExitCode.DONE
+        assert hook_command.main(["-", "self-test", "-", "-"], b"") == ExitCode.DONE
         assert capsys.readouterr().out == f"nicpass {__version__}\n"
 
 
