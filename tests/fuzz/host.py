@@ -21,7 +21,7 @@ from nicpass.checks.security import check_security
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.open_file import OpenFile
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt.domains import read_domains
+from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.finding import Finding
@@ -112,7 +112,8 @@ def try_host(root: Path, case: int, *, with_json: bool = True) -> None:
     """
     files = LyingFiles(str(root), random.Random(case))  # noqa: S311  the same faults again are what it is for
     try:
-        host = read_host(files, read_domains(files), with_boot=True)
+        domains, networks = read_machines(files)
+        host = read_host(files, domains, with_boot=True, networks=networks)
         for finding in judge_all(host):
             assert finding.sentence.isprintable(), finding.sentence
             assert "\x1b" not in finding.command, finding.command

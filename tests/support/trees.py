@@ -16,7 +16,7 @@ import msgspec
 
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt.domains import read_domains
+from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from tests.support import acpi
@@ -155,7 +155,8 @@ class Tree:
     def read(self, root: Path) -> Host:
         """Write the tree, and read it as nicpass does."""
         files = Files(str(self.write(root)))
-        return read_host(files, read_domains(files), with_boot=True)
+        domains, networks = read_machines(files)
+        return read_host(files, domains, with_boot=True, networks=networks)
 
     def paths(self) -> dict[str, str]:
         """Address of each function to its folder in sysfs."""
@@ -223,6 +224,23 @@ def hostdev_xml(address: str, *, managed: str = "yes") -> str:
       <address type='pci' domain='0x0000' bus='0x06' slot='0x00' function='0x0'/>
     </hostdev>
 """
+
+
+def direct_xml(netdev: str, *, mode: str = "bridge") -> str:
+    """A macvtap on an interface of the host."""
+    return f"<interface type='direct'><source dev='{netdev}' mode='{mode}'/><model type='virtio'/></interface>"
+
+
+def network_interface_xml(name: str, *, portgroup: str = "") -> str:
+    """An interface that a network of libvirt's provides."""
+    group = f" portgroup='{portgroup}'" if portgroup else ""
+    return f"<interface type='network'><source network='{name}'{group}/></interface>"
+
+
+def network_file(name: str, forward: str) -> dict[str, str]:
+    """The definition of a network of libvirt's, by its path."""
+    text = f"<network><name>{name}</name><uuid>c7a5fdbd-edaf-9455-926a-d65c16db18aa</uuid>{forward}</network>"
+    return {f"/etc/libvirt/qemu/networks/{name}.xml": text}
 
 
 def vf_interface_xml(address: str, mac: str, vlan: int | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.host.doors.files import Files
 from nicpass.host.read import load_snapshot, read_host
-from nicpass.hypervisor.libvirt.domains import read_domains
+from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.errors import BadInputError, NotPermittedError
 from nicpass.model.language import _
 
@@ -40,7 +40,8 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
         return Source(Files(), host, is_live=False)
     files = open_root(arguments)
     environment = os.environ if files.is_live else None
-    host = read_host(files, read_domains(files), _open_processes, environment, nic, with_boot=with_boot)
+    domains, networks = read_machines(files)
+    host = read_host(files, domains, _open_processes, environment, nic, with_boot=with_boot, networks=networks)
     return Source(files, host, is_live=files.is_live)
 
 

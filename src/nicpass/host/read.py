@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nicpass.host.doors.processes import Processes
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact, Unknown
+    from nicpass.model.libvirt_network import LibvirtNetwork
 
 
 def read_host(
@@ -42,8 +43,9 @@ def read_host(
     nic: str | None = None,
     *,
     with_boot: bool = False,
+    networks: Fact[tuple[LibvirtNetwork, ...]] = None,
 ) -> Host:
-    """Everything of a host; the VMs come from their hypervisor, which this floor does not know.
+    """Everything of a host; VMs and their networks come from the hypervisor, which this floor does not know.
 
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
     out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
@@ -72,6 +74,7 @@ def read_host(
         boot_bindings=read_boot_bindings(files, platform.kernel, pci),
         activity=read_activity(files, pci, processes, environment),
         domains=domains,
+        libvirt_networks=networks,
         boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),
     )
 

@@ -39,10 +39,16 @@ _NAMED = {
 }
 """Fields that hold the name of a machine, of a person or of his folders, after the name of what they stand in."""
 _MENTIONING = {
-    *("platform.hostname", "platform.kvm_error", "domains.name", "leftovers.unread"),
+    *("platform.hostname", "platform.kvm_error", "domains.name", "libvirt_networks.name", "leftovers.unread"),
     *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
     *("managers.profile", "claims.path", "claims.holder"),
-    *("interfaces.source", "config_devices.rom_file", "live_devices.rom_file", "class_devices.label"),
+    *(
+        "interfaces.source",
+        "interfaces.network",
+        "config_devices.rom_file",
+        "live_devices.rom_file",
+        "class_devices.label",
+    ),
     *("boot.default_entry", "boot.one_shot", "entries.identity", "entries.title", "entries.source"),
 }
 """Fields in whose text such a name may stand, as in every reason why something is unknown.

@@ -38,6 +38,10 @@ class DomainInterface(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     source: str | None = None
     """The bridge, network or interface of the host that it stands on."""
+    dev: str | None = None
+    """The host's interface, or the file in /dev, that it is plugged into: `<source dev=>`, of macvtap, vDPA, passt."""
+    network: str | None = None
+    """The network of libvirt's that gives it one, also while the VM runs on what it was given."""
     mac: str | None = None
     filter: str | None = None
     """The network filter of libvirt's that applies to it: `<filterref filter=>`."""
@@ -109,6 +113,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     interfaces: tuple[DomainInterface, ...] = ()
     other_hostdevs: tuple[str, ...] = ()
     """Types of the host's devices in the definition that are no PCI functions: `usb`, `mdev`, `scsi`."""
+    argument_devices: tuple[Address, ...] = ()
+    """The host's PCI functions that `<qemu:arg>` gives to QEMU past libvirt, which then knows nothing of them."""
+    unread_devices: tuple[str, ...] = ()
+    """Why it may have more of the host's NICs than the rest shows: elements that name one in no way known here."""
     os_id: Fact[str] = None
     """The guest's system by libosinfo's id: `http://debian.org/debian/12`."""
 

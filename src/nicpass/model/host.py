@@ -17,6 +17,7 @@ from nicpass.model.fact import Fact
 from nicpass.model.firmware import Firmware
 from nicpass.model.groups import IommuGroup
 from nicpass.model.leftovers import Leftovers
+from nicpass.model.libvirt_network import LibvirtNetwork
 from nicpass.model.memory import Memory
 from nicpass.model.network import Network
 from nicpass.model.pci import PciFunction
@@ -44,5 +45,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     boot_bindings: BootBindings = BootBindings()
     activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None
+    libvirt_networks: Fact[tuple[LibvirtNetwork, ...]] = None
+    """Which of them lend NICs of this host to VMs; None also in a snapshot from before they were read."""
     boot: Boot = Boot(unread="not asked for")
     """The boot configuration that the next boots go by."""

@@ -172,6 +172,10 @@ class Connection:
     def getLibVersion(self) -> int:  # noqa: N802
         return 10_000_000
 
+    def listAllNetworks(self, _flags: int = 0) -> list[object]:  # noqa: N802
+        """This host has none."""
+        return []
+
     def listAllDomains(self, _flags: int = 0) -> list[DomainHandle]:  # noqa: N802
         return [DomainHandle(self.daemon, uuid) for uuid in self.daemon.definitions()]
 

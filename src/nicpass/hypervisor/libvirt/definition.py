@@ -6,6 +6,7 @@ Source: https://libvirt.org/formatdomain.html; for the PCI controllers, https://
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from nicpass.hypervisor.libvirt.xml_values import (
@@ -15,8 +16,10 @@ from nicpass.hypervisor.libvirt.xml_values import (
     parse_hex,
     parse_list,
     parse_size,
+    parse_source_address,
     text_of,
 )
+from nicpass.model.address import Address, parse_address
 from nicpass.model.domain import CpuPin, Definition, DomainInterface, PciPlaces, VirtualIommu
 from nicpass.model.fact import Fact, Unknown
 
@@ -25,6 +28,13 @@ if TYPE_CHECKING:
 
 _PORTS = frozenset({"pcie-root-port", "pcie-switch-downstream-port"})
 _PCI_SLOTS = 31  # of a conventional bus, 1 to 31; slot 0 is the host bridge's
+# What `<source>` of such an interface has to name: of the two first, a running VM has both if a network gave it one.
+_SOURCES = {"direct": ("dev", "network"), "vdpa": ("dev",), "network": ("network",)}
+_QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
+# `-device vfio-pci,host=01:00.0`, its JSON, and `sysfsdev=/sys/bus/pci/devices/0000:01:00.0`: QEMU, hw/vfio/pci.c.
+_VFIO_HOST = re.compile(
+    r"""(?:host|sysfsdev)"?\s*[=:]\s*"?(?:/sys/[\w/.:]*/)?([0-9a-fA-F]{4,8}:)?([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"""
+)
 _LIBOSINFO = "{http://libosinfo.org/xmlns/libvirt/domain/1.0}"
 
 
@@ -70,6 +80,8 @@ def parse_definition(domain: ET.Element) -> Definition:
             for element in domain.findall("./devices/hostdev")
             if element.get("type") != "pci"
         ),
+        argument_devices=_argument_devices(domain),
+        unread_devices=_unread_devices(domain),
         os_id=attribute_of(domain.find(f"./metadata/{_LIBOSINFO}libosinfo/{_LIBOSINFO}os"), "id"),
     )
 
@@ -154,7 +166,34 @@ def _interface(element: ET.Element) -> DomainInterface:
         type=element.get("type", "unknown"),
         model=attribute_of(element.find("model"), "type"),
         source=next((name for name in names if name is not None), None),
+        dev=attribute_of(source, "dev"),
+        network=attribute_of(source, "network"),
         mac=attribute_of(element.find("mac"), "address"),
         filter=attribute_of(element.find("filterref"), "filter"),
         teaming=attribute_of(element.find("teaming"), "type"),
     )
+
+
+def _argument_devices(domain: ET.Element) -> tuple[Address, ...]:
+    arguments = (element.get("value", "") for element in domain.findall(f"./{_QEMU}commandline/{_QEMU}arg"))
+    found = (_VFIO_HOST.finditer(text) for text in arguments if "vfio" in text)
+    addresses = (parse_address(f"{match[1] or '0000:'}{match[2]}") for matches in found for match in matches)
+    return tuple(dict.fromkeys(address for address in addresses if address is not None))
+
+
+def _unread_devices(domain: ET.Element) -> tuple[str, ...]:
+    """What shall have something of the host's and does not say what; libvirt refuses such, a file may have it."""
+    reasons = [
+        f"<{element.tag} type={element.get('type')!r}> names no PCI function"
+        for element in (
+            *domain.findall("./devices/hostdev[@type='pci']"),
+            *domain.findall("./devices/interface[@type='hostdev']"),
+        )
+        if (source := element.find("./source/address")) is None or parse_source_address(source) is None
+    ]
+    for element in domain.findall("./devices/interface"):
+        wanted = _SOURCES.get(element.get("type", ""), ())
+        source = element.find("source")
+        if wanted and not any(attribute_of(source, name) for name in wanted):
+            reasons.append(f"<interface type={element.get('type')!r}> without a source")
+    return tuple(reasons)

@@ -9,7 +9,7 @@ Source: https://libvirt.org/html/libvirt-libvirt-domain.html
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from nicpass.engine.admission import announce, forget_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci.functions import read_function
 from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device, parse_domain, parse_machine
+from nicpass.hypervisor.libvirt.networks import DEFINITIONS, networks_of, read_networks
 from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError, StepError
 from nicpass.model.fact import Fact, Unknown, known
@@ -26,16 +27,19 @@ from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDe
 from nicpass.model.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nicpass.host.doors.files import Files
+    from nicpass.model.libvirt_network import LibvirtNetwork
 
 URI = "qemu:///system"
-DEFINITIONS = "/etc/libvirt/qemu"
 SAVED_IMAGES = "/var/lib/libvirt/qemu/save"
 """Where `virsh managedsave` puts NAME.save."""
 _START_SECONDS = 30.0
 _SHUTDOWN_SECONDS = 30.0
 """How long a guest has to heed before it is switched off."""
 
+T = TypeVar("T")
 Connection = Any
 """A virConnect; the binding is not typed."""
 
@@ -45,15 +49,37 @@ def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
 
     None where there is no libvirt; Unknown, with the reason, where it cannot be asked.
     """
+    return _ask(files, _domains_of) if files.is_live else _read_definitions(files)
+
+
+class Machines(NamedTuple):
+    """What libvirt knows of a host; each is unknown by itself."""
+
+    domains: Fact[tuple[Domain, ...]]
+    networks: Fact[tuple[LibvirtNetwork, ...]]
+
+
+def read_machines(files: Files) -> Machines:
+    """The VMs, as `read_domains` reads them, and the networks that lend NICs to them; one connection for both."""
     if not files.is_live:
-        return _read_definitions(files)
+        return Machines(_read_definitions(files), read_networks(files))
+    found = _ask(files, lambda connection: _machines_of(connection, files))
+    return found if isinstance(found, Machines) else Machines(found, found)
+
+
+def _machines_of(connection: Connection, files: Files) -> Machines:
+    return Machines(_domains_of(connection), networks_of(connection, _library(), files))
+
+
+def _ask(files: Files, question: Callable[[Connection], T]) -> Fact[T]:
+    """The daemon's answer; None where there is no libvirt; Unknown, with the reason, where it cannot be asked."""
     try:
         connection = connect(writing=False)
     except ImpossibleError as error:
         # A host on which libvirt was never installed has no VMs of libvirt: that is known, and no obstacle to list.
         return Unknown(error.sentence.rstrip(".。")) if files.exists("/etc/libvirt") else None
     try:
-        return _domains_of(connection)
+        return question(connection)
     except NicpassError as error:
         return Unknown(error.sentence.rstrip(".。"))
     except _library().libvirtError as error:

@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from nicpass.hypervisor.libvirt.definition import parse_definition
-from nicpass.hypervisor.libvirt.xml_values import attribute_of, is_on, parse_hex, parse_xml
-from nicpass.model.address import Address, parse_address, split_address
+from nicpass.hypervisor.libvirt.xml_values import attribute_of, is_on, parse_hex, parse_source_address, parse_xml
+from nicpass.model.address import Address, split_address
 from nicpass.model.domain import Definition, Domain, DomainDevice
 from nicpass.model.errors import NicpassError
 from nicpass.model.language import _
@@ -94,7 +94,7 @@ def _devices_of(domain: ET.Element) -> list[ET.Element]:
 
 def _device_of(element: ET.Element) -> DomainDevice | None:
     source = element.find("./source/address")
-    address = _parse_source(source) if source is not None else None
+    address = parse_source_address(source) if source is not None else None
     if address is None:
         return None
     tags, rom = element.findall("./vlan/tag"), element.find("rom")
@@ -120,13 +120,6 @@ def _rom_bar(rom: ET.Element | None) -> bool | None:
 
 def _parse_vlan(tag: ET.Element) -> int | None:
     return parse_hex(tag.get("id", ""))
-
-
-def _parse_source(source: ET.Element) -> Address | None:
-    """The address of the function that a `<source>` names; None for numbers that are no address."""
-    numbers = [parse_hex(source.get(key, "0x0")) for key in ("domain", "bus", "slot", "function")]
-    domain, bus, slot, function = (number if number is not None else -1 for number in numbers)
-    return parse_address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
 
 
 def _address_attributes(address: Address, *, with_type: bool) -> dict[str, str]:

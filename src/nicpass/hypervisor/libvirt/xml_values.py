@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
+from nicpass.model.address import Address, parse_address
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
@@ -75,6 +76,13 @@ def parse_list(text: str | None, what: str) -> Fact[str]:
     if text is None:
         return None
     return text if parse_cpulist(text) is not None else _unknown("not a list of numbers", what, text)
+
+
+def parse_source_address(source: ET.Element) -> Address | None:
+    """The host's PCI function that an `<address>` names; None for numbers that are no address."""
+    numbers = [parse_hex(source.get(key, "0x0")) for key in ("domain", "bus", "slot", "function")]
+    domain, bus, slot, function = (number if number is not None else -1 for number in numbers)
+    return parse_address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
 
 
 def parse_hex(text: str) -> int | None:

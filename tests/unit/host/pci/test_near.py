@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nicpass.checks.lookup.nics import list_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt.domains import read_domains
+from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.errors import NicpassError
 from nicpass.model.host import Host
 from nicpass.model.plan import AttachRequest, Plan
@@ -30,7 +30,8 @@ from tests.support.trees import Function, Tree, Vm, hostdev_xml, mac_of
 
 def read(root: Path, nic: str | None = None) -> Host:
     files = Files(str(root))
-    return read_host(files, read_domains(files), nic=nic)
+    domains, networks = read_machines(files)
+    return read_host(files, domains, nic=nic, networks=networks)
 
 
 def plan(host: Host, name: str) -> Plan | None:

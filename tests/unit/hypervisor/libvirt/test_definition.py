@@ -56,7 +56,12 @@ def test_everything_that_is_said_is_read() -> None:
         iommu=VirtualIommu(model="intel", caching_mode=True, intremap=True, aw_bits=48),
         interfaces=(
             DomainInterface(
-                type="network", model="virtio", source="default", filter="clean-traffic", teaming="persistent"
+                type="network",
+                model="virtio",
+                source="default",
+                network="default",
+                filter="clean-traffic",
+                teaming="persistent",
             ),
         ),
         other_hostdevs=("usb",),

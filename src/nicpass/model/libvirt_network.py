@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirt's networks: what hands the NICs of a host out to the VMs that ask for one.
+
+The words are libvirt's: https://libvirt.org/formatnetwork.html.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from nicpass.model.address import Address
+from nicpass.model.fact import Fact
+
+
+class LibvirtNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """One network, with all that its lasting definition and the running one name together."""
+
+    name: str
+    uuid: str | None = None
+    active: Fact[bool] = None
+    persistent: bool = True
+    autostart: Fact[bool] = None
+    forward: str | None = None
+    """`nat`, `route`, `open`, `bridge`, `private`, `vepa`, `passthrough`, `hostdev`; None: it leads nowhere."""
+    bridge: str | None = None
+    netdevs: tuple[str, ...] = ()
+    """Interfaces of the host that it goes out by, or that it lends to VMs: `<forward dev=>`, `<interface dev=>`."""
+    pfs: tuple[str, ...] = ()
+    """Interfaces of PFs all of whose VFs are its pool: `<pf dev=>`."""
+    addresses: tuple[Address, ...] = ()
+    """Functions of its pool: `<address type='pci'>`."""
+    unread: tuple[str, ...] = ()
+    """What it names and could not be understood."""
