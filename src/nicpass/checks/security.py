@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.device.sriov import check_vf_mac
 from nicpass.checks.host.interrupts import ISOLATED
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
@@ -113,6 +114,7 @@ def check_given_nics(index: HostIndex) -> Iterator[Finding]:
             yield from _check_shared(function, owners)
             if kind_of(function, index) == "vf":
                 yield from _check_vf(function, owners, index)
+                yield from check_vf_mac(function, index)
             else:
                 yield from _check_whole(function, owners, index)
 

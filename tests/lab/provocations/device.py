@@ -215,6 +215,7 @@ PROVOCATIONS = (
 )
 
 UNIT_ONLY = {
+    "VF_MAC_UNPINNED": "whether a PF shows zeros for a VF hangs on both their drivers; a tree has them",
     "KERNEL_QUIRK": "no rule of the kernel that matters here is for a NIC that QEMU has",
     "RESET_UNKNOWN": "Debian's kernel has reset_method, and root may read it",
     "CONFIG_DAMAGED": "QEMU's devices have a sound configuration space",

@@ -6,18 +6,21 @@ Source: `sriov_init()` and `sriov_enable()` in drivers/pci/iov.c; PCI Express 5.
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
-from nicpass.checks.lookup.nics import attribute, kind_of, label
+from nicpass.checks.lookup.nics import attribute, kind_of, label, pf_of
 from nicpass.model.address import split_address
 from nicpass.model.fact import known, value_or
+from nicpass.model.network import NO_MAC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.config_space import Sriov
+    from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
 
@@ -40,6 +43,31 @@ def check_sriov(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield from _check_kernel(function, config.sriov)
         yield from _check_room(function, config.sriov)
         yield from _check_routing(function, config.sriov, index)
+
+
+def check_vf_mac(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """Of a VF that stands in a definition as `<hostdev>`: libvirt sets no MAC for such, so its PF has to have one."""
+    plain = [domain for domain in index.owners.get(function.address, ()) if _has_plainly(domain, function)]
+    place = pf_of(function, index) if plain else None
+    pf = index.functions.get(place[0]) if place is not None else None
+    for link in index.netdevs(pf) if pf is not None else ():
+        settings = next((vf for vf in link.vfs if place and vf.vf_index == place[1]), None)
+        if settings is not None and settings.mac == NO_MAC:
+            yield make_finding(
+                "VF_MAC_UNPINNED",
+                function.address,
+                ((f"rtnetlink, {link.name} vf {settings.vf_index}", f"MAC {settings.mac}"),),
+                nic=label(function),
+                owners=", ".join(domain.name for domain in plain),
+                pf=link.name,
+                owner=quote(plain[0].name),
+                address=function.address,
+            )
+
+
+def _has_plainly(domain: Domain, function: PciFunction) -> bool:
+    devices = (*domain.config_devices, *domain.live_devices)
+    return any(device.address == function.address and device.element == "hostdev" for device in devices)
 
 
 def _check_switched_off(function: PciFunction) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.finding import Finding, Severity
 from nicpass.model.host import Host
+from nicpass.model.network import NO_MAC, VfSettings
 from nicpass.model.pci import PciFunction
 from tests.support.config_dumps import parse_dump
 from tests.support.config_space import (
@@ -33,8 +34,8 @@ from tests.support.config_space import (
     Link,
     Sriov,
 )
-from tests.support.hosts import bridge, nic, pf_with_vfs, ready_host
-from tests.support.trees import Function, Tree
+from tests.support.hosts import bridge, link, network, nic, pf_with_vfs, ready_host
+from tests.support.trees import Function, Tree, Vm, hostdev_xml, vf_interface_xml
 from tests.unit.conftest import CAPTURES
 
 NIC = "0000:01:00.0"
@@ -72,6 +73,14 @@ SWITCH = (
     nic("0000:04:00.0", "eth2", under="0000:02:01.0"),
 )
 
+# The VF is the NIC that is looked at.
+PLAIN_VF = ready_host(
+    nic("0000:02:00.0", "eth9", group=20, totalvfs=7, vfs=(NIC,)),
+    nic(NIC, "eth1", pf="0000:02:00.0", vf_index=0),
+    net=network(link("eth9", vfs=(VfSettings(vf_index=0, mac=NO_MAC),)), link("eth1")),
+    vms=(Vm(name="web", devices=hostdev_xml(NIC)),),
+)
+
 HAVING: dict[str, Tree] = {
     "RESET_NONE": ready_host(ROOT_PORT, eth1(reset_methods=())),
     "RESET_BUS_ONLY": ready_host(ROOT_PORT, eth1(reset_methods=("bus",))),
@@ -98,6 +107,7 @@ HAVING: dict[str, Tree] = {
     ),
     "ARI_ABSENT": ready_host(port(capabilities=PORT._replace(ari_forwarding=False)), pf()),
     "VF_BUS_NUMBERS": ready_host(ROOT_PORT, pf(sriov=Sriov(63, 0, 384, 2, 0x10CA))),
+    "VF_MAC_UNPINNED": PLAIN_VF,
     "ACS_MISSING": ready_host(port(capabilities=PORT._replace(acs=None)), eth1(), nic("0000:02:00.0", driver=None)),
     "BEHIND_CONVENTIONAL_BRIDGE": ready_host(port(capabilities=Capabilities(pcie=PCI_BRIDGE)), eth1()),
     "PCIE_LINK_NARROW": ready_host(ROOT_PORT, with_capabilities(link=Link(width=4))),
@@ -373,3 +383,19 @@ def test_a_connectx_3_without_the_capability_has_it_switched_off() -> None:
 def test_the_thunderx_has_its_vf_bars_elsewhere_and_is_not_said_to_lack_room() -> None:
     function, index = dumped("cap-ea-1", "0002:01:00.0")
     assert "VF_BAR_UNASSIGNED" not in {finding.code for finding in check_nic(function, index)}
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        PLAIN_VF.but(vms=(Vm(name="web", devices=vf_interface_xml(NIC, "52:54:00:00:00:01")),)),
+        PLAIN_VF.but(vms=()),
+        PLAIN_VF.but(
+            network=network(link("eth9", vfs=(VfSettings(vf_index=0, mac="52:54:00:00:00:01"),)), link("eth1"))
+        ),
+        PLAIN_VF.but(network=network(link("eth9"), link("eth1"))),
+    ],
+    ids=["as an interface", "of nobody", "with a MAC", "not told"],
+)
+def test_a_vf_whose_mac_is_set_or_not_told_is_not_called_unpinned(tree: Tree, tmp_path: Path) -> None:
+    assert "VF_MAC_UNPINNED" not in codes_of(tree, tmp_path)

@@ -56,4 +56,15 @@ ENTRIES: dict[str, Entry] = {
         "in reserve; the kernel can hand them out anew.",
         mend="Make fewer VFs, or let the kernel number the buses: add pci=assign-busses to its arguments and reboot.",
     ),
+    "VF_MAC_UNPINNED": Entry(
+        severity=Severity.WARNING,
+        sentence="{nic} stands in {owners} as a plain <hostdev>, and its PF {pf} has given it no MAC.",
+        meaning="The guest makes up a MAC at each start, and may choose any: switch ports and DHCP see another machine "
+        "each time.",
+        background="For <interface type='hostdev'> libvirt sets the VF's MAC and VLAN through the PF before the VM "
+        "starts. For <hostdev> it sets neither. While the PF has 00:00:00:00:00:00 for a VF, the VF's driver in the "
+        "guest takes a random MAC, and the NIC lets it change that.",
+        mend="Have it in the VM as <interface type='hostdev'> with a MAC, while the VM is off.",
+        command="nicpass detach {owner} {address} && nicpass attach {owner} {address}",
+    ),
 }
