@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from nicpass.model.network import Link, Network, Rule
 from tests.support.activity import Parts, having, logind, mount, packet, process, sysfs, tcp
-from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
-from tests.support.trees import Tree, Vm, hostdev_xml
+from tests.support.hosts import VM, address, link, network, nic, pf_with_vfs, ready_host, route
+from tests.support.trees import Tree, Vm, direct_xml, hostdev_xml, network_file
 
 NIC = "0000:01:00.0"
 LOCAL = network(
@@ -59,5 +59,9 @@ DEPENDENT: dict[str, Tree] = {
     "XDP_ATTACHED": ready_host(net=network(link("eth1", xdp_programs=(42,)))),
     "HELD_BY_PROCESS": having(ready_host(nic(NIC, driver="vfio-pci")), process(902, "dpdk-testpmd", "/dev/vfio/10")),
     "CAPTURED_BY": having(ready_host(), packet(2, 710), process(903, "tcpdump", "socket:[710]")),
+    "USED_BY_VM": ready_host(vms=(VM, Vm(name="other", uuid="2", devices=direct_xml("eth1")))),
+    "NAMED_BY_NETWORK": ready_host(
+        files=network_file("pool", "<forward mode='bridge'><interface dev='eth1'/></forward>")
+    ),
     "PF_OF_USED_VFS": ready_host(*USED_VFS, vms=(Vm(name="web", devices=hostdev_xml(USED_VFS[1].address)),)),
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.dependence.group import check_group
+from nicpass.checks.dependence.machines import check_machines
 from nicpass.checks.dependence.usage import check_usage
 from nicpass.checks.device.boot_bindings import check_boot_bindings, check_nic_boot_binding
 from nicpass.checks.device.capabilities import (
@@ -20,7 +21,7 @@ from nicpass.checks.device.path import check_conventional_bridge, check_isolatio
 from nicpass.checks.device.quirks import check_quirks
 from nicpass.checks.device.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.device.reset import check_reset
-from nicpass.checks.device.sriov import check_sriov
+from nicpass.checks.device.sriov import check_sriov, check_vf_mac
 from nicpass.checks.host.leftovers import check_leftovers, check_nic_leftovers
 from nicpass.checks.host.platform import check_platform
 from nicpass.checks.lookup.index import HostIndex
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = (
+    check_machines,
     check_owner,
     check_usage,
     check_group,
@@ -61,6 +63,7 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_d3cold,
     check_vf_preferred,
     check_sriov,
+    check_vf_mac,
     check_link,
     check_card_nodes,
     check_option_rom,

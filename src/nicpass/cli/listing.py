@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.dependence.machines import tell_use
 from nicpass.checks.dependence.usage import tell_usage
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import list_nics
@@ -126,7 +127,11 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
 
 
 def _describe_vms(nic: NicView) -> str:
-    return ", ".join(nic.vms) or "-" if isinstance(nic.vms, tuple) else show(nic.vms)
+    """Those that have it, and who uses it in another way."""
+    if not isinstance(nic.vms, tuple):
+        return show(nic.vms)
+    uses = [tell_use(use) for use in nic.machine_uses] if isinstance(nic.machine_uses, tuple) else []
+    return ", ".join((*nic.vms, *dict.fromkeys(uses))) or "-"
 
 
 def _describe_kind(nic: NicView) -> str:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from nicpass.checks.dependence.machines import uses_of
 from nicpass.checks.dependence.usage import summarize_usage
+from nicpass.checks.lookup.machines import MachineUse
 from nicpass.checks.lookup.nics import group_companions, kind_of, pf_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.verdict import blocking
@@ -56,6 +58,9 @@ class NicView(msgspec.Struct, frozen=True, kw_only=True):
     numa_node: Fact[int]
     used_for: Fact[str]
     vms: Fact[tuple[str, ...]]
+    """Those that have it as a PCI device."""
+    machine_uses: Fact[tuple[MachineUse, ...]]
+    """VMs and networks of libvirt's that use it in other ways."""
     may_go: bool
     why_not: tuple[str, ...]
     """Codes of the findings that stand in the way; `nicpass check NIC` has their sentences."""
@@ -100,6 +105,7 @@ def _view_nic(function: PciFunction, index: HostIndex, names: PciIds, common: tu
         numa_node=function.numa_node,
         used_for=_view_usage(function, index),
         vms=_view_owners(function, index),
+        machine_uses=_view_machines(function, index),
         may_go=not standing,
         why_not=tuple(dict.fromkeys(finding.code for finding in standing)),
     )
@@ -117,6 +123,12 @@ def _view_owners(function: PciFunction, index: HostIndex) -> Fact[tuple[str, ...
     if isinstance(domains, Unknown):
         return domains
     return tuple(domain.name for domain in index.owners.get(function.address, ()))
+
+
+def _view_machines(function: PciFunction, index: HostIndex) -> Fact[tuple[MachineUse, ...]]:
+    facts = (index.host.domains, index.host.libvirt_networks)
+    unknown = next((fact for fact in facts if isinstance(fact, Unknown)), None)
+    return uses_of(function, index) or unknown or ()
 
 
 def _view_netdevs(function: PciFunction, index: HostIndex) -> tuple[NetdevView, ...]:

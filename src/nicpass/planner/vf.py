@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.dependence.machines import check_machines, uses_of
 from nicpass.checks.dependence.usage import check_usage
 from nicpass.checks.device.claims import check_claims
 from nicpass.checks.lookup.index import HostIndex
@@ -14,6 +15,7 @@ from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.model.text import printable
 from nicpass.planner.confirm import confirmation
 from nicpass.planner.select import select_nic
 
@@ -64,7 +66,18 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     )
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
     armed = confirmation(function.address, request.confirm_within, check_usage(function, index))
-    return Plan(summary=summary, request=request, steps=(*armed, step))
+    return Plan(summary=summary, request=request, steps=(*armed, step), notes=_pool_notes(function, index))
+
+
+def _pool_notes(pf: PciFunction, index: HostIndex) -> tuple[str, ...]:
+    """That a network of libvirt's will lend the VFs that are made is how such a pool gets them, and no objection."""
+    return tuple(
+        _("The network {network} of libvirt lends the VFs of {nic} to VMs: {how}.").format(
+            network=printable(use.name), nic=label(pf), how=printable(use.how)
+        )
+        for use in uses_of(pf, index)
+        if use.kind == "network" and "<pf " in use.how
+    )
 
 
 def _settings_of(function: PciFunction, index: HostIndex) -> tuple[VfSettings, ...]:
@@ -101,8 +114,9 @@ def _refuse_claimed(function: PciFunction, index: HostIndex) -> None:
 def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
     """Refuse while a VF is in use: in a VM's definition, on vfio-pci, or carrying something of the host's."""
     vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
-    if vfs and not known(index.host.domains):
-        reason = why_unknown(index.host.domains) or _("libvirt is absent")
+    unread = why_unknown(index.host.libvirt_networks)
+    if vfs and (unread or not known(index.host.domains)):
+        reason = why_unknown(index.host.domains) or unread or _("libvirt is absent")
         raise RefusedError(
             _("Whether a VM has one of the VFs of {nic} could not be learned: {reason}.").format(
                 nic=label(function), reason=reason
@@ -111,6 +125,8 @@ def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
         )
     for vf in vfs:
         owners = [domain.name for domain in index.owners.get(vf.address, ())]
+        if lent := tuple(check_machines(vf, index)):  # first: whose pool it is says more than which VM has it just now
+            raise RefusedError(lent[0].sentence, lent[0].mend, findings=lent)
         findings = (*check_claims(vf, index), *check_usage(vf, index))
         unsafe = [finding for finding in findings if finding.severity == Severity.UNSAFE]
         if owners:

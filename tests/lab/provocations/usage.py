@@ -181,6 +181,32 @@ PROVOCATIONS = (
         mended_by=MendedBy.COMMAND,
     ),
     Provocation(
+        code="USED_BY_VM",
+        how="a macvtap on the NIC in the definition of a VM that is off",
+        sees=r"enp2s0 .* is used by the VM db01: <interface type='direct'>",
+        nic=NIC,
+        scene="machines",
+        provoke=(
+            "virsh dumpxml db01 --inactive >/run/db01.xml",
+            "virsh attach-interface db01 direct enp2s0 --model virtio --config",
+        ),
+        mended_by=MendedBy.ADVICE,
+        mend=("virsh define /run/db01.xml; rm /run/db01.xml",),
+    ),
+    Provocation(
+        code="NAMED_BY_NETWORK",
+        how="a network of libvirt's, not even active, that lends the VFs of the NIC",
+        sees=r"enp1s0 .* belongs to the network lab-pool of libvirt .*<pf dev='enp1s0'/>",
+        nic=FIRST,
+        scene="machines",
+        provoke=(
+            "printf \"<network><name>lab-pool</name><forward mode='hostdev' managed='yes'><pf dev='enp1s0'/></forward>"
+            '</network>" >/run/lab-pool.xml; virsh net-define /run/lab-pool.xml; rm /run/lab-pool.xml',
+        ),
+        mended_by=MendedBy.ADVICE,
+        mend=("virsh net-undefine lab-pool",),
+    ),
+    Provocation(
         code="PTP_IN_USE",
         how="a program that has the NIC's clock open",
         sees=r"clock ptp\d of enp2s0 .* is open in sleep",

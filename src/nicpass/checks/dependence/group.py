@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.dependence.machines import tell_use, uses_of
 from nicpass.checks.dependence.usage import summarize_usage, tell_usage
 from nicpass.checks.host.firmware_menu import describe_menu
 from nicpass.checks.lookup.nics import group_companions, is_bridge, kind_of, label, on_vfio, pf_of
@@ -90,7 +91,7 @@ def _has_all_keyboards(devices: list[ClassDevice] | tuple[ClassDevice, ...], ind
 
 
 def _has_other_vm(function: PciFunction, index: HostIndex) -> bool:
-    return function.address in index.owners
+    return function.address in index.owners or bool(uses_of(function, index))
 
 
 _WORSE: tuple[tuple[str, Callable[[PciFunction, HostIndex], bool]], ...] = (
@@ -101,8 +102,11 @@ _WORSE: tuple[tuple[str, Callable[[PciFunction, HostIndex], bool]], ...] = (
 
 
 def _is_idle(function: PciFunction, index: HostIndex) -> bool:
-    """Whether no driver of the host drives the function and no VM has it. An unknown driver is not idle."""
-    return (function.driver is None or on_vfio(function)) and function.address not in index.owners
+    """Whether no driver of the host drives the function, and neither a VM nor a pool for VMs has it.
+
+    An unknown driver is not idle.
+    """
+    return (function.driver is None or on_vfio(function)) and not _has_other_vm(function, index)
 
 
 def describe_companion(function: PciFunction, index: HostIndex) -> str:
@@ -115,6 +119,7 @@ def describe_companion(function: PciFunction, index: HostIndex) -> str:
     disks = [disk for disk in function.block_devices if not any(words.startswith(disk) for words in used)]
     what = ", ".join(word for word in (netdevs, driver, *disks) if word)
     owners = [_("VM {name}").format(name=domain.name) for domain in index.owners.get(function.address, ())]
+    owners += [tell_use(use) for use in uses_of(function, index)]
     usage = ", ".join(filter(None, [tell_usage(summarize_usage(function, index)), *used, *owners]))
     return f"{function.address} ({what}{': ' + usage if usage else ''})"
 

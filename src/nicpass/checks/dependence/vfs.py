@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.dependence.machines import tell_use, uses_of
 from nicpass.checks.lookup.chains import chain_text
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import value_or
@@ -57,6 +58,7 @@ def _check_used(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 def describe_use(vf: PciFunction, index: HostIndex) -> str:
     """Who has a VF, or what stands on its interface; empty when nobody uses it as far as can be seen."""
     uses = [_("VM {name}").format(name=domain.name) for domain in index.owners.get(vf.address, ())]
+    uses += [tell_use(use) for use in uses_of(vf, index)]
     if not uses and on_vfio(vf):
         uses.append(_("bound to {driver}").format(driver=vf.driver))
     for chain in index.chains(vf):

@@ -49,6 +49,8 @@ def check_bus(host: Host) -> Iterator[Finding]:
 
 def check_hypervisor(host: Host) -> Iterator[Finding]:
     reason = why_unknown(host.domains)
+    if reason is None and (unread := why_unknown(host.libvirt_networks)) is not None:
+        reason = _("its networks, which lend NICs to VMs: {reason}").format(reason=unread)
     if reason is not None:
         yield make_finding("HYPERVISOR_UNKNOWN", evidence=(("libvirt", reason),), reason=reason)
 

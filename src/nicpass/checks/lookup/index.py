@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nicpass.checks.lookup.chains import add_tunnels, find_uppers, walk_uppers, why_unplaced
 from nicpass.checks.lookup.functions import FunctionIndex
+from nicpass.checks.lookup.machines import MachineUses
 from nicpass.checks.lookup.routing import RoutingTables
 from nicpass.checks.lookup.scopes import ScopeIndex
 from nicpass.model.fact import known, value_or
@@ -197,6 +198,11 @@ class HostIndex(FunctionIndex):
             for address in {device.address for device in (*domain.config_devices, *domain.live_devices)}:
                 owning[address].append(domain)
         return owning
+
+    @cached_property
+    def machine_uses(self) -> MachineUses:
+        """What VMs and libvirt's networks use without having it as a PCI device."""
+        return MachineUses(self.host)
 
     @cached_property
     def binding_matches(self) -> list[tuple[BootBinding, Match]]:
