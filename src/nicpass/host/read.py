@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.host.boot.bindings import read_boot_bindings
 from nicpass.host.firmware.tables import read_firmware
+from nicpass.host.intent.read import read_intents
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.pci.class_devices import read_class_devices
 from nicpass.host.pci.functions import read_pci, why_pci_unread
@@ -56,6 +57,7 @@ def read_host(
         BadInputError: a file of a capture is damaged.
     """
     platform, network = read_platform(files), read_network(files)
+    network = msgspec.structs.replace(network, intents=read_intents(files, network))
     near = read_near(files, nic, network, domains) if nic is not None else None
     pci = read_pci(files) if near is None else near
     return Host(

@@ -42,6 +42,7 @@ _MENTIONING = {
     *("platform.hostname", "platform.kvm_error", "domains.name", "libvirt_networks.name", "leftovers.unread"),
     *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
     *("managers.profile", "claims.path", "claims.holder"),
+    *("intents.unread", "found.source", "found.text", "found.target"),
     *(
         "interfaces.source",
         "interfaces.network",

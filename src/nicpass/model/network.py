@@ -210,6 +210,35 @@ class LinkManager(msgspec.Struct, frozen=True, kw_only=True):
     """
 
 
+IntentPurpose: TypeAlias = Literal["configure", "port", "parent", "wait", "unclear"]
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """One line somewhere that says what an interface is for, whether or not anything has come of it yet (law 9)."""
+
+    netdev: str
+    manager: str
+    """Who goes by it: a network manager, `netplan`, `initscripts`, `wicked`, `kernel`, `initramfs` or `systemd`."""
+    purpose: IntentPurpose
+    """`configure`: bring it up and give it addresses; `port` of a bridge or bond; `parent` of a VLAN or its like;
+    `wait`: the boot waits for it; `unclear`: a file names it that was not understood further.
+    """
+    source: str
+    """The file."""
+    text: str
+    """What stands there: `Name=en*`, `auto eth1`."""
+    target: str | None = None
+    """The interface that it is to be a port or a parent of; None where the line does not name it."""
+
+
+class Intents(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is meant to be done with the host's NICs."""
+
+    found: tuple[Intent, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Why something could not be read that may name any of them."""
+
+
 class Network(msgspec.Struct, frozen=True, kw_only=True):
     """The host's own network namespace, from rtnetlink and ethtool; of a capture, what its sysfs has."""
 
@@ -219,3 +248,5 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     rules: Fact[tuple[Rule, ...]] = None
     managers: tuple[LinkManager, ...] = ()
     """The managers of the devices' interfaces; an interface that is not named here is configured by nobody."""
+    intents: Intents | None = None
+    """None where nobody asked, as in snapshots from before there was the question."""

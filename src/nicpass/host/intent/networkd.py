@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""systemd-networkd's .network files: which of them means a NIC, and what it wants of it.
+
+The first that means a NIC is the one that counts (systemd.network(5)). One whose conditions are not all understood
+counts as well, and does not hide those behind it. What is generated in /run/systemd/network from netplan's files
+counts like any other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nicpass.host.intent.unit_file import (
+    NO,
+    YES,
+    Assignment,
+    Conditions,
+    collect_match,
+    describe_match,
+    is_true,
+    last,
+    match_nic,
+    parse_unit,
+)
+from nicpass.model.network import NETWORKD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.host.intent.nic import Nic
+    from nicpass.host.intent.reading import Reading
+
+FOLDERS = (
+    *("/etc/systemd/network", "/run/systemd/network", "/usr/local/lib/systemd/network"),
+    *("/usr/lib/systemd/network", "/lib/systemd/network"),
+)
+SHIPPED = "/usr/lib/systemd/network"
+"""systemd brings files of its own there, so a host that has it and not this folder was not captured in full."""
+_PORT_OF = ("Bridge", "Bond", "VRF", "BatmanAdvanced")
+_PARENT_OF = ("VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN", "MACsec", "Tunnel", "Xfrm", "IPoIB")
+_WISHES = ("DHCP", "Address", "IPv6AcceptRA", "DHCPServer")
+"""Those that are worth telling; a file that has none of them brings the NIC up, with what IPv6 gives by itself."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """One .network or .link file with its drop-ins."""
+
+    path: str
+    conditions: Conditions
+    assignments: list[Assignment]
+    unmanaged: bool
+
+
+def read_profiles(reading: Reading, end: str) -> list[Profile]:
+    """All files that end so (`.network`), by name, which is the order in which they are tried."""
+    drop_ins = _read_drop_ins(reading, end)
+    profiles = []
+    for name, path in reading.overlay(FOLDERS, (end,)).items():
+        text = reading.read(path)
+        if text is None or not text.strip():  # an empty file hides those behind it, as a link to /dev/null does
+            continue
+        assignments = parse_unit(text)
+        for more in drop_ins.get(name, ()):
+            assignments += parse_unit(reading.read(more) or "")
+        unmanaged = is_true(last(assignments, "Link", "Unmanaged"))
+        profiles.append(Profile(path, collect_match(assignments), assignments, unmanaged))
+    return profiles
+
+
+def _read_drop_ins(reading: Reading, end: str) -> dict[str, list[str]]:
+    """`10-lan.network` to the paths in its folders `10-lan.network.d`."""
+    owners = {name for folder in FOLDERS for name in reading.names(folder) if name.endswith(f"{end}.d")}
+    return {
+        owner.removesuffix(".d"): list(
+            reading.overlay([f"{folder}/{owner}" for folder in FOLDERS], (".conf",)).values()
+        )
+        for owner in owners
+    }
+
+
+def read_intents(reading: Reading) -> None:
+    """By .network files, where systemd-networkd runs or will."""
+    profiles = read_profiles(reading, ".network")
+    if not profiles or not reading.is_at_work("systemd-networkd.service", "systemd-networkd.socket"):
+        return
+    for nic in reading.nics:
+        for profile in _profiles_for(nic, profiles):
+            _tell(reading, nic, profile)
+
+
+def _profiles_for(nic: Nic, profiles: list[Profile]) -> Iterator[Profile]:
+    for profile in profiles:
+        answer = match_nic(profile.conditions, nic)
+        if answer != NO and not profile.unmanaged:
+            yield profile
+        if answer == YES:
+            return
+
+
+def _tell(reading: Reading, nic: Nic, profile: Profile) -> None:
+    who = describe_match(profile.conditions)
+    is_port = False
+    for key, value in ((a.key, a.value) for a in profile.assignments if a.section == "Network"):
+        if key in _PORT_OF and value:
+            is_port = True
+            reading.add(nic, NETWORKD, "port", profile.path, f"{who}: {key}={value}", value)
+        elif key in _PARENT_OF:
+            for name in value.split():
+                reading.add(nic, NETWORKD, "parent", profile.path, f"{who}: {key}={name}", name)
+    if not is_port:
+        wishes = [f"{a.key}={a.value}" for a in profile.assignments if a.section != "Match" and a.key in _WISHES]
+        reading.add(nic, NETWORKD, "configure", profile.path, f"{who}: {' '.join(wishes)}" if wishes else who)
+
+
+def name_by_links(reading: Reading) -> None:
+    """By .link files, the names that NICs get at the next boot (systemd.link(5)); they are theirs already here."""
+    profiles = [p for p in read_profiles(reading, ".link") if last(p.assignments, "Link", "Name")]
+    for nic in reading.nics if profiles else ():
+        for profile in profiles:
+            if "OriginalName" not in profile.conditions and match_nic(profile.conditions, nic) == YES:
+                nic.names.add(last(profile.assignments, "Link", "Name"))
+                break
