@@ -33,7 +33,19 @@ SSH = (tcp("10.0.0.5:22", "10.0.0.9:51000", 700), process(800, "sshd-session", "
 NFS = mount("nfs4", "10.0.0.20:/srv", "/mnt", "rw,vers=4.2,clientaddr=10.0.0.5,addr=10.0.0.20")
 USED_VFS = pf_with_vfs(NIC, "eth1", 2)
 
+LAN = {"/etc/systemd/network/10-lan.network": "[Match]\nName=eth*\n[Network]\nDHCP=yes\n"}
+BRIDGE = {"/etc/network/interfaces": "auto br0\niface br0 inet dhcp\n    bridge_ports eth1\n"}
+WAIT = {
+    "/etc/systemd/system/systemd-networkd-wait-online.service.d/one.conf": "[Service]\nExecStart=\n"
+    "ExecStart=/usr/lib/systemd/systemd-networkd-wait-online --interface=eth1\n"
+}
+
 DEPENDENT: dict[str, Tree] = {
+    "TO_BE_CONFIGURED": ready_host(files=LAN),
+    "TO_BE_PART": ready_host(files=BRIDGE),
+    "WAITED_FOR": ready_host(files=WAIT),
+    "NAMED_UNCLEARLY": ready_host(files={"/etc/netplan/lan.yaml": "network: &lan\n  ethernets:\n    eth1: {}\n"}),
+    "CONFIGURED_BY": ready_host(net=LOCAL, files=LAN),
     "CARRIES_SESSION": on_local(*SSH),
     "SESSION_UNPLACED": on_local(logind("3", 800, "laptop.example")),
     "CARRIES_STORAGE": on_local(NFS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nicpass.model.network import IpAddress, Link, Network, Route
+from nicpass.model.network import Intents, IpAddress, Link, Network, Route
 from tests.support.trees import BLOCK, BRIDGE, NVME, Function, Tree, Vm, mac_of
 
 VM = Vm(name="guest")
@@ -109,6 +109,7 @@ def network(*items: Link | IpAddress | Route) -> Network:
         links=tuple(item for item in items if isinstance(item, Link)),
         addresses=tuple(item for item in items if isinstance(item, IpAddress)),
         routes=tuple(item for item in items if isinstance(item, Route)),
+        intents=Intents(),
     )
 
 

@@ -56,9 +56,15 @@ class SecurityReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
+_INCLUDED = {"HAS_ADDRESS": frozenset({"TO_BE_CONFIGURED", "NAMED_UNCLEARLY", "WAITED_FOR"})}
+"""Who has allowed the host's address to go has allowed the one that is about to come there again: the same NIC may be
+between the two at a VM's next start."""
+
+
 def blocking(findings: Iterable[Finding], allow: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
     """The findings that stand in the way, the gravest first."""
-    found = [finding for finding in findings if finding.severity.blocks and finding.code not in allow]
+    allowed = allow.union(*(_INCLUDED.get(code, ()) for code in allow))
+    found = [finding for finding in findings if finding.severity.blocks and finding.code not in allowed]
     return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
 
 

@@ -26,10 +26,14 @@ OVERRIDABLE = frozenset(
         "CARRIES_SESSION",
         "CARRIES_TUNNEL",
         "HAS_ADDRESS",
+        "NAMED_UNCLEARLY",
         "PTP_IN_USE",
         "RULE_NAMES_NIC",
         "SESSION_UNPLACED",
         "STORAGE_UNPLACED",
+        "TO_BE_CONFIGURED",
+        "TO_BE_PART",
+        "WAITED_FOR",
         "XDP_ATTACHED",
     }
 )

@@ -18,7 +18,69 @@ _XDP = (
     "assert libc.syscall(321, 6, pin, len(pin)) == 0, ctypes.get_errno()"
 )
 
+_WAIT_ONLINE = "/etc/systemd/system/systemd-networkd-wait-online.service.d/lab.conf"
+
 PROVOCATIONS = (
+    Provocation(
+        code="TO_BE_CONFIGURED",
+        how="a .network file with DHCP for a NIC that has no address",
+        sees=r"enp2s0 .* is to be configured by systemd-networkd: /etc/systemd/network/20-lab.network says Name=enp2s0",
+        nic=NIC,
+        scene="intents",
+        provoke=("printf '[Match]\\nName=enp2s0\\n[Network]\\nDHCP=yes\\n' >/etc/systemd/network/20-lab.network",),
+        mended_by=MendedBy.COMMAND,
+        undo=("rm /etc/systemd/network/20-lab.network /etc/systemd/network/00-enp2s0-unmanaged.network",),
+    ),
+    Provocation(
+        code="TO_BE_PART",
+        how="a bridge in /etc/network/interfaces that is to have the NIC as its port",
+        sees=r"enp3s0 .* is to be part of another interface, br9: /etc/network/interfaces.d/lab",
+        nic=THIRD,
+        scene="intents",
+        provoke=("printf 'iface br9 inet manual\\n  bridge_ports enp3s0\\n' >/etc/network/interfaces.d/lab",),
+        mended_by=MendedBy.ADVICE,
+        mend=("rm /etc/network/interfaces.d/lab",),
+    ),
+    Provocation(
+        code="WAITED_FOR",
+        how="a boot that waits for the NIC to be online",
+        sees=r"The boot waits for enp1s0",
+        nic=FIRST,
+        scene="intents",
+        provoke=(
+            f"mkdir {_WAIT_ONLINE.rpartition('/')[0]}",
+            "printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-networkd-wait-online -i enp1s0\\n' "
+            f">{_WAIT_ONLINE}",
+        ),
+        mended_by=MendedBy.ADVICE,
+        mend=(f"rm -r {_WAIT_ONLINE.rpartition('/')[0]}",),
+    ),
+    Provocation(
+        code="NAMED_UNCLEARLY",
+        how="a netplan file with an anchor in it",
+        sees=r"enp1s0 .* may be meant by .*: /etc/netplan/lab.yaml \(netplan\)",
+        nic=FIRST,
+        scene="netplan",
+        provoke=(
+            "mkdir -p /etc/netplan; "
+            "printf 'network:\\n  ethernets:\\n    enp1s0: &lan {dhcp4: true}\\n' >/etc/netplan/lab.yaml",
+        ),
+        mended_by=MendedBy.ADVICE,
+        mend=("rm -r /etc/netplan",),
+    ),
+    Provocation(
+        code="CONFIGURED_BY",
+        how="an address on the NIC, and a .network file for it",
+        sees=r"enp2s0 .* has what stands on it from systemd-networkd: /etc/systemd/network/20-lab.network",
+        nic=NIC,
+        scene="netplan",
+        provoke=(
+            "printf '[Match]\\nName=enp2s0\\n[Network]\\nDHCP=yes\\n' >/etc/systemd/network/20-lab.network",
+            "ip address add 192.0.2.9/24 dev enp2s0",
+        ),
+        mended_by=MendedBy.NOTHING,
+        undo=("rm /etc/systemd/network/20-lab.network; ip address flush dev enp2s0",),
+    ),
     Provocation(
         code="CARRIES_DEFAULT_ROUTE",
         how="a second default route over the NIC",

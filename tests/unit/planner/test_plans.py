@@ -236,6 +236,7 @@ class TestRefusal:
     def test_only_the_administrators_own_network_may_be_overridden(self) -> None:
         own = {"CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "CARRIES_SESSION", "CARRIES_TUNNEL", "HAS_ADDRESS"}
         own |= {"PTP_IN_USE", "RULE_NAMES_NIC", "SESSION_UNPLACED", "STORAGE_UNPLACED", "XDP_ATTACHED"}
+        own |= {"TO_BE_CONFIGURED", "TO_BE_PART", "WAITED_FOR", "NAMED_UNCLEARLY"}
         assert own == OVERRIDABLE
         refuse_unless_clear(())
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import security
-from nicpass.checks.catalogue.dependence import group, holders, machines, sessions, storage, usage
+from nicpass.checks.catalogue.dependence import group, holders, intent, machines, sessions, storage, usage
 from nicpass.checks.catalogue.device import boot_bindings, capabilities, path, quirks, reserved, reset, sriov
 from nicpass.checks.catalogue.device import ownership as device
 from nicpass.checks.catalogue.host import interrupts, iommu, kernel, kvm, leftovers, platform
@@ -24,6 +24,7 @@ _SUBJECTS = (
     kvm,
     kernel,
     usage,
+    intent,
     sessions,
     storage,
     holders,

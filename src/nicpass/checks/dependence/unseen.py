@@ -7,6 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.dependence.intent import why_intent_unknown
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
@@ -33,7 +34,7 @@ def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         reasons.append(_why_network_unknown(index))
         if not any(reasons) and len(index.netdevs(function)) < max(1, len(value_or(function.netdevs, ()))):
             yield _elsewhere(function, index)
-    reasons += _why_activity_unknown(function, index)
+    reasons += [*_why_activity_unknown(function, index), *why_intent_unknown(function, index)]
     told = [*dict.fromkeys(reason for reason in reasons if reason)]
     if told:
         evidence = tuple(("not read", reason) for reason in told)

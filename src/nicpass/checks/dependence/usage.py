@@ -13,6 +13,7 @@ import msgspec
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.holders import check_holders
+from nicpass.checks.dependence.intent import check_intent
 from nicpass.checks.dependence.sessions import check_sessions
 from nicpass.checks.dependence.storage import check_storage
 from nicpass.checks.dependence.unseen import check_visible
@@ -51,6 +52,7 @@ def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         # The line that takes an address or a route away would be the last one that its reader types here.
         configured = [msgspec.structs.replace(finding, command="") for finding in configured]
     yield from configured
+    yield from check_intent(function, index)
     yield from check_holders(function, index)
     yield from check_vfs(function, index)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nicpass.model.domain import Domain
     from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
-    from nicpass.model.network import IpAddress, Link, LinkManager, Route, Rule
+    from nicpass.model.network import Intent, IpAddress, Link, LinkManager, Route, Rule
     from nicpass.model.pci import PciFunction
 
 
@@ -190,6 +190,12 @@ class HostIndex(FunctionIndex):
         return _by_netdev(self.host.network.managers)
 
     @cached_property
+    def intents(self) -> dict[str, list[Intent]]:
+        """Interface to what is meant to be done with it (law 9)."""
+        intents = self.host.network.intents
+        return _by_netdev(intents.found if intents is not None else ())
+
+    @cached_property
     def owners(self) -> dict[Address, list[Domain]]:
         """NIC to the VMs in whose live or lasting definition it stands; usually one."""
         owning: dict[Address, list[Domain]] = defaultdict(list)
@@ -230,7 +236,7 @@ class HostIndex(FunctionIndex):
         return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
 
 
-NetdevItem = TypeVar("NetdevItem", "BoundSocket", "IpAddress", "LinkManager", "Route")
+NetdevItem = TypeVar("NetdevItem", "BoundSocket", "Intent", "IpAddress", "LinkManager", "Route")
 
 
 def _by_netdev(items: Iterable[NetdevItem]) -> dict[str, list[NetdevItem]]:

@@ -20,7 +20,7 @@ from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.finding import Finding
 from nicpass.model.host import Host
-from nicpass.model.network import IpAddress, Link, Network, Route, Rule
+from nicpass.model.network import Intents, IpAddress, Link, Network, Route, Rule
 from nicpass.model.pci import PciFunction
 from tests.support.activity import having, packet, process, sysfs
 from tests.support.dependence import DEPENDENT, NFS, NIC
@@ -408,7 +408,7 @@ class TestLaws:
                 )
                 for number in range(count)
             )
-            net = Network(links=tuple(links), addresses=(), routes=tuple(routes), rules=())
+            net = Network(links=tuple(links), addresses=(), routes=tuple(routes), rules=(), intents=Intents())
             host = Host(pci=pci, network=net, activity=msgspec.structs.replace(IDLE, sessions=tuple(sessions)))
             begin = time.process_time()
             index = HostIndex(host)
