@@ -24,7 +24,7 @@ from nicpass.host.network.link_settings import with_settings
 from nicpass.host.pci.functions import DEVICES, read_function
 from nicpass.host.use.holders import find_vfio_user
 from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
-from nicpass.model.fact import known
+from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs
@@ -163,7 +163,13 @@ class HostSteps:
 
     def _unbind(self, function: PciFunction) -> None:
         """Unbind a device that no program has open: the kernel would wait for that program in this write."""
-        holder = find_vfio_user(self.files, function.iommu_group)
+        holder = find_vfio_user(self.files, function.address, function.iommu_group)
+        if isinstance(holder, Unknown):
+            raise StepError(
+                _("{address} is on {driver}, and whether a process has it open is not known: {reason}.").format(
+                    address=function.address, driver=function.driver, reason=holder.unknown
+                )
+            )
         if holder is not None:
             raise StepError(
                 _("{address} is on {driver}, and process {holder} has it open.").format(

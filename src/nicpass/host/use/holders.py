@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.pci.functions import DEVICES
 from nicpass.model.activity import Holder
-from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.fact import Fact, Unknown, known, value_or
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
 
 _CDEVS = "/dev/vfio/devices/"
-_NODES = ("/dev/vfio/", "/dev/uio", "/dev/infiniband/uverbs", "/dev/ptp")
-_SOCKET = "socket:["
+_NODES = ("/dev/vfio/", "/dev/vhost-vdpa-", "/dev/uio", "/dev/infiniband/uverbs", "/dev/ptp")
+_SOCKET, _NAMESPACE = "socket:[", "net:["
 
 
 class Descriptors(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ class Descriptors(msgspec.Struct, frozen=True):
     """Inode of a socket to a process that has it."""
     inodes: dict[int, list[int]]
     """Process to its sockets."""
+    namespaces: dict[str, int] = {}
+    """A network namespace, `net:[4026532]`, to a process that has it open."""
 
 
 def scan_descriptors(files: Files, inodes: Collection[int]) -> Descriptors:
@@ -41,6 +45,7 @@ def scan_descriptors(files: Files, inodes: Collection[int]) -> Descriptors:
     found: list[Holder] = []
     sockets: dict[int, int] = {}
     owned: dict[int, list[int]] = {}
+    namespaces: dict[str, int] = {}
     wanted = frozenset(inodes)
     names = files.list_directory("/proc")
     processes = [int(name) for name in (names if known(names) else ()) if name.isdecimal()]
@@ -58,7 +63,9 @@ def scan_descriptors(files: Files, inodes: Collection[int]) -> Descriptors:
                     owned.setdefault(process, []).append(int(number))
             elif target.startswith(_NODES) and target != "/dev/vfio/vfio":
                 found.append(Holder(process=process, program=read_program(files, process), node=target))
-    return Descriptors(tuple(found), barred, sockets, owned)
+            elif target.startswith(_NAMESPACE):
+                namespaces.setdefault(target, process)
+    return Descriptors(tuple(found), barred, sockets, owned, namespaces)
 
 
 def read_program(files: Files, process: int) -> str:
@@ -67,13 +74,16 @@ def read_program(files: Files, process: int) -> str:
     return name if isinstance(name, str) else "?"
 
 
-def find_vfio_user(files: Files, iommu_group: Fact[int]) -> int | None:
-    """The process that has this group open, or any device by the newer way, which does not name its group."""
-    group = f"/dev/vfio/{iommu_group}" if known(iommu_group) else None
-    for holder in scan_descriptors(files, ()).opened:
-        if holder.node == group or holder.node.startswith(_CDEVS):
-            return holder.process
-    return None
+def find_vfio_user(files: Files, address: Address, iommu_group: Fact[int]) -> Fact[int]:
+    """The process that has this function open, by its group's file or by its own (VFIO device cdev, vfio.rst).
+
+    Unknown where a process could not be looked into, or no process is shown.
+    """
+    nodes = {f"{_CDEVS}{name}" for name in value_or(files.list_directory(f"{DEVICES}/{address}/vfio-dev"), ())}
+    nodes |= {f"/dev/vfio/{iommu_group}"} if known(iommu_group) else set()
+    descriptors = scan_descriptors(files, ())
+    user = next((holder.process for holder in descriptors.opened if holder.node in nodes), None)
+    return user if user is not None else descriptors.barred
 
 
 def _targets(files: Files, process: int) -> list[str] | Unknown:

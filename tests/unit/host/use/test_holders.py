@@ -26,20 +26,59 @@ def descriptors(tmp_path: Path) -> Path:
     return folder
 
 
+NIC, OTHER = Address("0000:01:00.0"), Address("0000:02:00.0")
+
+
+def with_cdevs(root: Path) -> Files:
+    """Two NICs on vfio-pci: vfio0 is the one's own file, vfio1 the other's."""
+    for number, nic in enumerate((NIC, OTHER)):
+        (root / f"sys/bus/pci/devices/{nic}/vfio-dev/vfio{number}").mkdir(parents=True)
+    return Files(str(root))
+
+
 @pytest.mark.parametrize(
     ("target", "holder"),
-    [("/dev/vfio/10", 4711), ("/dev/vfio/11", None), ("/dev/vfio/devices/vfio0", 4711), ("/dev/vfio/vfio", None)],
+    [
+        ("/dev/vfio/10", 4711),
+        ("/dev/vfio/11", None),
+        ("/dev/vfio/devices/vfio0", 4711),
+        ("/dev/vfio/devices/vfio1", None),
+        ("/dev/vfio/devices/vfio01", None),
+        ("/dev/iommu", None),
+        ("/dev/vfio/vfio", None),
+    ],
 )
-def test_the_group_or_a_device_of_the_newer_way(
+def test_the_group_or_the_very_device_of_the_newer_way(
     tmp_path: Path, descriptors: Path, target: str, holder: int | None
 ) -> None:
     (descriptors / "7").symlink_to(target)
-    assert find_vfio_user(Files(str(tmp_path)), 10) == holder
+    assert find_vfio_user(with_cdevs(tmp_path), NIC, 10) == holder
+
+
+def test_of_two_qemus_each_holds_its_own_nic_alone(tmp_path: Path, descriptors: Path) -> None:
+    """Both have /dev/iommu open, as QEMU has that passes a device by iommufd."""
+    files = with_cdevs(tmp_path)
+    for process, number in ((4711, 0), (4712, 1)):
+        folder = tmp_path / f"proc/{process}/fd"
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / "8").symlink_to("/dev/iommu")
+        (folder / "9").symlink_to(f"/dev/vfio/devices/vfio{number}")
+    assert find_vfio_user(files, NIC, None) == 4711
+    assert find_vfio_user(files, OTHER, None) == 4712
+
+
+def test_a_process_that_cannot_be_looked_into_may_hold_it(tmp_path: Path, descriptors: Path) -> None:
+    (tmp_path / "proc/9").mkdir()
+    (tmp_path / "proc/9/fd").symlink_to("fd")
+    files = with_cdevs(tmp_path)
+    assert isinstance(find_vfio_user(files, NIC, 10), Unknown)
+    (descriptors / "7").symlink_to("/dev/vfio/10")
+    assert find_vfio_user(files, NIC, 10) == 4711
 
 
 def test_an_unknown_group_is_nobodys_by_the_old_way(tmp_path: Path, descriptors: Path) -> None:
     (descriptors / "7").symlink_to("/dev/vfio/10")
-    assert find_vfio_user(Files(str(tmp_path)), Unknown("why")) is None
+    assert find_vfio_user(Files(str(tmp_path)), NIC, Unknown("why")) is None
 
 
 def test_a_record_that_was_moved_is_not_taken_for_another_nics(tmp_path: Path) -> None:
