@@ -54,12 +54,15 @@ class NetworkStorage(msgspec.Struct, frozen=True, kw_only=True):
 class FunctionDevice(msgspec.Struct, frozen=True, kw_only=True):
     """A device that a PCI function offers to programs beside its network interface."""
 
-    kind: Literal["rdma", "ptp", "uio", "vfio"]
+    kind: Literal["rdma", "ptp", "uio", "vfio", "vdpa", "sf"]
+    """`sf` is a subfunction (Documentation/networking/devlink/devlink-port.rst), with devices of its own."""
     name: str
-    """The device's name in sysfs: `mlx5_0`, `ptp1`, `uio0`."""
+    """The device's name in sysfs: `mlx5_0`, `ptp1`, `uio0`, `vdpa0`, `mlx5_core.sf.4`."""
     address: Address
     nodes: tuple[str, ...] = ()
     """The device's files: `/dev/infiniband/uverbs0`."""
+    netdevs: tuple[str, ...] = ()
+    """The own interfaces of a subfunction or of a vDPA device."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,20 @@ class ForeignNetdev(msgspec.Struct, frozen=True, kw_only=True):
     """A program that runs in the namespace, where the namespace has no name."""
 
 
+class ForeignUpper(msgspec.Struct, frozen=True, kw_only=True):
+    """An interface in another network namespace that stands on one of ours: a container's macvlan or VLAN."""
+
+    netdev: str
+    lower: str
+    """The interface of this namespace that it stands on."""
+    kind: str | None = None
+    namespace: str
+    """A file that nsenter(1) takes: `/run/netns/blue`, `/proc/4711/ns/net`."""
+    process: int | None = None
+    """One that runs in it."""
+    program: str = ""
+
+
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """All activity at a host that concerns its NICs; each field is unknown by itself."""
 
@@ -101,3 +118,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     packet_sockets: Fact[tuple[BoundSocket, ...]] = _NOT_READ
     xdp_sockets: Fact[tuple[BoundSocket, ...]] = _NOT_READ
     foreign_netdevs: Fact[tuple[ForeignNetdev, ...]] = _NOT_READ
+    foreign_uppers: Fact[tuple[ForeignUpper, ...]] = None
+    """None in a capture that does not tell of namespaces, or in a record from before they were looked into."""
+    foreign_unseen: str | None = None
+    """Why there may be more of them; None where every namespace was looked into, or nobody looked."""

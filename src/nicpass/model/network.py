@@ -80,6 +80,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """The bridge, bond, team or VRF that has enslaved this interface."""
     lower: str | None = None
     """The interface that this one stands on: a VLAN's or macvlan's parent, the one that a tunnel is bound to."""
+    lowers: tuple[str, ...] = ()
+    """What else it stands on: the ports of HSR, the interface of PPPoE, every `lower_*` that sysfs shows."""
     kind: str | None = None
     tunnel_local: str | None = None
     """The address from which a tunnel sends; None is any."""
@@ -192,6 +194,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """The table's number; None where the rule does something else than look into a table, or into that of a VRF."""
 
 
+class Redirect(msgspec.Struct, frozen=True, kw_only=True):
+    """A filter of tc(8) that sends packets of one interface to another, or copies them there (tc-mirred(8))."""
+
+    netdev: str
+    """Where it hangs; `?` where only its action was found."""
+    target: str
+
+
 NETWORK_MANAGER: Final = "NetworkManager"
 NETWORKD: Final = "systemd-networkd"
 IFUPDOWN: Final = "ifupdown"
@@ -246,6 +256,8 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     addresses: Fact[tuple[IpAddress, ...]] = None
     routes: Fact[tuple[Route, ...]] = None
     rules: Fact[tuple[Rule, ...]] = None
+    redirects: Fact[tuple[Redirect, ...]] = None
+    """None in a capture or a record from before they were read."""
     managers: tuple[LinkManager, ...] = ()
     """The managers of the devices' interfaces; an interface that is not named here is configured by nobody."""
     intents: Intents | None = None

@@ -63,6 +63,10 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     virtfn_indices: tuple[int, ...] | None = None
     """The VFs' indices, by the names of the links (`virtfn7`); None where these are 0, 1, 2 and so on."""
     netdevs: Fact[tuple[str, ...]] = None
+    rdma: Fact[tuple[str, ...]] = None
+    """Its RDMA devices; empty where they are in another network namespace, None where it has none."""
+    board_label: Fact[str] = None
+    """What the firmware calls it, of a device on the board: `NIC1` (Documentation/ABI/testing/sysfs-bus-pci, label)."""
     block_devices: tuple[str, ...] = ()
     config: ConfigFact = NOT_READ
     sysfs_link: LinkFact = NOT_READ

@@ -69,6 +69,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """The kind of container that this host is, in systemd's words (`lxc`, `docker`); None outside of one."""
     sysfs_read_only: Fact[bool] = None
     dmi: Dmi = Dmi()
+    bmc: Fact[str] = None
+    """By what a management controller is known (IPMI); the firmware need not name it."""
     secure_boot: Fact[bool] = None
     """Whether Secure Boot is on; None on a machine that did not boot by UEFI."""
     lockdown: Fact[str] = None

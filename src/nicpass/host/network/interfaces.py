@@ -14,6 +14,7 @@ import msgspec
 
 from nicpass.host.network.links import IFF_UP
 from nicpass.host.network.managers import read_managers
+from nicpass.host.network.stacking import CLASS_NET, add_lowers
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.language import _
@@ -22,7 +23,6 @@ from nicpass.model.network import Link, Network
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
-CLASS_NET = "/sys/class/net"
 CAPTURE = "/netlink.json"
 
 
@@ -32,7 +32,7 @@ def read_network(files: Files) -> Network:
     Raises:
         BadInputError: the capture's `/netlink.json` is there and is not a `Network`.
     """
-    network = _read_kernel(files)
+    network = add_lowers(files, _read_kernel(files))
     managers = read_managers(files, network.links)
     return msgspec.structs.replace(network, managers=managers) if managers else network
 

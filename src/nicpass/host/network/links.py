@@ -33,6 +33,8 @@ _IFALIAS, _VFINFO_LIST, _CARRIER, _LINK_NETNSID, _XDP, _PROP_LIST, _ALT_IFNAME =
 _PERM_ADDRESS, _PARENT_DEV_NAME = 54, 56
 _INFO_KIND, _INFO_DATA = 1, 2  # IFLA_INFO_*
 _VLAN_ID, _VLAN_PROTOCOL = 1, 5  # IFLA_VLAN_*
+_HSR_PORTS = (1, 2, 8)  # IFLA_HSR_SLAVE1, _SLAVE2, _INTERLINK
+_WITH_DATA = frozenset({"vlan", "hsr"})
 _VF_INFO, _VF_MAC, _VF_VLAN, _VF_SPOOFCHK, _VF_LINK_STATE, _VF_RATE = 1, 1, 2, 4, 5, 6  # IFLA_VF_*
 _VF_RSS_QUERY_EN, _VF_TRUST, _VF_VLAN_LIST, _VF_VLAN_INFO = 7, 9, 12, 1
 _XDP_ATTACHED, _XDP_PROG_IDS = 2, (4, 5, 6, 7)  # IFLA_XDP_*; the ids are PROG_ID, then of driver, generic, hardware
@@ -88,6 +90,32 @@ def split_link(body: bytes) -> LinkMessage:
     return LinkMessage(index, text_of(attributes.get(_IFNAME)) or str(index), flags, attributes)
 
 
+class Parents(msgspec.Struct, frozen=True):
+    """On what an interface of another network namespace stands."""
+
+    name: str
+    kind: str | None
+    lower: int
+    """The index of the interface below it; 0 where there is none."""
+    netnsid: int | None
+    """In which namespace that is, by its number there; None where it is in the same."""
+    device: str | None
+    """The device that it belongs to."""
+
+
+def parents_of(body: bytes) -> Parents:
+    """The same, out of one message.
+
+    Raises:
+        MalformedError: a length cannot be.
+    """
+    message = split_link(body)
+    found = message.attributes
+    kind = text_of(read_attributes(found.get(_LINKINFO, b"")).get(_INFO_KIND))
+    netnsid, device = number_of(found.get(_LINK_NETNSID)), text_of(found.get(_PARENT_DEV_NAME))
+    return Parents(message.name, kind, number_of(found.get(_LINK)) or 0, netnsid, device)
+
+
 def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
     """The interface; `names` are those of all interfaces, by index.
 
@@ -98,7 +126,7 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
     info = read_attributes(found.get(_LINKINFO, b""))
     kind = text_of(info.get(_INFO_KIND))
     layout = _TUNNELS.get(kind or "")
-    data = read_attributes(info.get(_INFO_DATA, b"")) if layout or kind == "vlan" else {}
+    data = read_attributes(info.get(_INFO_DATA, b"")) if layout or kind in _WITH_DATA else {}
     # An interface that the kernel makes by itself has a kind; a driver's own has none.
     driver = None if kind is not None or message.flags & IFF_LOOPBACK else read_driver_info(name)
     lower = names.get(_lower_index(found, layout, data))
@@ -112,6 +140,7 @@ def build_link(message: LinkMessage, names: dict[int, str]) -> Link:
         carrier=bool(number_of(found.get(_CARRIER))),
         master=names.get(number_of(found.get(_MASTER)) or 0),
         lower=lower if lower != name else None,
+        lowers=_ring_of(data, names) if kind == "hsr" else (),
         kind=kind,
         tunnel_local=next(iter(_ends_of(layout.local, data)), None) if layout else None,
         tunnel_remotes=_ends_of(layout.remote, data) if layout else None,
@@ -188,6 +217,12 @@ def _lower_index(found: Attributes, layout: _Layout | None, data: Attributes) ->
         return 0
     bound = number_of(data.get(layout.link)) if layout is not None and layout.link is not None else None
     return number_of(found.get(_LINK)) or bound or 0
+
+
+def _ring_of(data: Attributes, names: dict[int, str]) -> tuple[str, ...]:
+    """The ports of HSR or PRP, which have neither IFLA_MASTER nor IFLA_LINK."""
+    ports = (names.get(number_of(data.get(kind)) or 0) for kind in _HSR_PORTS)
+    return tuple(port for port in ports if port is not None)
 
 
 def _ends_of(kinds: tuple[int, ...], data: Attributes) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from nicpass.host.network.links import build_link, split_link
+from nicpass.host.network.redirects import read_redirects
 from nicpass.host.network.routes import SCOPES, read_routes, read_rules
 from nicpass.host.network.rtnetlink import (
     ADDRESSES,
@@ -56,6 +57,7 @@ def dump_network() -> Network:
         addresses=read_addresses(dump(ADDRESSES), names),
         routes=read_routes(dump(ROUTES), names, lambda: dump(NEXTHOPS)),
         rules=tuple(read_rules(dump(RULES))),
+        redirects=read_redirects(names),
     )
 
 

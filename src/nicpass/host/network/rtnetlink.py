@@ -31,7 +31,7 @@ _MAX_ERRNO = 4095  # linux/err.h
 _ORDER: Literal["little", "big"] = sys.byteorder
 _NUMBERS = frozenset({1, 2, 4, 8})
 _TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK: above it NLA_F_NESTED and NLA_F_NET_BYTEORDER
-_NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x300, 0x10  # linux/netlink.h
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x4, 0x300, 0x10  # linux/netlink.h
 _NLMSG_NOOP, _NLMSG_ERROR, _NLMSG_DONE = 0x1, 0x2, 0x3
 _RECEIVE_BYTES = 1 << 20  # the kernel sends at most 32 KiB at once, or one message that is larger
 _TRIES = 5
@@ -68,13 +68,26 @@ def dump(kind: Kind) -> list[bytes]:
         OSError: the kernel's answer; EINTR when the table changed during each of several dumps; MalformedError
             when what came is no netlink message.
     """
+    return _ask(kind, _NLM_F_DUMP)
+
+
+def ask(kind: Kind) -> list[bytes]:
+    """The body of the one object that the request names.
+
+    Raises:
+        OSError: as of `dump`.
+    """
+    return _ask(kind, _NLM_F_ACK)  # which ends the answer as the end of a dump does
+
+
+def _ask(kind: Kind, flags: int) -> list[bytes]:
     with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, kind.protocol)) as kernel:
         kernel.bind((0, 0))
         kernel.settimeout(_SECONDS)
         receive = _receiver(kernel)
         for sequence in range(1, _TRIES + 1):
-            flags = _NLM_F_REQUEST | _NLM_F_DUMP
-            kernel.send(HEADER.pack(HEADER.size + len(kind.body), kind.request, flags, sequence, 0) + kind.body)
+            head = HEADER.pack(HEADER.size + len(kind.body), kind.request, _NLM_F_REQUEST | flags, sequence, 0)
+            kernel.send(head + kind.body)
             bodies, interrupted = collect_dump(receive, kind.fixed)
             if not interrupted:
                 return bodies

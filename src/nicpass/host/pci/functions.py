@@ -84,6 +84,8 @@ def _read_fields(reader: _Attributes) -> dict[str, Any]:
         "physfn": reader.physfn(),
         **reader.virtfns(),
         "netdevs": reader.netdevs(),
+        "rdma": reader.rdma(),
+        "board_label": reader.text("label") if "label" in reader.names else None,
         "block_devices": reader.block_devices(),
     }
 
@@ -183,6 +185,13 @@ class _Attributes:
             found = self.files.list_directory(f"{self.folder}/{name}/net")
             return tuple(sorted(found)) if known(found) else found
         return self.unlisted
+
+    def rdma(self) -> Fact[tuple[str, ...]]:
+        """Names in `infiniband/`: the folder stays when its devices are in another network namespace."""
+        if "infiniband" not in self.names:
+            return None
+        found = self.files.list_directory(f"{self.folder}/infiniband")
+        return tuple(sorted(found)) if known(found) else found
 
     def _virtio_devices(self) -> list[str]:
         return [name for name in self.numbered if name.startswith("virtio") and name[6:].isdecimal()]

@@ -18,6 +18,13 @@ LOCKDOWN = "/sys/kernel/security/lockdown"
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ATTRIBUTES = 4  # bytes that efivarfs puts before the value (Documentation/filesystems/efivarfs.rst)
 
+_BMC_SIGNS = (
+    ("/sys/class/ipmi", "ipmi"),
+    ("/sys/firmware/dmi/entries", "38-"),
+    ("/sys/bus/acpi/devices", "IPI0001:"),
+)
+"""Folder to how the names begin that tell of one."""
+
 
 def read_dmi(files: Files) -> Dmi:
     """The names of the machine, its board and its firmware; serial numbers are not asked for."""
@@ -79,3 +86,16 @@ def read_xen(files: Files) -> Fact[Literal["dom0", "guest"]]:
     if isinstance(capabilities, Unknown):
         return capabilities
     return "dom0" if known(capabilities) and "control_d" in capabilities.split() else "guest"
+
+
+def read_bmc(files: Files) -> Fact[str]:
+    """The first sign of a management controller: IPMI's driver, SMBIOS type 38, ACPI's IPI0001; None without any.
+
+    Source: Documentation/driver-api/ipmi.rst; SMBIOS 3.6, 7.39; drivers/char/ipmi/ipmi_si_platform.c.
+    """
+    for folder, prefix in _BMC_SIGNS:
+        names = files.list_directory(folder)
+        found = sorted(name for name in names if name.startswith(prefix)) if isinstance(names, tuple) else []
+        if found:
+            return f"{folder}/{found[0]}"
+    return None

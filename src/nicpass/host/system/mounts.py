@@ -30,6 +30,8 @@ class Mount(msgspec.Struct, frozen=True):
     """The options of the file system, which all its mounts share."""
     own_options: str = ""
     """The options of this mount alone: `rw,noatime`."""
+    root: str = "/"
+    """The part of the file system that is mounted; of nsfs a namespace, `net:[4026532]`."""
 
 
 def read_mounts(files: Files) -> Fact[tuple[Mount, ...]]:
@@ -65,7 +67,7 @@ def _parse_mount(line: str) -> Mount | None:
     if not dash or len(left) < 6 or len(right) < 2:
         return None
     options = right[2] if len(right) > 2 else ""
-    return Mount(left[2], _unescape(left[4]), right[0], _unescape(right[1]), options, left[5])
+    return Mount(left[2], _unescape(left[4]), right[0], _unescape(right[1]), options, left[5], left[3])
 
 
 def _unescape(text: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from nicpass.host.system.iommu import count_groups, read_capabilities, read_interrupt_chips, read_tables, read_units
 from nicpass.host.system.kvm import read_kvm_device, try_kvm
 from nicpass.host.system.machine import (
+    read_bmc,
     read_container,
     read_dmi,
     read_lockdown,
@@ -53,6 +54,7 @@ def read_platform(files: Files) -> Platform:
         container=read_container(files),
         sysfs_read_only=read_sysfs_read_only(files),
         dmi=read_dmi(files),
+        bmc=read_bmc(files),
         secure_boot=read_secure_boot(files),
         lockdown=read_lockdown(files),
         kvm_device=read_kvm_device(files),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from nicpass.host.pci.function_devices import read_devices
 from nicpass.host.use.connections import read_connections
 from nicpass.host.use.holders import scan_descriptors
-from nicpass.host.use.namespaces import find_foreign_netdevs
-from nicpass.host.use.packets import name_sockets, read_packet_sockets, read_xdp_sockets
+from nicpass.host.use.namespaces import look_elsewhere
+from nicpass.host.use.packets import name_interfaces, name_sockets, read_packet_sockets, read_xdp_sockets
 from nicpass.host.use.sessions import read_sessions
 from nicpass.host.use.storage import read_storage
 from nicpass.model.activity import Activity
@@ -33,13 +33,15 @@ def read_activity(
     processes: Callable[[], Processes] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Activity:
-    """All of `Activity`. `environment` is the caller's, for SSH_CONNECTION; `processes` finds lost interfaces."""
+    """All of `Activity`. `environment` is the caller's, for SSH_CONNECTION; without `processes` no other
+    network namespace is looked into."""
     connections = read_connections(files)
     packets, xdp = read_packet_sockets(files), read_xdp_sockets(files)
     inodes = {socket.inode for found in (packets, xdp) for socket in value_or(found, ())}
     if known(connections):
         inodes |= {connection.inode for connection in connections.established}
     descriptors = scan_descriptors(files, inodes)
+    elsewhere = look_elsewhere(files, functions, descriptors.namespaces, processes, name_interfaces)
     return Activity(
         sessions=read_sessions(
             files,
@@ -53,5 +55,7 @@ def read_activity(
         holders=descriptors.barred or descriptors.opened,
         packet_sockets=name_sockets(files, packets, descriptors),
         xdp_sockets=name_sockets(files, xdp, descriptors),
-        foreign_netdevs=find_foreign_netdevs(files, functions, processes),
+        foreign_netdevs=elsewhere.netdevs,
+        foreign_uppers=elsewhere.uppers,
+        foreign_unseen=elsewhere.unseen,
     )

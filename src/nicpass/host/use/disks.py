@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disks that lie on other machines: iSCSI, NBD, NVMe over TCP or RDMA, Ceph's RBD, ATA over Ethernet.
+"""Disks that lie on other machines: iSCSI, NBD, NVMe over TCP or RDMA, Ceph's RBD, ATA or FC over Ethernet.
 
 Source: Documentation/ABI/testing/sysfs-bus-rbd, sysfs-block-aoe, sysfs-class-iscsi_connection's attributes in
 drivers/scsi/scsi_transport_iscsi.c, drivers/nvme/host/sysfs.c, drivers/block/nbd.c.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.host.system.block import BLOCK
 from nicpass.host.use.connections import is_loopback
 from nicpass.host.use.network_mounts import ips_in
 from nicpass.model.activity import NetworkStorage
@@ -36,6 +37,7 @@ def read_network_disks(files: Files, connections: Fact[Connections], descriptors
     found.update(_nbd(files, connections, descriptors))
     found.update(_rbd(files))
     found.update(_aoe(files))
+    found.update(_fcoe(files))
     return {name: disk for name, disk in found.items() if not _is_here(disk)}
 
 
@@ -123,6 +125,18 @@ def _aoe(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
         text = files.read_attribute(f"/sys/block/{disk}/netif")
         netdev = text.split(",")[0].strip() if isinstance(text, str) else None
         yield disk, NetworkStorage(kind="aoe", source=disk, netdev=netdev or None)
+
+
+def _fcoe(files: Files) -> Iterator[tuple[str, NetworkStorage]]:
+    """FCoE in software hangs its controller below an interface, mostly a VLAN: `.../net/eth1.7/ctlr_0/host5/...`.
+
+    Source: Documentation/ABI/testing/sysfs-bus-fcoe.
+    """
+    for disk in _names(files, BLOCK):
+        target = files.read_link(f"{BLOCK}/{disk}")
+        parts = target.split("/") if isinstance(target, str) else []
+        if "net" in parts[:-2] and parts[-2] == "block":  # a partition lies in its disk's folder
+            yield disk, NetworkStorage(kind="fcoe", source=disk, netdev=parts[parts.index("net") + 1])
 
 
 def _names(files: Files, path: str) -> list[str]:

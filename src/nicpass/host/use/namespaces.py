@@ -1,72 +1,134 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In which network namespace a NIC's interface is, when it is not here. Source: network_namespaces(7), ip-netns(8).
+"""What of this host's NICs is in other network namespaces: their own interfaces, and those that stand on ours.
 
-Only then are processes started: one nsenter(1) a namespace.
+Container runtimes put a macvlan, an ipvlan or a VLAN of ours into a container, and nothing here shows it any more: the
+kernel tells of the interface below (IFLA_LINK) only there, with the number that our namespace has there
+(IFLA_LINK_NETNSID). So each namespace is entered, by a thread of its own that never comes back here and that can be
+left behind; to start a program in each takes ten times as long. Where there is no other namespace, nothing is started.
+Source: network_namespaces(7), setns(2), ip-netns(8), linux/net_namespace.h.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.doors.visits import ask_within
+from nicpass.host.network.links import parents_of
+from nicpass.host.network.rtnetlink import LINKS, Kind, ask, dump, number_of, read_attributes
+from nicpass.host.system.mounts import list_mounts
 from nicpass.host.use.holders import read_program
-from nicpass.model.activity import ForeignNetdev
-from nicpass.model.address import Address, is_netdev_name, parse_address
+from nicpass.model.activity import ForeignNetdev, ForeignUpper
+from nicpass.model.address import Address, parse_address
 from nicpass.model.fact import Fact, Unknown, known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
+    from nicpass.host.network.links import Parents
     from nicpass.model.pci import PciFunction
 
-_NAMED = "/run/netns"
-_MAX_NAMESPACES = 64
 _SECONDS = 5.0
+"""For all of them together; the kernel answers in less than a millisecond each."""
 _NETWORK_CLASS = 0x02  # PCI Code and ID Assignment Specification, 1.3
+_RTM_GETNSID, _NETNSA_NSID, _NETNSA_FD = 90, 1, 3
+_NSFS = "net:["
 
 
-def find_foreign_netdevs(
-    files: Files, functions: tuple[PciFunction, ...], processes: Callable[[], Processes] | None
-) -> Fact[tuple[ForeignNetdev, ...]]:
-    """The interfaces of NICs that show none here; unknown when not every namespace could be looked into."""
+class Namespace(msgspec.Struct, frozen=True):
+    """A network namespace that is not ours."""
+
+    path: str
+    """A file that nsenter(1) takes."""
+    process: int | None = None
+    program: str = ""
+
+    @property
+    def has_name(self) -> bool:
+        return not self.path.startswith("/proc/")
+
+    def __str__(self) -> str:
+        return self.path if self.process is None else f"{self.path} (process {self.process}, {self.program})"
+
+
+class Elsewhere(msgspec.Struct, frozen=True):
+    """What of `Activity` this file reads."""
+
+    netdevs: Fact[tuple[ForeignNetdev, ...]]
+    uppers: Fact[tuple[ForeignUpper, ...]]
+    unseen: str | None = None
+
+
+Seen = dict[Namespace, tuple["Parents", ...] | OSError | None]
+"""Namespace to its interfaces, or why they could not be read, or None where it has gone meanwhile."""
+
+
+def look_elsewhere(
+    files: Files,
+    functions: tuple[PciFunction, ...],
+    held: Mapping[str, int],
+    processes: Callable[[], Processes] | None,
+    names: Callable[[], dict[int, str]],
+    look: Callable[[Files, Sequence[Namespace]], Seen] | None = None,
+) -> Elsewhere:
+    """What was seen, and why there may be more; lost interfaces that were not found are then unknown.
+
+    `held` leads from a namespace (`net:[4026532]`) to a process that has it open; without `processes` nothing beyond
+    files is asked. `names` tells this namespace's interfaces by index, and `look` is how the others are asked.
+    """
     lost = {function.address: function for function in functions if _is_lost(function)}
-    if not lost:
-        return ()
     if not files.is_live or processes is None:
-        return Unknown("other network namespaces were not looked into")
-    found: list[ForeignNetdev] = []
-    barred: Unknown | None = None
-    door = processes()
-    for number, (path, program) in enumerate(_namespaces(files)):
-        if lost.keys() <= {netdev.address for netdev in found}:
-            return tuple(found)  # a namespace with a name is seen again in its processes
-        if number == _MAX_NAMESPACES:
-            return Unknown(f"there are more than {_MAX_NAMESPACES} network namespaces")
-        answer = door.run(["nsenter", f"--net={path}", "ip", "-json", "-details", "link"], timeout=_SECONDS)
-        links = parse_links(answer.output) if answer.exit_code == 0 else None
-        if links is None:
-            barred = barred or Unknown(f"network namespace {path}: {answer.error or 'no answer'}")
-        for name, device in links or ():
-            address = _owner(files, device, lost)
+        unread = Unknown("other network namespaces were not looked into")
+        return _captured(files, unread if lost else ())
+    there, barred = list_namespaces(files, held)
+    seen = (look or look_into)(files, there) if there else {}
+    failed = [(space, why.strerror or why) for space, why in seen.items() if isinstance(why, OSError)]
+    barred = barred or next((Unknown(f"network namespace {space}: {why}") for space, why in failed), None)
+    answers = {space: links for space, links in seen.items() if isinstance(links, tuple)}
+    netdevs = tuple(_lost_netdevs(files, answers, lost)) if lost else ()
+    here = names() if any(link.netnsid is not None for links in answers.values() for link in links) else {}
+    uppers = tuple(_uppers(answers, here))
+    found_all = lost.keys() <= {netdev.address for netdev in netdevs}
+    return Elsewhere(netdevs if found_all or barred is None else barred, uppers, barred.unknown if barred else None)
+
+
+def _captured(files: Files, netdevs: Fact[tuple[ForeignNetdev, ...]]) -> Elsewhere:
+    """A capture whose processes are all in one namespace has no other; one that shows no namespaces does not tell."""
+    if not isinstance(_own(files), str):
+        return Elsewhere(netdevs, None)
+    there, barred = list_namespaces(files, {})
+    unseen = f"a capture does not show what is in network namespace {there[0]}" if there else None
+    return Elsewhere(netdevs, (), unseen or (barred.unknown if barred else None))
+
+
+def _lost_netdevs(
+    files: Files, answers: dict[Namespace, tuple[Parents, ...]], lost: dict[Address, PciFunction]
+) -> Iterator[ForeignNetdev]:
+    for space, links in answers.items():
+        for link in links:
+            address = _owner(files, link.device, lost) if link.device else None
             if address is not None:
-                found.append(ForeignNetdev(address=address, netdev=name, namespace=path, program=program))
-    everything = lost.keys() <= {netdev.address for netdev in found}
-    return tuple(found) if everything or barred is None else barred
+                program = "" if space.has_name else space.program
+                yield ForeignNetdev(address=address, netdev=link.name, namespace=space.path, program=program)
 
 
-def parse_links(output: str) -> list[tuple[str, str]] | None:
-    """(name, device that it belongs to) of what `ip -json -details link` prints; None when it is something else."""
-    try:
-        links: Any = msgspec.json.decode(output)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    if not isinstance(links, list):
-        return None
-    pairs = ((link.get("ifname"), link.get("parentdev")) for link in links if isinstance(link, dict))
-    return [(n, d) for n, d in pairs if isinstance(n, str) and isinstance(d, str) and is_netdev_name(n)]
+def _uppers(answers: dict[Namespace, tuple[Parents, ...]], here: dict[int, str]) -> Iterator[ForeignUpper]:
+    for space, links in answers.items():
+        for link in links:
+            # The other end of a veth is told by the bridge here that it is a port of.
+            if link.netnsid is not None and link.lower in here and link.kind != "veth":
+                yield ForeignUpper(
+                    netdev=link.name,
+                    lower=here[link.lower],
+                    kind=link.kind,
+                    namespace=space.path,
+                    process=space.process,
+                    program=space.program,
+                )
 
 
 def _is_lost(function: PciFunction) -> bool:
@@ -86,15 +148,67 @@ def _owner(files: Files, device: str, lost: dict[Address, PciFunction]) -> Addre
     return next(below, None) if "/" not in device else None
 
 
-def _namespaces(files: Files) -> Iterator[tuple[str, str]]:
-    """(file, program) of every network namespace but ours: those with a name first, then those of processes."""
-    seen = {files.read_link("/proc/self/ns/net")}
-    named = files.list_directory(_NAMED)
-    for name in sorted(named if known(named) else ()):
-        yield f"{_NAMED}/{name}", ""
-    processes = files.list_directory("/proc")
-    for process in sorted(int(name) for name in (processes if known(processes) else ()) if name.isdecimal()):
-        namespace = files.read_link(f"/proc/{process}/ns/net")
-        if isinstance(namespace, str) and namespace not in seen:
-            seen.add(namespace)
-            yield f"/proc/{process}/ns/net", read_program(files, process)
+def _own(files: Files) -> Fact[str]:
+    """Ours is that of the thread, which is the process's too unless the thread has left it (proc_pid_task(5))."""
+    found = files.read_link("/proc/thread-self/ns/net")
+    return found if isinstance(found, str) else files.read_link("/proc/self/ns/net")
+
+
+def list_namespaces(files: Files, held: Mapping[str, int]) -> tuple[list[Namespace], Unknown | None]:
+    """(every one but ours: of processes, with a name, or only held open; why there may be more)."""
+    own, barred = _own(files), None
+    found: dict[str, Namespace] = {}
+    listed = files.list_directory("/proc")
+    for process in sorted(int(name) for name in (listed if known(listed) else ()) if name.isdecimal()):
+        path = f"/proc/{process}/ns/net"
+        namespace = files.read_link(path)
+        if isinstance(namespace, Unknown):
+            barred = barred or Unknown(f"network namespace of process {process}: {namespace.unknown}")
+        elif namespace is not None and namespace != own and namespace not in found:
+            found[namespace] = Namespace(path, process, read_program(files, process))
+    for path, namespace in _named(files):
+        if namespace != own:
+            seen = found.get(namespace)
+            named = Namespace(path, seen.process, seen.program) if seen is not None else Namespace(path)
+            # The name by which ip-netns(8) knows it is the one to tell.
+            if seen is None or not seen.has_name or path.startswith("/run/netns/"):
+                found[namespace] = named
+    for namespace, process in held.items():
+        if namespace != own and namespace not in found:
+            found[namespace] = Namespace(_descriptor(files, process, namespace), process, read_program(files, process))
+    return list(found.values()), barred
+
+
+def _named(files: Files) -> Iterator[tuple[str, str]]:
+    """(path, namespace) of those that are kept by a mount, wherever: /run/netns, /run/docker/netns."""
+    for mount in list_mounts(files):
+        if mount.kind == "nsfs" and mount.root.startswith(_NSFS):
+            yield mount.path, mount.root
+
+
+def _descriptor(files: Files, process: int, namespace: str) -> str:
+    """The file by which a process holds a namespace; that of the process itself where it has closed it meanwhile."""
+    folder = f"/proc/{process}/fd"
+    names = files.list_directory(folder)
+    paths = (f"{folder}/{name}" for name in (names if known(names) else ()))
+    return next((path for path in paths if files.read_link(path) == namespace), f"{folder}/-")
+
+
+def look_into(files: Files, there: Sequence[Namespace]) -> Seen:
+    """The interfaces of each, all in some milliseconds."""
+    places = {files.path(space.path): space for space in there}
+    return {places[path]: answer for path, answer in ask_within(tuple(places), read_parents, _SECONDS).items()}
+
+
+def read_parents(home: int) -> tuple[Parents, ...]:
+    """The interfaces of the network namespace that the calling thread is in; `home` is a descriptor of ours.
+
+    Raises:
+        OSError: the kernel's answer.
+    """
+    found = tuple(parents_of(body) for body in dump(LINKS))
+    if all(parents.netnsid is None for parents in found):
+        return found
+    request = bytes(4) + struct.pack("=HHI", 8, _NETNSA_FD, home)  # struct rtgenmsg, and its padding
+    ours = number_of(read_attributes(ask(Kind(_RTM_GETNSID, request, 1))[0], 4).get(_NETNSA_NSID))
+    return tuple(parents for parents in found if parents.device or parents.netnsid == ours)

@@ -102,10 +102,15 @@ def name_sockets(
     return tuple(sockets)
 
 
+def name_interfaces() -> dict[int, str]:
+    """Index to name of every interface of this network namespace, by the kernel."""
+    return dict(socket.if_nameindex())
+
+
 def _names(files: Files, wanted: set[int]) -> dict[int, str]:
     """Index to name of the wanted interfaces, by the kernel, or in a capture by its sysfs."""
     if files.is_live:
-        return {index: name for index, name in socket.if_nameindex() if index in wanted}
+        return {index: name for index, name in name_interfaces().items() if index in wanted}
     listed = files.list_directory("/sys/class/net")
     pairs = ((files.read_int(f"/sys/class/net/{name}/ifindex"), name) for name in (listed if known(listed) else ()))
     return {index: name for index, name in pairs if isinstance(index, int) and index in wanted}

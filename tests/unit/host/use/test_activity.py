@@ -3,27 +3,23 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 
 import pytest
 
 from nicpass.host.doors.files import Files
-from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.pci.function_devices import read_devices
 from nicpass.host.system.mounts import read_mounts
 from nicpass.host.use.activity import read_activity
 from nicpass.host.use.connections import Connection, Connections, read_connections
 from nicpass.host.use.holders import Descriptors, scan_descriptors
-from nicpass.host.use.namespaces import find_foreign_netdevs, parse_links
 from nicpass.host.use.network_mounts import find_servers
 from nicpass.host.use.packets import RawSocket, parse_xdp_sockets
 from nicpass.host.use.sessions import read_sessions
-from nicpass.model.activity import Activity, BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
+from nicpass.model.activity import Activity, BoundSocket, FunctionDevice, Holder, NetworkStorage, Session
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
-from nicpass.model.pci import PciFunction
 from tests.support.activity import Parts, having, logind, mount, packet, process, swap, sysfs, tcp
 from tests.support.dependence import NIC, SSH
 from tests.support.hosts import ready_host
@@ -404,84 +400,3 @@ class TestPacketSockets:
         bound = struct.pack("=BBHIII", 44, 3, 0, 740, 0, 0) + struct.pack("=HHII", 12, 1, 2, 5)
         unbound = struct.pack("=BBHIII", 44, 3, 0, 741, 0, 0)
         assert list(parse_xdp_sockets([bound, unbound])) == [RawSocket(2, 740, 5)]
-
-
-class _Answers(Processes):
-    """Answers of `ip` in namespaces, by their files."""
-
-    def __init__(self, answers: dict[str, str]) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
-
-    def run(self, argv: list[str], *, timeout: float, stdin: str = "") -> Completed:
-        path = argv[1].removeprefix("--net=")
-        self.asked.append(path)
-        assert (argv[0], timeout, stdin) == ("nsenter", 5.0, "")
-        return Completed(0, self.answers[path], "") if path in self.answers else Completed(1, "", "no such namespace")
-
-
-class _LiveTree(Files):
-    """A tree that says that it is the running machine."""
-
-    @property
-    def is_live(self) -> bool:
-        return True
-
-
-class TestNamespaces:
-    """Interfaces that are not here."""
-
-    LOST = PciFunction(address=Address(NIC), class_code=0x020000, driver="igb")
-    BLUE = json.dumps([{"ifname": "lo"}, {"ifname": "eth9", "parentdev": NIC}])
-
-    @staticmethod
-    def files(root: Path, *named: str) -> Files:
-        files = {f"/run/netns/{name}": "" for name in named}
-        links = {"/proc/self/ns/net": "net:[1]", "/proc/1/ns/net": "net:[1]", "/proc/50/ns/net": "net:[2]"}
-        tree = having(ready_host(), Parts(files, links), process(50, "nginx")).write(root)
-        return _LiveTree(str(tree))
-
-    def test_one_with_a_name(self, tmp_path: Path) -> None:
-        door = _Answers({"/run/netns/blue": self.BLUE})
-        found = find_foreign_netdevs(self.files(tmp_path, "blue"), (self.LOST,), lambda: door)
-        assert found == (ForeignNetdev(address=Address(NIC), netdev="eth9", namespace="/run/netns/blue"),)
-        assert door.asked == ["/run/netns/blue"]
-
-    def test_that_of_a_process(self, tmp_path: Path) -> None:
-        door = _Answers({"/proc/50/ns/net": self.BLUE})
-        found = find_foreign_netdevs(self.files(tmp_path), (self.LOST,), lambda: door)
-        expected = ForeignNetdev(address=Address(NIC), netdev="eth9", namespace="/proc/50/ns/net", program="nginx")
-        assert found == (expected,)
-        assert door.asked == ["/proc/50/ns/net"]
-
-    def test_one_that_cannot_be_entered_leaves_it_unknown(self, tmp_path: Path) -> None:
-        found = find_foreign_netdevs(self.files(tmp_path), (self.LOST,), lambda: _Answers({}))
-        assert found == Unknown("network namespace /proc/50/ns/net: no such namespace")
-
-    def test_where_no_namespace_has_it_there_is_none(self, tmp_path: Path) -> None:
-        door = _Answers({"/proc/50/ns/net": "[]"})
-        assert find_foreign_netdevs(self.files(tmp_path), (self.LOST,), lambda: door) == ()
-
-    @pytest.mark.parametrize(
-        "function",
-        [
-            PciFunction(address=Address(NIC), class_code=0x020000, driver="igb", netdevs=("eth1",)),
-            PciFunction(address=Address(NIC), class_code=0x020000, driver="vfio-pci"),
-            PciFunction(address=Address(NIC), class_code=0x020000, driver="uio_pci_generic"),
-            PciFunction(address=Address(NIC), class_code=0x020000),
-            PciFunction(address=Address(NIC), class_code=0x010802, driver="nvme"),
-        ],
-    )
-    def test_without_need_no_process_is_started(self, function: PciFunction, tmp_path: Path) -> None:
-        def never() -> Processes:
-            raise AssertionError("started")
-
-        assert find_foreign_netdevs(self.files(tmp_path), (function,), never) == ()
-
-    @pytest.mark.parametrize("output", ["", "{", "5", '{"ifname": "x"}', '"x"'])
-    def test_what_is_no_list_of_links_is_no_answer(self, output: str) -> None:
-        assert parse_links(output) is None
-
-    @pytest.mark.parametrize("output", ["[5, null, {}]", '[{"ifname": "a/b", "parentdev": "x"}]', '[{"ifname": 7}]'])
-    def test_what_is_no_link_is_left_out(self, output: str) -> None:
-        assert parse_links(output) == []
