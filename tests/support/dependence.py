@@ -75,5 +75,13 @@ DEPENDENT: dict[str, Tree] = {
     "NAMED_BY_NETWORK": ready_host(
         files=network_file("pool", "<forward mode='bridge'><interface dev='eth1'/></forward>")
     ),
+    "AF_PACKET_IN_USE": having(ready_host(), packet(2, 711), process(905, "vpp_main", "socket:[711]")),
+    "HAS_SUBDEVICES": having(
+        ready_host(),
+        Parts({}, {"/sys/bus/vdpa/devices/vdpa0": f"/sys/devices/pci0000:00/0000:00:01.0/{NIC}/vdpa0"}),
+    ),
+    "BMC_MAY_SHARE": ready_host(
+        nic(NIC, "eth1", files=(("label", "NIC1\n"),)), files={"/sys/class/ipmi/ipmi0/uevent": ""}
+    ),
     "PF_OF_USED_VFS": ready_host(*USED_VFS, vms=(Vm(name="web", devices=hostdev_xml(USED_VFS[1].address)),)),
 }

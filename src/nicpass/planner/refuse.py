@@ -21,6 +21,7 @@ _ERRORS: dict[Severity, type[NicpassError]] = {
 
 OVERRIDABLE = frozenset(
     {
+        "AF_PACKET_IN_USE",
         "CARRIES_DEFAULT_ROUTE",
         "CARRIES_ROUTE",
         "CARRIES_SESSION",

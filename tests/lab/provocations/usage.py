@@ -20,6 +20,15 @@ _XDP = (
 
 _WAIT_ONLINE = "/etc/systemd/system/systemd-networkd-wait-online.service.d/lab.conf"
 
+
+def _packet_socket(program: str, seconds: str) -> str:
+    """A command line that starts a Python, by whatever name, with a packet socket of every protocol on `enp3s0`."""
+    return (
+        f'setsid -f {program} -c "import socket, time; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x0300); '
+        f"s.bind(('enp3s0', 0)); time.sleep({seconds})\" </dev/null >/dev/null 2>&1; sleep 1"
+    )
+
+
 PROVOCATIONS = (
     Provocation(
         code="TO_BE_CONFIGURED",
@@ -280,16 +289,23 @@ PROVOCATIONS = (
     ),
     Provocation(
         code="CAPTURED_BY",
-        how="a program that listens to the NIC's packets",
-        sees=r"listen to the packets of enp3s0.*python3",
+        how="a program that listens to the NIC's packets, and is called tcpdump",
+        sees=r"listen to the packets of enp3s0.*tcpdump",
         nic=THIRD,
         scene="holders",
-        provoke=(
-            'setsid -f python3 -c "import socket, time; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x0300); '
-            "s.bind(('enp3s0', 0)); time.sleep(4219)\" </dev/null >/dev/null 2>&1; sleep 1",
-        ),
+        provoke=("cp $(readlink -f /usr/bin/python3) /tmp/tcpdump", _packet_socket("/tmp/tcpdump", "4219")),
         mended_by=MendedBy.NOTHING,
-        undo=("pkill -f 'sleep.421[9]'",),
+        undo=("pkill -f 'sleep.421[9]'; rm -f /tmp/tcpdump",),
+    ),
+    Provocation(
+        code="AF_PACKET_IN_USE",
+        how="a program with a packet socket on the NIC that is not known to listen only",
+        sees=r"enp3s0 .* is used by packet sockets of python3",
+        nic=THIRD,
+        scene="holders",
+        provoke=(_packet_socket("python3", "4216"),),
+        mended_by=MendedBy.ADVICE,
+        mend=("pkill -f 'sleep.421[6]'",),
     ),
     Provocation(
         code="XDP_ATTACHED",
@@ -360,5 +376,7 @@ UNIT_ONLY = {
     "STORAGE_UNPLACED": "it takes a mount whose server is known by a name alone",
     "RDMA_DEVICE": "QEMU has no NIC with RDMA",
     "RDMA_IN_USE": "QEMU has no NIC with RDMA",
+    "HAS_SUBDEVICES": "QEMU has no NIC with subfunctions or vDPA",
+    "BMC_MAY_SHARE": "QEMU's NICs are cards, which the firmware does not name as parts of the board",
     "AF_XDP_IN_USE": "the lab has no program that uses such a socket",
 }

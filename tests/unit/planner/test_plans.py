@@ -237,6 +237,7 @@ class TestRefusal:
         own = {"CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "CARRIES_SESSION", "CARRIES_TUNNEL", "HAS_ADDRESS"}
         own |= {"PTP_IN_USE", "RULE_NAMES_NIC", "SESSION_UNPLACED", "STORAGE_UNPLACED", "XDP_ATTACHED"}
         own |= {"TO_BE_CONFIGURED", "TO_BE_PART", "WAITED_FOR", "NAMED_UNCLEARLY"}
+        own |= {"AF_PACKET_IN_USE"}
         assert own == OVERRIDABLE
         refuse_unless_clear(())
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 make_finding = Finder("dependence.holders")
 
+_LISTENERS = frozenset(
+    {"NetworkManager", "arping", "arpwatch", "avahi-autoipd", "connmand", "dhclient", "dhcpcd", "dumpcap", "ladvd"}
+    | {"lldpad", "lldpd", "nm-dhcp-helper", "radvd", "systemd-network", "tcpdump", "tshark", "udhcpc", "wireshark"}
+    | {"wickedd-auto4", "wickedd-dhcp4", "wickedd-dhcp6"}
+)
+"""As their processes are called (15 letters, proc_pid_comm(5)): they serve the interface, or only look on."""
 _IN_USE = {"rdma": "RDMA_IN_USE", "ptp": "PTP_IN_USE"}
 
 
@@ -31,8 +37,13 @@ def check_holders(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         netdev = chain[-1].name
         if len(chain) == 1:
             yield from _check_xdp(function, netdev, index)
-        if sockets := index.packet_sockets.get(netdev):
-            yield _socket_finding("CAPTURED_BY", function, netdev, sockets)
+        sockets = index.packet_sockets.get(netdev, [])
+        # What stands on it keeps it here by itself: there packets are no more than listened to.
+        using = [socket for socket in sockets if len(chain) == 1 and socket.program not in _LISTENERS]
+        if using:
+            yield _socket_finding("AF_PACKET_IN_USE", function, netdev, using)
+        if listening := [socket for socket in sockets if socket not in using]:
+            yield _socket_finding("CAPTURED_BY", function, netdev, listening)
 
 
 def _check_device(function: PciFunction, device: FunctionDevice, index: HostIndex) -> Iterator[Finding]:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.unseen import is_addressed
-from nicpass.checks.lookup.chains import address_on, chain_text
+from nicpass.checks.lookup.chains import ARROW, address_on, chain_text
 from nicpass.checks.lookup.nics import label
+from nicpass.model.activity import NetworkStorage
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.checks.lookup.index import HostIndex
-    from nicpass.model.activity import NetworkStorage
+    from nicpass.model.class_devices import ClassDevice
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
 
@@ -25,10 +26,13 @@ make_finding = Finder("dependence.storage")
 
 def check_storage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     told: set[str] = set()
+    own = [disk for disk in index.class_devices.get(function.address, ()) if disk.subsystem == "block"]
+    yield from _check_own_disks(function, own, index)
+    hanging = {disk.name for disk in own}
     for chain in index.chains(function):
         for storage in index.storage.get(chain[-1].name, ()):
             words = describe_storage(storage)
-            if words in told:  # the shortest chain came first
+            if words in told or storage.source in hanging:  # the shortest chain came first
                 continue
             told.add(words)
             text = chain_text(chain, address_on(chain[-1], storage.local_address, index.addresses), words)
@@ -38,6 +42,21 @@ def check_storage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         for storage in index.storage[None]:
             code = "ROOT_UNPLACED" if storage.root or storage.swap else "STORAGE_UNPLACED"
             yield _storage_finding(code, function, storage, storage=describe_storage(storage))
+
+
+def _check_own_disks(function: PciFunction, own: list[ClassDevice], index: HostIndex) -> Iterator[Finding]:
+    """Disks that hang on the NIC itself, as those of FCoE and of iSCSI in the card's hardware do.
+
+    One that is mounted nowhere counts too: ZFS, a volume group that sleeps or a VM may have it.
+    """
+    used = [disk for disk in own if disk.mounts or disk.swap]
+    netdevs = [link.name for link in index.netdevs(function)]
+    for disk in used or own:
+        root = "/" in disk.mounts
+        storage = NetworkStorage(kind="disk", source=disk.name, mounts=disk.mounts, root=root, swap=disk.swap)
+        code = "CARRIES_ROOT" if root or disk.swap else "CARRIES_STORAGE"
+        chain = ARROW.join([*netdevs[:1], describe_storage(storage)])
+        yield _storage_finding(code, function, storage, chain=chain)
 
 
 def describe_storage(storage: NetworkStorage) -> str:

@@ -32,6 +32,7 @@ def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     reasons = [why_unknown(function.netdevs), why_unknown(function.driver), why_unknown(function.numvfs)]
     if has_interface(function) and not any(reasons):
         reasons.append(_why_network_unknown(index))
+        reasons += _why_uppers_unknown(function, index)
         if not any(reasons) and len(index.netdevs(function)) < max(1, len(value_or(function.netdevs, ()))):
             yield _elsewhere(function, index)
     reasons += [*_why_activity_unknown(function, index), *why_intent_unknown(function, index)]
@@ -39,6 +40,14 @@ def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     if told:
         evidence = tuple(("not read", reason) for reason in told)
         yield make_finding("USE_UNKNOWN", address, evidence, nic=nic, reason="; ".join(told))
+
+
+def check_shared_with_bmc(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """NC-SI (DMTF DSP0222) joins a port with the management controller behind the host's back: it is not shown."""
+    bmc = index.host.platform.bmc
+    if known(bmc) and known(function.board_label) and not known(function.physfn):
+        evidence = ((f"/sys/bus/pci/devices/{function.address}/label", function.board_label), ("BMC", bmc))
+        yield make_finding("BMC_MAY_SHARE", function.address, evidence, nic=label(function), port=function.board_label)
 
 
 def has_interface(function: PciFunction) -> bool:
@@ -91,6 +100,13 @@ def _why_network_unknown(index: HostIndex) -> str | None:
     return why_unknown(network.addresses) or why_unknown(network.routes) or why_unknown(network.rules)
 
 
+def _why_uppers_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
+    """What may stand on it unseen: in another network namespace, by a filter of tc, as a kind that is not known."""
+    if not index.netdevs(function):
+        return []
+    return [index.host.activity.foreign_unseen, why_unknown(index.host.network.redirects), *index.unfounded]
+
+
 def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
     """Why use is unknown: sessions, mounts and tunnels matter where IP passes; holders, where a device can be open."""
     activity = index.host.activity
@@ -102,6 +118,10 @@ def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str |
         reasons.append(why_unknown(activity.holders))
     elif known(function.driver):
         reasons.append(why_unknown(activity.devices))
+    if function.rdma == ():
+        reasons.append(_("its RDMA device is in another network namespace"))
+    if index.netdevs(function):
+        reasons.append(why_unknown(activity.packet_sockets))
     if any(link.xdp_programs for link in index.netdevs(function)):
         reasons.append(why_unknown(activity.xdp_sockets))
     return reasons

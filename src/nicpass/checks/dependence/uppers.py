@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.checks.lookup.index import HostIndex
+    from nicpass.model.activity import ForeignUpper
     from nicpass.model.finding import Finding
     from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
@@ -30,13 +31,43 @@ def check_uppers(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         if is_carried(chain):
             yield _tunnel_finding(function, chain)
         elif len(chain) == 2:  # an interface above the second stands on that one, not on the NIC
-            yield _upper_finding(function, chain)
+            yield _upper_finding(function, chain, index)
         if len(chain) == 2 and chain[1].kind in _REDUNDANT and chain[0].master == chain[1].name:
             yield _port_finding(function, chain, index)
+        for upper in index.foreign_uppers.get(chain[-1].name, ()):
+            yield _foreign_finding(function, chain, upper)
 
 
-def _upper_finding(function: PciFunction, chain: list[Link]) -> Finding:
+def _foreign_finding(function: PciFunction, chain: list[Link], upper: ForeignUpper) -> Finding:
+    what = _place(upper)
+    return make_finding(
+        "HAS_UPPER",
+        function.address,
+        ((f"rtnetlink, links in {upper.namespace}", f"{upper.netdev} link {upper.lower}"),),
+        nic=label(function),
+        chain=chain_text(chain, what),
+        undo=f"nsenter --net={quote(upper.namespace)} ip link delete {quote(upper.netdev)}",
+    )
+
+
+def _place(upper: ForeignUpper) -> str:
+    facts = {
+        "netdev": f"{upper.netdev} ({upper.kind or _('interface')})",
+        "namespace": upper.namespace.removeprefix("/run/netns/"),
+        "process": upper.process,
+        "program": upper.program,
+    }
+    if upper.process is None:
+        return _("{netdev} in the network namespace {namespace}").format(**facts)
+    if upper.namespace.startswith("/proc/"):
+        return _("{netdev} in the network namespace of {program} (process {process})").format(**facts)
+    return _("{netdev} in the network namespace {namespace} of {program} (process {process})").format(**facts)
+
+
+def _upper_finding(function: PciFunction, chain: list[Link], index: HostIndex) -> Finding:
     port, upper = chain
+    if (port.name, upper.name) in index.redirected:
+        return _redirect_finding(function, port, upper)
     what = f"{upper.name} ({upper.kind or _('interface')})"
     undo = f"ip link delete {quote(upper.name)}"
     if port.master == upper.name:
@@ -50,6 +81,19 @@ def _upper_finding(function: PciFunction, chain: list[Link]) -> Finding:
         nic=label(function),
         chain=chain_text(chain[:1], what),
         undo=undo,
+    )
+
+
+def _redirect_finding(function: PciFunction, port: Link, other: Link) -> Finding:
+    """Both ends may have the filter."""
+    names = [name for name in (port.name, other.name) if name != "?"]
+    return make_finding(
+        "HAS_UPPER",
+        function.address,
+        (("rtnetlink, filters of tc with mirred", f"{port.name}, {other.name}"),),
+        nic=label(function),
+        chain=chain_text([port], _("{netdev} (by a filter of tc)").format(netdev=other.name)),
+        undo="\n".join(f"tc qdisc delete dev {quote(name)} clsact" for name in names),
     )
 
 

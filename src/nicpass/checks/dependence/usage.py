@@ -16,7 +16,7 @@ from nicpass.checks.dependence.holders import check_holders
 from nicpass.checks.dependence.intent import check_intent
 from nicpass.checks.dependence.sessions import check_sessions
 from nicpass.checks.dependence.storage import check_storage
-from nicpass.checks.dependence.unseen import check_visible
+from nicpass.checks.dependence.unseen import check_shared_with_bmc, check_visible
 from nicpass.checks.dependence.uppers import check_uppers
 from nicpass.checks.dependence.vfs import check_vfs
 from nicpass.checks.lookup.chains import chain_text
@@ -55,6 +55,7 @@ def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     yield from check_intent(function, index)
     yield from check_holders(function, index)
     yield from check_vfs(function, index)
+    yield from check_shared_with_bmc(function, index)
 
 
 def _has_only_default_route(findings: list[Finding], function: PciFunction, index: HostIndex) -> bool:
@@ -77,6 +78,7 @@ def summarize_usage(function: PciFunction, index: HostIndex) -> str:
     words = [_DEFAULT_ROUTE] if any(route.destination == "default" for route in routes) else []
     words += [address.text for top in tops for address in index.addresses.get(top, ()) if not address.comes_with_link]
     words += [chain[-1].name for chain in chains if len(chain) > 1]
+    words += [upper.netdev for top in tops for upper in index.foreign_uppers.get(top, ())]
     return ", ".join(dict.fromkeys(words))
 
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.machines import tell_use, uses_of
-from nicpass.checks.lookup.chains import chain_text
+from nicpass.checks.lookup.chains import chain_text, walk_uppers
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.checks.lookup.index import HostIndex
+    from nicpass.model.activity import FunctionDevice, Holder
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
 
@@ -23,6 +25,7 @@ make_finding = Finder("dependence.usage")
 
 
 def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    yield from _check_subdevices(function, index)
     count = max(value_or(function.numvfs, 0), len(function.virtfns))
     if kind_of(function, index) != "vf" and count:
         address = function.address
@@ -34,6 +37,41 @@ def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield make_finding("VFS_NEARBY", address, (("drivers", vfs),), nic=label(function), vfs=vfs, address=address)
     elif kind_of(function, index) == "vf":
         yield from _check_pf_is_up(function, index)
+
+
+def _check_subdevices(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """Subfunctions and vDPA devices are the PF's as its VFs are, only that they have no PCI address."""
+    found = [device for device in index.devices.get(function.address, ()) if device.kind in ("sf", "vdpa")]
+    if not found:
+        return
+    told = "; ".join(describe_subdevice(device, index) for device in found)
+    yield make_finding(
+        "HAS_SUBDEVICES",
+        function.address,
+        tuple(("/sys/bus/auxiliary, /sys/bus/vdpa", device.name) for device in found),
+        nic=label(function),
+        devices=told,
+        undo="\n".join(_undo(device) for device in found),
+    )
+
+
+def describe_subdevice(device: FunctionDevice, index: HostIndex) -> str:
+    """`mlx5_core.sf.4 (enp1s0f0s88 → br0, 10.0.0.5/24)`, `vdpa0 (open in qemu-system-x86 (4711))`."""
+    uses = [_open_in(holder) for node in device.nodes for holder in index.holders.get(node, ())]
+    for name in device.netdevs:
+        for chain in walk_uppers(index.links[name], index.uppers) if name in index.links else ():
+            uses.append(chain_text(chain))
+            uses += [a.text for a in index.addresses.get(chain[-1].name, ()) if not a.comes_with_link]
+    return f"{device.name} ({', '.join(dict.fromkeys(uses))})" if uses else device.name
+
+
+def _open_in(holder: Holder) -> str:
+    return _("open in {program} ({process})").format(program=holder.program, process=holder.process)
+
+
+def _undo(device: FunctionDevice) -> str:
+    """A subfunction is taken away by its port, which the device does not name."""
+    return f"vdpa dev del {quote(device.name)}" if device.kind == "vdpa" else "devlink port show"
 
 
 def _check_pf_is_up(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
@@ -64,4 +102,6 @@ def describe_use(vf: PciFunction, index: HostIndex) -> str:
     for chain in index.chains(vf):
         uses += [chain_text(chain)] if len(chain) == 2 else []
         uses += [a.text for a in index.addresses.get(chain[-1].name, ()) if not a.comes_with_link]
+    devices = index.devices.get(vf.address, ())
+    uses += [_open_in(holder) for device in devices for node in device.nodes for holder in index.holders.get(node, ())]
     return ", ".join(dict.fromkeys(uses))

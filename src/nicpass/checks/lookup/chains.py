@@ -16,14 +16,22 @@ from nicpass.model.language import _
 from nicpass.model.network import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nicpass.checks.lookup.routing import RoutingTables
-    from nicpass.model.network import IpAddress
+    from nicpass.model.network import IpAddress, Redirect
 
 ARROW = " → "
 OVS = "openvswitch"
 _SWITCHES = frozenset({"bridge", OVS})
+_ALONE = frozenset(
+    {"bond", "bridge", "dummy", "ifb", "netdevsim", "netkit", "nlmon", OVS, "team", "tun", "vcan", "veth", "vrf"}
+    | {"bareudp", "batadv", "can", "gtp", "ovpn", "ovpn-dco", "vsockmon", "vxcan", "wwan"}
+    # These name what is below them (IFLA_LINK); without it, that is in another network namespace, or there is none.
+    | {"amt", "dsa", "ipoib", "ipvlan", "ipvtap", "lowpan", "macsec", "macvlan", "macvtap", "rmnet", "virt_wifi"}
+    | {"vlan", "vti", "vti6", "xfrm"}
+)
+"""Kinds that need nothing below, whose ports name them as their master, or which tell what is below."""
 
 
 def walk_uppers(link: Link, uppers: Mapping[str, Sequence[Link]]) -> list[list[Link]]:
@@ -51,8 +59,8 @@ def find_uppers(links: Mapping[str, Link]) -> dict[str, list[Link]]:
     standing: dict[str, list[Link]] = defaultdict(list)
     datapaths: set[str] = set()
     for link in links.values():
-        if link.lower is not None:
-            standing[link.lower].append(link)
+        for name in (*([link.lower] if link.lower is not None else ()), *link.lowers):
+            standing[name].append(link)
         if link.master is None:
             continue
         # A master that is not shown may just have gone, or the capture lacks it: its port is in use all the same.
@@ -66,6 +74,31 @@ def find_uppers(links: Mapping[str, Link]) -> dict[str, list[Link]]:
     for datapath in datapaths:
         standing[datapath] += internal
     return standing
+
+
+def add_redirects(
+    standing: dict[str, list[Link]], links: Mapping[str, Link], redirects: Iterable[Redirect]
+) -> set[tuple[str, str]]:
+    """Let both ends of each of tc's filters stand on each other: without either, packets are lost that somebody sent.
+
+    The pairs that stand on each other by nothing else.
+    """
+    added: set[tuple[str, str]] = set()
+    for redirect in redirects:
+        for below, above in ((redirect.netdev, redirect.target), (redirect.target, redirect.netdev)):
+            if all(link.name != above for link in standing[below]):
+                standing[below].append(links.get(above) or Link(name=above))
+                added.add((below, above))
+    return added
+
+
+def why_unfounded(link: Link, ports: Mapping[str, Sequence[Link]]) -> str | None:
+    """Why it is not known on what an interface stands, where its kind is none that stands alone."""
+    if link.kind is None or link.kind in _ALONE or link.parent_device is not None or link.tunnel_remotes is not None:
+        return None
+    if link.lower is not None or link.lowers or link.name in ports:
+        return None
+    return _("on which interface {name} ({kind}) stands is not known").format(name=link.name, kind=link.kind)
 
 
 def add_tunnels(

@@ -7,7 +7,14 @@ from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from nicpass.checks.lookup.chains import add_tunnels, find_uppers, walk_uppers, why_unplaced
+from nicpass.checks.lookup.chains import (
+    add_redirects,
+    add_tunnels,
+    find_uppers,
+    walk_uppers,
+    why_unfounded,
+    why_unplaced,
+)
 from nicpass.checks.lookup.functions import FunctionIndex
 from nicpass.checks.lookup.machines import MachineUses
 from nicpass.checks.lookup.routing import RoutingTables
@@ -17,7 +24,15 @@ from nicpass.model.fact import known, value_or
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nicpass.model.activity import BoundSocket, ForeignNetdev, FunctionDevice, Holder, NetworkStorage, Session
+    from nicpass.model.activity import (
+        BoundSocket,
+        ForeignNetdev,
+        ForeignUpper,
+        FunctionDevice,
+        Holder,
+        NetworkStorage,
+        Session,
+    )
     from nicpass.model.address import Address
     from nicpass.model.binding import Match
     from nicpass.model.boot import BootBinding
@@ -35,6 +50,8 @@ class HostIndex(FunctionIndex):
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self._chains: dict[Address, list[list[Link]]] = {}
+        self.redirected: set[tuple[str, str]] = set()
+        """(Interface, the one above) that only a filter of tc joins; filled with `uppers`."""
 
     @cached_property
     def group_facts(self) -> dict[int, IommuGroup]:
@@ -67,7 +84,22 @@ class HostIndex(FunctionIndex):
         standing = find_uppers(self.links)
         if any(link.tunnel_remotes is not None for link in self.host.network.links):
             add_tunnels(standing, self.links, self.tables, self.places)
+        if redirects := value_or(self.host.network.redirects, ()):
+            self.redirected = add_redirects(standing, self.links, redirects)
         return standing
+
+    @cached_property
+    def unfounded(self) -> list[str]:
+        """Of an interface whose kind is not understood and below which nothing is shown, any NIC may be below."""
+        return [why for link in self.host.network.links if (why := why_unfounded(link, self.ports)) is not None]
+
+    @cached_property
+    def foreign_uppers(self) -> dict[str, list[ForeignUpper]]:
+        """Interface to those in other network namespaces that stand on it."""
+        grouped: dict[str, list[ForeignUpper]] = defaultdict(list)
+        for upper in value_or(self.host.activity.foreign_uppers, ()):
+            grouped[upper.lower].append(upper)
+        return grouped
 
     @cached_property
     def unplaced_tunnels(self) -> list[str]:

@@ -48,12 +48,23 @@ ENTRIES: dict[str, Entry] = {
         "DPDK and VPP use them. No address and no route shows it.",
         mend="Stop the program first: {programs}.",
     ),
+    "AF_PACKET_IN_USE": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} is used by packet sockets of {programs}.",
+        meaning="A program that is no mere listener takes packets from the NIC and may send by it.",
+        background="A packet socket sees an interface's frames beside the network stack. DHCP clients, LLDP daemons "
+        "and tcpdump only serve the interface or look on, and are told as a note. Of all others it is not known: VPP, "
+        "DPDK, an intrusion prevention, PPPoE in userspace or 802.1X may have no address and no route on the "
+        "interface, and carry all that goes through it.",
+        mend="Stop the program first: {programs}; --allow AF_PACKET_IN_USE if it only listens.",
+    ),
     "HELD_BY_PROCESS": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} is held open by {programs}.",
         meaning="A program outside libvirt has the whole device: DPDK, or a VM that libvirt does not know.",
-        background="A program that has /dev/vfio/GROUP or /dev/uioN open drives the device itself. While it has it "
-        "open, the kernel cannot unbind the driver: the attempt waits, and cannot be interrupted.",
+        background="A program that has /dev/vfio/GROUP, /dev/vfio/devices/vfioN, /dev/vhost-vdpa-N or /dev/uioN open "
+        "drives the device itself. While it has it open, the kernel cannot unbind the driver: the attempt waits, and "
+        "cannot be interrupted.",
         mend="Stop the program first: {programs}.",
         command="ps -fp {processes}",
     ),

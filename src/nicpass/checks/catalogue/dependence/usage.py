@@ -48,9 +48,11 @@ ENTRIES: dict[str, Entry] = {
     "HAS_UPPER": Entry(
         severity=Severity.UNSAFE,
         sentence="{nic} is part of another interface: {chain}.",
-        meaning="A bond, team, bridge, VLAN or macvlan of the host stands on it and would lose it.",
-        background="Interfaces stand on each other: a port belongs to a bond, bridge, team, VRF or Open vSwitch, a "
-        "VLAN, macvlan or macvtap (a VM's, perhaps) names the interface below it. When the lower one goes, ports "
+        meaning="A bond, team, bridge, VLAN or macvlan of the host or of a container stands on it and would lose it.",
+        background="Interfaces stand on each other: a port belongs to a bond, bridge, team, HSR ring, VRF or Open "
+        "vSwitch, a VLAN, macvlan or macvtap (a VM's, perhaps) names the interface below it, PPPoE goes by it, and a "
+        "filter of tc sends packets from one to another. What stands on it in another network namespace, as a "
+        "container's macvlan does, shows only there, and is looked for there. When the lower one goes, ports "
         "drop out, and VLANs and macvlans are deleted together with their addresses.",
         mend="Take it out first; what stands on it then goes without this NIC.",
         command="{undo}",
@@ -115,6 +117,29 @@ ENTRIES: dict[str, Entry] = {
         background="A VF that a VM has cannot simply vanish: the kernel waits for the VM to let it go, in a way that "
         "cannot be interrupted. A VF that the host uses takes its addresses and routes along.",
         mend="Take the VFs back from the VMs, and free those that the host uses, before anything is done to the PF.",
+    ),
+    "HAS_SUBDEVICES": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} has devices below it, which would vanish with it: {devices}.",
+        meaning="A container, a VM or the host itself may be using them.",
+        background="Subfunctions (devlink port add ... flavour pcisf) and vDPA devices are made out of a NIC as VFs "
+        "are, and have no PCI address. A subfunction brings an interface and an RDMA device of its own, often in a "
+        "container; a vDPA device is a VM's by /dev/vhost-vdpa-N, or the host's by virtio_vdpa. They go with the NIC's "
+        "driver.",
+        mend="Take them away first: vdpa dev del NAME; devlink port show tells the ports of subfunctions, and "
+        "devlink port del PORT removes one.",
+        command="{undo}",
+    ),
+    "BMC_MAY_SHARE": Entry(
+        severity=Severity.INFO,
+        sentence="{nic} is on the board ({port}) of a machine with a management controller, which may share it.",
+        meaning="Whether it does cannot be learned from here; if so, remote management by that port may stop.",
+        background="By NC-SI (DMTF DSP0222) a management controller (iDRAC, iLO, XCC, IPMI) talks through a port of "
+        "the host's network card, a shared LOM. That is wired on the board and set in the controller: no file, table "
+        "or driver of the host tells. A reset of the card, or a guest that sets it up anew, can cut the controller "
+        "off.",
+        mend="See the controller's own network settings: dedicated, or shared with which port "
+        "(ipmitool lan print; the vendor's racadm, hponcfg or OneCLI).",
     ),
     "PF_DOWN": Entry(
         severity=Severity.IMPOSSIBLE,
