@@ -51,7 +51,7 @@ class Looking:
     """Tells what is in each namespace, by its file, and remembers which were asked for."""
 
     def __init__(self, **answers: tuple[Parents, ...] | OSError | None) -> None:
-        self.answers = answers
+        self.answers: dict[str, tuple[Parents, ...] | OSError | None] = answers
         self.asked: list[Namespace] = []
 
     def __call__(self, files: Files, there: Sequence[Namespace]) -> Seen:
@@ -128,7 +128,7 @@ class TestUppers:
         assert elsewhere(tmp_path, Looking(**{"50": (link,)})) == Elsewhere((), ())
 
     def test_a_namespace_that_cannot_be_entered_is_told_with_its_process(self, tmp_path: Path) -> None:
-        look = Looking(**{"50": PermissionError(errno.EPERM, "Operation not permitted"), "c2": (MACVLAN,)})
+        look = Looking(c2=(MACVLAN,), **{"50": PermissionError(errno.EPERM, "Operation not permitted")})
         found = elsewhere(tmp_path, look, kept("/run/netns/c2", "net:[3]"))
         assert found.unseen == "network namespace /proc/50/ns/net (process 50, nginx): Operation not permitted"
         assert [upper.namespace for upper in found.uppers or ()] == ["/run/netns/c2"]  # type: ignore[union-attr]
