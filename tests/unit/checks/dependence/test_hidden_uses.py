@@ -58,7 +58,8 @@ class TestUppers:
         assert "USE_UNKNOWN" not in found
 
     def test_one_that_nothing_else_tells_of(self, tmp_path: Path) -> None:
-        tree = having(ready_host(), sysfs_link(f"{HOME}/net/eth1/upper_new0"))
+        new = Parts({"/sys/devices/virtual/net/new0/mtu": "1500\n"}, {})
+        tree = having(ready_host(), sysfs_link(f"{HOME}/net/eth1/upper_new0"), new)
         assert "eth1 → new0" in told(tree, tmp_path)["HAS_UPPER"].sentence
 
     @pytest.mark.parametrize("items", [RING, PPP, (ETH1, link("q0", kind="quux"))])
