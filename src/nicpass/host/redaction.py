@@ -34,12 +34,13 @@ _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?", re.IGNOR
 
 _NAMED = {
     *("platform.hostname", "sessions.user", "sessions.remote_host", "storage.source", "links.alias"),
-    *("storage.mounts", "foreign_netdevs.namespace", "vfio_nodes.user", "vfio_nodes.group"),
+    *("storage.mounts", "foreign_netdevs.namespace", "foreign_uppers.namespace", "vfio_nodes.user", "vfio_nodes.group"),
     *("class_devices.mounts", "access.qemu_user"),
 }
 """Fields that hold the name of a machine, of a person or of his folders, after the name of what they stand in."""
 _MENTIONING = {
     *("platform.hostname", "platform.kvm_error", "domains.name", "libvirt_networks.name", "leftovers.unread"),
+    "activity.foreign_unseen",
     *("directives.path", "directives.text", "udev_rules.path", "udev_rules.text", "driverctl.path"),
     *("managers.profile", "claims.path", "claims.holder"),
     *("intents.unread", "found.source", "found.text", "found.target"),
