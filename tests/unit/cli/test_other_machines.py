@@ -84,7 +84,8 @@ class TestPool:
         assert "sr-iov-net-1" in told
         assert "pooled" in told
 
-    def test_the_list_shows_the_pool(self, run: Any, tmp_path: Path) -> None:
+    def test_the_list_shows_the_pool(self, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "200")  # a narrow one has fewer columns
         root = lay_out(self.NAME, tmp_path)
         nics = {nic["address"]: nic for nic in json.loads(run(root, "list", "--json")[1])["nics"]}
         pooled = {address for address, nic in nics.items() if nic["machine_uses"]}
