@@ -111,6 +111,10 @@ def _refuse_claimed(function: PciFunction, index: HostIndex) -> None:
             raise RefusedError(claim.sentence, claim.mend, findings=(claim,))
 
 
+_MAY_COME_AGAIN = frozenset({"TO_BE_CONFIGURED", "NAMED_UNCLEARLY"})
+"""Codes of intents that end no VF's life: patterns such as `Name=en*` mean every VF that is made, whatever it is for."""
+
+
 def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
     """Refuse while a VF is in use: in a VM's definition, on vfio-pci, or carrying something of the host's."""
     vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
@@ -128,7 +132,7 @@ def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
         if lent := tuple(check_machines(vf, index)):  # first: whose pool it is says more than which VM has it just now
             raise RefusedError(lent[0].sentence, lent[0].mend, findings=lent)
         findings = (*check_claims(vf, index), *check_usage(vf, index))
-        unsafe = [finding for finding in findings if finding.severity == Severity.UNSAFE]
+        unsafe = [f for f in findings if f.severity == Severity.UNSAFE and f.code not in _MAY_COME_AGAIN]
         if owners:
             raise RefusedError(
                 _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0]),

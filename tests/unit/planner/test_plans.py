@@ -23,7 +23,7 @@ from nicpass.model.errors import (
 )
 from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
-from nicpass.model.network import LinkManager, VfSettings
+from nicpass.model.network import Intent, IntentPurpose, Intents, LinkManager, VfSettings
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,
@@ -458,6 +458,18 @@ class TestVf:
     def test_idle_vfs_may_go(self, count: int, tmp_path: Path) -> None:
         plan = plan_vf(vf_host().read(tmp_path), VfRequest(pf="eth1", count=count))
         assert plan.steps == (SetNumvfs(address=Address(PF), before=2, after=count),)
+
+    @pytest.mark.parametrize(("purpose", "stay"), [("configure", False), ("unclear", False), ("port", True)])
+    def test_a_pattern_that_means_every_vf_keeps_none(self, purpose: IntentPurpose, stay: bool, tmp_path: Path) -> None:
+        host = vf_host().read(tmp_path)
+        intent = Intent(netdev="eth1v0", manager="systemd-networkd", purpose=purpose, source="/etc/x", text="Name=e*")
+        meant = msgspec.structs.replace(host.network, intents=Intents(found=(intent,)))
+        host, request = msgspec.structs.replace(host, network=meant), VfRequest(pf="eth1", count=0)
+        if stay:
+            with pytest.raises(RefusedError, match="is to be part of another interface"):
+                plan_vf(host, request)
+        else:
+            assert len(plan_vf(host, request).steps) == 1
 
     @pytest.mark.parametrize("count", [-1, 9])
     def test_more_than_it_has_is_bad_input(self, count: int, tmp_path: Path) -> None:
