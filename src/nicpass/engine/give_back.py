@@ -84,6 +84,17 @@ def _changed(wanted: Fact[tuple[Setting, ...]], now: Fact[tuple[Setting, ...]]) 
     return tuple(s for s in value_or(wanted, ()) if s.name in values and values[s.name] != s.value)
 
 
+def restore_sysctls(files: Files, state: NicState) -> None:
+    """Write again the sysctls that differ, once the interfaces are back: some are lost later on.
+
+    With the first carrier the kernel sets the MTU of IPv6 to that of the link (addrconf_notify() in
+    net/ipv6/addrconf.c). A refusal is seen by whoever compares.
+    """
+    for link in state.links:
+        if link.settings is not None:
+            _write_sysctls(files, link.name, link.settings, Attempts())
+
+
 def _write_sysctls(files: Files, netdev: str, settings: LinkSettings, attempts: Attempts) -> None:
     """Write sysctls that differ; stable_secret before addr_gen_mode, which setting it changes (ip-sysctl.rst)."""
     now = read_sysctls(files, netdev)

@@ -12,6 +12,7 @@ from nicpass.engine.give_back import (
     restore_driver,
     restore_link,
     restore_routes,
+    restore_sysctls,
     restore_uppers,
     restore_vfs,
 )
@@ -126,8 +127,16 @@ class HostSteps:
             with attempts:
                 self._remake_vfs(state)
 
+        self._see_as_before(state, attempts)
+
+    def _see_as_before(self, state: NicState, attempts: Attempts) -> None:
+        """Wait until the NIC is what it was, with its network manager's help where it has one."""
+
         def is_as_before() -> bool:
-            return not differences(state, read_state(self.files, state.address))
+            if not differences(state, read_state(self.files, state.address)):
+                return True
+            restore_sysctls(self.files, state)
+            return False
 
         if state.managers:
             try:

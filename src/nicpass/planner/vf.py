@@ -112,7 +112,7 @@ def _refuse_claimed(function: PciFunction, index: HostIndex) -> None:
 
 
 _MAY_COME_AGAIN = frozenset({"TO_BE_CONFIGURED", "NAMED_UNCLEARLY"})
-"""Codes of intents that end no VF's life: patterns such as `Name=en*` mean every VF that is made, whatever it is for."""
+"""Codes of intents that end no VF's life: patterns such as `Name=en*` mean each VF that is made, whatever it is for."""
 
 
 def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
