@@ -42,13 +42,13 @@ PROVOCATIONS = (
     ),
     Provocation(
         code="TO_BE_PART",
-        how="a bridge in /etc/network/interfaces that is to have the NIC as its port",
-        sees=r"enp3s0 .* is to be part of another interface, br9: /etc/network/interfaces.d/lab",
+        how="a .network file that is to make the NIC a bridge's port",
+        sees=r"enp3s0 .* is to be part of another interface, br9: /etc/systemd/network/21-lab.network",
         nic=THIRD,
-        scene="intents",
-        provoke=("printf 'iface br9 inet manual\\n  bridge_ports enp3s0\\n' >/etc/network/interfaces.d/lab",),
+        scene="netplan",
+        provoke=("printf '[Match]\\nName=enp3s0\\n[Network]\\nBridge=br9\\n' >/etc/systemd/network/21-lab.network",),
         mended_by=MendedBy.ADVICE,
-        mend=("rm /etc/network/interfaces.d/lab",),
+        mend=("rm /etc/systemd/network/21-lab.network",),
     ),
     Provocation(
         code="WAITED_FOR",
