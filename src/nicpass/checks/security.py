@@ -9,7 +9,6 @@ or a smaller thing that could not be read.
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +22,7 @@ from nicpass.checks.preflight import check_host
 from nicpass.checks.vm.definition import devices_of, handle_of, source_of
 from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Finding, Severity
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,7 +164,7 @@ def _isolates_interrupts(host: Host) -> bool:
 
 
 def _check_node(node: DeviceNode) -> Iterator[Finding]:
-    mode, quoted = f"{node.mode:04o}", shlex.quote(node.path)
+    mode, quoted = f"{node.mode:04o}", quote(node.path)
     evidence = ((node.path, f"mode {mode}, uid {node.uid}, gid {node.gid}"),)
     if node.mode & _OTHERS:
         yield make_finding("VFIO_NODE_OPEN", evidence=evidence, path=node.path, mode=mode, path_quoted=quoted)
@@ -192,7 +192,7 @@ def _check_vf(function: PciFunction, owners: list[Domain], index: HostIndex) -> 
         if settings is None:
             continue
         facts = {"vf": f"VF {label(function)}", "owners": _names(owners), "vf_index": settings.vf_index}
-        facts |= {"pf": link.name, "pf_quoted": shlex.quote(link.name)}
+        facts |= {"pf": link.name, "pf_quoted": quote(link.name)}
         source = f"rtnetlink, {link.name} vf {settings.vf_index}"
         if settings.trust:
             yield make_finding("VF_TRUSTED", function.address, ((source, "trust on"),), **facts)

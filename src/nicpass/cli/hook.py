@@ -61,7 +61,7 @@ def work(argv: list[str], definition: bytes) -> int:
     from nicpass.hypervisor.libvirt.hook import OutOfTimeError
 
     try:
-        return _call(operation, definition.decode("utf-8", "replace"), name)
+        return _call(operation, definition.decode("utf-8", "backslashreplace"), name)
     except OutOfTimeError as error:
         signal.setitimer(signal.ITIMER_REAL, 0)
         return _end_late(argv, str(error))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.dependence.usage import describe_route
@@ -31,11 +30,11 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
 )
+from nicpass.model.text import quote, shell_line, vm_word
 
 if TYPE_CHECKING:
     from nicpass.model.file_image import FileChange
     from nicpass.model.network import IpAddress, Link, Route, VfSettings
-    from nicpass.model.plan import DeviceSpec
 
 _NOT_CHOSEN = frozenset({"secondary", "temporary", "deprecated"})
 """Flags of an address that are no words of `ip address`."""
@@ -52,20 +51,23 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
         case GiveBackNic():
             return _shell_give_back(step.state)
         case DefineDevice():
-            return _shell_device("attach-device", step.domain, step.device)
+            return _shell_device("attach-device", step)
         case UndefineDevice():
-            return _shell_device("detach-device", step.domain, step.device)
+            return _shell_device("detach-device", step)
         case StartDomain():
-            return [f"virsh start {shlex.quote(step.domain)}", f"readlink {DEVICES}/{step.address}/driver  # vfio-pci"]
+            return [
+                f"virsh start {vm_word(step.domain, step.uuid)}",
+                f"readlink {DEVICES}/{step.address}/driver  # vfio-pci",
+            ]
         case StopDomain():
             if step.for_all:
-                return [f"virsh shutdown {shlex.quote(step.domain)}  # and wait until it is off"]
-            return [f"virsh destroy {shlex.quote(step.domain)}"]
+                return [f"virsh shutdown {vm_word(step.domain, step.uuid)}  # and wait until it is off"]
+            return [f"virsh destroy {vm_word(step.domain, step.uuid)}"]
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
             counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
-            name = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
-            return [f"echo {count} > {path}" for count in counts] + [_shell_vf(name, vf) for vf in step.after_vfs]
+            pf = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
+            return [f"echo {count} > {path}" for count in counts] + [_shell_vf(pf, vf) for vf in step.after_vfs]
         case ArmTimer():
             return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
         case DisarmTimer():
@@ -78,11 +80,11 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             return [*lines, "systemctl daemon-reload"]
         case ChangeBoot():
             lines = [line for change in step.change.files for line in _shell_change(change)]
-            return [*lines, *(shlex.join(generator.argv) for generator in step.change.generators)]
+            return [*lines, *(shell_line(generator.argv) for generator in step.change.generators)]
 
 
 def _shell_notes(state: NicState) -> list[str]:
-    names = [shlex.quote(link.name) for link in state.links]
+    names = [quote(link.name) for link in state.links]
     # Not every NIC has rings or channels to show, and that is no failure.
     look = "ip -d address show dev {name}; ip route show table all dev {name}"
     sizes = "ethtool -g {name} || true; ethtool -l {name} || true; sysctl -a | grep -F .{name}."
@@ -94,7 +96,7 @@ def _shell_give_back(state: NicState) -> list[str]:
     vf = [_shell_vf(f'"$(ls {folder}/physfn/net | head -n 1)"', state.vf)] if state.vf is not None else []
     lines = [
         *vf,
-        f'if [ "$(basename "$(readlink {folder}/driver)")" != {shlex.quote(state.driver or "")} ]; then',
+        f'if [ "$(basename "$(readlink {folder}/driver)")" != {quote(state.driver or "")} ]; then',
         f"  echo > {folder}/driver_override",
         f"  echo {state.address} > {folder}/driver/unbind",
         *([f"  echo {state.address} > /sys/bus/pci/drivers_probe"] if state.driver else []),
@@ -107,22 +109,22 @@ def _shell_give_back(state: NicState) -> list[str]:
 
 
 def _shell_link(link: Link, state: NicState) -> list[str]:
-    name = shlex.quote(link.name)
-    lines = [f"ip link set dev {name} master {shlex.quote(link.master)}"] if link.master else []
+    name = quote(link.name)
+    lines = [f"ip link set dev {name} master {quote(link.master)}"] if link.master else []
     lines.append(f"ip link set dev {name} mtu {link.mtu} {'up' if link.up else 'down'}")
     lines += _shell_driver(link)
     return lines if is_managed(state, link.name) else [*lines, *_shell_addresses(link, state)]
 
 
 def _shell_addresses(link: Link, state: NicState) -> list[str]:
-    name = shlex.quote(link.name)
+    name = quote(link.name)
     lines = [
-        f"ip address replace {shlex.join(_address_words(address))} dev {name}"
+        f"ip address replace {shell_line(_address_words(address))} dev {name}"
         for address in state.addresses
         if address.netdev == link.name and not address.comes_with_link
     ]
     lines += [
-        f"ip route replace {shlex.join(_route_words(route))}"
+        f"ip route replace {shell_line(_route_words(route))}"
         for route in state.routes
         if route.netdev == link.name and route.protocol != "kernel" and not route.multipath
     ]
@@ -136,7 +138,7 @@ def _shell_driver(link: Link) -> list[str]:
     for option, group in (("-L", settings.channels), ("-G", settings.rings)):
         wanted = [s for s in (group if known(group) else ()) if s.value != "0"]
         words = [word for setting in wanted for word in (setting.name, setting.value)]
-        lines += [f"{shlex.join(['ethtool', option, link.name, *words])} || true"] if words else []
+        lines += [f"{shell_line(['ethtool', option, link.name, *words])} || true"] if words else []
     return lines
 
 
@@ -162,24 +164,24 @@ def _shell_vf(pf: str, vf: VfSettings) -> str:
     words += ["proto", vf.vlan_protocol] if vf.vlan and vf.vlan_protocol == "802.1ad" else []
     for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust)):
         words += [name, "on" if on else "off"] if on is not None else []
-    return f"ip link set dev {pf} vf {vf.vf_index} {shlex.join(words)}"
+    return f"ip link set dev {pf} vf {vf.vf_index} {shell_line(words)}"
 
 
-def _shell_device(verb: str, domain: str, device: DeviceSpec) -> list[str]:
-    return [
-        f"virsh {verb} {shlex.quote(domain)} /dev/stdin --config <<'XML'",
-        *build_device(device).splitlines(),
-        "XML",
-    ]
+def _shell_device(verb: str, step: DefineDevice | UndefineDevice) -> list[str]:
+    virsh = f"virsh {verb} {vm_word(step.domain, step.uuid)} /dev/stdin --config"
+    lines = build_device(step.device).strip().split("\n")
+    if _is_plain([*lines, ""], "XML"):
+        return [f"{virsh} <<'XML'", *lines, "XML"]
+    return ["base64 -d <<'XML' | " + virsh, *_base64_lines("\n".join(lines).encode()), "XML"]
 
 
 def _shell_change(change: FileChange) -> list[str]:
-    path = shlex.quote(change.path)
+    path = quote(change.path)
     match change.after:
         case Folder(mode=mode):
             return [f"mkdir -p -m {mode:o} {path}"]
         case SymbolicLink(target=target):
-            return [f"ln -sfn {shlex.quote(target)} {path}"]
+            return [f"ln -sfn {quote(target)} {path}"]
         case RegularFile(content=content, mode=mode):
             return [*_shell_content(path, content), f"chmod {mode:o} {path}"]
         case None:
@@ -189,11 +191,19 @@ def _shell_change(change: FileChange) -> list[str]:
 
 def _shell_content(path: str, content: bytes) -> list[str]:
     """Lines that write a file: its content as it is where it is plain text; else in base64, which nothing escapes."""
-    text = content.decode("utf-8", "replace")
-    lines = text.split("\n")
-    if lines[-1] == "" and "END" not in lines and all(map(str.isprintable, lines)):
+    lines = content.decode("utf-8", "surrogateescape").split("\n")
+    if _is_plain(lines, "END"):
         return [f"cat > {path} <<'END'", *lines[:-1], "END"]
+    return [f"base64 -d > {path} <<'END'", *_base64_lines(content), "END"]
+
+
+def _is_plain(lines: list[str], end: str) -> bool:
+    """Whether text is a here-document just as it is: whole lines that a terminal shows, none of which is its end."""
+    return lines[-1] == "" and end not in lines and all(map(str.isprintable, lines))
+
+
+def _base64_lines(content: bytes) -> list[str]:
     import base64  # late: only lines to paste need them
     import textwrap
 
-    return [f"base64 -d > {path} <<'END'", *textwrap.wrap(base64.b64encode(content).decode(), 100), "END"]
+    return textwrap.wrap(base64.b64encode(content).decode(), 100)

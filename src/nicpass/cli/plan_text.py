@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.model.file_image import Folder
@@ -25,6 +24,7 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
 )
+from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
 def _describe_boot(step: ChangeBoot) -> str:
     """A line for a boot's step, with the files that people may want to know and the slow programs, without folders."""
     files = [change.path for change in step.change.files if not isinstance(change.after or change.before, Folder)]
-    programs = [shlex.join(generator.argv) for generator in step.change.generators]
+    programs = [shell_line(generator.argv) for generator in step.change.generators]
     sentence = (_BOOT_REMOVALS if step.removes else _BOOT_SENTENCES)[step.purpose]()
     return f"{sentence} ({'; '.join([', '.join(files), *programs])})"
 

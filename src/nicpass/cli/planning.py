@@ -14,6 +14,7 @@ from nicpass.hypervisor.libvirt.guard import plan_guard, plan_guard_removal
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.text import quote
 from nicpass.planner.attach import plan_attach, plan_detach
 from nicpass.planner.select import select_nic
 
@@ -70,7 +71,7 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     if (other := undone_by(change, changes)) is not None:
         raise BadInputError(
             _("{change} was undone already, by {other}.").format(change=change.identity, other=other),
-            f"nicpass show {other}",
+            f"nicpass show {quote(other)}",
         )
     if change.opened is not None and isinstance(change.opened.plan.request, PrepareRequest):
         from nicpass.cli.prepare_planning import plan_undo_of_prepare  # late: few undo a preparation

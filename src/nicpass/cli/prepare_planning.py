@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import grp
-import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -18,6 +17,7 @@ from nicpass.model.change import Outcome
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, Plan, PrepareRequest
+from nicpass.model.text import quote
 from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of, select_unprepared
 from nicpass.planner.select import select_nic
 
@@ -83,7 +83,7 @@ def _refuse_unknown_group(group: str) -> None:
         grp.getgrnam(group)
     except (KeyError, ValueError):
         raise BadInputError(
-            _("There is no group {group} on this host.").format(group=group), f"groupadd --system {shlex.quote(group)}"
+            _("There is no group {group} on this host.").format(group=group), f"groupadd --system -- {quote(group)}"
         ) from None
 
 

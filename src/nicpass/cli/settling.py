@@ -23,6 +23,7 @@ from nicpass.host.system.actor import read_actor
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     import argparse
@@ -135,7 +136,7 @@ def _abandon(files: Files, identity: str) -> int:
     if change not in unsettled(changes):
         raise RefusedError(
             _("{change} was not cut off: {outcome}.").format(change=change.identity, outcome=change.outcome),
-            f"nicpass show {change.identity}",
+            f"nicpass show {quote(change.identity)}",
         )
     abandon(files, change)
     say(_("Abandoned: {change}. The host stays as it is.").format(change=change.identity))

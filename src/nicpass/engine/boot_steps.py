@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +12,7 @@ from nicpass.engine.handler import Handler, Handlers
 from nicpass.model.errors import StepError
 from nicpass.model.language import _
 from nicpass.model.plan import ChangeBoot
+from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
@@ -75,7 +75,7 @@ class BootSteps:
             for made in generator.makes:
                 if not self.files.exists(made.path):
                     raise StepError(
-                        _("{command} did not make {path}.").format(command=shlex.join(generator.argv), path=made.path)
+                        _("{command} did not make {path}.").format(command=shell_line(generator.argv), path=made.path)
                     )
 
     def _is_made(self, generator: Generator) -> bool:
@@ -90,6 +90,6 @@ class BootSteps:
             words = " ".join((done.error or done.output)[-_TAIL:].split()).rstrip(".")
             raise StepError(
                 _("{command} failed: {error}.").format(
-                    command=shlex.join(generator.argv), error=words or done.exit_code
+                    command=shell_line(generator.argv), error=words or done.exit_code
                 )
             )

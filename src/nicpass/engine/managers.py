@@ -7,7 +7,6 @@ interface is as it was, and asking one that is at work already only lets it begi
 
 from __future__ import annotations
 
-import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.network import IFUPDOWN, NETWORK_MANAGER
+from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def commands_for(manager: LinkManager) -> tuple[list[str], ...]:
 
 def shell_lines(state: NicState) -> list[str]:
     """The `commands_for` all managers of the NIC, as lines of a shell."""
-    return [shlex.join(command) for manager in state.managers for command in commands_for(manager)]
+    return [shell_line(command) for manager in state.managers for command in commands_for(manager)]
 
 
 def is_managed(state: NicState, netdev: str) -> bool:
@@ -93,7 +93,7 @@ def _ask(processes: Processes, state: NicState, seconds: float) -> str:
         for command in commands_for(manager):
             done = processes.run(command, timeout=seconds)
         if done.exit_code != 0:
-            answers.append(f"{shlex.join(command)}: {done.error or done.output.strip() or done.exit_code}")
+            answers.append(f"{shell_line(command)}: {done.error or done.output.strip() or done.exit_code}")
     return "; ".join(answers)
 
 

@@ -15,6 +15,7 @@ from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.plan import ChangeBoot, StopDomain, invert_step
+from nicpass.model.text import quote
 from nicpass.planner.recovery import (
     Direction,
     choose_direction,
@@ -139,7 +140,7 @@ def _settle_damaged(change: Change, journal: Journal) -> Settled:
         exit_code = ExitCode.NEEDS_PERSON
         sentence = _(
             "Its journal is damaged: {damage}. Look at {path}, then: nicpass recover --abandon {change}"
-        ).format(damage=change.damage, path=journal.path, change=change.identity)
+        ).format(damage=change.damage, path=journal.path, change=quote(change.identity))
     else:
         exit_code, sentence = ExitCode.DONE, _("It was cut off before its first step.")
         with contextlib.suppress(OSError):

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text that came from elsewhere (names of VMs, of filters, out of a damaged file), made fit for a terminal."""
+r"""Text that came from elsewhere (names of VMs, of filters, out of a damaged file), made fit for its place (law 11).
+
+A byte that is no UTF-8 is spelled `\xff` from the moment it is read, as `str.decode` with `backslashreplace` does.
+"""
 
 from __future__ import annotations
+
+import re
+
+_ESCAPED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
+_SAFE_WORD = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
@@ -13,3 +23,53 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def well_formed(text: str) -> str:
+    r"""`text` without lone surrogates, which JSON cannot hold: bytes that Python carries as such become `\xff`."""
+    return text if text.isascii() else _SURROGATE.sub(_spell_surrogate, text)
+
+
+def _spell_surrogate(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def quote(text: str) -> str:
+    r"""`text` as one word of a shell, in printable characters only.
+
+    Quotes as shlex has them; `$'...'` (POSIX.1-2024, 2.2.4) where control characters or bytes have to be spelled.
+    """
+    if _SAFE_WORD.fullmatch(text):
+        return text
+    if text.isprintable() and not _ESCAPED_BYTE.search(text):
+        return "'" + text.replace("'", "'\"'\"'") + "'"
+    return "$'" + "".join(map(_spell, re.split(f"({_ESCAPED_BYTE.pattern})", well_formed(text)))) + "'"
+
+
+def shell_line(words: list[str] | tuple[str, ...]) -> str:
+    """The words as a line of a shell."""
+    return " ".join(map(quote, words))
+
+
+def vm_word(name: str, uuid: str | None) -> str:
+    """The VM as one word of a command line, virsh's or our own: its name, or its UUID where the name might be misread.
+
+    virsh takes a number for an id and a UUID for that of a VM, both read a leading dash as an option, and a name from
+    a damaged file may hold anything.
+    """
+    dubious = not name.isprintable() or name.strip() != name or name.startswith("-") or name.isdigit() or not name
+    if (dubious or _UUID.fullmatch(name)) and uuid is not None and _UUID.fullmatch(uuid):
+        return uuid
+    return quote(name)
+
+
+def _spell(part: str) -> str:
+    """Text between the quotes of `$'...'`; of bytes three octal digits, so that no other one is read with them."""
+    if _ESCAPED_BYTE.fullmatch(part):
+        return f"\\{int(part[2:], 16):03o}"
+    return "".join(f"\\{char}" if char in "\\'" else char if char.isprintable() else _octal(char) for char in part)
+
+
+def _octal(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in char.encode())

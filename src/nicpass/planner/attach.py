@@ -29,6 +29,7 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
 )
+from nicpass.model.text import vm_word
 from nicpass.planner.confirm import confirmation
 from nicpass.planner.observe import gained_since, observe_state
 from nicpass.planner.refuse import refuse_unless_clear
@@ -130,7 +131,7 @@ def _stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, 
                 name=domain.name, what=address
             ),
             _("virsh shutdown {name}, and try again when it is off; or --stop, which does both.").format(
-                name=domain.name
+                name=vm_word(domain.name, domain.uuid)
             ),
         )
     return (StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True),)
@@ -217,7 +218,7 @@ def _refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> Non
         if owner != domain and any(device.address == function.address for device in owner.live_devices):
             raise RefusedError(
                 _("{name} is running with {nic}.").format(name=owner.name, nic=label(function)),
-                f"virsh shutdown {owner.name}",
+                f"virsh shutdown {vm_word(owner.name, owner.uuid)}",
             )
 
 
@@ -242,7 +243,7 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
                     name=domain.name, nic=label(function), mac=device.mac or _("none"), vlan=device.vlan or _("none")
                 ),
                 _("nicpass detach {name} {address}, and attach it anew.").format(
-                    name=domain.name, address=function.address
+                    name=vm_word(domain.name, domain.uuid), address=function.address
                 ),
             )
 

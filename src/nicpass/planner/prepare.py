@@ -31,6 +31,7 @@ from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, Plan, PrepareRequest, Step
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
+from nicpass.model.text import vm_word
 from nicpass.planner.confirm import SESSION_CODES, check_seconds
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import refuse_unless_clear
@@ -324,7 +325,7 @@ def _refuse_owned(nic: PreparedNic, index: HostIndex) -> None:
     for domain in index.owners.get(function.address, ()) if function is not None else ():
         raise RefusedError(
             _("{nic} is in the definition of {name}.").format(nic=nic.binding.address, name=domain.name),
-            f"nicpass detach {domain.name} {nic.binding.address}",
+            f"nicpass detach {vm_word(domain.name, domain.uuid)} {nic.binding.address}",
         )
 
 

@@ -24,6 +24,7 @@ from nicpass.model.plan import (
     UndoRequest,
     VfRequest,
 )
+from nicpass.model.text import quote
 from nicpass.planner.attach import plan_detach, plan_reattach, plan_stop
 from nicpass.planner.vf import plan_vf
 
@@ -83,7 +84,7 @@ def _steps_of(change: Change) -> tuple[Step, ...]:
             raise RefusedError(_("{change} was cut off.").format(change=change.identity), "nicpass recover")
     raise BadInputError(
         _("{change} was not done, so there is nothing to undo.").format(change=change.identity),
-        f"nicpass show {change.identity}",
+        f"nicpass show {quote(change.identity)}",
     )
 
 

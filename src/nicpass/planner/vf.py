@@ -15,7 +15,7 @@ from nicpass.model.fact import known, why_unknown
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
-from nicpass.model.text import printable
+from nicpass.model.text import printable, vm_word
 from nicpass.planner.confirm import confirmation
 from nicpass.planner.select import select_nic
 
@@ -128,15 +128,15 @@ def _refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
             _("systemctl start libvirtd; the Python binding is the package python3-libvirt."),
         )
     for vf in vfs:
-        owners = [domain.name for domain in index.owners.get(vf.address, ())]
+        owners = index.owners.get(vf.address, ())
         if lent := tuple(check_machines(vf, index)):  # first: whose pool it is says more than which VM has it just now
             raise RefusedError(lent[0].sentence, lent[0].mend, findings=lent)
         findings = (*check_claims(vf, index), *check_usage(vf, index))
         unsafe = [f for f in findings if f.severity == Severity.UNSAFE and f.code not in _MAY_COME_AGAIN]
         if owners:
             raise RefusedError(
-                _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0]),
-                f"nicpass detach {owners[0]} {vf.address}",
+                _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0].name),
+                f"nicpass detach {vm_word(owners[0].name, owners[0].uuid)} {vf.address}",
             )
         if on_vfio(vf):
             raise RefusedError(

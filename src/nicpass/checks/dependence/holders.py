@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.fact import known
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -12,6 +11,7 @@ from nicpass.checks.lookup.chains import ARROW, address_on, chain_text
 from nicpass.checks.lookup.nics import label
 from nicpass.model.activity import NetworkStorage
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -11,6 +10,7 @@ from nicpass.checks.dependence.intent import why_intent_unknown
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -11,6 +10,7 @@ from nicpass.checks.lookup.chains import chain_text, is_carried
 from nicpass.checks.lookup.nics import label
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

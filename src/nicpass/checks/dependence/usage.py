@@ -6,7 +6,6 @@ What is carried further, sessions and storage, and who else holds the device, st
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +21,7 @@ from nicpass.checks.dependence.vfs import check_vfs
 from nicpass.checks.lookup.chains import chain_text
 from nicpass.checks.lookup.nics import label
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
@@ -13,6 +12,7 @@ from nicpass.checks.lookup.nics import attribute, label
 from nicpass.model.binding import BindingOutcome
 from nicpass.model.fact import Unknown, known, value_or
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def check_boot_bindings(index: HostIndex) -> Iterator[Finding]:
     for damaged in found.damaged:
         if damaged.path.startswith(f"{FOLDER}/"):
             evidence = ((damaged.path, damaged.reason),)
-            file = shlex.quote(damaged.path)
+            file = quote(damaged.path)
             yield make_finding(
                 "BOOT_BINDING_DAMAGED", evidence=evidence, path=damaged.path, reason=damaged.reason, file=file
             )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -11,6 +10,7 @@ from nicpass.checks.lookup.nics import label, on_vfio, pf_of
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.leftovers import PROXMOX
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def _driverctl_finding(function: PciFunction, override: DriverctlOverride) -> Fi
         nic=label(function),
         driver=override.driver or _("a driver that the file does not name"),
         path=override.path,
-        file=shlex.quote(override.path),
+        file=quote(override.path),
         address=function.address,
     )
 

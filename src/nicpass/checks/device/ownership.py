@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import shlex
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
 from nicpass.model.language import _
+from nicpass.model.text import quote, vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,7 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         return  # our own doing, which has findings of its own
     if on_vfio(function):
         if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
-            unbind = shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")
+            unbind = quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")
             yield make_finding(
                 "ON_VFIO",
                 address,
@@ -58,7 +57,7 @@ def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             ((_("libvirt, domain definition"), names),),
             nic=label(function),
             owners=names,
-            owner=quote(owners[0].name),
+            owner=vm_word(owners[0].name, owners[0].uuid),
             address=function.address,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -14,6 +13,7 @@ from nicpass.checks.lookup.nics import is_bridge, is_nic, label, on_vfio
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
 from nicpass.model.pci import modalias_of
+from nicpass.model.text import quote, vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -150,9 +150,9 @@ def _check_binding(function: PciFunction, index: HostIndex) -> Iterator[Finding]
         driver=function.driver,
         ids=ids,
         cards=", ".join(label(f) for f in others) or _("no other card here"),
-        remove=shlex.quote(ids.replace(":", " ")),
-        remove_id=shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/remove_id"),
-        unbind=shlex.quote(f"/sys/bus/pci/drivers/{function.driver}/unbind"),
+        remove=quote(ids.replace(":", " ")),
+        remove_id=quote(f"/sys/bus/pci/drivers/{function.driver}/remove_id"),
+        unbind=quote(f"/sys/bus/pci/drivers/{function.driver}/unbind"),
         address=function.address,
     )
 
@@ -219,10 +219,11 @@ def _why_stale(device: DomainDevice, index: HostIndex) -> str | None:
 
 
 def _detach(domain: Domain, device: DomainDevice) -> str:
-    if device.xml is None or "\nNICPASS_XML" in device.xml:
-        return f"virsh edit {shlex.quote(domain.name)}"
-    name = shlex.quote(domain.name)
-    return f"virsh detach-device {name} /dev/stdin --config <<'NICPASS_XML'\n{device.xml.strip()}\nNICPASS_XML"
+    name, lines = vm_word(domain.name, domain.uuid), (device.xml or "").strip().split("\n")
+    # A line that a terminal would not show as it is, or that ends the text, could not be pasted.
+    if lines == [""] or "NICPASS_XML" in lines or not all(map(str.isprintable, lines)):
+        return f"virsh edit {name}"
+    return "\n".join([f"virsh detach-device {name} /dev/stdin --config <<'NICPASS_XML'", *lines, "NICPASS_XML"])
 
 
 # Commands that take one line out of a file
@@ -248,12 +249,12 @@ def _sed(path: str, text: str, action: str) -> str:
     if not re.fullmatch(_PLAIN_LINE, line) or not re.fullmatch(_PLAIN_LINE, path):
         return ""
     pattern = re.sub(r"([][\\.*^$/])", r"\\\1", line)
-    script = shlex.quote(f"/^[[:space:]]*{pattern}[[:space:]]*$/{action}")
+    script = quote(f"/^[[:space:]]*{pattern}[[:space:]]*$/{action}")
     folder, _slash, name = path.rpartition("/")
     if folder.startswith(("/etc/", "/run/")):
-        return f"sed -i {script} {shlex.quote(path)}"
-    target = shlex.quote(f"/etc/{folder.rsplit('/', 1)[-1]}/{name}")
-    return f"cp -- {shlex.quote(path)} {target} && sed -i {script} {target}"
+        return f"sed -i {script} {quote(path)}"
+    target = quote(f"/etc/{folder.rsplit('/', 1)[-1]}/{name}")
+    return f"cp -- {quote(path)} {target} && sed -i {script} {target}"
 
 
 def _advise_edit(path: str, command: str, text: str = "") -> str:

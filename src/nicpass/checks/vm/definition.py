@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label
 from nicpass.checks.vm.guest_drivers import lacking_driver
 from nicpass.model.fact import Unknown, known, value_or, why_unknown
+from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 make_finding = Finder("vm.definition")
 
-_UUID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 # `pc` is libvirt's and QEMU's alias of the newest i440fx.
 _CONVENTIONAL, _CONVENTIONAL_VERSIONS = frozenset({"pc", "isapc"}), ("pc-i440fx-", "pc-0.", "pc-1.")
 
@@ -142,15 +140,8 @@ def check_virtio_enough(function: PciFunction, domain: Domain, _index: HostIndex
 
 
 def handle_of(domain: Domain) -> str:
-    """The VM's handle in a line to paste: its name in quotes; its UUID where the name might be misread.
-
-    virsh takes a number for an id and a leading dash for an option, and a name from a damaged file may hold anything.
-    """
-    name = domain.name
-    plain = name.isprintable() and name.strip() == name and not name.startswith("-") and not name.isdigit()
-    if plain or not re.fullmatch(_UUID, domain.uuid):
-        return shlex.quote(name if name.isprintable() else "?")
-    return domain.uuid
+    """The VM's handle in a line to paste: its name in quotes; its UUID where the name might be misread."""
+    return vm_word(domain.name, domain.uuid)
 
 
 def has_device(domain: Domain, function: PciFunction) -> bool:

@@ -35,7 +35,9 @@ class Processes:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                text=True,
+                # Whoever names an interface or a file decides what is printed: no byte of it may stop us (law 11).
+                encoding="utf-8",
+                errors="backslashreplace",
                 start_new_session=True,
             )
         except FileNotFoundError:

@@ -213,4 +213,4 @@ def _block_count(features: int) -> int:
 
 
 def _text_of(field: bytes) -> str:
-    return field.split(b"\0")[0].decode("utf-8", "replace")
+    return field.split(b"\0")[0].decode("utf-8", "backslashreplace")

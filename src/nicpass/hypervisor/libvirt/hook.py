@@ -27,6 +27,7 @@ from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
 from nicpass.model.fact import why_unknown
 from nicpass.model.language import _
+from nicpass.model.text import vm_word
 from nicpass.planner.observe import observe_state
 from nicpass.planner.whole import why_not_whole
 
@@ -159,7 +160,7 @@ class Hook:
             raise RefusedError(
                 _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence),
                 _("{mend} Or take it back: nicpass detach {name} {address}").format(
-                    mend=standing[0].mend, name=domain.name, address=address
+                    mend=standing[0].mend, name=vm_word(domain.name, domain.uuid), address=address
                 ),
                 findings=standing,
             )
@@ -214,7 +215,7 @@ def _refuse_other_card(nic: KeptNic, function: PciFunction, domain: Domain, inde
                 name=domain.name, address=function.address
             ),
             _("nicpass detach {name} {address}, and give it the one that you mean.").format(
-                name=domain.name, address=function.address
+                name=vm_word(domain.name, domain.uuid), address=function.address
             ),
         )
 
