@@ -12,7 +12,7 @@ from nicpass.checks.lookup.nics import label, list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, blocking, judge
 from nicpass.cli.explaining import describe_severity
-from nicpass.cli.output import say, say_json, say_wrapped
+from nicpass.cli.output import say, say_command, say_json, say_wrapped
 from nicpass.cli.source import read_source
 from nicpass.cli.unsettled import owed_nics
 from nicpass.model.errors import BadInputError, ExitCode
@@ -144,5 +144,4 @@ def _say_mend(finding: Finding) -> None:
     """Commands stand on lines of their own, whole, so that they can be pasted."""
     if finding.mend:
         say_wrapped(_("mend: {mend}").format(mend=finding.mend), indent="     ")
-    for line in finding.command.splitlines():
-        say(f"       {line}")
+    say_command(finding.command, "       ")

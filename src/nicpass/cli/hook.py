@@ -7,6 +7,7 @@ An exit code other than 0 before a start vetoes it, and libvirt shows what stand
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import syslog
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from nicpass import __version__
 from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from nicpass.host.doors.processes import Processes
@@ -121,7 +123,7 @@ def _call(operation: str, definition: str, name: str) -> int:
     hook = Hook(Files(), _open_processes, _restore)
     if operation == "prepare":
         for note in hook.prepare(definition):
-            syslog.syslog(syslog.LOG_WARNING, note)
+            _log(syslog.LOG_WARNING, note)
         return ExitCode.DONE
     failures = hook.release(definition)
     if not failures:
@@ -129,7 +131,7 @@ def _call(operation: str, definition: str, name: str) -> int:
     signal.setitimer(signal.ITIMER_REAL, 0)  # what is left to be done is short, and has limits of its own
     for failure in failures:
         _tell(failure)
-    syslog.syslog(syslog.LOG_WARNING, _("{name} has stopped; not all of it could be restored.").format(name=name))
+    _log(syslog.LOG_WARNING, _("{name} has stopped; not all of it could be restored.").format(name=name))
     _retry_later(name)
     return ExitCode.NEEDS_PERSON
 
@@ -146,7 +148,12 @@ def _retry_later(name: str) -> None:
         _tell(StepError(error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}.", hint))
         return
     text = _("nicpass recover is run in {seconds} s for the NICs of {name}: journalctl -u {unit}")
-    syslog.syslog(syslog.LOG_WARNING, text.format(seconds=AFTER_SECONDS, name=name, unit=unit))
+    _log(syslog.LOG_WARNING, text.format(seconds=AFTER_SECONDS, name=name, unit=unit))
+
+
+def _log(priority: int, text: str) -> None:
+    """Tell the system's journal; what a VM is called writes no line of its own there."""
+    syslog.syslog(priority, printable(text))
 
 
 def _open_log() -> None:
@@ -154,9 +161,10 @@ def _open_log() -> None:
 
 
 def _tell(error: NicpassError) -> int:
-    text = f"{error.sentence} {error.hint}".strip()
-    sys.stderr.write(f"nicpass: {text}\n")
-    syslog.syslog(syslog.LOG_ERR, text)
+    text = printable(f"{error.sentence} {error.hint}".strip())
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"nicpass: {text}\n")
+    _log(syslog.LOG_ERR, text)
     # 1 is what Python itself exits with when it finds no nicpass; the script tells the two apart.
     return ExitCode.REFUSED if error.exit_code == ExitCode.ROLLED_BACK else error.exit_code
 

@@ -14,12 +14,11 @@ def main(argv: list[str] | None = None) -> int:
 
     Without `argv` this is the whole program: it takes its words from the command line, and does not return.
     """
+    if argv is None:
+        _open_closed_streams()
     arguments = sys.argv[1:] if argv is None else argv
     if arguments == ["--version"]:
-        from nicpass import __version__
-
-        sys.stdout.write(f"nicpass {__version__}\n")
-        return 0
+        return _say_version()
     if argv is None:
         # A run is short, and what it makes is freed without the collector, which would go through all that is loaded
         # dozens of times: a sixth of the time of an attach.
@@ -30,6 +29,40 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         _leave(exit_code)
     return exit_code
+
+
+def _say_version() -> int:
+    from nicpass import __version__
+
+    try:
+        sys.stdout.write(f"nicpass {__version__}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stderr.write("" if isinstance(error, BrokenPipeError) else f"nicpass: {error.strerror}\n")
+        return int(not isinstance(error, BrokenPipeError))
+    return 0
+
+
+def _open_closed_streams() -> None:
+    """Open what a caller has closed of the three streams (`>&-`), or the next file that is opened gets its number.
+
+    Then a library's message would be written into a journal. Standard output is opened for reading, so that it is an
+    error to print there, as the caller wants it.
+    """
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            descriptor = os.open(os.devnull, flags)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _leave(exit_code: int) -> None:

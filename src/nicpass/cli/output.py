@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ import msgspec
 
 from nicpass.model.fact import Unknown
 from nicpass.model.language import _
-from nicpass.model.text import printable
+from nicpass.model.text import printable, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,36 +23,98 @@ if TYPE_CHECKING:
 
 
 _PIPE_WIDTH = 500
+_NO_ASCII = re.compile("[\x7f-\U0010ffff]")
+_MAYBE_UNFIT = re.compile("[^\x00-\x7e\u00a1-\u00ac\u00ae-\u02ff\u3001-\ud7ff]")
+"""All characters that may not be for printing, and some that are: Latin and Chinese ones, of which there are many."""
 _GAP = 2  # between two columns of rich, without a box
 
 
 def say(text: str = "") -> None:
-    """Print one line for the user."""
-    with _unless_gone():
-        sys.stdout.write(f"{text}\n")
+    """Print one line for the user; what a terminal would take for more than text is escaped, line breaks too."""
+    say_as_it_is(f"{printable(text)}\n")
 
 
-def flush() -> None:
-    """Flush standard output; only here it is seen whether the reader of the last lines is still there."""
-    with _unless_gone():
-        sys.stdout.flush()
+def say_as_it_is(text: str) -> None:
+    """Print text that is wholly our own, or was escaped already."""
+    with _output.unless_gone():
+        sys.stdout.write(text)
 
 
-@contextlib.contextmanager
-def _unless_gone() -> Iterator[None]:
-    """A block in which a reader of our output that has gone (`| head`) neither stops a change nor is an error.
+def lost_output() -> str | None:
+    """Why what was printed did not reach anybody; None where it did, or where its reader had enough of it.
 
-    Source: the note on SIGPIPE in the documentation of Python's signal module.
+    Standard output is flushed for it: only then is it seen whether the last lines can be written.
     """
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with _output.unless_gone():
+        sys.stdout.flush()
+    lost, _output.lost = _output.lost, None
+    return lost
+
+
+class _Output:
+    """Standard output, which may be gone at any line: that neither stops a change nor takes it back."""
+
+    lost: str | None = None
+
+    @contextlib.contextmanager
+    def unless_gone(self) -> Iterator[None]:
+        """A block that writes. A reader that has gone (`| head`) is no error, a full disk is one for the end.
+
+        Source: the note on SIGPIPE in the documentation of Python's signal module.
+        """
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if not isinstance(error, BrokenPipeError):
+                self.lost = self.lost or getattr(error, "strerror", None) or str(error)
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_output = _Output()
+
+
+def complain(text: str) -> None:
+    """Print a line on standard error, escaped as what `say` prints; nothing can be done where that is gone too."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{printable(text)}\n")
 
 
 def say_json(value: object) -> None:
-    """Print `value` as one JSON document."""
-    say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """Print `value` as one JSON document: the exact data, in characters that a terminal only shows."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    unfit = _NO_ASCII if not _is_unicode(sys.stdout.encoding) else _MAYBE_UNFIT
+    # Only strings hold what is no ASCII, and there every character may be spelled by its number (RFC 8259, 7).
+    say_as_it_is(f"{text if text.isascii() and chr(127) not in text else unfit.sub(_spell_for_json, text)}\n")
+
+
+def _spell_for_json(found: re.Match[str]) -> str:
+    char = found[0]
+    if char.isprintable() and _is_unicode(sys.stdout.encoding):
+        return char
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+
+
+def _is_unicode(encoding: str | None) -> bool:
+    return (encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8")
+
+
+def say_command(command: str, indent: str) -> None:
+    """Print shell lines whole, so that they can be pasted; none of them where one would not be shown as it is."""
+    lines = command.rstrip("\n").split("\n") if command else []
+    if all(map(_is_shown_as_it_is, lines)):
+        for line in lines:
+            say(f"{indent}{line}")
+    else:
+        say_wrapped(_("(the command holds characters that cannot be shown here; --json has it)"), indent=indent)
+
+
+def _is_shown_as_it_is(line: str) -> bool:
+    try:
+        return line.isprintable() and bool(line.encode(sys.stdout.encoding or "utf-8") or not line)
+    except UnicodeEncodeError:
+        return False
 
 
 def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> None:
@@ -61,7 +125,7 @@ def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> Non
         return
     from nicpass.cli.folding import fold  # late: hardly a run folds, and its pattern takes long to compile
 
-    for number, line in enumerate(fold(text, max(20, terminal_width() - len(lead)))):
+    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - len(lead)))):
         say(f"{indent if number else lead}{line}")
 
 
@@ -78,23 +142,19 @@ def terminal_width() -> int:
 
 def say_error(error: NicpassError, *, as_json: bool) -> None:
     """Print an error: sentence and hint to stderr; with --json all of it to stdout, where the result would be."""
+    sentence, hint = well_formed(error.sentence), well_formed(error.hint)
     if as_json:
-        fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": error.sentence}
-        say_json({"error": fields | {"hint": error.hint, "findings": error.findings}})
+        fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": sentence}
+        say_json({"error": fields | {"hint": hint, "findings": error.findings}})
         return
-    sys.stderr.write(f"nicpass: {_printable_lines(error.sentence)}\n")
+    complain(f"nicpass: {sentence}")
     for finding in error.findings:
-        if finding.sentence not in error.sentence:
-            also = _("also: {sentence}").format(sentence=_printable_lines(finding.sentence))
-            sys.stderr.write(f"  {also}\n")
-    if error.hint:
-        hint = _("hint: {hint}").format(hint=_printable_lines(error.hint))
-        sys.stderr.write(f"  {hint}\n")
-
-
-def _printable_lines(text: str) -> str:
-    """A text made printable by lines: names of files and VMs may hold escape sequences; the line breaks are ours."""
-    return "\n".join(printable(line) for line in text.split("\n"))
+        if finding.sentence not in sentence:
+            also = _("also: {sentence}").format(sentence=finding.sentence)
+            complain(f"  {also}")
+    if hint:
+        text = _("hint: {hint}").format(hint=hint)
+        complain(f"  {text}")
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:
@@ -107,7 +167,9 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: S
     from rich.text import Text
 
     # rich itself heeds COLUMNS and the terminal; a pipe has no width, and its reader wants whole lines.
-    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    drawn = io.StringIO()  # rich itself would fail where standard output is full
+    console = Console(file=drawn, force_terminal=sys.stdout.isatty(), width=width)
     body = [tuple(map(printable, row)) for row in rows]
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
@@ -115,10 +177,9 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: S
         table.add_column(columns[place], overflow="fold")
     for row in body:
         table.add_row(*(Text(row[place]) for place in places))
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        say(line.rstrip())
+    console.print(table)
+    for line in drawn.getvalue().rstrip("\n").split("\n"):
+        say_as_it_is(f"{line.rstrip()}\n")  # the cells are escaped; what is not is how rich makes a heading bold
 
 
 def _fit_columns(lines: Sequence[Sequence[str]], columns: Sequence[str], spare: Sequence[str], width: int) -> list[int]:

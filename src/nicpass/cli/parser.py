@@ -7,7 +7,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nicpass import __version__
-from nicpass.cli.output import terminal_width
+from nicpass.cli.output import say_as_it_is, terminal_width
 from nicpass.cli.translation import LANGUAGES
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
@@ -32,6 +32,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *, formatter_class: type[_Folding] = _Folding, **more: Any) -> None:
         super().__init__(formatter_class=formatter_class, **more)
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Print the help as all else is printed; argparse itself takes a full disk for success."""
+        say_as_it_is(message)
 
     def error(self, message: str) -> NoReturn:
         raise BadInputError(_as_sentence(message), f"{self.prog} --help")

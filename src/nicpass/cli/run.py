@@ -9,11 +9,12 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import flush, say_error
+from nicpass.cli.output import complain, lost_output, say_error
 from nicpass.cli.parser import build_parser
 from nicpass.cli.translation import choose_language, speak
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.language import _
+from nicpass.model.text import well_formed
 
 if TYPE_CHECKING:
     import argparse
@@ -26,31 +27,57 @@ def run(argv: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Latin-1 terminal has no arrows
     speak(choose_language(argv, os.environ), sys.stdout.encoding)
+    changed = False
     try:
         # argparse would take the word after a bare `--dry-run` for its value.
         words = ["--dry-run=plan" if word == "--dry-run" else word for word in argv]
-        arguments = build_parser(words[0] if words else None).parse_args(words)
+        arguments = _without_surrogates(build_parser(words[0] if words else None).parse_args(words))
+        changed = arguments.command not in _READING and getattr(arguments, "dry_run", None) is None
         exit_code = dispatch(arguments)
-        flush()
         if arguments.command in ("list", "check"):
             _tell_unsettled(arguments)
-        return exit_code
-    except NicpassError as error:
-        say_error(error, as_json="--json" in argv)
-        return error.exit_code
-    except KeyboardInterrupt:
+    except SystemExit as error:  # argparse has printed its help
+        exit_code = error.code if isinstance(error.code, int) else ExitCode.DONE
+    except BaseException as error:
+        exit_code = _tell_error(error, as_json="--json" in argv)
+    return _tell_lost_output(exit_code, changed=changed)
+
+
+def _tell_error(error: BaseException, *, as_json: bool) -> int:
+    """Print why a command has failed: its exit code."""
+    if isinstance(error, KeyboardInterrupt):
         interrupted = _("Interrupted.")
-        sys.stderr.write(f"nicpass: {interrupted}\n")
+        complain(f"nicpass: {interrupted}")
         return ExitCode.ROLLED_BACK
-    except Exception as error:
-        if "NICPASS_DEBUG" in os.environ:
-            raise
-        mistake = NicpassError(
+    if not isinstance(error, NicpassError):
+        if "NICPASS_DEBUG" in os.environ or not isinstance(error, Exception):
+            raise error
+        error = NicpassError(
             _("A mistake of nicpass itself: {kind}: {error}.").format(kind=type(error).__name__, error=error),
             _("Please report it, with what NICPASS_DEBUG=1 nicpass ... prints."),
         )
-        say_error(mistake, as_json="--json" in argv)
-        return mistake.exit_code
+    say_error(error, as_json=as_json)
+    return error.exit_code
+
+
+def _tell_lost_output(exit_code: int, *, changed: bool) -> int:
+    """The run's exit code: that of a change is its own, though nobody saw it printed; its journal has the rest."""
+    reason = lost_output()
+    if reason is None:
+        return exit_code
+    text = _("standard output could not be written: {reason}").format(reason=reason)
+    complain(f"nicpass: {text}")
+    return exit_code if changed or exit_code != ExitCode.DONE else ExitCode.ROLLED_BACK
+
+
+def _without_surrogates(arguments: argparse.Namespace) -> argparse.Namespace:
+    """The arguments as text that JSON can hold; but names of files stay the bytes that they are."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and name not in ("root", "snapshot"):
+            setattr(arguments, name, well_formed(value))
+        elif isinstance(value, list):
+            setattr(arguments, name, [well_formed(word) if isinstance(word, str) else word for word in value])
+    return arguments
 
 
 def _tell_unsettled(arguments: argparse.Namespace) -> None:
@@ -65,12 +92,12 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
         text = _("an earlier change was cut off: {change} ({summary}); settle it with: nicpass recover").format(
             change=change.identity, summary=summary_of(change)
         )
-        sys.stderr.write(f"nicpass: {text}\n")
+        complain(f"nicpass: {text}")
     for nic in owed_nics(arguments):
         text = _("{address} has come back from {domain} and is not what it was; nicpass recover restores it").format(
             address=nic.state.address, domain=nic.owner.domain if nic.owner else "VM"
         )
-        sys.stderr.write(f"nicpass: {text}\n")
+        complain(f"nicpass: {text}")
 
 
 def dispatch(arguments: argparse.Namespace) -> int:
@@ -80,6 +107,7 @@ def dispatch(arguments: argparse.Namespace) -> int:
     return handler(arguments)
 
 
+_READING = ("list", "check", "explain", "schema", "snapshot", "history", "show")
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),
     "check": ("checking", "check_command"),

@@ -165,8 +165,8 @@ class Run:
         self._tell(number, phase, step)
 
     def _tell(self, number: int, phase: Phase, step: Step) -> None:
-        """Tell the watch of a phase; a terminal that has gone away is no reason to stop."""
-        with contextlib.suppress(OSError):
+        """Tell the watch of a phase; whatever fails in telling it is no reason to stop, or to take anything back."""
+        with contextlib.suppress(Exception):
             self.watch(number, phase, step)
 
 

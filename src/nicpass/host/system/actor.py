@@ -8,6 +8,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from nicpass.model.change import Actor
+from nicpass.model.text import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,11 +23,11 @@ def read_actor(files: Files, command: Iterable[str]) -> Actor:
     """The user by /proc/self/loginuid (audit(8)); where that says nobody, the one whom the process runs as."""
     number = files.read_int("/proc/self/loginuid")
     user = number if isinstance(number, int) and 0 <= number < _NO_LOGIN else os.getuid()
-    return Actor(user=_name_of(user), process=os.getpid(), command=tuple(command))
+    return Actor(user=_name_of(user), process=os.getpid(), command=tuple(map(well_formed, command)))
 
 
 def _name_of(user: int) -> str:
     try:
-        return pwd.getpwuid(user).pw_name
+        return well_formed(pwd.getpwuid(user).pw_name)
     except KeyError:
         return str(user)

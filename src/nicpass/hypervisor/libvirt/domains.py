@@ -84,6 +84,8 @@ def _ask(files: Files, question: Callable[[Connection], T]) -> Fact[T]:
         return Unknown(error.sentence.rstrip(".。"))
     except _library().libvirtError as error:
         return Unknown(f"libvirt: {error.get_error_message()}")
+    except UnicodeDecodeError:  # its binding decodes strictly
+        return Unknown("libvirt: an answer that is no UTF-8")
     finally:
         connection.close()
 

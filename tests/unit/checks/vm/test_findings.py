@@ -334,7 +334,7 @@ class TestNames:
         assert handle_of(Domain(name=name, uuid=uuid)) == handle.replace("UUID", uuid)
 
     def test_a_uuid_that_is_none_is_not_pasted(self) -> None:
-        assert handle_of(Domain(name="a\nb", uuid="; reboot")) == "'?'"
+        assert handle_of(Domain(name="a\nb", uuid="; reboot")) == "$'a\\012b'"
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), st.text(max_size=12))
     def test_no_name_breaks_out_of_a_command_or_a_sentence(self, name: str, uuid: str) -> None:
