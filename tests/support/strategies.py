@@ -54,6 +54,7 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
         str: _TEXT,
         bytes: st.binary(max_size=20),
         int: st.integers(-(2**31), 2**31),
+        float: st.floats(0, 2**31),
         bool: st.booleans(),
         type(None): st.none(),
     }

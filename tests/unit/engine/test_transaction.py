@@ -102,6 +102,20 @@ def test_all_steps_are_done_and_recorded(tmp_path: Path) -> None:
     assert closed.exit_code == ExitCode.DONE
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [BrokenPipeError(), OSError(errno.ENOSPC, "full"), UnicodeEncodeError("ascii", "\xe9", 0, 1, ""), ValueError()],
+)
+def test_a_change_that_cannot_be_told_is_done_all_the_same(failure: Exception, tmp_path: Path) -> None:
+    def watch(*_: object) -> None:
+        raise failure
+
+    world = World(tmp_path)
+    run_plan(plan_of(3), world.handlers(), Files(str(tmp_path)), watch)
+    assert world.state() == AFTER
+    assert records_in(tmp_path)[-1].exit_code == ExitCode.DONE  # type: ignore[union-attr]
+
+
 def test_a_plan_without_steps_leaves_no_trace(tmp_path: Path) -> None:
     World(tmp_path).run(plan_of(0))
     assert list(tmp_path.iterdir()) == []

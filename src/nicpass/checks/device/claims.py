@@ -54,7 +54,7 @@ def _driverctl_finding(function: PciFunction, override: DriverctlOverride) -> Fi
 
 def _proxmox_finding(function: PciFunction, claim: Claim) -> Finding:
     """A VM's own entry can be taken out by one command; a mapping may be named by several VMs."""
-    command = f"qm set {claim.holder} --delete {claim.entry}" if claim.entry else ""
+    command = f"qm set {quote(claim.holder)} --delete {quote(claim.entry)}" if claim.entry else ""
     vm, mapping = _("the VM {number}").format(number=claim.holder), _("the mapping {name}").format(name=claim.holder)
     return make_finding(
         "CLAIMED_BY_PROXMOX",
