@@ -26,15 +26,13 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 def holds(hint: Any, wanted: Callable[[Any], bool]) -> bool:
     """Whether a field's type has such a part; structs in it have fields of their own."""
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+    if typing.get_origin(hint) is typing.Annotated or (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
         return False
     return wanted(hint) or any(holds(part, wanted) for part in typing.get_args(hint))
 
 
 def is_free_text(hint: Any) -> bool:
     """Whether a field's type is text without a pattern, of whatever content."""
-    if typing.get_origin(hint) is typing.Annotated:
-        return False
     return hint is str
 
 
@@ -76,9 +74,4 @@ def _change(value: Any, hint: Any, place: str, change: Callable[[str, str], str]
 
 @functools.cache
 def _holds_text(hint: Any) -> bool:
-    parts = [part for part in typing.get_args(hint) or (hint,) if typing.get_origin(part) is not typing.Annotated]
-    return any(is_free_text(part) or holds(part, is_free_text) for part in parts) and not _is_annotated(hint)
-
-
-def _is_annotated(hint: Any) -> bool:
-    return typing.get_origin(hint) is typing.Annotated
+    return holds(hint, is_free_text)

@@ -84,6 +84,11 @@ def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
     return run
 
 
+def poison(host: Host, places: tuple[str, ...], prefix: str, text: str) -> Host:
+    """The host with hostile text around each text of these structs (`Link.`) or fields (`Link.name`)."""
+    return change_text(host, lambda old, place: f"{prefix}{old}{text}" if place.startswith(places) else old)
+
+
 def keep(folder: Path, host: Host) -> str:
     path = folder / "host.json"
     path.write_bytes(msgspec.json.encode(host))
@@ -108,12 +113,9 @@ def test_in_every_field_of_a_host(
     places: set[str] = set()
     change_text(whole, lambda value, place: places.add(place.partition(".")[0]) or value)  # type: ignore[func-returns-value]
     for struct in sorted(places):
-        host = change_text(
-            whole,
-            lambda value, place, struct=struct: f"{prefix}{value}{text}" if place.startswith(f"{struct}.") else value,
-        )
+        host = poison(whole, (f"{struct}.",), prefix, text)
         snapshot = keep(tmp_path, host)
-        vm = host.domains[0].uuid  # type: ignore[index, union-attr]
+        vm = host.domains[0].uuid  # type: ignore[index]
         for argv in (
             ["list"],
             ["list", NIC],
@@ -146,7 +148,7 @@ def assert_commands_harmless(output: str) -> None:
     report: dict[str, Any] = json.loads(output)
     if "error" in report:
         return
-    for finding in [*report["host"], *(finding for nic in report["nics"] for finding in nic["findings"])]:
+    for finding in [*report["host"], *(finding for each in report["nics"] for finding in each["findings"])]:
         command = finding["command"]
         if "<<" not in command:
             assert all(line.isprintable() for line in command.split("\n")), command
@@ -165,10 +167,8 @@ def test_json_is_the_exact_data(text: str, tmp_path: Path, told: Callable[..., t
 def test_shell_lines(prefix: str, text: str, tmp_path: Path, told: Callable[..., tuple[int, str, str]]) -> None:
     whole = ready_host(nic(NIC, "eth1"), net=network(link("eth1")), vms=(Vm(name="guest"),)).read(tmp_path)
     for places in (("Domain.name",), ("Link.name", "PciFunction.netdevs"), ("PciFunction.driver",)):
-        host = change_text(
-            whole, lambda value, place, places=places: f"{prefix}{value}{text}" if place in places else value
-        )
-        vm = host.domains[0].uuid  # type: ignore[index, union-attr]
+        host = poison(whole, places, prefix, text)
+        vm = host.domains[0].uuid  # type: ignore[index]
         code, output, error = told("attach", vm, NIC, "--start", "--dry-run=shell", "--snapshot", keep(tmp_path, host))
         assert (code, error) == (0, "")
         for line in output.split("\n"):

@@ -16,6 +16,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import list_nics
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.host.redaction import redact
+from nicpass.host.redaction_rules import RULES
 from nicpass.model.activity import ForeignNetdev, NetworkStorage, Session
 from nicpass.model.address import Address
 from nicpass.model.class_devices import ClassDevice
@@ -25,6 +26,7 @@ from nicpass.model.network import IpAddress, Link, Network, Route
 from nicpass.model.platform import Platform
 from tests.support.boot import UUID, BootTree, grub_cfg
 from tests.support.hosts import nic, ready_host
+from tests.support.leaves import change_text, fields_of, holds, structs_in
 from tests.support.strategies import values_of
 from tests.support.trees import Vm, hostdev_xml
 
@@ -145,6 +147,71 @@ def test_why_something_is_unknown_names_nobody(host: Host) -> None:
     unknown = Unknown("damaged: /etc/libvirt/qemu/billing.xml at node7")
     redacted = redact(msgspec.structs.replace(host, iommu_groups=unknown), KEY)
     assert redacted.iommu_groups == Unknown("damaged: /etc/libvirt/qemu/vm1.xml at host")
+
+
+LEAKS = ("0013ef112233", "0013ef445566", "0013ef778899", "alice", "acme", "kvm7", "s3cr3t", "payroll")
+
+
+def test_names_of_people_and_firms_are_gone_wherever_they_stand(tmp_path: Path) -> None:
+    devices = hostdev_xml(NIC).replace(
+        "</hostdev>", "<rom file='/home/alice/roms/acme.rom'/><alias name='ua-acme-payroll'/></hostdev>"
+    )
+    bridge = "<interface type='bridge'><source bridge='br-acme-dmz'/><filterref filter='acme-payroll'/></interface>"
+    links = (
+        Link(name="wlx0013ef112233"),
+        Link(name="eth1", altnames=("acme-uplink", "enx0013ef778899"), alias="to alice"),
+        Link(name="acme-wan0"),
+        Link(name="ibx0013ef445566"),
+        Link(name="acme-wan0.7", kind="vlan", lower="acme-wan0"),
+    )
+    files = {
+        "/sys/class/net/eth1/ifindex": "2\n",
+        "/etc/hostname": "kvm7.acme-bank.com\n",
+        "/proc/sys/kernel/hostname": "kvm7.acme-bank.com\n",
+        "/run/systemd/netif/links/2": "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/10-acme.network\n",
+        "/etc/modprobe.d/kvm7.conf": "# alice, token s3cr3t\noptions vfio-pci ids=8086:10fb # alice@acme-bank.com\n",
+        "/etc/udev/rules.d/10-acme.rules": 'ATTR{driver_override}="vfio-pci" # ask alice@acme-bank.com\n',
+    }
+    tree = ready_host(
+        nic(NIC, "eth1"),
+        network=Network(links=links),
+        vms=(Vm(name="payroll", devices=devices + bridge),),
+        files=files,
+        cmdline="root=/dev/acme console=acme7 acme.token=s3cr3t vfio-pci.ids=8086:10fb,s3cr3t:1 quiet",
+    )
+    read = tree.read(tmp_path)
+    redacted = redact(read, KEY)
+    text = msgspec.json.encode(redacted).decode()
+    assert {leak for leak in LEAKS if leak in msgspec.json.encode(read).decode()} > {"acme", "alice", "payroll"}
+    assert [leak for leak in LEAKS if leak in text] == []
+    assert codes_of(redacted) == codes_of(read)
+    assert redacted.network.links[4].lower == redacted.network.links[2].name
+
+
+def test_every_text_has_a_rule() -> None:
+    def is_text(hint: object) -> bool:
+        return hint is str or hint is bytes
+
+    texts = {
+        f"{kind.__name__}.{name}"
+        for kind in structs_in(Host)
+        for name, hint in fields_of(kind).items()
+        if holds(hint, is_text)
+    }
+    assert texts == set(RULES)
+
+
+@pytest.mark.parametrize("secret", ["acme", "/home/acme/acme.img", "acme-wan0.7", "acme@acme.com", "x=acme", "acme7"])
+def test_no_field_lets_a_name_through(secret: str, tmp_path: Path) -> None:
+    tree = ready_host(nic(NIC, "eth1"), network=NETWORK, vms=(Vm(name="guest", devices=hostdev_xml(NIC)),))
+    poisoned = change_text(tree.read(tmp_path), lambda _value, _place: secret)
+    assert "acme" not in msgspec.json.encode(redact(poisoned, KEY)).decode()
+
+
+@given(values_of(Host), st.sampled_from(["acme", "acme-wan0", "/srv/acme"]))
+def test_no_field_of_any_host_lets_a_name_through(host: Host, secret: str) -> None:
+    poisoned = change_text(host, lambda _value, _place: secret)
+    assert "acme" not in msgspec.json.encode(redact(poisoned, KEY)).decode()
 
 
 @given(values_of(Host))

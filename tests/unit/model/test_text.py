@@ -48,7 +48,8 @@ def raw(text: str) -> bytes:
 def test_a_shell_reads_back_the_same_words() -> None:
     words = [
         "a\x1b]0;b\x07", "\x9b31m", "a\nb\n", "'; rm -rf /; '", "$(reboot)", "`id`", "-x", "", "a\\b", "\u202e\u2066",
-        r"eth\xff1", "\\xffa\x1b\\xe4b'", "\\\\xff", "#", "~", "é直", "!!", "a\tb", "\x7f", "*", "a=b", "\U000e0041" * 3,
+        r"eth\xff1", "\\xffa\x1b\\xe4b'", "\\\\xff", "#", "~", "é直", "!!", "a\tb", "\x7f", "*", "a=b",
+        "\U000e0041" * 3,
         "x" * 10000,
     ]  # fmt: skip
     assert read_by_bash(words) == [raw(word) for word in words]
@@ -58,7 +59,7 @@ def test_a_shell_reads_back_the_same_words() -> None:
 @pytest.mark.spawns
 @pytest.mark.parametrize("seed", range(5))
 def test_a_shell_reads_back_any_words(seed: int) -> None:
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311
     letters = ["\\", "'", '"', "$", "\n", "\x1b", "x", "f", "é", "\x85", "\u2028", " ", "x80", "\\xff", "0", "7"]
     words = ["".join(draw.choices(letters, k=8)) for _ in range(400)]
     assert read_by_bash(words) == [raw(word) for word in words]
