@@ -45,7 +45,8 @@ def main(argv: list[str], definition: bytes) -> int:
 
     def work_and_tell() -> int:
         code = work(argv, definition)
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
         return code
 
     code = run_apart(work_and_tell, _LIMITS[operation] + _MARGIN)
