@@ -154,7 +154,8 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
             complain(f"  {also}")
     if hint:
         text = _("hint: {hint}").format(hint=hint)
-        complain(f"  {text}")
+        for line in f"  {text}".split("\n"):  # a hint may be several lines to paste, in which names are quoted
+            complain(line)
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:

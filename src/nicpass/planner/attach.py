@@ -29,7 +29,7 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
 )
-from nicpass.model.text import vm_word
+from nicpass.model.text import printable, vm_word
 from nicpass.planner.confirm import confirmation
 from nicpass.planner.observe import gained_since, observe_state
 from nicpass.planner.refuse import refuse_unless_clear
@@ -158,7 +158,7 @@ def plan_detach(
     device = next((d for d in domain.config_devices if d.address == function.address), None)
     stopping = _stop_first(domain, function.address, stop=request.stop)
     if device is None:
-        owners = ", ".join(owner.name for owner in index.owners.get(function.address, ()))
+        owners = ", ".join(printable(owner.name) for owner in index.owners.get(function.address, ()))
         hint = (
             _("It belongs to: {owners}.").format(owners=owners)
             if owners

@@ -10,6 +10,7 @@ from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
+from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from nicpass.checks.lookup.index import HostIndex
@@ -62,7 +63,7 @@ def select_domain(index: HostIndex, name: str) -> Domain:
         )
     found = [domain for domain in domains if name in (domain.name, domain.uuid)]
     if not found:
-        names = ", ".join(sorted(domain.name for domain in domains)) or _("none")
+        names = ", ".join(sorted(printable(domain.name) for domain in domains)) or _("none")
         raise BadInputError(
             _("There is no VM {name!r} on this host.").format(name=name),
             _("The VMs that libvirt knows: {names}.").format(names=names),
