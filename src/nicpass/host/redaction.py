@@ -161,7 +161,7 @@ class _Redactor:
 
     def _netdev(self, text: str) -> str:
         """The interface's name, or one made up; the number of a label or a VLAN stays behind it."""
-        if NETDEV.fullmatch(text) or text == "default":  # libvirt's own network is called so
+        if NETDEV.fullmatch(text) or text in ("default", "?"):  # libvirt's own network is called so
             return text
         if (found := _MAC_IN_NAME.fullmatch(text)) is not None:
             return f"{found[1]}x{self._mac(found[2]).replace(':', '')}{found[3]}"

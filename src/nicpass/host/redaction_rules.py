@@ -45,7 +45,8 @@ class Rule(StrEnum):
 _BY_RULE = {
     Rule.NAME: "Platform.hostname Access.qemu_user DeviceNode.user DeviceNode.group Link.alias Session.user "
     "Domain.name "
-    "Claim.holder DomainInterface.filter Andd.name ClassDevice.label BindingReport.name BootBinding.name",
+    "Claim.holder DomainInterface.filter Andd.name ClassDevice.label BindingReport.name BootBinding.name "
+    "DomainInterface.network LibvirtNetwork.name PciFunction.board_label",
     Rule.WORD: "PciFunction.reset_methods PciFunction.power_state PciFunction.runtime_pm Platform.kernel_options "
     "Platform.cpu_vendor Platform.virtualization Platform.container Platform.lockdown Platform.iommu_tables "
     "Access.qemu_security_drivers IommuGroup.type ReservedRegion.type Link.operstate Link.kind "
@@ -56,10 +57,11 @@ _BY_RULE = {
     "Definition.address_bits_mode Definition.other_hostdevs VirtualIommu.model DomainInterface.type "
     "DomainInterface.model DomainInterface.teaming Session.program Holder.program BoundSocket.program "
     "ForeignNetdev.program Boot.programs Dmi.sys_vendor Dmi.board_vendor Dmi.bios_vendor Dmar.oem_id Ivrs.oem_id "
-    "Dmar.oem_table_id Ivrs.oem_table_id",
+    "Dmar.oem_table_id Ivrs.oem_table_id ForeignUpper.kind ForeignUpper.program LibvirtNetwork.forward Intent.manager",
     Rule.TEXT: "Host.pci_unread Unknown.unknown ConfigSpace.problems Platform.kvm_error Dmar.problems Ivrs.problems "
     "Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try Boot.evidence "
-    "Directive.text Directive.value UdevRule.text IvhdEntry.special",
+    "Directive.text Directive.value UdevRule.text IvhdEntry.special Activity.foreign_unseen Definition.unread_devices "
+    "LibvirtNetwork.unread Intent.text Intents.unread",
     Rule.KEPT: "Platform.kernel Dmi.product_name Dmi.board_name Dmi.bios_version NumaNode.cpus Link.driver_version "
     "Link.firmware_version Leftovers.loaded_ids ModuleAlias.pattern Definition.machine Definition.memory_nodes "
     "Definition.cpuset Definition.emulator_pin CpuPin.cpus DeviceIdentity.slots KernelImage.release BootEntry.kernel "
@@ -68,20 +70,22 @@ _BY_RULE = {
     "ModuleAlias.module BootBinding.driver BindingReport.driver BuiltinDriver.module",
     Rule.NETDEV: "PciFunction.netdevs Link.name Link.master Link.lower Link.altnames IpAddress.netdev IpAddress.label "
     "Route.netdev Rule.iif Rule.oif LinkManager.netdev NetworkStorage.netdev BoundSocket.netdev ForeignNetdev.netdev "
-    "DomainInterface.source",
+    "DomainInterface.source ForeignUpper.netdev ForeignUpper.lower FunctionDevice.netdevs Link.lowers Redirect.netdev "
+    "Redirect.target Intent.netdev Intent.target LibvirtNetwork.bridge LibvirtNetwork.netdevs LibvirtNetwork.pfs",
     Rule.DEVICE: "PciFunction.block_devices Platform.iommu_units IommuCapability.unit Link.parent_device "
-    "ClassDevice.name FunctionDevice.name NetworkStorage.source",
+    "ClassDevice.name FunctionDevice.name NetworkStorage.source PciFunction.rdma",
     Rule.PATH: "DeviceNode.path LinkManager.profile ClassDevice.mounts Directive.path DriverctlOverride.path "
     "UdevRule.path Claim.path DamagedFile.path NetworkStorage.mounts FunctionDevice.nodes Holder.node "
     "ForeignNetdev.namespace DomainDevice.rom_file Boot.initramfs Boot.folders BootFile.path BootFile.target "
-    "KernelImage.path GeneratedFile.path BootEntry.source",
+    "KernelImage.path GeneratedFile.path BootEntry.source ForeignUpper.namespace Intent.source "
+    "DomainInterface.dev Platform.bmc",
     Rule.MAC: "Link.mac Link.permanent_mac VfSettings.mac DeviceIdentity.permanent_mac DomainDevice.mac "
     "DomainInterface.mac",
     Rule.IP: "Link.tunnel_local Link.tunnel_remotes IpAddress.address IpAddress.peer IpAddress.broadcast "
     "Route.destination Route.gateway Route.source Route.from_prefix Rule.source Rule.destination "
     "Session.local_address Session.peer_address Session.remote_host NetworkStorage.servers "
     "NetworkStorage.local_address",
-    Rule.UUID: "Platform.boot_id Domain.uuid",
+    Rule.UUID: "Platform.boot_id Domain.uuid LibvirtNetwork.uuid",
     Rule.SERIAL: "ConfigSpace.serial_number DeviceIdentity.serial_number",
     Rule.CMDLINE: "Platform.cmdline BootEntry.arguments",
     Rule.IDENTITY: "Boot.default_entry Boot.one_shot BootEntry.identity BootEntry.title",
@@ -113,7 +117,10 @@ WORDS = frozenset(
     # A VM's definition
     "efi bios x86_64 i686 aarch64 ppc64le s390x riscv64 strict preferred interleave restrictive passthrough emulate "
     "host-passthrough host-model maximum custom intel amd smmuv3 virtio network user ethernet direct hostdev mcast "
-    "server client udp internal vdpa vhostuser e1000 e1000e rtl8139 virtio-net-pci transient persistent static "
+    "server client udp internal vdpa vhostuser nat route open private vepa "
+    "e1000 e1000e rtl8139 virtio-net-pci transient persistent static "
+    # Who configures interfaces
+    "NetworkManager systemd-networkd ifupdown netplan initscripts wicked connman "
     # Programs
     "sshd sshd-session cockpit-session qemu-system-x86 qemu-kvm qemu-system-x86_64 libvirtd virtqemud systemd dockerd "
     "containerd-shim tcpdump dhclient dhcpcd chronyd ptp4l phc2sys nsenter ip bash sleep update-grub grub-mkconfig "

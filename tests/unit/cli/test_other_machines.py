@@ -19,7 +19,9 @@ STOPPED = ready_host(vms=(Vm(name="guest"), Vm(name="other", uuid="2", devices=D
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("COLUMNS", raising=False)  # as in a pipe: whole lines
+
     def call(root: Path, *argv: str) -> tuple[int, str]:
         code = main([*argv, "--root", str(root)])
         told = capsys.readouterr()

@@ -8,7 +8,6 @@ There it is a note, which says where the address comes from; nobody has to allow
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -16,6 +15,7 @@ from nicpass.checks.lookup.nics import label
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.network import IFUPDOWN, NETWORK_MANAGER, NETWORKD
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,13 +6,13 @@ What stands in a VM's definition as a PCI device has an owner, and is told as th
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label, pf_of
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
+from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,9 +80,8 @@ def pools_of(vf: PciFunction, index: HostIndex) -> list[MachineUse]:
 
 
 def handle_of(use: MachineUse) -> str:
-    """What names it in a line to paste; its UUID where virsh might misread the name."""
-    plain = use.name.isprintable() and use.name.strip() == use.name and not use.name.startswith("-")
-    return quote(use.name if (plain and not use.name.isdigit()) or not use.uuid else use.uuid)
+    """What names it in a line to paste; virsh reads the name of a network as it does that of a VM."""
+    return vm_word(use.name, use.uuid)
 
 
 def tell_use(use: MachineUse) -> str:

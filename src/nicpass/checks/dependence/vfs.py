@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -12,6 +11,7 @@ from nicpass.checks.lookup.chains import chain_text, walk_uppers
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

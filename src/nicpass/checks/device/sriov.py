@@ -6,7 +6,6 @@ Source: `sriov_init()` and `sriov_enable()` in drivers/pci/iov.c; PCI Express 5.
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -14,6 +13,7 @@ from nicpass.checks.lookup.nics import attribute, kind_of, label, pf_of
 from nicpass.model.address import split_address
 from nicpass.model.fact import known, value_or
 from nicpass.model.network import NO_MAC
+from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def check_vf_mac(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
                 nic=label(function),
                 owners=", ".join(domain.name for domain in plain),
                 pf=link.name,
-                owner=quote(plain[0].name),
+                owner=vm_word(plain[0].name, plain[0].uuid),
                 address=function.address,
             )
 

@@ -120,9 +120,10 @@ class TestDirect:
     @pytest.mark.parametrize("name", ["--help", "7", "a\nb"])
     def test_a_name_that_virsh_would_misread_is_not_pasted(self, name: str, tmp_path: Path) -> None:
         host = with_direct("eth1").read(tmp_path)
-        domains = tuple(msgspec.structs.replace(domain, name=name) for domain in host.domains)  # type: ignore[union-attr]
+        uuid = "6d2f1a54-0c0e-4b55-9a6e-0d1f6a1f6a02"
+        domains = tuple(msgspec.structs.replace(domain, name=name, uuid=uuid) for domain in host.domains)  # type: ignore[union-attr]
         found = findings_of(msgspec.structs.replace(host, domains=domains))["USED_BY_VM"]
-        assert found.command == "virsh edit 2"
+        assert found.command == f"virsh edit {uuid}"
 
 
 def _bare() -> Host:
