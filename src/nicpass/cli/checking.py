@@ -14,7 +14,7 @@ from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, b
 from nicpass.cli.explaining import describe_severity
 from nicpass.cli.output import say, say_command, say_json, say_wrapped
 from nicpass.cli.source import read_source
-from nicpass.cli.unsettled import owed_nics
+from nicpass.cli.unsettled import owed_nics, tell_if_kept
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Finding, Severity, worst
 from nicpass.model.language import _
@@ -36,7 +36,8 @@ _EXIT_CODES = {
 
 def check_command(arguments: argparse.Namespace) -> int:
     """Exit 0 when the NIC asked for, or without one any NIC of the host, is ready; else by the gravest finding."""
-    host = read_source(arguments).host
+    source = read_source(arguments)
+    host = source.host
     if arguments.security:
         return _audit(host, arguments)
     if arguments.strict:
@@ -47,6 +48,7 @@ def check_command(arguments: argparse.Namespace) -> int:
         say_json(msgspec.structs.replace(report, owed=tuple(nic.state.address for nic in owed)))
     else:
         _say_report(report, verbose=arguments.verbose)
+    tell_if_kept(source)
     return _exit_code(report)
 
 

@@ -11,7 +11,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import list_nics
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
-from nicpass.cli.unsettled import owed_nics
+from nicpass.cli.unsettled import owed_nics, tell_if_kept
 from nicpass.cli.views import NicList, NicView, view_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.pci.ids import PciIds
@@ -40,7 +40,8 @@ def _columns() -> tuple[str, ...]:
 
 
 def list_nics_command(arguments: argparse.Namespace) -> int:
-    index = HostIndex(read_source(arguments).host)
+    source = read_source(arguments)
+    index = HostIndex(source.host)
     functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(index.host)
     nics = view_nics(functions, index, PciIds(Files()))
     if arguments.json:
@@ -54,6 +55,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
         say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
+    tell_if_kept(source)
     return ExitCode.DONE
 
 

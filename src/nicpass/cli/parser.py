@@ -196,7 +196,9 @@ def _add_confirm(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_recover(commands: argparse._SubParsersAction[Parser]) -> None:
     recover = _add_live_command(commands, "recover", _("finish or take back what was cut off"))
-    recover.add_argument("--abandon", metavar="CHANGE", help=_("leave the host as it is, and forget this change"))
+    recover.add_argument(
+        "--abandon", metavar="CHANGE", help=_("leave the host as it is, and forget this change, or what this NIC was")
+    )
     recover.add_argument("--boot", action="store_true", help=_("as the unit of systemd runs it: wait for other runs"))
     recover.add_argument(
         "--unconfirmed", action="store_true", help=_("as the timer runs it: take back what nobody confirmed")

@@ -48,6 +48,8 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
                 _("# note what the NIC is to the host; it is lost when the driver lets go"),
                 *_shell_notes(step.state),
             ]
+        case GiveBackNic(gone=True):
+            return [f"rm /var/lib/nicpass/nics/{step.address}.json"]
         case GiveBackNic():
             return _shell_give_back(step.state)
         case DefineDevice():

@@ -40,6 +40,8 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("keep on disk what {address} is to the host ({state})").format(
                 address=step.address, state=_describe_state(step.state)
             )
+        case GiveBackNic(gone=True):
+            return _("forget what {address} was to the host").format(address=step.address)
         case GiveBackNic():
             return _("give {address} back to the host as it was ({state})").format(
                 address=step.address, state=_describe_state(step.state)

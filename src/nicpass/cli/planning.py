@@ -3,24 +3,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.source import Source, read_source
 from nicpass.engine.journal import read_changes, select_change, undone_by
-from nicpass.engine.store import read_kept_nic
+from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.host.network.link_settings import add_settings
 from nicpass.hypervisor.libvirt.guard import plan_guard, plan_guard_removal
 from nicpass.model.errors import BadInputError, NicpassError
+from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
-from nicpass.planner.attach import plan_attach, plan_detach
-from nicpass.planner.select import select_nic
+from nicpass.planner.attach import plan_attach
+from nicpass.planner.detach import plan_taking_back
+from nicpass.planner.select import select_kept, select_nic
 
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.model.address import Address
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
@@ -51,8 +55,8 @@ def plan_request(request: Request, source: Source) -> Plan:
             host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))
             return plan_attach(host, request, plan_guard(source.files) if source.is_live else ())
         case DetachRequest():
-            function = select_nic(HostIndex(source.host), request.nic)
-            return plan_detach(source.host, request, *_kept_of(function, source))
+            address = select_kept(HostIndex(source.host), request.nic, _kept_states(source))
+            return plan_taking_back(source.host, request, *_kept_of(address, source))
         case VfRequest():
             from nicpass.planner.vf import plan_vf
 
@@ -77,18 +81,29 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         from nicpass.cli.prepare_planning import plan_undo_of_prepare  # late: few undo a preparation
 
         return plan_undo_of_prepare(change, request, source)
-    function = select_nic(HostIndex(source.host), nic_of(change))
-    host = _look_closer(source, function)
-    state, owner, removal = _kept_of(function, source)
+    index = HostIndex(source.host)
+    address = select_kept(index, nic_of(change), _kept_states(source))
+    host = _look_closer(source, index.functions[address]) if address in index.functions else source.host
+    state, owner, removal = _kept_of(address, source)
     return plan_undo(host, change, request, Kept(state, owner, removal, plan_guard(source.files)))
 
 
-def _kept_of(function: PciFunction, source: Source) -> tuple[NicState | None, NicOwner | None, tuple[FileChange, ...]]:
+def _kept_states(source: Source) -> tuple[NicState, ...]:
+    """What each NIC was that is given away; a record that cannot be read is left to whoever asks for that NIC."""
+    found = list_kept_nics(source.files) if source.is_live else ()
+    states = []
+    for address in value_or(found, ()):
+        with contextlib.suppress(NicpassError):
+            states.append(read_nic_state(source.files, address))
+    return tuple(state for state in states if state is not None)
+
+
+def _kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwner | None, tuple[FileChange, ...]]:
     """(the NIC's state when it left, its owner, the changes that remove the guard if it goes too), as kept on disk."""
     if not source.is_live:
         return None, None, ()
-    kept = read_kept_nic(source.files, function.address)
-    removal = plan_guard_removal(source.files, function.address)
+    kept = read_kept_nic(source.files, address)
+    removal = plan_guard_removal(source.files, address)
     return (kept.state, kept.owner, removal) if kept is not None else (None, None, removal)
 
 

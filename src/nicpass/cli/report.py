@@ -104,7 +104,7 @@ def _opened_at(files: Files, identity: str | None) -> float:
 
 def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:
     """The fields of the NICs that were given back, before and now; the host is read anew, so they are observed now."""
-    given_back = [step for step in plan.steps if isinstance(step, GiveBackNic)]
+    given_back = [step for step in plan.steps if isinstance(step, GiveBackNic) and not step.gone]
     if not given_back:
         return ()
     from nicpass.engine.host_steps import read_state  # late, as its handler is

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
+from nicpass.cli.orphans import abandon_nic, settle_orphans
 from nicpass.cli.output import say, say_error, say_json
 from nicpass.cli.planning import read_and_plan
 from nicpass.cli.report import say_phase
@@ -20,6 +21,7 @@ from nicpass.engine.recovery import abandon, recover
 from nicpass.engine.transaction import watch_nothing
 from nicpass.host.doors.files import Files
 from nicpass.host.system.actor import read_actor
+from nicpass.model.address import parse_address
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest
@@ -44,8 +46,10 @@ def recover_command(arguments: argparse.Namespace) -> int:
     alone = arguments.boot or arguments.unconfirmed
     with hold_lock(files, actor, patience=_PATIENCE if alone else 0):
         if arguments.abandon is not None:
-            return _abandon(files, arguments.abandon)
+            return _abandon(files, arguments, actor)
         settled, worst = settle(files, arguments, actor, unconfirmed=arguments.unconfirmed)
+        if not arguments.unconfirmed:
+            settled |= settle_orphans(files, actor, boot=arguments.boot, as_json=arguments.json) > 0
         if not settled and not alone and not arguments.json:
             say(_("Nothing was cut off."))
     return worst
@@ -130,7 +134,11 @@ def _is_of_another_boot(change: Change, files: Files) -> bool:
     return change.opened is not None and change.opened.boot_id != read_boot_id(files)
 
 
-def _abandon(files: Files, identity: str) -> int:
+def _abandon(files: Files, arguments: argparse.Namespace, actor: Actor) -> int:
+    identity = arguments.abandon
+    if (address := parse_address(identity)) is not None:
+        abandon_nic(files, address, actor, as_json=arguments.json)
+        return ExitCode.DONE
     changes = read_changes(files)
     change = select_change(changes, identity)
     if change not in unsettled(changes):

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from nicpass.engine.journal import undone_by, unsettled
+from nicpass.engine.store import list_kept_nics
 from nicpass.model.change import Outcome
 from nicpass.model.errors import RefusedError
 from nicpass.model.language import _
@@ -18,6 +19,7 @@ from nicpass.model.plan import Request, UndoRequest
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.cli.source import Source
     from nicpass.engine.owed import AskDomains
     from nicpass.engine.store import KeptNic
     from nicpass.model.change import Change
@@ -46,6 +48,14 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
                 ),
                 _("nicpass confirm keeps it, nicpass undo takes it back."),
             )
+
+
+def tell_if_kept(source: Source) -> None:
+    """Tell which records have outlived their VM or their card; a host that has given no NIC away is not asked more."""
+    if source.is_live and list_kept_nics(source.files):
+        from nicpass.cli.orphans import tell_orphans  # late: few hosts have any
+
+        tell_orphans(source)
 
 
 def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:

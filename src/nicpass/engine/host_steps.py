@@ -29,6 +29,7 @@ from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs
+from nicpass.planner.elsewhere import find_reachable
 from nicpass.planner.observe import differences, observe_state
 from nicpass.planner.whole import why_hollow
 from nicpass.planner.words import describe_vf
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
+    from nicpass.planner.elsewhere import Reachable
 
     OpenInterface: TypeAlias = Callable[[str], Interface]
 
@@ -83,7 +85,7 @@ class HostSteps:
 
     def apply_give_back(self, step: GiveBackNic) -> None:
         """Give the NIC back; raises NeedsPersonError, with every field that differs, when it is not what it was."""
-        if step.after_boot:
+        if step.after_boot or step.gone:
             forget_nic_state(self.files, step.address)
             return
         try:
@@ -95,13 +97,15 @@ class HostSteps:
 
     def verify_give_back(self, step: GiveBackNic) -> None:
         now = read_state(self.files, step.address)
-        if not step.after_boot and differences(step.state, now):
+        if not (step.after_boot or step.gone) and differences(step.state, now):
             raise _not_as_before(step.state, now, "")
         if read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
     def restore(self, state: NicState) -> None:
         """Make the NIC what it was, and verify it; a setting that is so already is left alone.
+
+        So is what another interface has by now: it would be taken from there, or be in two places.
 
         Raises:
             NicpassError, OSError: something of the NIC's state could not be brought back; or the record is less than
@@ -112,7 +116,7 @@ class HostSteps:
             raise StepError(hollow)
         attempts = Attempts()
         # A VF's driver asks for its MAC when it is bound.
-        asks_anew = state.vf is not None and self._restore_vfs_of(state, attempts)
+        asks_anew = state.vf is not None and self._restore_vfs_of(self._find_reachable(state).state, attempts)
         if asks_anew or not self._wait_for_driver(state, seconds=0):
             self._bind(state.address, state.driver)
         if not self._wait_for_driver(state, seconds=_BIND_SECONDS):
@@ -122,15 +126,22 @@ class HostSteps:
                 )
             )
         if state.links:
-            self._restore_links(state, attempts)
+            self._wait_for_links(state)
+        reachable = self._find_reachable(state)
+        if state.links:
+            self._restore_links(reachable.state, attempts)
         if state.numvfs:
             with attempts:
                 self._remake_vfs(state)
 
-        self._see_as_before(state, attempts)
+        moved = StepError(_("{moved}.").format(moved="; ".join(reachable.moved)))
+        attempts.refusals += [moved] if reachable.moved else []
+        self._wait_until_as_before(reachable.state, attempts)
+        if reachable.moved:
+            raise moved
 
-    def _see_as_before(self, state: NicState, attempts: Attempts) -> None:
-        """Wait until the NIC is what it was, with its network manager's help where it has one."""
+    def _wait_until_as_before(self, state: NicState, attempts: Attempts) -> None:
+        """Wait until the NIC is what it was; then what the kernel refused on the way is of no account."""
 
         def is_as_before() -> bool:
             if not differences(state, read_state(self.files, state.address)):
@@ -147,6 +158,10 @@ class HostSteps:
         elif not wait_until(is_as_before, _SETTLE_SECONDS, 0.3):
             attempts.raise_refusals()
             raise StepError(_("It did not settle within {seconds:g} s.").format(seconds=_SETTLE_SECONDS))
+
+    def _find_reachable(self, state: NicState) -> Reachable:
+        """What of the state can be put back, and what is elsewhere by now."""
+        return find_reachable(state, read_state(self.files, state.address), read_network(self.files))
 
     def _wait_for_driver(self, state: NicState, seconds: float) -> bool:
         return wait_until(lambda: read_function(self.files, state.address).driver == state.driver, seconds)
@@ -194,7 +209,8 @@ class HostSteps:
                 )
             )
 
-    def _restore_links(self, state: NicState, attempts: Attempts) -> None:
+    def _wait_for_links(self, state: NicState) -> None:
+        """Wait until the card has its interfaces, under the names that udev gives them; it must be the same card."""
         self._settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
@@ -204,6 +220,10 @@ class HostSteps:
                         address=state.address, mac=now.permanent_mac
                     )
                 )
+
+    def _restore_links(self, state: NicState, attempts: Attempts) -> None:
+        for position, link in enumerate(state.links):
+            now = self._wait_for_netdev(state, position)
             restore_link(self.files, self.open_interface, link, now, attempts)
 
         def read() -> NicState:
@@ -319,11 +339,14 @@ def _not_as_before(before: NicState, now: NicState, reason: str) -> NeedsPersonE
         _("{field} was {before}, is {after}").format(field=field.field, before=field.before, after=field.after)
         for field in fields
     ) or _("nothing more")
-    hint = _("What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}")
+    hint = _(
+        "What it was is kept in /var/lib/nicpass/nics/{address}.json; dmesg | grep {address}. To have the NIC as it is "
+        "now: nicpass recover --abandon {address}"
+    )
     if before.managers:
         hint = _(
-            "Its network manager is asked by: {commands}. To have the NIC as it is now, move "
-            "/var/lib/nicpass/nics/{address}.json away and detach again."
+            "Its network manager is asked by: {commands}. To have the NIC as it is now: "
+            "nicpass recover --abandon {address}"
         )
     return NeedsPersonError(
         _("{address} is not what it was before: {listing}. {reason}")

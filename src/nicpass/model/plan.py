@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange, invert_boot_change
+from nicpass.model.boot import BootChange, DeviceIdentity, invert_boot_change
 from nicpass.model.file_image import FileChange, invert_changes
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 
@@ -80,6 +80,17 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
 Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest | PrepareRequest
 
 
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """What other interfaces had in common with a NIC when it left: none of that has been moved there since."""
+
+    addresses: tuple[IpAddress, ...] = ()
+    """The NIC's addresses on other interfaces, as on the loopback of a host with unnumbered links."""
+    routes: tuple[Route, ...] = ()
+    """Other interfaces' default routes, and their routes to where the NIC's routes lead."""
+    ports: tuple[str, ...] = ()
+    """The other ports of the bridge or bond that the NIC was in."""
+
+
 class NicState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a NIC: what it was to the host before it left, and shall be again (law 4)."""
 
@@ -99,6 +110,10 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     """
     managers: tuple[LinkManager, ...] = ()
     """The managers that configured the NIC's interfaces; they are asked to do it again."""
+    beside: Beside | None = None
+    """None: not recorded."""
+    identity: DeviceIdentity | None = None
+    """The card's identity; None: not recorded, or not all of it could be read."""
 
 
 class NicOwner(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +174,8 @@ class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):
     state: NicState
     after_boot: bool = False
     """Whether a boot has set the NIC up since, so that only the record that was kept of it is let go."""
+    gone: bool = False
+    """Whether the card has left the host, or left this address, so that here too only the record is let go."""
     owner: NicOwner | None = None
     """The VM that the NIC comes back from."""
 

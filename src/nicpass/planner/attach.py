@@ -38,7 +38,7 @@ from nicpass.planner.whole import why_hollow
 
 if TYPE_CHECKING:
     from nicpass.model.address import Address
-    from nicpass.model.domain import Domain
+    from nicpass.model.domain import Domain, DomainDevice
     from nicpass.model.file_image import FileChange
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -118,10 +118,10 @@ def plan_stop(host: Host, step: StartDomain, request: UndoRequest) -> Plan:
     """The step that undoes the start of a VM. Raises RefusedError unless the request says `stop`."""
     domain = select_domain(HostIndex(host), step.uuid)
     summary = _("Stop {name}").format(name=domain.name)
-    return Plan(summary=summary, request=request, steps=_stop_first(domain, step.address, stop=request.stop))
+    return Plan(summary=summary, request=request, steps=stop_first(domain, step.address, stop=request.stop))
 
 
-def _stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, ...]:
+def stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, ...]:
     """The step that a running VM needs before its definition may lose the NIC; none for a stopped VM."""
     if not domain.running:
         return ()
@@ -156,7 +156,7 @@ def plan_detach(
     index = HostIndex(host)
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
     device = next((d for d in domain.config_devices if d.address == function.address), None)
-    stopping = _stop_first(domain, function.address, stop=request.stop)
+    stopping = stop_first(domain, function.address, stop=request.stop)
     if device is None:
         owners = ", ".join(printable(owner.name) for owner in index.owners.get(function.address, ()))
         hint = (
@@ -165,18 +165,10 @@ def plan_detach(
             else _("It belongs to no VM; see nicpass list.")
         )
         raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
-    _refuse_held(function, domain, index)
-    spec = DeviceSpec(
-        address=device.address,
-        element=device.element,
-        managed=device.managed,
-        mac=device.mac,
-        vlan=device.vlan,
-        xml=device.xml,
-    )
-    undefine = UndefineDevice(address=function.address, domain=domain.name, uuid=domain.uuid, device=spec)
+    refuse_held(function, domain, index)
+    undefine = undefine_step(domain, device)
     summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
-    state, notes = _state_to_restore(function, index, kept)
+    state, notes = state_to_restore(function, index, kept)
     steps: list[Step] = [*stopping, undefine]
     if state is not None:
         steps.append(GiveBackNic(address=function.address, state=state, owner=owner))
@@ -185,7 +177,20 @@ def plan_detach(
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
 
 
-def _state_to_restore(
+def undefine_step(domain: Domain, device: DomainDevice) -> UndefineDevice:
+    """The step that takes a device out of a VM's definition, and knows it well enough to put it back."""
+    spec = DeviceSpec(
+        address=device.address,
+        element=device.element,
+        managed=device.managed,
+        mac=device.mac,
+        vlan=device.vlan,
+        xml=device.xml,
+    )
+    return UndefineDevice(address=device.address, domain=domain.name, uuid=domain.uuid, device=spec)
+
+
+def state_to_restore(
     function: PciFunction, index: HostIndex, kept: NicState | None
 ) -> tuple[NicState | None, tuple[str, ...]]:
     """(the state that the NIC shall have, notes about it); the state is None where there is nothing to go back to."""
@@ -212,7 +217,7 @@ def _state_to_restore(
     return kept, ()
 
 
-def _refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> None:
+def refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> None:
     """Refuse a NIC with which another VM is running: that VM may have the NIC in its definition too."""
     for owner in index.owners.get(function.address, ()):
         if owner != domain and any(device.address == function.address for device in owner.live_devices):

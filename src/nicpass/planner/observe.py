@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from nicpass.boot.binding.identity import identity_of
 from nicpass.checks.dependence.usage import describe_route
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
+from nicpass.planner.elsewhere import observe_beside
 from nicpass.planner.words import (
     describe_addresses,
     describe_link_state,
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nicpass.checks.lookup.index import HostIndex
+    from nicpass.model.boot import DeviceIdentity
     from nicpass.model.fact import Fact
     from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction
@@ -31,7 +36,7 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
     links = tuple(index.netdevs(function))
     uppers = tuple(_uppers_of(links, index))
     names = [link.name for link in links] + [upper.name for upper in uppers if upper.kind == "vlan"]
-    return NicState(
+    state = NicState(
         address=function.address,
         driver=value_or(function.driver, None),
         links=links,
@@ -41,7 +46,18 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         numvfs=value_or(function.numvfs, None),
         uppers=uppers,
         managers=tuple(m for name in names for m in index.managers.get(name, ()) if known(m.profile)),
+        identity=_identify(function, links, index),
     )
+    return msgspec.structs.replace(state, beside=observe_beside(state, index.host.network))
+
+
+def _identify(function: PciFunction, links: tuple[Link, ...], index: HostIndex) -> DeviceIdentity | None:
+    """The card's identity; None for a VF, which is what its PF makes of it, and where not all of it was read."""
+    if pf_of(function, index) is not None:
+        return None
+    macs = [link.permanent_mac for link in links if link.permanent_mac is not None]
+    found = identity_of(function, index.functions, macs[0] if macs else None)
+    return found if known(found) else None
 
 
 def _uppers_of(links: tuple[Link, ...], index: HostIndex) -> Iterator[Link]:

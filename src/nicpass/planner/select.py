@@ -13,9 +13,13 @@ from nicpass.model.language import _
 from nicpass.model.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nicpass.checks.lookup.index import HostIndex
+    from nicpass.model.address import Address
     from nicpass.model.domain import Domain
     from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import NicState
 
 
 def select_nic(index: HostIndex, name: str) -> PciFunction:
@@ -47,13 +51,32 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
     return found[0]
 
 
-def select_domain(index: HostIndex, name: str) -> Domain:
-    """The VM with this name or UUID.
+def select_kept(index: HostIndex, name: str, kept: Iterable[NicState]) -> Address:
+    """The address of the NIC that `name` means; of a NIC that is not there any more, by the record of what it was.
 
     Raises:
-        BadInputError: there is no such VM.
-        ImpossibleError: the hypervisor cannot be asked.
+        BadInputError: as `select_nic`.
     """
+    states = tuple(kept)
+    address = parse_address(name)
+    if address is not None and any(state.address == address for state in states):
+        return address
+    try:
+        return select_nic(index, name).address
+    except BadInputError:
+        mac = parse_mac(name)
+        found = [
+            state.address
+            for state in states
+            if any(name in (k.name, *k.altnames) or mac in {k.mac, k.permanent_mac} - {None} for k in state.links)
+        ]
+        if len(found) != 1:
+            raise
+        return found[0]
+
+
+def require_domains(index: HostIndex, name: str) -> tuple[Domain, ...]:
+    """Every VM of the host. Raises ImpossibleError: the hypervisor cannot be asked for the VM `name`."""
     domains = index.host.domains
     if not known(domains):
         reason = why_unknown(domains) or _("there is no libvirt on this host")
@@ -61,6 +84,17 @@ def select_domain(index: HostIndex, name: str) -> Domain:
             _("libvirt cannot be asked for the VM {name!r}: {reason}.").format(name=name, reason=reason),
             _("systemctl start libvirtd; the Python binding is the package python3-libvirt."),
         )
+    return domains
+
+
+def select_domain(index: HostIndex, name: str) -> Domain:
+    """The VM with this name or UUID.
+
+    Raises:
+        BadInputError: there is no such VM.
+        ImpossibleError: the hypervisor cannot be asked.
+    """
+    domains = require_domains(index, name)
     found = [domain for domain in domains if name in (domain.name, domain.uuid)]
     if not found:
         names = ", ".join(sorted(printable(domain.name) for domain in domains)) or _("none")

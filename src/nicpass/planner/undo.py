@@ -25,7 +25,8 @@ from nicpass.model.plan import (
     VfRequest,
 )
 from nicpass.model.text import quote
-from nicpass.planner.attach import plan_detach, plan_reattach, plan_stop
+from nicpass.planner.attach import plan_reattach, plan_stop
+from nicpass.planner.detach import plan_taking_back
 from nicpass.planner.vf import plan_vf
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kep
         match step:
             case DefineDevice():
                 detach = DetachRequest(vm=step.uuid, nic=step.address, stop=request.stop)
-                return plan_detach(host, detach, kept.state, kept.owner, kept.guard_removal)
+                return plan_taking_back(host, detach, kept.state, kept.owner, kept.guard_removal)
             case UndefineDevice():
                 return plan_reattach(host, step, request, kept.guard)
             case SetNumvfs():

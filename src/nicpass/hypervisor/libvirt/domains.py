@@ -49,7 +49,7 @@ def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
 
     None where there is no libvirt; Unknown, with the reason, where it cannot be asked.
     """
-    return _ask(files, _domains_of) if files.is_live else _read_definitions(files)
+    return _ask(files, _domains_of) if files.is_live else read_definitions(files)
 
 
 class Machines(NamedTuple):
@@ -62,7 +62,7 @@ class Machines(NamedTuple):
 def read_machines(files: Files) -> Machines:
     """The VMs, as `read_domains` reads them, and the networks that lend NICs to them; one connection for both."""
     if not files.is_live:
-        return Machines(_read_definitions(files), read_networks(files))
+        return Machines(read_definitions(files), read_networks(files))
     found = _ask(files, lambda connection: _machines_of(connection, files))
     return found if isinstance(found, Machines) else Machines(found, found)
 
@@ -309,7 +309,8 @@ def _domains_of(connection: Connection) -> tuple[Domain, ...]:
     return tuple(domains)
 
 
-def _read_definitions(files: Files) -> Fact[tuple[Domain, ...]]:
+def read_definitions(files: Files) -> Fact[tuple[Domain, ...]]:
+    """The VMs by their files, without asking libvirt: which of them run is not in there."""
     names = files.list_directory(DEFINITIONS)
     if not isinstance(names, tuple):
         return names or Unknown(f"not captured: {DEFINITIONS}")

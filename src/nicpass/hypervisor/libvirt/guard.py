@@ -86,10 +86,10 @@ def plan_guard(files: Files) -> tuple[FileChange, ...]:
     return (*_change_record(files, original), *gone, *written)
 
 
-def plan_guard_removal(files: Files, leaving: Address) -> tuple[FileChange, ...]:
-    """The changes to a host without the guard, once `leaving` is back; none while it guards another NIC."""
+def plan_guard_removal(files: Files, *leaving: Address) -> tuple[FileChange, ...]:
+    """The changes to a host without the guard, once those `leaving` are back; none while it guards another NIC."""
     kept = list_kept_nics(files)
-    others = set(kept) - {leaving} if known(kept) else set()
+    others = set(kept) - set(leaving) if known(kept) else set()
     record = _read_record(files)
     if others or not record or (kept is not None and not known(kept)):
         return ()
