@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nicpass.checks.dependence.storage import describe_storage
 from nicpass.checks.dependence.usage import check_usage
 from nicpass.checks.lookup.chains import walk_uppers
 from nicpass.checks.lookup.index import HostIndex
@@ -158,6 +160,23 @@ class TestStorage:
         )
         assert found.command == "umount '/with blank'\numount /mnt"
 
+    def test_what_several_chains_reach_is_told_once_by_the_shortest(self) -> None:
+        """Each of two servers' storage by itself, and one storage that is reached by two interfaces once."""
+        net = network(
+            link("eth1"),
+            link("eth1.20", kind="vlan", lower="eth1"),
+            address("eth1", "10.0.0.5/24"),
+            address("eth1.20", "10.20.0.5/24"),
+            kernel_route("eth1", "10.0.0.0/24"),
+            kernel_route("eth1.20", "10.20.0.0/24"),
+        )
+        both = msgspec.structs.replace(self.NFS, servers=("10.0.0.20", "10.20.0.20"))
+        other = msgspec.structs.replace(self.NFS, source="files:/other")
+        for storage in ((both,), (both, both)):
+            (told,) = sentences("CARRIES_STORAGE", findings_of(net, storage=storage))
+            assert "eth1.20" not in told.partition("nfs4")[0]
+        assert len(sentences("CARRIES_STORAGE", findings_of(net, storage=(both, both, other)))) == 2
+
     @pytest.mark.parametrize("change", [{"root": True}, {"swap": True}])
     def test_root_and_swap_are_the_worst(self, change: dict[str, bool]) -> None:
         storage = msgspec.structs.replace(self.NFS, **change)
@@ -175,12 +194,51 @@ class TestStorage:
             ("iscsi", "iscsiadm -m node -p 10.0.0.20 --logout"),
             ("nbd", "nbd-client -d /dev/nbd0"),
             ("nvme-tcp", "nvme disconnect -d nbd0"),
+            ("nvme-rdma", "nvme disconnect -d nbd0"),
+            ("cifs", ""),
         ],
     )
     def test_commands(self, kind: str, command: str) -> None:
         storage = NetworkStorage(kind=kind, source="nbd0", servers=("10.0.0.20",))
         (found,) = [f for f in findings_of(STACK, storage=(storage,)) if f.code == "CARRIES_STORAGE"]
         assert found.command == command
+
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({}, "nfs4 files:/srv at 10.0.0.20 (mounted at /mnt, mounted at /with blank)"),
+            ({"mounts": ()}, "nfs4 files:/srv at 10.0.0.20"),
+            ({"mounts": (), "root": True, "swap": True}, "nfs4 files:/srv at 10.0.0.20 (root file system, swap space)"),
+            ({"mounts": (), "source": "10.0.0.20:/srv"}, "nfs4 10.0.0.20:/srv"),
+            ({"mounts": (), "source": ""}, "nfs4 at 10.0.0.20"),
+            ({"mounts": (), "servers": ()}, "nfs4 files:/srv"),
+            ({"mounts": (), "servers": ("10.0.0.20", "10.0.0.21")}, "nfs4 files:/srv at 10.0.0.20, 10.0.0.21"),
+        ],
+    )
+    def test_its_words(self, change: dict[str, Any], words: str) -> None:
+        assert describe_storage(msgspec.structs.replace(self.NFS, **change)) == words
+
+    @pytest.mark.parametrize(
+        ("change", "code"),
+        [({}, "STORAGE_UNPLACED"), ({"root": True}, "ROOT_UNPLACED"), ({"swap": True}, "ROOT_UNPLACED")],
+    )
+    def test_what_cannot_be_placed_is_told_of_a_nic_by_which_ip_can_pass(
+        self, change: dict[str, bool], code: str
+    ) -> None:
+        storage = msgspec.structs.replace(self.NFS, servers=(), **change)
+        used = network(link("eth1"), address("eth1", "10.0.0.5/24"))
+        (found,) = [f for f in findings_of(used, storage=(storage,)) if f.code.endswith("UNPLACED")]
+        assert found.code == code
+        assert found.evidence[0].value == "nfs4 files:/srv: server unknown"
+        assert not [f for f in findings_of(network(link("eth1")), storage=(storage,)) if f.code.endswith("UNPLACED")]
+
+    @pytest.mark.parametrize(("mounts", "source"), [(("/mnt",), "/proc/self/mountinfo"), ((), "/sys, /proc")])
+    def test_its_evidence(self, mounts: tuple[str, ...], source: str) -> None:
+        storage = msgspec.structs.replace(self.NFS, mounts=mounts, servers=("10.0.0.20", "10.0.0.21"))
+        (found,) = [f for f in findings_of(STACK, storage=(storage,)) if f.code == "CARRIES_STORAGE"]
+        assert found.evidence[0].source == source
+        assert found.evidence[0].value == "nfs4 files:/srv: 10.0.0.20, 10.0.0.21"
 
 
 class TestUppers:
