@@ -65,7 +65,6 @@ def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> Non
         (
             ["attach", "guest", "eth1", "--dry-run"],
             {
-                "nicpass.boot.binding.identity",
                 "nicpass.boot.loader.edits",
                 "nicpass.checks.catalogue.whole",
                 "nicpass.engine.give_back",

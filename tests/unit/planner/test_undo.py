@@ -126,8 +126,11 @@ class TestAttach:
             undo(FREE, attached())
 
     def test_a_nic_that_has_gone(self) -> None:
-        with pytest.raises(BadInputError, match="no NIC"):
-            undo(read(ready_host(nic("0000:09:00.0", "eth9"), vms=(OWNER,))), attached())
+        """Its entry is taken out, and its record is closed."""
+        plan = undo(read(ready_host(nic("0000:09:00.0", "eth9"), vms=(OWNER,))), attached())
+        assert kinds(plan) == [UndefineDevice, GiveBackNic]
+        assert isinstance(plan.steps[-1], GiveBackNic)
+        assert plan.steps[-1].gone
 
 
 class TestDetach:

@@ -203,7 +203,6 @@ class TestStorage:
         (found,) = [f for f in findings_of(STACK, storage=(storage,)) if f.code == "CARRIES_STORAGE"]
         assert found.command == command
 
-
     @pytest.mark.parametrize(
         ("change", "words"),
         [
