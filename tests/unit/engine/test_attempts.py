@@ -28,6 +28,16 @@ def test_what_is_refused_does_not_stop_the_rest() -> None:
     assert caught.value.sentence == "The second is refused. /proc/sys/net/x: Invalid argument."
 
 
+@pytest.mark.parametrize(("error", "text"), [(OSError("Lost"), "Lost."), (OSError(5, "Input/output error"), None)])
+def test_an_error_without_a_file_is_told_by_what_it_says(error: OSError, text: str | None) -> None:
+    attempts = Attempts()
+    with attempts:
+        raise error
+    with pytest.raises(StepError) as caught:
+        attempts.raise_refusals()
+    assert caught.value.sentence == (text or "Input/output error.")
+
+
 def test_without_a_refusal_there_is_nothing_to_raise() -> None:
     Attempts().raise_refusals()
 
