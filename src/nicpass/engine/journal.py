@@ -3,12 +3,17 @@
 
 A record is on disk, file and folder, before its writer goes on (fsync(2), NOTES), so whatever ends the run, the
 journal knows at least as much as was done. Closed journals are kept up to a number; unfinished ones always.
+
+Their order is that of a number, which ends each name and is one more than the highest that is there. The time before
+it is for people alone: a clock that was set back would make the newest change the oldest, and `undo` take another.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -42,6 +47,8 @@ JOURNALS = "/var/lib/nicpass/journal"
 _KEPT = 100
 """How many closed journals stay; one is some 10 kB."""
 _SUFFIX = ".jsonl"
+_NUMBERED = re.compile(r"\d{8}T\d{6}-(\d{7,})")
+"""Before there were numbers a name ended with six digits, the microseconds: those come first, by their names."""
 
 
 class Journal:
@@ -61,7 +68,8 @@ class Journal:
         """
         now = time.time()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        journal = cls(files, f"{stamp}-{int(now * 1e6) % 1_000_000:06d}")
+        # The caller holds the lock, so nobody else takes the same number.
+        journal = cls(files, f"{stamp}-{_next_number(files):07d}")
         journal.write(
             Opened(time=now, boot_id=read_boot_id(files), plan=plan, actor=actor or Actor(), version=__version__)
         )
@@ -90,7 +98,7 @@ def read_boot_id(files: Files) -> Fact[str]:
 
 
 def list_changes(files: Files) -> tuple[str, ...]:
-    """The identities of all changes, the oldest first.
+    """The identities of all changes, the oldest first, whatever the clock has done meanwhile.
 
     Raises:
         NotPermittedError: the folder is there and cannot be read.
@@ -100,7 +108,21 @@ def list_changes(files: Files) -> tuple[str, ...]:
         raise NotPermittedError(
             _("The journal cannot be read: {reason}.").format(reason=names.unknown), _("Run it as root.")
         )
-    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names or () if name.endswith(_SUFFIX)))
+    identities = (name.removesuffix(_SUFFIX) for name in names or () if name.endswith(_SUFFIX))
+    return tuple(sorted(identities, key=lambda identity: (_number_of(identity), identity)))
+
+
+def _number_of(identity: str) -> int:
+    found = _NUMBERED.fullmatch(identity)
+    return int(found[1]) if found else 0
+
+
+def _next_number(files: Files) -> int:
+    """Raises OSError where it cannot be known: a change in the wrong order would be undone in the wrong order."""
+    try:
+        return max(map(_number_of, list_changes(files)), default=0) + 1
+    except NotPermittedError as error:
+        raise OSError(errno.EACCES, error.sentence, JOURNALS) from None
 
 
 def read_changes(files: Files) -> tuple[Change, ...]:

@@ -16,6 +16,7 @@ from nicpass.engine import journal as journal_module
 from nicpass.engine.journal import (
     Journal,
     find_unsettled,
+    last_to_undo,
     list_changes,
     parse_change,
     read_change,
@@ -264,3 +265,48 @@ class TestCommands:
     def test_a_number_that_cannot_be(self, count: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["history", "--last", count]) == ExitCode.BAD_INPUT
         assert "Traceback" not in capsys.readouterr().err
+
+
+class TestOrder:
+    """By a number that each change gets, not by a clock that somebody may set."""
+
+    OLD = ("20260901T120000-000007", "20261201T000000-999999")
+    """As nicpass 0.1 called them."""
+
+    @pytest.fixture
+    def backwards(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A clock that is a day earlier whenever a change is begun."""
+        days = iter(range(400))
+        monkeypatch.setattr("nicpass.engine.journal.time.time", lambda: 1_790_000_000.0 - 86_400 * next(days))
+
+    @pytest.mark.usefixtures("backwards")
+    def test_a_clock_that_is_set_back_makes_no_change_older(self, files: Files) -> None:
+        made = [write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE) for _ in range(12)]
+        assert list_changes(files) == tuple(made)
+        assert sorted(made) != made, "their times go backwards"
+        assert last_to_undo(read_changes(files)).identity == made[-1]
+
+    @pytest.mark.usefixtures("backwards")
+    def test_the_newest_cut_off_is_settled_first(self, files: Files) -> None:
+        made = [write_change(files, Phase.DOING) for _ in range(3)]
+        assert [change.identity for change in find_unsettled(files)] == made[::-1]
+        assert [change.identity for change in unsettled(read_changes(files))] == made[::-1]
+
+    @pytest.mark.usefixtures("backwards")
+    def test_the_oldest_go_first(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal_module, "_KEPT", 3)
+        made = [write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE) for _ in range(7)]
+        assert list_changes(files) == tuple(made[-3:])
+
+    @pytest.mark.usefixtures("backwards")
+    def test_those_of_an_older_nicpass_come_before(self, files: Files) -> None:
+        for identity in self.OLD:
+            Journal(files, identity).close(ExitCode.DONE)
+        made = [write_change(files) for _ in range(2)]
+        assert list_changes(files) == (*self.OLD, *made)
+        assert [identity.rsplit("-")[-1] for identity in made] == ["0000001", "0000002"]
+
+    def test_more_than_have_room_in_seven_digits(self, files: Files) -> None:
+        Journal(files, "20260101T000000-9999999").close(ExitCode.DONE)
+        newest = write_change(files)
+        assert list_changes(files)[-1] == newest
