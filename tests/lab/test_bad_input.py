@@ -135,8 +135,9 @@ def test_damaged_snapshot(host: Machine) -> None:
 
 
 def test_another_run_holds_the_lock(host: Machine) -> None:
-    hold = "echo process 1, a test >/run/nicpass.lock; setsid -f flock /run/nicpass.lock sleep 300 >/dev/null 2>&1"
-    with done(host, hold, "pkill -f 'flock /run/nicpass.loc[k]'; rm /run/nicpass.lock"):
+    place = "cd /run/nicpass/locks || { mkdir -m 700 -p /run/nicpass/locks; cd /run/nicpass/locks; }; umask 077"
+    hold = f"{place}; echo process 1, a test >runs; setsid -f flock runs sleep 300 >/dev/null 2>&1"
+    with done(host, hold, "pkill -f 'flock run[s]'; rm /run/nicpass/locks/runs"):
         refuse(host, ATTACH, 7, "process 1, a test")
 
 

@@ -104,8 +104,10 @@ def test_a_removed_nicpass_stops_no_vm(given: Machine) -> None:
 
 @pytest.mark.full
 def test_while_nicpass_is_at_work_no_other_start_takes_the_nic(given: Machine) -> None:
-    given.succeed("flock --exclusive /run/nicpass.lock sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder")
-    given.wait_until_succeeds("! flock --nonblock /run/nicpass.lock true")
+    given.succeed(
+        "umask 077; flock --exclusive /run/nicpass/locks/nics sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder"
+    )
+    given.wait_until_succeeds("! flock --nonblock /run/nicpass/locks/nics true")
     refused = given.fail(["virsh", "start", "web01"], timeout=LONG)
     assert "Another run of nicpass is at work" in refused.stderr
     given.succeed("pkill -P $(cat /run/holder); rm /run/holder")

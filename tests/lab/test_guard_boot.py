@@ -24,6 +24,8 @@ ExecStart=/bin/sh -c 'until virsh domstate web01 | grep -q running; do sleep 1; 
 [Install]
 WantedBy=multi-user.target
 """
+PRIVATE = "umask 077; mkdir -p /run/nicpass/locks"
+"""What others could have open is no lock of nicpass."""
 
 
 def record(host: Machine) -> dict[str, object]:
@@ -73,8 +75,10 @@ def test_what_a_stop_missed_is_told_and_made_up_for(fresh_host: Machine) -> None
     host.succeed(["virsh", "start", "web01"], LONG)
     host.fail(["test", "-e", f"/sys/class/net/{NIC}"])
     assert "nicpass recover" not in host.execute(["nicpass", "list"], LONG).stderr
-    host.succeed("flock --exclusive /run/nicpass.lock sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder")
-    host.wait_until_succeeds("! flock --nonblock /run/nicpass.lock true")
+    host.succeed(
+        f"{PRIVATE}; flock --exclusive /run/nicpass/locks/nics sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder"
+    )
+    host.wait_until_succeeds("! flock --nonblock /run/nicpass/locks/nics true")
     host.succeed("virsh destroy web01", LONG)
     host.wait_until_succeeds("virsh domstate web01 | grep -q 'shut off'", 60)
     assert "Another run of nicpass is at work" in host.succeed("journalctl -t nicpass -o cat")
@@ -95,11 +99,13 @@ def test_what_a_stop_missed_comes_back_by_itself(fresh_host: Machine) -> None:
     host = fresh_host
     give(host)
     host.succeed(["virsh", "start", "web01"], LONG)
-    host.succeed("flock --exclusive /run/nicpass.lock sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder")
-    host.wait_until_succeeds("! flock --nonblock /run/nicpass.lock true")
+    host.succeed(
+        f"{PRIVATE}; flock --exclusive /run/nicpass/locks/nics sleep 1000 >/dev/null 2>&1 & echo $! >/run/holder"
+    )
+    host.wait_until_succeeds("! flock --nonblock /run/nicpass/locks/nics true")
     host.succeed("virsh destroy web01", LONG)
     host.wait_until_succeeds("virsh domstate web01 | grep -q 'shut off'", 60)
     host.succeed("pkill -P $(cat /run/holder); rm /run/holder")
     host.wait_until_succeeds(f"ip address show dev {NIC} | grep -q {IN_USE}", LONG)
-    host.wait_until_succeeds("flock --nonblock /run/nicpass.lock true", LONG)
+    host.wait_until_succeeds("flock --nonblock /run/nicpass/locks/nics true", LONG)
     assert_restored(host)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a start of a VM and a run of nicpass keep out of each other's way.
 
-The hypervisor's hook runs while the hypervisor waits for it. Hooks share the one lock with each other and exclude
-a run of nicpass; but when it is such a run that starts or stops the VM, it holds the lock and has announced that VM.
+The hypervisor's hook runs while the hypervisor waits for it. Hooks share the lock on NICs with each other and exclude
+a run of nicpass; but when it is such a run that starts or stops the VM, it holds the lock and has announced that VM,
+and while a run makes an initramfs it leaves that lock to hooks (`lock.let_hooks_through`).
 An announcement is itself a lock, flock(2): the kernel takes it back from a run that died.
 """
 
@@ -16,7 +17,8 @@ import time
 from typing import TYPE_CHECKING
 
 from nicpass.engine.handler import wait_until
-from nicpass.engine.lock import PATH
+from nicpass.engine.lock import PATH, try_lock
+from nicpass.engine.old_lock import heed_old_lock, is_held_by_root
 from nicpass.model.errors import BusyError, StepError
 from nicpass.model.language import _
 from nicpass.model.text import printable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _ANNOUNCED = "/run/nicpass/announced"
 _STARTED = "/run/nicpass/started"
+_LOOK_SECONDS = 5.0
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -37,7 +40,9 @@ def announce(files: Files, uuid: str) -> Iterator[None]:
     """Say, for as long as the block lasts, that this run, which holds the lock, starts or stops that VM itself."""
     path = _path(_ANNOUNCED, uuid)
     with files.open_for_lock(path) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # A hook that just looks at it has it for a moment.
+        if not wait_until(lambda: try_lock(descriptor), _LOOK_SECONDS, interval=0.01):
+            raise BusyError(_("Another run of nicpass is at work: {holder}.").format(holder=path))
         try:
             yield
         finally:
@@ -52,12 +57,13 @@ def admit(files: Files, uuid: str, name: str, *, patience: float = 0) -> Iterato
     Raises:
         BusyError: another run is at work, and still is after `patience` seconds.
     """
+    deadline = time.monotonic() + patience
     with files.open_for_lock(PATH) as descriptor:
         shared = False
 
         def may_go() -> bool:
             nonlocal shared
-            shared = _lock(descriptor, fcntl.LOCK_SH)
+            shared = try_lock(descriptor, fcntl.LOCK_SH)
             return shared or _is_announced(files, uuid)
 
         admitted = wait_until(may_go, patience, interval=0.2)
@@ -66,12 +72,14 @@ def admit(files: Files, uuid: str, name: str, *, patience: float = 0) -> Iterato
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, purpose, 0)
         elif not admitted:
-            holder = os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip() or _("unknown")
+            holder = os.pread(descriptor, 500, 0).decode("utf-8", "replace").partition("\n")[0].strip()
             raise BusyError(
-                _("Another run of nicpass is at work: {holder}.").format(holder=printable(holder)),
+                _("Another run of nicpass is at work: {holder}.").format(holder=printable(holder or _("unknown"))),
                 _("Wait for it to end, and try again."),
             )
-        yield
+        left = max(0.0, deadline - time.monotonic())
+        with heed_old_lock(files, fcntl.LOCK_SH, left, lets_through=lambda: _is_announced(files, uuid)):
+            yield
 
 
 def note_start(files: Files, uuid: str, addresses: tuple[Address, ...]) -> None:
@@ -91,20 +99,12 @@ def forget_start(files: Files, uuid: str) -> None:
 
 
 def _is_announced(files: Files, uuid: str) -> bool:
-    """Whether a run holds the announcement of this VM as a lock; one that nobody holds is what a dead run left."""
-    path = _path(_ANNOUNCED, uuid)
-    if not files.exists(path):
-        return False
-    with files.open_for_lock(path) as descriptor:
-        return not _lock(descriptor, fcntl.LOCK_SH)
+    """Whether a run holds the announcement of this VM as a lock; one that nobody holds is what a dead run left.
 
-
-def _lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    It may be of a run of an older version, whose announcements others can hold too.
+    """
+    with files.open_old_lock(_path(_ANNOUNCED, uuid)) as descriptor:
+        return descriptor is not None and not try_lock(descriptor, fcntl.LOCK_SH) and is_held_by_root(descriptor)
 
 
 def _path(folder: str, uuid: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.engine.file_changes import apply_changes, verify_changes
 from nicpass.engine.handler import Handler, Handlers
+from nicpass.engine.lock import let_hooks_through
 from nicpass.model.errors import StepError
 from nicpass.model.language import _
 from nicpass.model.plan import ChangeBoot
@@ -85,7 +86,8 @@ class BootSteps:
         )
 
     def _run(self, generator: Generator) -> None:
-        done = self.processes.run(list(generator.argv), timeout=_SECONDS)
+        with let_hooks_through():  # it takes minutes, and VMs that stop meanwhile want their NICs restored
+            done = self.processes.run(list(generator.argv), timeout=_SECONDS)
         if done.exit_code != 0:
             words = " ".join((done.error or done.output)[-_TAIL:].split()).rstrip(".")
             raise StepError(

@@ -370,7 +370,7 @@ class TestLock:
         with pytest.raises(StepError), hold_lock(files, WEB):
             raise StepError("No.")
         with hold_lock(files, DB):
-            text = (tmp_path / "run/nicpass.lock").read_text()
+            text = (tmp_path / lock.RUNS[1:]).read_text()
         assert text == "process 18, nicpass undo, by bob\n"
 
     @pytest.mark.parametrize("left", ["", "process 4194305, nicpass undo, by bob\n", "process 1, nicp", "damaged\n"])
@@ -378,8 +378,9 @@ class TestLock:
         self, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Who was killed may stand there still (no process has so high a number: PID_MAX_LIMIT), or half a name."""
-        path = tmp_path / "run/nicpass.lock"
-        path.parent.mkdir()
+        path = tmp_path / lock.RUNS[1:]
+        path.parent.mkdir(parents=True, mode=0o700)
+        path.touch(0o600)
         path.write_text(left)
         name = f"process {os.getpid()}, nicpass attach web eth1, by alice"
 
@@ -398,7 +399,7 @@ class TestLock:
     def test_a_lock_that_was_let_go_names_nobody(self, tmp_path: Path) -> None:
         with hold_lock(Files(str(tmp_path)), WEB):
             pass
-        assert (tmp_path / "run/nicpass.lock").read_text() == ""
+        assert (tmp_path / lock.RUNS[1:]).read_text() == (tmp_path / lock.PATH[1:]).read_text() == ""
 
 
 def test_waiting_asks_once_more_at_the_end() -> None:

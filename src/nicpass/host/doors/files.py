@@ -24,6 +24,7 @@ from nicpass.host.doors.durable import (
     write_all,
 )
 from nicpass.host.doors.open_file import OpenFile, fact_of
+from nicpass.host.doors.private import open_if_root_made_it, open_private
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
 
@@ -186,7 +187,9 @@ class Files:
         temporary = temporary_of(target)
         make_folder(os.path.dirname(target))
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            # Never what somebody else has put there under that name, be it a link to elsewhere.
+            unlink(temporary)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(temporary, flags, 0o600), "wb") as stream:
                 stream.write(content)
                 stream.flush()
@@ -210,7 +213,8 @@ class Files:
         target = self.root + path
         make_folder(os.path.dirname(target))
         is_new = not os.path.exists(target)
-        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(target, flags, 0o600)
         try:
             end = cut_to_lines(descriptor)
             try:
@@ -249,7 +253,7 @@ class Files:
         """Make one folder; that it is there already is no error, and then it stays as it is."""
         folder = self.root + path
         if not os.path.isdir(folder):
-            os.mkdir(folder)
+            os.mkdir(folder, 0o700)  # whatever the umask: nobody else comes in before it has its mode
             os.chmod(folder, mode)
             sync_directory(os.path.dirname(folder))
 
@@ -296,14 +300,26 @@ class Files:
 
     @contextlib.contextmanager
     def open_for_lock(self, path: str) -> Iterator[int]:
-        """A descriptor of a file made for locking; closed, and so unlocked, at the end."""
-        target = self.root + path
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """A descriptor of a file made for locking, which root alone can have; closed, and so unlocked, at the end.
+
+        Raises:
+            RefusedError: a folder on the way is not root's own.
+        """
+        descriptor = open_private(self.root, path)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def open_old_lock(self, path: str) -> Iterator[int | None]:
+        """The same of one that an older version has made, and that others may have open; None where there is none."""
+        descriptor = open_if_root_made_it(self.root + path)
+        try:
+            yield descriptor
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def _shown_name(name: str) -> str:
