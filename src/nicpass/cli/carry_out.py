@@ -14,7 +14,7 @@ from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt.domains import libvirt_handlers
 from nicpass.hypervisor.libvirt.guard import guard_handlers
-from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, SetNumvfs
+from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, SetNumvfs, StartWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +65,7 @@ def handlers_of(files: Files) -> Handlers:
         SetNumvfs: of_host,
         ChangeBoot: of_boot,
         ArmTimer: of_timer,
+        StartWindow: of_timer,
         DisarmTimer: of_timer,
     }
     return LateHandlers(ready, late)

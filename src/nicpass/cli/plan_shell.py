@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.dependence.usage import describe_route
-from nicpass.engine.deadman import UNIT
+from nicpass.engine.deadman import GUARD_UNIT, UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci.functions import DEVICES
 from nicpass.hypervisor.libvirt.hostdevs import build_device
@@ -25,6 +25,7 @@ from nicpass.model.plan import (
     RemoveGuard,
     SetNumvfs,
     StartDomain,
+    StartWindow,
     Step,
     StopDomain,
     TakeNic,
@@ -71,9 +72,11 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             pf = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
             return [f"echo {count} > {path}" for count in counts] + [_shell_vf(pf, vf) for vf in step.after_vfs]
         case ArmTimer():
-            return [f"systemd-run --unit={UNIT} --on-active={step.seconds}s -- nicpass recover --unconfirmed"]
+            return [_shell_timer(GUARD_UNIT if step.allowance else UNIT, step.seconds + step.allowance)]
+        case StartWindow():
+            return [_shell_timer(UNIT, step.seconds), f"systemctl stop {GUARD_UNIT}.timer"]
         case DisarmTimer():
-            return [f"systemctl stop {UNIT}.timer"]
+            return [f"systemctl stop {UNIT}.timer {GUARD_UNIT}.timer"]
         case InstallGuard():
             lines = [line for change in step.files for line in _shell_change(change)]
             return [*lines, "systemctl daemon-reload", "systemctl reload libvirtd"]
@@ -83,6 +86,10 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
         case ChangeBoot():
             lines = [line for change in step.change.files for line in _shell_change(change)]
             return [*lines, *(shell_line(generator.argv) for generator in step.change.generators)]
+
+
+def _shell_timer(unit: str, seconds: int) -> str:
+    return f"systemd-run --unit={unit} --on-active={seconds}s -- nicpass recover --unconfirmed"
 
 
 def _shell_notes(state: NicState) -> list[str]:

@@ -19,6 +19,7 @@ from nicpass.model.plan import (
     RemoveGuard,
     SetNumvfs,
     StartDomain,
+    StartWindow,
     Step,
     StopDomain,
     TakeNic,
@@ -66,7 +67,11 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("set the number of VFs of {address} from {before} to {after}").format(
                 address=step.address, before=step.before, after=step.after
             )
-        case ArmTimer():
+        case ArmTimer() if step.allowance:
+            return _("set a timer that takes all back in {seconds} s if the change hangs").format(
+                seconds=step.seconds + step.allowance
+            )
+        case ArmTimer() | StartWindow():
             return _("set a timer that takes all back in {seconds} s unless you say nicpass confirm").format(
                 seconds=step.seconds
             )

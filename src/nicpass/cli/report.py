@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.plan_text import describe_step
-from nicpass.engine.journal import read_changes
+from nicpass.engine.journal import read_change
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, GiveBackNic
+from nicpass.model.plan import ArmTimer, GiveBackNic, StartWindow
 from nicpass.planner.observe import compare_states
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
             ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
         )
     if (seconds := seconds_of(plan.steps)) is not None:
-        until = time.strftime("%H:%M:%S", time.localtime(_opened_at(source.files, identity) + seconds))
+        until = time.strftime("%H:%M:%S", time.localtime(_counted_from(source.files, identity) + seconds))
         say(
             _(
                 "All is taken back at {until}, and a VM that has the NIC is shut down, unless you say: nicpass confirm"
@@ -96,10 +96,11 @@ def seconds_of(steps: Iterable[Step]) -> int | None:
     return next((step.seconds for step in steps if isinstance(step, ArmTimer)), None)
 
 
-def _opened_at(files: Files, identity: str | None) -> float:
-    changes = {change.identity: change for change in read_changes(files)}
-    change = changes.get(identity or "")
-    return change.opened.time if change is not None and change.opened is not None else time.time()
+def _counted_from(files: Files, identity: str | None) -> float:
+    """When the timer was set that counts the time to confirm."""
+    steps = read_change(files, identity).steps if identity is not None else ()
+    moments = [one.time for one in steps if isinstance(one.step, ArmTimer | StartWindow) and one.phase == Phase.DONE]
+    return max(moments, default=time.time())
 
 
 def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:

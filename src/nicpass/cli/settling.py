@@ -17,12 +17,15 @@ from nicpass.cli.source import require_live_root
 from nicpass.cli.unsettled import owed_nics, pending, summary_of
 from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.recovery import abandon, recover
+from nicpass.engine.overdue import OverdueRun
+from nicpass.engine.recovery import abandon, recover, take_back_as_recorded
 from nicpass.engine.transaction import watch_nothing
 from nicpass.host.doors.files import Files
 from nicpass.host.system.actor import read_actor
 from nicpass.model.address import parse_address
+from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
+from nicpass.model.fact import Unknown
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest
 from nicpass.model.text import quote
@@ -44,7 +47,8 @@ def recover_command(arguments: argparse.Namespace) -> int:
     outlive_session()
     files, actor = Files(), read_actor(Files(), sys.argv[1:])
     alone = arguments.boot or arguments.unconfirmed
-    with hold_lock(files, actor, patience=_PATIENCE if alone else 0):
+    ender = OverdueRun(files).end if arguments.unconfirmed else None
+    with hold_lock(files, actor, patience=_PATIENCE if alone else 0, end_holder=ender):
         if arguments.abandon is not None:
             return _abandon(files, arguments, actor)
         settled, worst = settle(files, arguments, actor, unconfirmed=arguments.unconfirmed)
@@ -57,7 +61,8 @@ def recover_command(arguments: argparse.Namespace) -> int:
 
 def settle(files: Files, arguments: argparse.Namespace, actor: Actor, *, unconfirmed: bool) -> tuple[bool, int]:
     """Settle changes under the lock that the caller holds: (whether there were any, their worst exit code)."""
-    settled = recover(files, handlers_of(files), actor, watch_nothing if arguments.json else say_phase)
+    watch = watch_nothing if arguments.json else say_phase
+    settled = recover(files, handlers_of(files), actor, watch, unattended=unconfirmed)
     restored = _restore_owed(files, arguments)
     codes = [*(change.exit_code for change in settled), *(nic.exit_code for nic in restored)]
     worst: int = max(codes, default=ExitCode.DONE)
@@ -125,6 +130,12 @@ def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor) -> i
         carry_out(plan, source, actor, as_json=arguments.json)
     except NicpassError as error:
         say_error(error, as_json=arguments.json)
+        # Nobody is there who could mend libvirt; what needs no answer of it is taken back all the same.
+        if arguments.unconfirmed and isinstance(read_domains(Files()), Unknown):
+            watch = watch_nothing if arguments.json else say_phase
+            settled = take_back_as_recorded(change, Files(), handlers_of(Files()), actor, watch)
+            _say_settled((settled,), (), as_json=arguments.json)
+            return settled.exit_code
         return error.exit_code
     return ExitCode.DONE
 

@@ -14,12 +14,13 @@ from nicpass.model.change import Actor, Change, Phase
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.fact import known
 from nicpass.model.language import _
-from nicpass.model.plan import ChangeBoot, StopDomain, invert_step
+from nicpass.model.plan import ChangeBoot, StartWindow, StopDomain, invert_step
 from nicpass.model.text import quote
 from nicpass.planner.recovery import (
     Direction,
     choose_direction,
     invert_after_boot,
+    invert_unattended,
     steps_begun,
     steps_to_finish,
 )
@@ -41,10 +42,16 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recover(
-    files: Files, handlers: Handlers, actor: Actor | None = None, watch: Watch = watch_nothing
+    files: Files,
+    handlers: Handlers,
+    actor: Actor | None = None,
+    watch: Watch = watch_nothing,
+    *,
+    unattended: bool = False,
 ) -> tuple[Settled, ...]:
     """Settle every unfinished change, the newest first; the caller holds the lock. Nothing is raised for a change.
 
+    `unattended`: the dead man's hand asks, so a VM that a change has started is stopped, by force where it must be.
     A change that brought a NIC back with a difference is tried again too: what was in its way may have been mended.
 
     Raises:
@@ -52,7 +59,28 @@ def recover(
     """
     changes = read_changes(files)
     waiting = (*unsettled(changes), *owed(changes))
-    return tuple(_settle(change, files, handlers, actor or Actor(), watch) for change in waiting)
+    return tuple(_settle(change, files, handlers, actor or Actor(), watch, unattended=unattended) for change in waiting)
+
+
+def take_back_as_recorded(change: Change, files: Files, handlers: Handlers, actor: Actor, watch: Watch) -> Settled:
+    """Undo an unconfirmed change step by step, by its own record: for a new plan libvirt would have to answer.
+
+    What cannot be undone without libvirt leaves the change cut off, for the next `recover` to go on.
+    """
+    run = Run(Journal(files, change.identity), handlers, watch)
+    try:
+        run.journal.resume(actor, finishing=False)
+        exit_code, sentence = _go(Direction.TAKE_BACK, change, run, same_boot=True, unattended=True)
+    except OSError as error:
+        exit_code, sentence = ExitCode.NEEDS_PERSON, _("The journal cannot be written: {error}.").format(error=error)
+    summary = change.opened.plan.summary if change.opened is not None else ""
+    return Settled(
+        change=change.identity,
+        summary=summary,
+        direction=Direction.TAKE_BACK,
+        exit_code=exit_code,
+        sentence=sentence,
+    )
 
 
 def abandon(files: Files, change: Change) -> None:
@@ -62,7 +90,9 @@ def abandon(files: Files, change: Change) -> None:
     )
 
 
-def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watch: Watch) -> Settled:
+def _settle(
+    change: Change, files: Files, handlers: Handlers, actor: Actor, watch: Watch, *, unattended: bool
+) -> Settled:
     journal = Journal(files, change.identity)
     if change.opened is None:
         return _settle_damaged(change, journal)
@@ -73,14 +103,19 @@ def _settle(change: Change, files: Files, handlers: Handlers, actor: Actor, watc
     direction = choose_direction(change)
     # The change was cut off behind its last act, or its VM was started after all: then what was asked for is there.
     holds = direction != Direction.CLOSE and all(
-        _is_seen_done(number, change) and run.holds(step) for number, step in enumerate(change.opened.plan.steps)
+        isinstance(step, StartWindow) or (_is_seen_done(number, change) and run.holds(step))
+        for number, step in enumerate(change.opened.plan.steps)
     )
     if holds:
         direction = Direction.FINISH
     try:
         journal.resume(actor, finishing=direction == Direction.FINISH)
         exit_code, sentence = (
-            _close_as_done(change, journal) if holds else _go(direction, change, run, same_boot=same_boot)
+            _close_as_done(change, run)
+            if holds
+            else _go(
+                direction, change, run, same_boot=same_boot, unattended=unattended and change.confirm_within is not None
+            )
         )
     except NicpassError as error:
         exit_code, sentence = error.exit_code, error.sentence
@@ -102,16 +137,19 @@ def _is_seen_done(number: int, change: Change) -> bool:
     return not runs or change.phases.get(number) == Phase.DONE
 
 
-def _close_as_done(change: Change, journal: Journal) -> tuple[ExitCode, str]:
-    """Record every step as done, as it was seen to be, and close the journal."""
+def _close_as_done(change: Change, run: Run) -> tuple[ExitCode, str]:
+    """Say of every step that it is done; it was seen to be. The time to confirm it begins now, if it has not yet."""
     for number, step in enumerate(change.opened.plan.steps if change.opened is not None else ()):
+        if isinstance(step, StartWindow) and not run.holds(step):
+            run.handlers[StartWindow].apply(step)
+            run.handlers[StartWindow].verify(step)
         if change.phases.get(number) != Phase.DONE:
-            journal.record(number, Phase.DONE, step)
-    journal.close(ExitCode.DONE)
+            run.journal.record(number, Phase.DONE, step)
+    run.journal.close(ExitCode.DONE)
     return ExitCode.DONE, _("All of it was done already.")
 
 
-def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool) -> tuple[ExitCode, str]:
+def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool, unattended: bool) -> tuple[ExitCode, str]:
     if direction == Direction.CLOSE:
         sentence = _("It was cut off before its first step.")
         run.journal.close(ExitCode.ROLLED_BACK, sentence)
@@ -123,12 +161,14 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool) -> t
         left = steps_to_finish(change, same_boot=same_boot, lost=frozenset(lost))
         run.do_all(left, begun=[numbered for numbered in done if numbered[0] not in lost])
         return ExitCode.DONE, _("It was finished.")
-    failures = run.undo_all(steps_begun(change), invert_step if same_boot else invert_after_boot)
+    invert = invert_unattended if unattended else invert_step
+    failures = run.undo_all(steps_begun(change), invert if same_boot else invert_after_boot)
     if failures:
         sentence = _("It could not be taken back: {failures}").format(failures=" ".join(failures))
         with contextlib.suppress(OSError):
             run.journal.close(ExitCode.NEEDS_PERSON, sentence)
-        return ExitCode.NEEDS_PERSON, sentence
+        # systemd lets the dead man's hand try again, but not where only a person can help.
+        return ExitCode.BUSY if unattended and run.unanswered else ExitCode.NEEDS_PERSON, sentence
     sentence = _("It was taken back.") if same_boot else _("It was taken back; what was running ended with the boot.")
     run.journal.close(ExitCode.ROLLED_BACK, sentence)
     return ExitCode.DONE, sentence

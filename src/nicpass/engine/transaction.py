@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from nicpass.engine.journal import JOURNALS, Journal
 from nicpass.model.change import Phase
-from nicpass.model.errors import ExitCode, NeedsPersonError, NicpassError, StepError
+from nicpass.model.errors import ExitCode, ImpossibleError, NeedsPersonError, NicpassError, NoAnswerError, StepError
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, StartDomain, Step, invert_step
 
@@ -60,6 +60,8 @@ class Run:
         self.journal = journal
         self.handlers = handlers
         self.watch = watch
+        self.unanswered = False
+        """Something could not be taken back because the hypervisor did not answer; later it may."""
         self.gives_back = False
         """Whether a NIC is on its way back to the host, or is there."""
 
@@ -136,6 +138,7 @@ class Run:
                     self._act(inverse)
             except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest undone
                 phase, reason = Phase.UNDO_FAILED, describe_error(error).sentence
+                self.unanswered = self.unanswered or isinstance(error, NoAnswerError | ImpossibleError)
                 failures.append(reason)
             self._try_record(number, phase, step, reason)
         return failures

@@ -148,7 +148,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def confirm_within(self) -> int | None:
-        """Seconds from the change's beginning in which to confirm it; None where nothing is to be confirmed."""
+        """Seconds from the moment that the change is made; None where nothing is to be confirmed."""
         steps = self.opened.plan.steps if self.opened is not None else ()
         return next((step.seconds for step in steps if isinstance(step, ArmTimer)), None)
 

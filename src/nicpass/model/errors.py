@@ -80,6 +80,12 @@ class StepError(NicpassError):
     code = "STEP_FAILED"
 
 
+class NoAnswerError(StepError):
+    """What was asked did not answer in time, and was left behind; what it was to do may still come."""
+
+    code = "NO_ANSWER"
+
+
 class NeedsPersonError(NicpassError):
     """The host is neither as it was nor as it was meant to be."""
 

@@ -212,6 +212,8 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
     uuid: str
     for_all: bool = False
     """Whether the VM is stopped whoever started it: asked to shut down first, switched off if it does not heed."""
+    unattended: bool = False
+    """Nobody is there to mend a libvirt that hangs: then the VM's process is ended without it."""
     guarded: bool = False
     """Whether the start was guarded, as in the step that started the VM."""
 
@@ -228,15 +230,30 @@ class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
 
 
 class ArmTimer(NicStep, frozen=True, kw_only=True, tag="arm_timer"):
-    """The dead man's hand: unless the change is confirmed in `seconds` from now, a timer of systemd takes all back."""
+    """The dead man's hand: unless the change is confirmed, a timer of systemd takes all back.
+
+    Without an `allowance` `seconds` from now. With one it stands behind the change itself while that is made, and goes
+    off when it takes longer than the allowance for it, so that nobody could confirm it in time.
+    """
 
     seconds: int
+    allowance: int = 0
+    """Seconds that the change may take before the time to confirm it begins."""
+
+
+class StartWindow(NicStep, frozen=True, kw_only=True, tag="start_window"):
+    """The change is made: from now there are `seconds` to confirm it, whatever it took."""
+
+    seconds: int
+    allowance: int
 
 
 class DisarmTimer(NicStep, frozen=True, kw_only=True, tag="disarm_timer"):
     """Take the dead man's hand away."""
 
     seconds: int
+    allowance: int = 0
+    """As in the step that set the timer."""
 
 
 class InstallGuard(NicStep, frozen=True, kw_only=True, tag="install_guard"):
@@ -287,6 +304,7 @@ Step: TypeAlias = (
     | StopDomain
     | SetNumvfs
     | ArmTimer
+    | StartWindow
     | DisarmTimer
     | InstallGuard
     | RemoveGuard
@@ -327,9 +345,11 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
                 after_vfs=step.before_vfs,
             )
         case ArmTimer():
-            return DisarmTimer(address=step.address, seconds=step.seconds)
+            return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
+        case StartWindow():
+            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
         case DisarmTimer():
-            return ArmTimer(address=step.address, seconds=step.seconds)
+            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
         case InstallGuard():
             return RemoveGuard(address=step.address, files=invert_changes(step.files))
         case RemoveGuard():

@@ -30,7 +30,7 @@ from nicpass.model.plan import (
     UndefineDevice,
 )
 from nicpass.model.text import printable, vm_word
-from nicpass.planner.confirm import confirmation
+from nicpass.planner.confirm import confirmed
 from nicpass.planner.observe import gained_since, observe_state
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
@@ -73,7 +73,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
         guarded = spec.managed and not owned
         steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
     if steps:
-        steps = [*confirmation(function.address, request.confirm_within, findings), *steps]
+        steps = list(confirmed(function.address, request.confirm_within, findings, steps))
     summary = (
         _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
         if steps

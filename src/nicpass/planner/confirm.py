@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer
+from nicpass.model.plan import ArmTimer, StartWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.address import Address
     from nicpass.model.finding import Finding
+    from nicpass.model.plan import Step
 
 DEFAULT_SECONDS = 120
 """Seconds to confirm a change in: long enough to log in anew and look; short enough to wait for."""
@@ -25,8 +26,16 @@ SESSION_CODES = frozenset(
 """Findings by which the administrator's own way to the host may go through the NIC."""
 
 
-def confirmation(address: Address, seconds: int | None, findings: Iterable[Finding]) -> tuple[ArmTimer, ...]:
-    """The step that sets the timer, if there is to be one; `seconds` as in AttachRequest.
+_ALLOWANCE = 600
+"""Seconds that a change may take: libvirt has 300 of them for a start, and what else it is asked has less."""
+
+
+def confirmed(
+    address: Address, seconds: int | None, findings: Iterable[Finding], steps: Iterable[Step]
+) -> tuple[Step, ...]:
+    """`steps` with those around them that set the timer, if there is to be one; `seconds` as in AttachRequest.
+
+    The timer stands before anything is done; the time to confirm begins when all is done.
 
     Raises:
         BadInputError: no such time can be waited for.
@@ -34,9 +43,13 @@ def confirmation(address: Address, seconds: int | None, findings: Iterable[Findi
     if seconds is None:
         seconds = DEFAULT_SECONDS if any(finding.code in SESSION_CODES for finding in findings) else 0
     if seconds == 0:
-        return ()
+        return tuple(steps)
     check_seconds(seconds)
-    return (ArmTimer(address=address, seconds=seconds),)
+    return (
+        ArmTimer(address=address, seconds=seconds, allowance=_ALLOWANCE),
+        *steps,
+        StartWindow(address=address, seconds=seconds, allowance=_ALLOWANCE),
+    )
 
 
 def check_seconds(seconds: int) -> None:

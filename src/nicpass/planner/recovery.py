@@ -15,6 +15,7 @@ from nicpass.model.plan import (
     GiveBackNic,
     SetNumvfs,
     StartDomain,
+    StartWindow,
     Step,
     StopDomain,
     invert_step,
@@ -23,7 +24,7 @@ from nicpass.model.plan import (
 if TYPE_CHECKING:
     from nicpass.model.change import Change
 
-_GONE_WITH_THE_BOOT = (StartDomain, StopDomain, SetNumvfs, ArmTimer, DisarmTimer)
+_GONE_WITH_THE_BOOT = (StartDomain, StopDomain, SetNumvfs, ArmTimer, StartWindow, DisarmTimer)
 """Steps whose effect ends with the boot; after another there is nothing of them to take back or to finish."""
 
 
@@ -70,6 +71,20 @@ def steps_begun(change: Change) -> tuple[tuple[int, Step], ...]:
     steps = enumerate(change.opened.plan.steps if change.opened is not None else ())
     phases = change.phases
     return tuple((n, step) for n, step in steps if n in phases and phases[n] != Phase.UNDONE)
+
+
+def invert_unattended(step: Step) -> Step:
+    """The step by which the dead man's hand takes `step` back; it stops the VM that has the NIC, whoever started it."""
+    if isinstance(step, StartDomain):
+        return StopDomain(
+            address=step.address,
+            domain=step.domain,
+            uuid=step.uuid,
+            for_all=True,
+            unattended=True,
+            guarded=step.guarded,
+        )
+    return invert_step(step)
 
 
 def invert_after_boot(step: Step) -> Step | None:

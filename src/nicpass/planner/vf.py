@@ -16,7 +16,7 @@ from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
 from nicpass.model.text import printable, vm_word
-from nicpass.planner.confirm import confirmation
+from nicpass.planner.confirm import confirmed
 from nicpass.planner.select import select_nic
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
         after_vfs=tuple(vf for vf in vfs if vf.vf_index < request.count),
     )
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
-    armed = confirmation(function.address, request.confirm_within, check_usage(function, index))
-    return Plan(summary=summary, request=request, steps=(*armed, step), notes=_pool_notes(function, index))
+    steps = confirmed(function.address, request.confirm_within, check_usage(function, index), (step,))
+    return Plan(summary=summary, request=request, steps=steps, notes=_pool_notes(function, index))
 
 
 def _pool_notes(pf: PciFunction, index: HostIndex) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from nicpass.model.plan import (
     Plan,
     SetNumvfs,
     StartDomain,
+    StartWindow,
     Step,
     StopDomain,
     TakeNic,
@@ -238,7 +239,11 @@ class TestConfirm:
     def test_vfs_of_the_nic_that_carries_the_way_in(self) -> None:
         net = network(link("eth1"), route("eth1"))
         host = read(ready_host(*pf_with_vfs(NIC, "eth1", 0), net=net))
-        assert [type(step) for step in plan_vf(host, VfRequest(pf=NIC, count=2)).steps] == [ArmTimer, SetNumvfs]
+        assert [type(step) for step in plan_vf(host, VfRequest(pf=NIC, count=2)).steps] == [
+            ArmTimer,
+            SetNumvfs,
+            StartWindow,
+        ]
         plan = plan_vf(host, VfRequest(pf=NIC, count=2, confirm_within=0))
         assert [type(step) for step in plan.steps] == [SetNumvfs]
 

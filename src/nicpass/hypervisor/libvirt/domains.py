@@ -3,6 +3,7 @@
 
 With `managed='yes'` libvirt itself takes the NIC from its driver when the VM starts and gives it back when
 the VM stops (law 5: it owns the binding, so no lasting one is written).
+Its daemon may hang, also when it lets one connect: nothing is asked of it without a bound (law 12).
 Source: https://libvirt.org/html/libvirt-libvirt-domain.html
 """
 
@@ -15,12 +16,13 @@ import msgspec
 
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.admission import announce, forget_start, read_start
+from nicpass.engine.bounded import ask
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci.functions import read_function
 from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device, parse_domain, parse_machine
 from nicpass.hypervisor.libvirt.networks import DEFINITIONS, networks_of, read_networks
 from nicpass.model.domain import Domain
-from nicpass.model.errors import ImpossibleError, NicpassError, StepError
+from nicpass.model.errors import ImpossibleError, NicpassError, NoAnswerError, StepError
 from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.language import _
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
@@ -38,6 +40,13 @@ SAVED_IMAGES = "/var/lib/libvirt/qemu/save"
 _START_SECONDS = 30.0
 _SHUTDOWN_SECONDS = 30.0
 """How long a guest has to heed before it is switched off."""
+_READ_SECONDS = 30.0
+"""For all VMs; a thousand take two."""
+_SECONDS = 30.0
+_SECONDS_OF = {"create": 300.0, "destroy": 60.0, "attachDeviceFlags": 60.0, "detachDeviceFlags": 60.0}
+"""For the answer to one call. A start pins all of the guest's memory for the NIC, which takes minutes for a TiB."""
+_SECONDS_MORE = 3.0
+"""For each call once one had no answer: there is other work that does not need libvirt."""
 
 T = TypeVar("T")
 Connection = Any
@@ -74,14 +83,19 @@ def _machines_of(connection: Connection, files: Files) -> Machines:
 def _ask(files: Files, question: Callable[[Connection], T]) -> Fact[T]:
     """The daemon's answer; None where there is no libvirt; Unknown, with the reason, where it cannot be asked."""
     try:
-        connection = connect(writing=False)
+        return ask(lambda: _answer(question), _READ_SECONDS, "libvirt")
     except ImpossibleError as error:
         # A host on which libvirt was never installed has no VMs of libvirt: that is known, and no obstacle to list.
         return Unknown(error.sentence.rstrip(".。")) if files.exists("/etc/libvirt") else None
-    try:
-        return question(connection)
     except NicpassError as error:
         return Unknown(error.sentence.rstrip(".。"))
+
+
+def _answer(question: Callable[[Connection], T]) -> T | Unknown:
+    """By one connection, from its opening to its end: whatever of it hangs, all is left behind."""
+    connection = connect(writing=False)
+    try:
+        return question(connection)
     except _library().libvirtError as error:
         return Unknown(f"libvirt: {error.get_error_message()}")
     except UnicodeDecodeError:  # its binding decodes strictly
@@ -214,12 +228,20 @@ class LibvirtSteps:
             )
 
     def apply_stop(self, step: StopDomain) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
-            if not domain.isActive() or not (step.for_all or step.uuid in self.started):
-                return
-            with announce(self.files, step.uuid):
-                if not (step.for_all and self._shut_down(domain, step)):
-                    domain.destroy()
+        """Raises NoAnswerError where libvirt hangs, also when the VM's end was brought about without it."""
+        try:
+            with _DomainHandle(step.uuid, step.domain) as domain:
+                if not domain.isActive() or not (step.for_all or step.uuid in self.started):
+                    return
+                with announce(self.files, step.uuid):
+                    if not (step.for_all and self._shut_down(domain, step)):
+                        domain.destroy()
+        except (NoAnswerError, ImpossibleError):
+            if step.unattended or step.uuid in self.started:
+                from nicpass.hypervisor.libvirt.shutdown import end_guest  # late: libvirt seldom hangs
+
+                end_guest(self.files, step.domain, step.uuid)
+            raise
 
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -241,30 +263,56 @@ class LibvirtSteps:
 class _DomainHandle:
     """One VM on a connection of its own; libvirt's errors leave it as StepErrors."""
 
+    hangs = False
+    """A call of this process had no answer, and none since."""
+
     def __init__(self, uuid: str, name: str) -> None:
         self.uuid, self.name = uuid, name
         self.connection: Connection = None
+        self.domain: Any = None
 
-    def __enter__(self) -> Connection:
-        self.connection = connect(writing=True)
+    def __enter__(self) -> _DomainHandle:
+        self.connection = self._ask("open", lambda: connect(writing=True))
         try:
-            return self.connection.lookupByUUIDString(self.uuid)
+            self.domain = self._ask("lookup", lambda: self.connection.lookupByUUIDString(self.uuid))
         except _library().libvirtError as error:
-            self.connection.close()
+            self._close()
             raise StepError(
                 _("libvirt has no VM {name} any more: {message}.").format(
                     name=self.name, message=error.get_error_message()
                 )
             ) from error
+        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.connection.close()
+        self._close()
         if isinstance(error, _library().libvirtError):
             message = error.get_error_message()
             raise StepError(
                 _("libvirt, about {name}: {message}.").format(name=self.name, message=message),
                 "journalctl -u libvirtd -n 20",
             ) from error
+
+    def __getattr__(self, call: str) -> Any:
+        """virDomain's own, each with a bound."""
+        work = getattr(self.domain, call)
+        return lambda *arguments: self._ask(call, lambda: work(*arguments))
+
+    def _ask(self, call: str, work: Callable[[], T]) -> T:
+        seconds = _SECONDS_MORE if _DomainHandle.hangs else _SECONDS_OF.get(call, _SECONDS)
+        try:
+            answer = ask(work, seconds, _("libvirt, about {name}: {call}").format(name=self.name, call=call))
+        except NoAnswerError:
+            _DomainHandle.hangs = True
+            raise
+        _DomainHandle.hangs = False
+        return answer
+
+    def _close(self) -> None:
+        """A daemon that hangs does not answer to that either; the connection goes with the process."""
+        if not _DomainHandle.hangs:
+            with contextlib.suppress(NicpassError, _library().libvirtError):
+                self._ask("close", self.connection.close)
 
 
 def _library() -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass import __version__
+from nicpass.engine.bounded import ask
 from nicpass.engine.file_changes import apply_changes, image_at, verify_changes
 from nicpass.engine.handler import Handler, Handlers
 from nicpass.engine.installation import PACKAGE, PYTHON
@@ -166,6 +167,11 @@ class GuardSteps:
 
 
 def _ask_version() -> int:
+    """Raises NoAnswerError where the daemon hangs."""
+    return ask(_read_version, _SECONDS, "libvirt")
+
+
+def _read_version() -> int:
     connection = connect(writing=False)
     try:
         return int(connection.getLibVersion())
