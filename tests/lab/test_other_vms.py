@@ -26,6 +26,7 @@ _SAVED = "/run/db01.xml"
 
 @pytest.fixture
 def with_vfs(host: Machine) -> Iterator[Machine]:
+    host.succeed(f"ip link set {PF} up")  # a VF of a PF that is down is of no use, and refused for that
     host.succeed(["nicpass", "vf", "create", PF, "--count", "2"], LONG)
     yield host
     host.succeed(["nicpass", "vf", "remove", PF], LONG)
