@@ -28,7 +28,7 @@ _TREES = (
 # What a copy of files cannot hold: what netlink, libvirt and the files of processes tell.
 _ONLY_LIVE = {
     *("HYPERVISOR_UNKNOWN", "USE_UNKNOWN", "CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS", "CAPTURED_BY"),
-    "AF_PACKET_IN_USE",
+    *("AF_PACKET_IN_USE", "CONFIGURED_BY"),
 }
 # Who may not read may not say that something is not there.
 _ABSENCES = {"RESET_NONE", "MSI_NONE", "MSIX_NONE", "IOMMU_TABLE_ABSENT", "TABLE_DAMAGED", "SRIOV_OFF_IN_FIRMWARE"}
