@@ -22,8 +22,8 @@ from nicpass.engine.recovery import abandon, recover, take_back_as_recorded
 from nicpass.engine.transaction import watch_nothing
 from nicpass.host.doors.files import Files
 from nicpass.host.system.actor import read_actor
-from nicpass.model.address import parse_address
 from nicpass.hypervisor.libvirt.domains import read_domains
+from nicpass.model.address import parse_address
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.language import _
