@@ -47,7 +47,6 @@ def assert_restored(host: Machine) -> None:
     assert record(host)["away"] is None
 
 
-@pytest.mark.full
 def test_a_vm_that_a_boot_starts_before_the_driver_leaves_the_record_whole(fresh_host: Machine) -> None:
     """Its NIC's driver probes only once the VM runs: what the NIC was stays put down, and comes back."""
     host = fresh_host
@@ -68,7 +67,6 @@ def test_a_vm_that_a_boot_starts_before_the_driver_leaves_the_record_whole(fresh
     assert_restored(host)
 
 
-@pytest.mark.full
 def test_what_a_stop_missed_is_told_and_made_up_for(fresh_host: Machine) -> None:
     host = fresh_host
     give(host)
