@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,15 +16,12 @@ from nicpass.model.language import _
 from nicpass.model.text import printable, well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nicpass.model.errors import NicpassError
 
 
 _PIPE_WIDTH = 500
-_NO_ASCII = re.compile("[\x7f-\U0010ffff]")
-_MAYBE_UNFIT = re.compile("[^\x00-\x7e\u00a1-\u00ac\u00ae-\u02ff\u3001-\ud7ff]")
-"""All characters that may not be for printing, and some that are: Latin and Chinese ones, of which there are many."""
 _GAP = 2  # between two columns of rich, without a box
 
 
@@ -83,15 +79,22 @@ def complain(text: str) -> None:
 def say_json(value: object) -> None:
     """Print `value` as one JSON document: the exact data, in characters that a terminal only shows."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    unfit = _NO_ASCII if not _is_unicode(sys.stdout.encoding) else _MAYBE_UNFIT
-    # Only strings hold what is no ASCII, and there every character may be spelled by its number (RFC 8259, 7).
-    say_as_it_is(f"{text if text.isascii() and chr(127) not in text else unfit.sub(_spell_for_json, text)}\n")
+    if not text.isascii() or chr(127) in text:
+        shows = str.isprintable if _is_unicode(sys.stdout.encoding) else _is_printable_ascii
+        text = "\n".join(line if shows(line) else _spell_for_json(line, shows) for line in text.split("\n"))
+    say_as_it_is(f"{text}\n")
 
 
-def _spell_for_json(found: re.Match[str]) -> str:
-    char = found[0]
-    if char.isprintable() and _is_unicode(sys.stdout.encoding):
-        return char
+def _is_printable_ascii(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _spell_for_json(line: str, shows: Callable[[str], bool]) -> str:
+    """`line` with every other character by its number: only strings hold such, and may spell any so (RFC 8259, 7)."""
+    return "".join(char if shows(char) else _spell_unit_by_unit(char) for char in line)
+
+
+def _spell_unit_by_unit(char: str) -> str:
     units = char.encode("utf-16-be").hex()
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
-_ESCAPED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")
-_SAFE_WORD = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+# Compiled when first asked, which many runs never do.
+_ESCAPED_BYTE = r"\\x[89a-f][0-9a-f]"
+_SAFE_WORD = r"[A-Za-z0-9@%+=:,./_-]+"
+_SURROGATE = "[\ud800-\udfff]"
+_UUID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 
 
 def printable(text: str) -> str:
@@ -27,7 +28,7 @@ def printable(text: str) -> str:
 
 def well_formed(text: str) -> str:
     r"""`text` without lone surrogates, which JSON cannot hold: bytes that Python carries as such become `\xff`."""
-    return text if text.isascii() else _SURROGATE.sub(_spell_surrogate, text)
+    return text if text.isascii() else re.sub(_SURROGATE, _spell_surrogate, text)
 
 
 def _spell_surrogate(found: re.Match[str]) -> str:
@@ -40,11 +41,11 @@ def quote(text: str) -> str:
 
     Quotes as shlex has them; `$'...'` (POSIX.1-2024, 2.2.4) where control characters or bytes have to be spelled.
     """
-    if _SAFE_WORD.fullmatch(text):
+    if re.fullmatch(_SAFE_WORD, text):
         return text
-    if text.isprintable() and not _ESCAPED_BYTE.search(text):
+    if text.isprintable() and not re.search(_ESCAPED_BYTE, text):
         return "'" + text.replace("'", "'\"'\"'") + "'"
-    return "$'" + "".join(map(_spell, re.split(f"({_ESCAPED_BYTE.pattern})", well_formed(text)))) + "'"
+    return "$'" + "".join(map(_spell, re.split(f"({_ESCAPED_BYTE})", well_formed(text)))) + "'"
 
 
 def shell_line(words: list[str] | tuple[str, ...]) -> str:
@@ -59,14 +60,14 @@ def vm_word(name: str, uuid: str | None) -> str:
     a damaged file may hold anything.
     """
     dubious = not name.isprintable() or name.strip() != name or name.startswith("-") or name.isdigit() or not name
-    if (dubious or _UUID.fullmatch(name)) and uuid is not None and _UUID.fullmatch(uuid):
+    if (dubious or re.fullmatch(_UUID, name)) and uuid is not None and re.fullmatch(_UUID, uuid):
         return uuid
     return quote(name)
 
 
 def _spell(part: str) -> str:
     """Text between the quotes of `$'...'`; of bytes three octal digits, so that no other one is read with them."""
-    if _ESCAPED_BYTE.fullmatch(part):
+    if re.fullmatch(_ESCAPED_BYTE, part):
         return f"\\{int(part[2:], 16):03o}"
     return "".join(f"\\{char}" if char in "\\'" else char if char.isprintable() else _octal(char) for char in part)
 
