@@ -63,7 +63,7 @@ between the two at a VM's next start."""
 
 def blocking(findings: Iterable[Finding], allow: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
     """The findings that stand in the way, the gravest first."""
-    allowed = allow.union(*(_INCLUDED.get(code, ()) for code in allow))
+    allowed = allow.union(*(_INCLUDED.get(code, ()) for code in allow)) if allow else allow
     found = [finding for finding in findings if finding.severity.blocks and finding.code not in allowed]
     return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
 

@@ -12,8 +12,8 @@ from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.doors.processes import Processes
-from nicpass.hypervisor.libvirt.domains import libvirt_handlers
 from nicpass.hypervisor.libvirt.guard import guard_handlers
+from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, SetNumvfs, StartWindow
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.planner.attach import plan_attach
-from nicpass.planner.detach import plan_taking_back
 from nicpass.planner.select import select_kept, select_nic
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def plan_request(request: Request, source: Source) -> Plan:
             host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))
             return plan_attach(host, request, plan_guard(source.files) if source.is_live else ())
         case DetachRequest():
+            from nicpass.planner.detach import plan_taking_back  # late: most requests are to give
+
             address = select_kept(HostIndex(source.host), request.nic, _kept_states(source))
             return plan_taking_back(source.host, request, *_kept_of(address, source))
         case VfRequest():

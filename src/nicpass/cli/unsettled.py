@@ -9,12 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from nicpass.engine.journal import undone_by, unsettled
-from nicpass.engine.store import list_kept_nics
-from nicpass.model.change import Outcome
 from nicpass.model.errors import RefusedError
 from nicpass.model.language import _
-from nicpass.model.plan import Request, UndoRequest
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
     from nicpass.model.change import Change
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
+    from nicpass.model.plan import Request
 
 
 def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None:
@@ -33,6 +30,9 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
     Raises:
         RefusedError: an earlier change was cut off, or awaits confirmation; only such a change may be undone.
     """
+    from nicpass.engine.journal import unsettled  # late: who only looks at a host needs no journal
+    from nicpass.model.plan import UndoRequest
+
     for change in unsettled(changes):
         raise RefusedError(
             _("An earlier change was cut off: {change} ({summary}).").format(
@@ -52,7 +52,11 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
 
 def tell_if_kept(source: Source) -> None:
     """Tell which records have outlived their VM or their card; a host that has given no NIC away is not asked more."""
-    if source.is_live and list_kept_nics(source.files):
+    if not source.is_live:
+        return
+    from nicpass.engine.store import list_kept_nics
+
+    if list_kept_nics(source.files):
         from nicpass.cli.orphans import tell_orphans  # late: few hosts have any
 
         tell_orphans(source)
@@ -60,6 +64,9 @@ def tell_if_kept(source: Source) -> None:
 
 def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """The changes of `changes` that await confirmation still."""
+    from nicpass.engine.journal import undone_by
+    from nicpass.model.change import Outcome
+
     waiting = (change for change in changes if change.outcome == Outcome.UNCONFIRMED)
     return tuple(change for change in waiting if undone_by(change, changes) is None)
 

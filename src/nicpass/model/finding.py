@@ -28,9 +28,10 @@ class Severity(enum.StrEnum):
 
     @property
     def blocks(self) -> bool:
-        return self.rank >= Severity.REBOOT.rank
+        return self in _BLOCKING
 
 
+_BLOCKING = (Severity.REBOOT, Severity.UNSAFE, Severity.IMPOSSIBLE)
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 

@@ -34,7 +34,6 @@ from nicpass.planner.confirm import confirmed
 from nicpass.planner.observe import gained_since, observe_state
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
-from nicpass.planner.whole import why_hollow
 
 if TYPE_CHECKING:
     from nicpass.model.address import Address
@@ -208,6 +207,8 @@ def state_to_restore(
         )
     if kept is None:
         return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
+    from nicpass.planner.whole import why_hollow  # late: who gives a NIC away has no record to doubt
+
     if (hollow := why_hollow(kept, function.driver)) is not None:
         return now, (hollow,)
     gained = gained_since(kept, now)

@@ -17,7 +17,7 @@ from nicpass.checks.dependence.usage import describe_whole_route
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
-from nicpass.model.plan import Beside
+from nicpass.planner.beside import own_names, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,20 +36,6 @@ class Reachable(NamedTuple):
 
     state: NicState
     moved: tuple[str, ...] = ()
-
-
-def observe_beside(state: NicState, network: Network) -> Beside:
-    """What other interfaces have in common with the NIC now, while all of it is in its place."""
-    own = _own_names(state)
-    mine = {address.address for address in state.addresses}
-    ways = {_way_of(route) for route in state.routes} | {(6, "default"), (4, "default")}
-    masters = {link.master for link in state.links} - {None}
-    routes = (r for r in value_or(network.routes, ()) if r.netdev not in own and r.protocol != "kernel")
-    return Beside(
-        addresses=tuple(a for a in value_or(network.addresses, ()) if a.netdev not in own and a.address in mine),
-        routes=tuple(r for r in routes if _way_of(r) in ways),
-        ports=tuple(link.name for link in network.links if link.master in masters and link.name not in own),
-    )
 
 
 def find_reachable(state: NicState, now: NicState, network: Network) -> Reachable:
@@ -81,7 +67,7 @@ class _Search:
     def __init__(self, state: NicState, now: NicState, network: Network) -> None:
         self.state, self.now, self.network = state, now, network
         self.beside = state.beside
-        self.own = _own_names(now)
+        self.own = own_names(now)
         self.others = [link for link in network.links if link.name not in self.own]
         self.managed = frozenset(manager.netdev for manager in state.managers)
         self.told: list[str] = []
@@ -216,7 +202,7 @@ class _Search:
 
     def _takes(self, other: Route, route: Route) -> bool:
         """Whether the other interface's route has taken the place of `route` since the NIC left."""
-        if _way_of(other) != _way_of(route) or (other.table, other.tos or 0) != (route.table, route.tos or 0):
+        if way_of(other) != way_of(route) or (other.table, other.tos or 0) != (route.table, route.tos or 0):
             return False
         if self.beside is not None and any(
             (r.netdev, _key_of(r)) == (other.netdev, _key_of(other)) for r in self.beside.routes
@@ -248,21 +234,13 @@ class _Search:
         self.told.append(sentence.format(what=what, netdev=netdev))
 
 
-def _own_names(state: NicState) -> set[str]:
-    return {link.name for link in (*state.links, *(state.uppers or ()))}
-
-
 def _renamed(item: Item, renamed: dict[str, str]) -> Item:
     name = renamed.get(item.netdev)
     return item if name is None else msgspec.structs.replace(item, netdev=name)
 
 
-def _way_of(route: Route) -> tuple[int, str]:
-    return (6 if route.family == "inet6" else 4, route.destination)
-
-
 def _key_of(route: Route) -> tuple[object, ...]:
-    return (*_way_of(route), route.table, route.metric or 0, route.tos or 0)
+    return (*way_of(route), route.table, route.metric or 0, route.tos or 0)
 
 
 def _follows(route: Route, addresses: tuple[IpAddress, ...], moved: tuple[IpAddress, ...]) -> bool:

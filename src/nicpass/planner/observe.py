@@ -12,7 +12,7 @@ from nicpass.checks.dependence.usage import describe_route
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Difference, NicState
-from nicpass.planner.elsewhere import observe_beside
+from nicpass.planner.beside import observe_beside
 from nicpass.planner.words import (
     describe_addresses,
     describe_link_state,

@@ -27,8 +27,9 @@ from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
 from nicpass.host.read import read_host
 from nicpass.host.system.actor import read_actor
-from nicpass.hypervisor.libvirt.domains import _domains_of, connect, libvirt_handlers
+from nicpass.hypervisor.libvirt.domains import _domains_of, connect
 from nicpass.hypervisor.libvirt.guard import guard_handlers
+from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.plan import UndoRequest
 from tests.support.simulation.clock import Clock

@@ -27,7 +27,10 @@ make_finding = Finder("dependence.machines", "dependence.usage")
 
 def check_machines(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Told for the VM that shall get the NIC as for every other: without the NIC that interface of it is gone."""
-    uses, nic, address = uses_of(function, index), label(function), function.address
+    uses = uses_of(function, index)
+    if not uses and not index.machine_uses.unread:
+        return
+    nic, address = label(function), function.address
     if vms := [use for use in uses if use.kind == "vm"]:
         yield make_finding(
             "USED_BY_VM",

@@ -27,7 +27,8 @@ make_finding = Finder("dependence.storage")
 def check_storage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     told: set[str] = set()
     own = [disk for disk in index.class_devices.get(function.address, ()) if disk.subsystem == "block"]
-    yield from _check_own_disks(function, own, index)
+    if own:
+        yield from _check_own_disks(function, own, index)
     hanging = {disk.name for disk in own}
     for chain in index.chains(function):
         for storage in index.storage.get(chain[-1].name, ()):

@@ -49,6 +49,7 @@ class HostIndex(FunctionIndex):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
+        self._netdevs: dict[Address, list[Link]] = {}
         self._chains: dict[Address, list[list[Link]]] = {}
         self.redirected: set[tuple[str, str]] = set()
         """(Interface, the one above) that only a filter of tc joins; filled with `uppers`."""
@@ -263,9 +264,12 @@ class HostIndex(FunctionIndex):
         }
 
     def netdevs(self, function: PciFunction) -> list[Link]:
-        """The function's interfaces that the host's own namespace shows."""
-        names = function.netdevs
-        return [self.links[name] for name in (names if known(names) else ()) if name in self.links]
+        """The function's interfaces that the host's own namespace shows; many checks ask, so they are sought once."""
+        found = self._netdevs.get(function.address)
+        if found is None:
+            names = value_or(function.netdevs, ())
+            found = self._netdevs[function.address] = [self.links[name] for name in names if name in self.links]
+        return found
 
 
 NetdevItem = TypeVar("NetdevItem", "BoundSocket", "Intent", "IpAddress", "LinkManager", "Route")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _KERNEL = ("/sys/", "/proc/")  # the links there are relative, and they are many
 _ESCAPED = rb"\\x([89a-f][0-9a-f])"
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
@@ -338,7 +339,7 @@ def _open_file(path: str) -> int:
     Raises:
         OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    descriptor = os.open(path, _READING)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

@@ -26,8 +26,8 @@ from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, list_kept_ni
 from nicpass.engine.take_nic import take_handlers
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
-from nicpass.hypervisor.libvirt import domains as libvirt
 from nicpass.hypervisor.libvirt import guard
+from nicpass.hypervisor.libvirt import steps as libvirt
 from nicpass.hypervisor.libvirt.guard import (
     HOOK,
     RECORD,
