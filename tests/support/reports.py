@@ -3,17 +3,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 from pathlib import Path
 
 import pytest
 
+from nicpass.cli.main import main
+
 REPORTS = Path(__file__).resolve().parents[3] / "shared" / "reports"
 
 
-def lay_out(name: str, root: Path) -> Path:
-    """A copy of the report's tree below `root`; links of sysfs that lie there as files are links again."""
-    source = REPORTS / name / "tree"
+def run_on(root: Path, *argv: str) -> tuple[int, str]:
+    """What `nicpass ARGV --root ROOT` ends with and prints, on both streams."""
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        code = main([*argv, "--root", str(root)])
+    return code, told.getvalue()
+
+
+def lay_out(name: str, root: Path, tree: str = "tree") -> Path:
+    """A copy of a tree of the report below `root`; links of sysfs that lie there as files are links again.
+
+    libvirt's folder is there, if only as an empty one, which the reports could not keep.
+    """
+    source = REPORTS / name / tree
     if not source.is_dir():
         pytest.skip(f"no such report at hand: ../shared/reports/{name}")
     target = root / name
@@ -21,6 +36,7 @@ def lay_out(name: str, root: Path) -> Path:
     for path in [target, *target.rglob("*")]:
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
+    (target / "etc/libvirt/qemu").mkdir(parents=True, exist_ok=True)
     for path in (target / "sys").rglob("*"):
         if path.is_symlink() or not path.is_file():
             continue

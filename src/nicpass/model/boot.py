@@ -107,6 +107,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of the entry that boots when nobody chooses."""
     one_shot: Fact[str] = None
     """The identity of the entry that boots next time only; None if there is none."""
+    fallback_arguments: Fact[str] = None
+    """The arguments that grub.cfg gives entries with `$kernelopts` where grubenv does not have that variable."""
     can_try: bool = False
     """Whether the loader can boot an entry once, and forgets it by itself at that boot."""
     why_not_try: str = ""

@@ -292,12 +292,17 @@ def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[Ne
 
 
 def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -> list[ChangeBoot]:
-    """The steps that write the arguments: for one boot, where the loader can; else for good. None where they stand."""
+    """The steps that write the arguments: for one boot, where the loader can; else for good. None where they stand.
+
+    What could not be kept for good is not tried: it would be told only after the reboot.
+    """
     if not arguments or arguments == before.arguments:
         return []
     is_trial = host.boot.can_try and (before.trial or not before.arguments)
-    purpose, plan = (BootPurpose.TRIAL, plan_trial) if is_trial else (BootPurpose.ARGUMENTS, plan_arguments)
-    return _changes(purpose, plan(host.boot, arguments, host.platform.container))
+    for_good = plan_arguments(host.boot, arguments, host.platform.container)
+    if not is_trial:
+        return _changes(BootPurpose.ARGUMENTS, for_good)
+    return _changes(BootPurpose.TRIAL, plan_trial(host.boot, arguments, host.platform.container))
 
 
 def _seconds(request: PrepareRequest, findings: tuple[Finding, ...]) -> int:

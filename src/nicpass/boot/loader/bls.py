@@ -63,7 +63,7 @@ def parse_entry(path: str, content: bytes) -> BlsEntry | None:
         identity=identity,
         title=values.get("title", identity),
         kernel=release[0] if release else None,
-        arguments=" ".join(" ".join(value for key, value in lines if key == "options").split()),
+        arguments=written_arguments(text),
         source=path,
         text=text,
     )
@@ -74,6 +74,11 @@ def parse_entry(path: str, content: bytes) -> BlsEntry | None:
         version=values.get("version", ""),
         has_tries_left=tries is None or int(tries[1][:9]) > 0,
     )
+
+
+def written_arguments(text: str) -> str:
+    """The arguments as an entry's lines have them, all its `options` joined, with the loader's variables in them."""
+    return " ".join(" ".join(value for key, value in _LINE.findall(text) if key == "options").split())
 
 
 def sort_as_systemd_boot(entries: Iterable[BlsEntry]) -> list[BlsEntry]:
@@ -93,9 +98,13 @@ def own_entries(boot: Boot, trial: str) -> tuple[str, ...]:
 
 
 def plan_trial_entry(boot: Boot, entry: BootEntry, tokens: Sequence[str], trial: str) -> tuple[FileChange, ...]:
-    """The change that makes a copy of `entry`, with `tokens`, that no distribution's tool takes for its own."""
+    """The change that makes a copy of `entry`, with `tokens`, that no distribution's tool takes for its own.
+
+    Variables of the loader (`$kernelopts`) stay as the entry has them: whatever the loader makes of them there, it
+    makes of them here. Filled in by us, one that was overlooked would be a boot without `root=`.
+    """
     kept = [line for line in entry.text.splitlines() if not line.startswith(_REPLACED)]
-    arguments = f"{entry.arguments} {join_tokens((*tokens, *TRIAL_TOKENS))}"
+    arguments = f"{written_arguments(entry.text)} {join_tokens((*tokens, *TRIAL_TOKENS))}"
     text = "".join(f"{line}\n" for line in (f"title {entry.title} (nicpass)", f"options {arguments}", *kept))
     source = boot.file(entry.source)
     path = posixpath.join(posixpath.dirname(entry.source), f"{trial}.conf")

@@ -54,7 +54,11 @@ def arguments_of_next_boot(boot: Boot) -> Fact[str]:
     if not known(identity):
         return identity
     entry = known_entry(boot.entries, identity)
-    return entry.arguments if entry is not None else Unknown(f"no such entry: {identity}")
+    if entry is None:
+        return Unknown(f"no such entry: {identity}")
+    if Loader.GRUB_BLS in boot.loaders and "$" in entry.arguments:
+        return Unknown(f"only the loader knows its variables: {entry.arguments}")
+    return entry.arguments
 
 
 def plan_arguments(boot: Boot, tokens: Sequence[str], container: Fact[str] = None) -> BootChange:

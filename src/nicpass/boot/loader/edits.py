@@ -42,6 +42,8 @@ class Edits(msgspec.Struct, frozen=True, kw_only=True):
 
     tokens: tuple[str, ...]
     edits: tuple[Edit, ...]
+    made_kernelopts: bool = False
+    """Whether the variable `kernelopts` was not in grubenv before."""
 
 
 def read_edits(boot: Boot) -> Edits | None:
@@ -69,10 +71,12 @@ def plan_edits(
     made: Mapping[str, bytes] | None = None,
     *,
     elsewhere: bool = False,
+    made_kernelopts: bool = False,
 ) -> tuple[FileChange, ...]:
     """The changes that put `tokens` last in the files at `paths`, and in those `made` of these bytes; first the record.
 
-    `elsewhere`: the tokens go into something that is no file too, so that they have to be recorded in any case.
+    `elsewhere`: the tokens go into something that is no file too, so that they have to be recorded in any case;
+    `made_kernelopts` is recorded of it.
 
     Raises:
         BadInputError: one of the files cannot be read.
@@ -86,7 +90,8 @@ def plan_edits(
             edits.append(Edit(path=path, before=before, after=with_tokens(path, start, tokens)))
     wanted = without | {edit.path: edit.after for edit in edits}
     is_ours = elsewhere or any(edit.before != edit.after for edit in edits)
-    changes = plan_record(boot, Edits(tokens=tuple(tokens), edits=tuple(edits)) if is_ours else None)
+    record = Edits(tokens=tuple(tokens), edits=tuple(edits), made_kernelopts=made_kernelopts)
+    changes = plan_record(boot, record if is_ours else None)
     for path, content in wanted.items():
         changes += plan_file(boot, path, content)
     return changes

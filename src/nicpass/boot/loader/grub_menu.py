@@ -27,6 +27,11 @@ _QUOTED = re.compile(
 _RELEASE = re.compile(r"/(?:vmlinu[xz]|kernel|linux|bzImage|Image)-(\d[^/\s]*?)(?:\.efi\.signed|\.efi)?$")
 _DEFAULT = re.compile(r"""^[ \t]*set default=(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"';]*))[ \t;]*$""", re.MULTILINE)
 _CORRECTION = re.compile(r"""if \[ "x\$default" = '([^'\n]*)' \]; then default='([^'\n]*)'; fi;""")
+_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s"';]*)"""
+_SETTING = re.compile(rf"""^([ \t]*)set[ \t]+(\w+)={_VALUE}[ \t;]*$""", re.MULTILINE)
+_FALLBACK = re.compile(
+    rf"""^if \[ -z "\$\{{?(\w+)\}}?" \]; then\n[ \t]*set[ \t]+\1={_VALUE}[ \t;]*\nfi$""", re.MULTILINE
+)
 _DEEPEST = 8  # levels of submenus; grub-mkconfig makes one
 _ENVIRONMENT_HEADER = "# GRUB Environment Block\n"
 _ENVIRONMENT_SIZE = 1024
@@ -115,6 +120,37 @@ def parse_environment(content: Fact[bytes]) -> Fact[dict[str, str]]:
         return Unknown("not an environment block of GRUB")
     lines = re.findall(r"^([^#=\n][^=\n]*)=((?:[^\\\n]|\\.)*)$", text, re.MULTILINE | re.DOTALL)
     return {name: re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) for name, value in lines}
+
+
+class Variables(NamedTuple):
+    """What grub.cfg sets by itself; Unknown where only GRUB could tell."""
+
+    always: dict[str, Fact[str]]
+    """Whatever grubenv says."""
+    otherwise: dict[str, Fact[str]]
+    """Where grubenv does not have the variable."""
+
+    def value_of(self, name: str, environment: dict[str, str]) -> Fact[str]:
+        """What GRUB puts in place of `$name` once grubenv was loaded; None for nothing."""
+        if name in self.always:
+            return self.always[name]
+        return environment[name] if environment.get(name) else self.otherwise.get(name)
+
+
+def parse_variables(text: str) -> Variables:
+    """The variables that a grub.cfg sets once and by a plain word: `kernelopts` of 10_linux, those of tuned."""
+    otherwise: dict[str, Fact[str]] = {}
+    for name, value in _FALLBACK.findall(text):
+        otherwise[name] = _plain_value(name, value) if name not in otherwise else Unknown(f"set twice: ${name}")
+    always: dict[str, Fact[str]] = {}
+    for indent, name, value in _SETTING.findall(_FALLBACK.sub("", text)):
+        is_sure = not indent and name not in always and name not in otherwise
+        always[name] = _plain_value(name, value) if is_sure else Unknown(f"set by a condition: ${name}")
+    return Variables(always, otherwise)
+
+
+def _plain_value(name: str, word: str) -> Fact[str]:
+    return Unknown(f"made of other variables: ${name}") if "$" in word else _unquote(word).strip()
 
 
 class TrialParts(NamedTuple):

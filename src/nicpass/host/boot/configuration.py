@@ -91,7 +91,9 @@ def read_boot(files: Files) -> Boot:
             return _with(boot, Chosen(grub.entries, grub.default_entry, grub.one_shot, grub.why_not_try))
         case (Loader.GRUB_BLS,) if grub is not None:
             why_not = why_not_once(files, grub, programs)
-            return _with(boot, choose_as_grub(_below(entries, "/boot/"), grub.environment, why_not))
+            boot = msgspec.structs.replace(boot, fallback_arguments=grub.variables.otherwise.get("kernelopts"))
+            chosen = choose_as_grub(_below(entries, "/boot/"), grub.environment, why_not, grub.variables)
+            return _with(boot, chosen)
         case (Loader.SYSTEMD_BOOT,):
             return _with(boot, choose_as_systemd_boot(files, entries, firmware, programs))
         case (Loader.RPM_OSTREE,):

@@ -14,6 +14,7 @@ import msgspec
 
 from nicpass.boot.loader import grub, systemd_boot
 from nicpass.boot.loader.bls import ENTRIES_FOLDER, BlsEntry, parse_entry, sort_as_grub, sort_as_systemd_boot
+from nicpass.boot.loader.grub_menu import Variables
 from nicpass.host.boot.efi_variables import VARIABLES
 from nicpass.host.boot.file import list_names, read_boot_file
 from nicpass.host.system.mounts import read_mounts
@@ -29,6 +30,7 @@ PARTITIONS = ("/efi", "/boot", "/boot/efi")
 _MOST_ENTRIES = 500
 _FIRST_SORTED_VERSION = 250
 """systemd-boot before 250 sorts otherwise, and takes the last."""
+_NO_VARIABLES = Variables({}, {})
 _TRIALS = (f"{systemd_boot.TRIAL_ENTRY}.conf", f"{grub.TRIAL_ENTRY}.conf")
 
 
@@ -89,13 +91,15 @@ def choose_as_systemd_boot(files: Files, entries: Entries, firmware: Firmware, p
     )
 
 
-def choose_as_grub(entries: Entries, environment: Fact[dict[str, str]], why_not_writable: str) -> Chosen:
-    """The entries that GRUB's blscfg shows, whose default is named in grubenv."""
+def choose_as_grub(
+    entries: Entries, environment: Fact[dict[str, str]], why_not_writable: str, variables: Variables = _NO_VARIABLES
+) -> Chosen:
+    """The entries that GRUB's blscfg shows, whose default is named in grubenv; `variables` are grub.cfg's."""
     if entries.unread is not None or isinstance(environment, Unknown):
         unknown = entries.unread or (environment if isinstance(environment, Unknown) else Unknown(""))
         return Chosen(unknown, unknown, unknown, unknown.unknown)
     values = environment or {}
-    ordered = [_filled_in(entry, values) for entry in sort_as_grub(entries.found)]
+    ordered = [_filled_in(entry, values, variables) for entry in sort_as_grub(entries.found)]
     saved, once = values.get("saved_entry", ""), values.get("next_entry", "")
     default = _named(saved, ordered)
     by_name = default is not None and default == saved and default != grub.TRIAL_ENTRY
@@ -156,10 +160,17 @@ def _named(name: str, ordered: list[BlsEntry]) -> str | None:
     return next(found, next((entry.entry.identity for entry in ordered), None))
 
 
-def _filled_in(entry: BlsEntry, values: dict[str, str]) -> BlsEntry:
-    """`entry` with `$kernelopts` and the like filled in from grubenv; a variable that is not there is empty to GRUB."""
-    filled = re.sub(r"\$(\w+)", lambda found: values.get(found[1], ""), entry.entry.arguments)
-    arguments = " ".join(filled.split())
+def _filled_in(entry: BlsEntry, values: dict[str, str], variables: Variables) -> BlsEntry:
+    """`entry` with `$kernelopts` and the like filled in as GRUB does: from grubenv, or by what grub.cfg sets.
+
+    A variable that is nowhere is empty to GRUB; one of which only GRUB knows the value stays as it is written.
+    """
+
+    def fill(found: re.Match[str]) -> str:
+        value = variables.value_of(found[1], values)
+        return found[0] if isinstance(value, Unknown) else value or ""
+
+    arguments = " ".join(re.sub(r"\$(\w+)", fill, entry.entry.arguments).split())
     return entry._replace(entry=msgspec.structs.replace(entry.entry, arguments=arguments))
 
 

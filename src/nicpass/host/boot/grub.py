@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from nicpass.boot.loader.grub import DEFAULTS, DEFAULTS_FOLDER, TRIAL_ENTRY
 from nicpass.boot.loader.grub_menu import (
     Menu,
+    Variables,
     entries_of,
     find_default,
     find_entry,
     join_menus,
     parse_environment,
     parse_menu,
+    parse_variables,
 )
 from nicpass.host.boot.file import list_names, read_boot_file
 from nicpass.host.system.mounts import read_mounts
@@ -53,6 +55,8 @@ class GrubConfig(NamedTuple):
     has_bls: bool
     custom: BootFile | None
     environment: Fact[dict[str, str]] = None
+    variables: Variables = Variables({}, {})
+    """What grub.cfg sets; looked for only where it has entries of the Boot Loader Specification."""
 
 
 def find_grub_config(files: Files) -> str | None:
@@ -86,6 +90,7 @@ def read_grub_config(files: Files, path: str, programs: tuple[str, ...]) -> Grub
         generated = GeneratedFile(path=path)
         return GrubConfig(path, generated, entries, entries, entries, entries.unknown, has_bls=False, custom=custom)
     text = content.decode("utf-8", "backslashreplace")
+    has_bls = re.search(r"^[ \t]*(?:insmod )?blscfg\b", text, re.MULTILINE) is not None
     items = _read_items(text, path, custom)
     default = items if isinstance(items, Unknown) else find_default(text, items, environment)
     return GrubConfig(
@@ -95,9 +100,10 @@ def read_grub_config(files: Files, path: str, programs: tuple[str, ...]) -> Grub
         default_entry=default,
         one_shot=_one_shot(environment, items),
         why_not_try=_why_not_try(files, text, folder, items, default, custom) or _why_no_program(programs),
-        has_bls=re.search(r"^[ \t]*(?:insmod )?blscfg\b", text, re.MULTILINE) is not None,
+        has_bls=has_bls,
         custom=custom,
         environment=environment,
+        variables=parse_variables(text) if has_bls else Variables({}, {}),
     )
 
 
