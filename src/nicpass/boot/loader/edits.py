@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 RECORD = "/var/lib/nicpass/boot-edits.json"
 CMDLINE, VENDOR_CMDLINE = "/etc/kernel/cmdline", "/usr/lib/kernel/cmdline"
+# What belongs into /etc/default/grub. Here the kernel would get it as one word that it does not know.
+_GRUB_SYNTAX = re.compile(rb"(?<!\S)GRUB_\w+\+?=")
+_COMMENT = re.compile(rb"^[ \t]*#", re.MULTILINE)
+_NO_COMMENT = re.compile(rb"(?:^(?![ \t]*#)[^\n]*(?:\n|\Z))+", re.MULTILINE)
 _OPTIONS = re.compile(rb"^options[ \t]+([^\n]*)$", re.MULTILINE)
 
 
@@ -79,7 +83,7 @@ def plan_edits(
     `made_kernelopts` is recorded of it.
 
     Raises:
-        BadInputError: one of the files cannot be read.
+        BadInputError: one of the files cannot be read, or is written for another program.
     """
     without = _contents_without_ours(boot)
     edits: list[Edit] = []
@@ -87,6 +91,7 @@ def plan_edits(
         before = without[path] if path in without else content_of(boot, path)
         start = before if before is not None else (made or {}).get(path)
         if start is not None:
+            _refuse_grub_syntax(path, start)
             edits.append(Edit(path=path, before=before, after=with_tokens(path, start, tokens)))
     wanted = without | {edit.path: edit.after for edit in edits}
     is_ours = elsewhere or any(edit.before != edit.after for edit in edits)
@@ -137,7 +142,7 @@ def with_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
         start, end = places[-1]
         return content[:start] + put_tokens_in(content[start:end], tokens) + content[end:]
     glue = b"" if content.endswith(b"\n") or not content else b"\n"
-    return content + glue + b"options " + join_tokens(tokens).encode() + b"\n"
+    return content + glue + (b"options " if is_entry(path) else b"") + join_tokens(tokens).encode() + b"\n"
 
 
 def without_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
@@ -148,10 +153,27 @@ def without_tokens(path: str, content: bytes, tokens: Sequence[str]) -> bytes:
 
 
 def _places(path: str, content: bytes) -> list[tuple[int, int]]:
-    """(start, end) of all arguments: after `options` in an entry of the Boot Loader Specification, else everything."""
+    """(start, end) of all arguments: after `options` in an entry of the Boot Loader Specification, else all lines.
+
+    Comments are left out: mkinitcpio passes over lines that begin with #, and other readers give them to the kernel,
+    where they do no harm; ours must not become part of one.
+    """
     if is_entry(path):
         return [found.span(1) for found in _OPTIONS.finditer(content)]
-    return [(0, len(content))]
+    if not _COMMENT.search(content):
+        return [(0, len(content))]
+    return [found.span() for found in _NO_COMMENT.finditer(content) if found[0].strip()]
+
+
+def _refuse_grub_syntax(path: str, content: bytes) -> None:
+    found = None if is_entry(path) else _GRUB_SYNTAX.search(content)
+    if found is not None:
+        raise BadInputError(
+            _("{path} has {word}, which is written for GRUB: the kernel's arguments stand there as they are.").format(
+                path=path, word=found[0].decode()
+            ),
+            _("Write the words alone, all on one line, as /proc/cmdline has them, and run nicpass again."),
+        )
 
 
 def _contents_without_ours(boot: Boot) -> dict[str, bytes | None]:

@@ -14,7 +14,7 @@ from nicpass.boot.loader import grub, uki
 from nicpass.boot.loader.edits import CMDLINE, plan_edits_removal
 from nicpass.boot.text.changes import content_of
 from nicpass.model.boot import BootChange, Generator
-from nicpass.model.errors import ImpossibleError
+from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
     """The change that puts `tokens` last in each of the two files that is there, and writes all partitions anew.
 
     Raises:
-        BadInputError: neither file is there.
+        BadInputError: neither file is there, or the arguments have more than the one line that is heeded.
     """
     if not tokens:
         return plan_removal(boot)
     files: tuple[FileChange, ...] = ()
     has_grub = content_of(boot, grub.DEFAULTS) is not None
+    _refuse_more_lines(content_of(boot, CMDLINE))
     if content_of(boot, CMDLINE) is not None or not has_grub:
         files += uki.plan_cmdline(boot, tokens)
     if has_grub:
@@ -61,3 +62,15 @@ def plan_trial(boot: Boot, tokens: Sequence[str]) -> BootChange:
 def plan_trial_end(boot: Boot) -> BootChange:
     """The empty change, for there is no trial boot."""
     return BootChange()
+
+
+def _refuse_more_lines(cmdline: bytes | None) -> None:
+    """Refuse a file whose later lines would stand in an entry as lines of their own, where no loader heeds them."""
+    lines = [line for line in (cmdline or b"").splitlines() if line.strip()]
+    if len(lines) > 1:
+        raise BadInputError(
+            _("{path} has {count} lines, and proxmox-boot-tool gives the kernel the first of them only.").format(
+                path=CMDLINE, count=len(lines)
+            ),
+            _("Put all arguments on its first line, and run nicpass again."),
+        )
