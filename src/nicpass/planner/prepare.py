@@ -288,7 +288,7 @@ def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[Ne
         raise ImpossibleError(_("The kernel's arguments cannot be read."), _("Run nicpass as root."))
     others = " ".join(word for word in given.split() if word not in prepared.arguments)
     iommu_pt = request.iommu_pt or "iommu=pt" in prepared.arguments
-    return needed_arguments(host.platform, others, iommu_pt=iommu_pt)
+    return needed_arguments(host.platform, others, iommu_pt=iommu_pt, has_groups=count_groups(host) > 0)
 
 
 def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -> list[ChangeBoot]:

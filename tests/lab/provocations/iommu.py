@@ -204,6 +204,8 @@ PROVOCATIONS = (
 
 UNIT_ONLY = {
     "INTERRUPT_REMAPPING_NOT_OFFERED": "it takes a capture without /proc/interrupts",
+    "RMRR_RELAXED": "Debian's kernel has no such patch, and on a host whose NIC has no RMRR nobody can tell",
+    "RESERVED_REGION_RELAXED": "Debian's kernel lets go of such memory for graphics and USB controllers alone",
     "NOIOMMU_MODE": "Debian builds its kernel without that mode",
     "INTERRUPT_REMAPPING_UNKNOWN": "the kernel always has /proc/interrupts, and root may read it",
 }

@@ -10,6 +10,7 @@ values that they do not know; so `intel_iommu=On` and `amd_iommu=on` do nothing.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ KNOWN_VALUES: dict[str, tuple[str, ...]] = {
 }
 """Argument to the values that some x86 kernel since 5.4 knows."""
 
+RELAX_RMRR = "relax_rmrr"
+"""Value of intel_iommu= that a patched kernel alone knows, Proxmox VE's among them; it lets go of reserved memory."""
+_NEWEST = (6, 14)
+"""The kernel up to which these lists were looked through."""
+_NEVER = {"amd_iommu": ("on",), "iommu": ("on",)}
+"""Values that people copy from each other, and that no kernel is going to know."""
+
 VENDOR_ARGUMENTS = {"intel_iommu": "DMAR", "amd_iommu": "IVRS"}
 """Argument to the firmware table whose IOMMU it configures."""
 
@@ -45,14 +53,32 @@ def last_switch(arguments: Mapping[str, Sequence[str]], name: str) -> bool | Non
     return said[-1].startswith("on") if said else None
 
 
-def unknown_values(arguments: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """(Argument, value) for each value that no kernel knows. A digit alone sizes the GART of old AMD processors."""
+def unknown_values(arguments: Mapping[str, Sequence[str]], release: str | None = None) -> list[tuple[str, str]]:
+    """(Argument, value) for each value that the kernel of this release cannot know.
+
+    Of a kernel that is newer than the lists that is sure only where case alone is wrong, or for what was never known.
+    What a patched kernel may know is not among them. A digit alone sizes the GART of old AMD processors.
+    """
+    is_newer = release is not None and _version(release) > _NEWEST
     return [
         (name, value)
         for name, known_values in KNOWN_VALUES.items()
         for value in values_of(arguments, name)
-        if not value.startswith(known_values) and not (name == "iommu" and value[0].isdigit())
+        if not value.startswith(known_values)
+        and not (name == "iommu" and value[0].isdigit())
+        and not (name == "intel_iommu" and value.startswith(RELAX_RMRR))
+        and (not is_newer or value in _NEVER.get(name, ()) or value.lower().startswith(known_values))
     ]
+
+
+def asks_to_relax(arguments: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a kernel with the patch for it is told to let go of memory that firmware reserves for devices."""
+    return any(value.startswith(RELAX_RMRR) for value in values_of(arguments, "intel_iommu"))
+
+
+def _version(release: str) -> tuple[int, int]:
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def find_iommu_off(arguments: Mapping[str, Sequence[str]], tables: Sequence[str]) -> str | None:
@@ -64,6 +90,11 @@ def find_iommu_off(arguments: Mapping[str, Sequence[str]], tables: Sequence[str]
     if "IVRS" in tables and any(value.startswith("off") for value in values_of(arguments, "amd_iommu")):
         return "amd_iommu=off"
     return None
+
+
+def is_asked_for(arguments: Mapping[str, Sequence[str]]) -> bool:
+    """Whether an argument turns VT-d on, so that it might be off without it."""
+    return last_switch(arguments, "intel_iommu") is True
 
 
 def find_remapping_off(arguments: Mapping[str, Sequence[str]]) -> str | None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
-from nicpass.boot.arguments.iommu import find_iommu_off, find_passthrough, find_remapping_off, last_switch
+from nicpass.boot.arguments.iommu import find_iommu_off, find_passthrough, find_remapping_off, is_asked_for, last_switch
+from nicpass.boot.arguments.purpose import explain_purpose
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import Fact, known, value_or
 from nicpass.model.language import _
@@ -36,28 +37,35 @@ class NeededArgument(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def needed_arguments(platform: Platform, others: str, *, iommu_pt: bool = False) -> tuple[NeededArgument, ...]:
+def needed_arguments(
+    platform: Platform, others: str, *, iommu_pt: bool = False, has_groups: bool = False
+) -> tuple[NeededArgument, ...]:
     """The arguments that have to stand behind `others`, which are all the arguments of the next boot but nicpass's.
+
+    `has_groups`: the running kernel has made IOMMU groups. Where no argument asked it to, none is needed for that.
 
     Raises:
         ImpossibleError: an argument keeps the IOMMU off, or interrupt remapping, and no later one takes it back; or
             the kernel's own setting is unknown.
     """
     arguments = parse_cmdline(others)
-    return tuple(_needed(platform, arguments, iommu_pt=iommu_pt))
+    running = parse_cmdline(platform.cmdline) if isinstance(platform.cmdline, str) else None
+    by_itself = has_groups and running is not None and not is_asked_for(running)
+    return tuple(_needed(platform, arguments, iommu_pt=iommu_pt, by_itself=by_itself))
 
 
-def _needed(platform: Platform, arguments: Arguments, *, iommu_pt: bool) -> Iterator[NeededArgument]:
+def _needed(platform: Platform, arguments: Arguments, *, iommu_pt: bool, by_itself: bool) -> Iterator[NeededArgument]:
     tables = value_or(platform.iommu_tables, ())
     off = find_iommu_off(arguments, tables)
     if off in ("iommu=off", "amd_iommu=off"):
         raise _not_taken_back(off)
-    if "DMAR" in tables and (reason := _why_off(platform, arguments)) is not None:
+    if "DMAR" in tables and (reason := _why_off(platform, arguments, by_itself=by_itself)) is not None:
         yield NeededArgument(text="intel_iommu=on", reason=reason)
     remapping = find_remapping_off(arguments)
     if remapping in ("intremap=off", "nointremap"):
         reason = _("{argument} stands before it; without interrupt remapping a VM's device could forge interrupts")
-        yield NeededArgument(text="intremap=on", reason=reason.format(argument=remapping))
+        reason = f"{reason.format(argument=remapping)}. {explain_purpose(remapping)}"
+        yield NeededArgument(text="intremap=on", reason=reason)
     elif remapping is not None:
         raise _not_taken_back(remapping)
     if iommu_pt and find_passthrough(arguments) is None:
@@ -65,12 +73,14 @@ def _needed(platform: Platform, arguments: Arguments, *, iommu_pt: bool) -> Iter
         yield NeededArgument(text="iommu=pt", reason=reason)
 
 
-def _why_off(platform: Platform, arguments: Arguments) -> str | None:
+def _why_off(platform: Platform, arguments: Arguments, *, by_itself: bool) -> str | None:
     """Why VT-d would stay off; None where it will be on."""
     said = last_switch(arguments, "intel_iommu")
     if said is not None:
-        return None if said else _("intel_iommu=off stands before it, and the last one wins")
-    if _is_on_by_default(platform.kernel_options):
+        argument = "intel_iommu=off"
+        reason = _("{argument} stands before it, and the last one wins").format(argument=argument)
+        return None if said else f"{reason}. {explain_purpose(argument)}"
+    if by_itself or _is_on_by_default(platform.kernel_options):
         return None
     return _("this kernel leaves VT-d off unless told")
 
@@ -83,5 +93,12 @@ def _is_on_by_default(options: Fact[tuple[str, ...]]) -> bool:
 def _not_taken_back(argument: str) -> ImpossibleError:
     return ImpossibleError(
         _("The kernel argument {argument} is given, and no later argument takes it back.").format(argument=argument),
-        _("Take it out where it was written, and try again. nicpass changes no argument but its own."),
+        " ".join(
+            word
+            for word in (
+                _("Take it out where it was written, and try again. nicpass changes no argument but its own."),
+                explain_purpose(argument),
+            )
+            if word
+        ),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label
+from nicpass.checks.lookup.regions import is_relaxed, regions_of
 from nicpass.model.fact import Fact, Unknown, known, why_unknown
 from nicpass.model.firmware import DAMAGED
 
@@ -65,11 +66,15 @@ def check_reserved(function: PciFunction, index: HostIndex) -> Iterator[Finding]
     """Memory that must stay mapped for the NIC: the kernel's word counts, the table's where that is not known."""
     group = index.group_facts.get(function.iommu_group) if known(function.iommu_group) else None
     if group is not None and known(group.reserved_regions):
-        direct = ", ".join(f"{each.start}-{each.end}" for each in group.reserved_regions if each.type == "direct")
+        direct, path = regions_of(group, "direct"), f"{_GROUPS}/{group.number}/reserved_regions"
         if direct:
-            path, table = f"{_GROUPS}/{group.number}/reserved_regions", index.scopes.reservations_of_group(group.number)
+            table = index.scopes.reservations_of_group(group.number)
             evidence = ((path, f"direct {direct}"), *_table_evidence(table))
             yield make_finding("RESERVED_REGION", function.address, evidence, nic=label(function), regions=direct)
+        elif is_relaxed(group, index.groups[group.number]):
+            relaxed = regions_of(group, "direct-relaxable")
+            shown = ((path, f"direct-relaxable {relaxed}"),)
+            yield make_finding("RESERVED_REGION_RELAXED", function.address, shown, nic=label(function), regions=relaxed)
     elif table_evidence := _table_evidence(index.scopes.reservations_of(function)):
         regions = ", ".join(dict.fromkeys(value for _, value in table_evidence))
         nic = label(function)

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
 from nicpass.boot.arguments.iommu import (
     KNOWN_VALUES,
+    RELAX_RMRR,
     VENDOR_ARGUMENTS,
+    asks_to_relax,
     find_iommu_off,
     find_passthrough,
     last_switch,
     unknown_values,
 )
+from nicpass.boot.arguments.purpose import explain_purpose
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.host.firmware_menu import describe_menu
+from nicpass.checks.lookup.regions import relaxes_all
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
 
@@ -117,7 +122,8 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
     if argument is not None:
         return (
             _("the kernel argument {argument}").format(argument=argument),
-            _("Take {argument} out of the kernel's arguments and reboot.").format(argument=argument),
+            _("Take {argument} out of the kernel's arguments and reboot.").format(argument=argument)
+            + f" {explain_purpose(argument)}".rstrip(),
         )
     if "DMAR" in tables and last_switch(arguments, "intel_iommu"):
         return (
@@ -155,10 +161,11 @@ def check_iommu_arguments(host: Host) -> Iterator[Finding]:
     platform = host.platform
     arguments, tables = arguments_of(platform), value_or(platform.iommu_tables, ())
     if known(platform.cpu_vendor):  # the values are those of x86
-        for name, value in unknown_values(arguments):
-            evidence = ((CMDLINE, f"{name}={value}"),)
-            known_values = ", ".join(KNOWN_VALUES[name])
-            yield make_finding("IOMMU_ARGUMENT_UNKNOWN", evidence=evidence, name=name, value=value, known=known_values)
+        kernel = platform.kernel if isinstance(platform.kernel, str) else None
+        for name, value in unknown_values(arguments, kernel):
+            yield _describe_unknown(name, value)
+        if asks_to_relax(arguments):
+            yield _describe_relaxing(host, kernel)
     for name, wanted in VENDOR_ARGUMENTS.items():
         if name in arguments and tables and wanted not in tables:
             argument = f"{name}={','.join(arguments[name])}"
@@ -171,6 +178,29 @@ def check_iommu_arguments(host: Host) -> Iterator[Finding]:
             )
     for value in arguments.get("pcie_acs_override", ())[-1:]:
         yield make_finding("ACS_OVERRIDE", evidence=((CMDLINE, f"pcie_acs_override={value}"),), value=value)
+
+
+def _describe_unknown(name: str, value: str, *shown: tuple[str, object]) -> Finding:
+    evidence = ((CMDLINE, f"{name}={value}"), *shown)
+    known_values = ", ".join(KNOWN_VALUES[name])
+    return make_finding("IOMMU_ARGUMENT_UNKNOWN", evidence=evidence, name=name, value=value, known=known_values)
+
+
+def _describe_relaxing(host: Host, kernel: str | None) -> Finding:
+    """What relax_rmrr does here, by the groups first, then by the kernel's name: the patch is Proxmox VE's."""
+    relaxes = relaxes_all(host)
+    if relaxes is False:
+        return _describe_unknown("intel_iommu", RELAX_RMRR, (f"{_GROUPS}/*/reserved_regions", "direct"))
+    shown: tuple[str, object] = ("/proc/sys/kernel/osrelease", kernel or "not known")
+    if relaxes:
+        effect = _("and this kernel heeds it, for the groups of NICs have memory of type direct-relaxable")
+        shown = (f"{_GROUPS}/*/reserved_regions", "direct-relaxable")
+    elif kernel is not None and re.search(r"-pve\b", kernel):
+        effect = _("and kernels of Proxmox VE, as this one is, know it")
+    else:
+        effect = _("which patched kernels alone know; whether this one does cannot be seen")
+    argument = f"intel_iommu={RELAX_RMRR}"
+    return make_finding("RMRR_RELAXED", evidence=((CMDLINE, argument), shown), argument=argument, effect=effect)
 
 
 def check_iommu_state(host: Host) -> Iterator[Finding]:

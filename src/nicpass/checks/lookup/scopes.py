@@ -196,7 +196,7 @@ class ScopeIndex:
                 named.setdefault(place, member.address)
         for place, address in sorted(named.items()):
             rmrr = dmar.rmrr[place]
-            yield Reservation(rmrr.base, rmrr.end, f"DMAR, RMRR, {address}", _is_relaxable(function))
+            yield Reservation(rmrr.base, rmrr.end, f"DMAR, RMRR, {address}", is_relaxable(function))
 
     @cached_property
     def _rmrrs(self) -> dict[Address, list[int]]:
@@ -229,8 +229,8 @@ def _describe_ivmd(memory: Ivmd) -> str:
     return "-".join(f"{n >> 8:02x}:{n >> 3 & 31:02x}.{n & 7:x}" for n in map(number_of, ends))
 
 
-def _is_relaxable(function: PciFunction) -> bool:
-    """Whether the function's RMRRs are relaxable, by device_rmrr_is_relaxable(): graphics, USB of every kind."""
+def is_relaxable(function: PciFunction) -> bool:
+    """Whether the function's RMRRs are relaxable, by device_rmrris_relaxable(): graphics, USB of every kind."""
     class_code = function.class_code
     return known(class_code) and (class_code >> 16 == _DISPLAY or class_code >> 8 == _USB)
 

@@ -119,3 +119,23 @@ def test_no_text_is_too_strange(text: str) -> None:
 )
 def test_booleans_are_those_of_the_kernel(text: str, true: bool) -> None:
     assert is_true(text) is true
+
+
+@pytest.mark.parametrize(
+    ("text", "release", "unknown"),
+    [
+        ("intel_iommu=on,brandnew", "6.1.0-28-amd64", [("intel_iommu", "brandnew")]),
+        ("intel_iommu=on,brandnew", "7.2.1", []),  # such a kernel may know it
+        (
+            "intel_iommu=On amd_iommu=on iommu=on",
+            "7.2.1",
+            [("intel_iommu", "On"), ("amd_iommu", "on"), ("iommu", "on")],
+        ),
+        ("intel_iommu=relax_rmrr", "6.1.0", []),
+        ("intel_iommu=brandnew", None, [("intel_iommu", "brandnew")]),
+    ],
+)
+def test_only_what_this_kernel_cannot_know_is_unknown(
+    text: str, release: str | None, unknown: list[tuple[str, str]]
+) -> None:
+    assert sorted(unknown_values(parse_cmdline(text), release)) == sorted(unknown)

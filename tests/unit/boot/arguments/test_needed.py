@@ -81,3 +81,36 @@ def test_with_them_the_kernel_has_it_on(words: list[str], options: tuple[str, ..
     assert options == ON or last_switch(given, "intel_iommu") is True
     # Once they are there, nothing more is needed.
     assert texts(platform, " ".join([others, *texts(platform, others)])) == []
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "others", "has_groups", "wanted"),
+    [
+        ("ro", "ro", True, []),
+        ("ro intel_iommu=on", "ro", True, ["intel_iommu=on"]),  # it may be on for that alone
+        ("ro", "ro", False, ["intel_iommu=on"]),
+        ("ro", "ro intel_iommu=off", True, ["intel_iommu=on"]),  # somebody has written it for the next boot
+        (Unknown("not captured"), "ro", True, ["intel_iommu=on"]),
+    ],
+)
+def test_groups_without_an_argument_need_none(
+    cmdline: object, others: str, has_groups: bool, wanted: list[str]
+) -> None:
+    platform = Platform(iommu_tables=("DMAR",), kernel_options=Unknown("absent"), cmdline=cmdline)  # type: ignore[arg-type]
+    found = needed_arguments(platform, others, has_groups=has_groups)
+    assert [argument.text for argument in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("others", "milder"),
+    [("intel_iommu=off", "igfx_off"), ("intremap=off intel_iommu=on", "intremap=nosid"), ("nointremap", "nosid")],
+)
+def test_what_was_set_on_purpose_is_overridden_with_the_reason(others: str, milder: str) -> None:
+    assert any(milder in argument.reason for argument in needed_arguments(intel(ON), others))
+
+
+@pytest.mark.parametrize(("argument", "milder"), [("iommu=off", "iommu=pt"), ("noapic", "newer firmware")])
+def test_what_nobody_can_override_is_told_with_it_too(argument: str, milder: str) -> None:
+    with pytest.raises(ImpossibleError) as caught:
+        texts(intel(ON), argument)
+    assert milder in caught.value.hint

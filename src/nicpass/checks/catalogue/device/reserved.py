@@ -9,7 +9,9 @@ from nicpass.model.finding import Severity
 _WAYS_OUT = (
     "Update the firmware, then look in its setup for what uses this memory: on AMD boards Kernel DMA Protection or "
     "Pre-boot DMA Protection, on HPE servers the shared memory feature of the slot. Otherwise another NIC or slot, "
-    "or a VF, if its own IOMMU group shows no such region."
+    "or a VF, if its own IOMMU group shows no such region. Where all that fails: patched kernels, such as Proxmox "
+    "VE's, give it away with intel_iommu=relax_rmrr, at the risk that firmware and guest write into each other's "
+    "memory."
 )
 
 ENTRIES: dict[str, Entry] = {
@@ -25,6 +27,19 @@ ENTRIES: dict[str, Entry] = {
         'has requested this device have a 1:1 IOMMU mapping". Patched kernels that leave this check out let the '
         "guest and the firmware write over each other's memory.",
         mend=_WAYS_OUT,
+    ),
+    "RESERVED_REGION_RELAXED": Entry(
+        severity=Severity.WARNING,
+        sentence="This kernel lets go of memory that the firmware keeps for {nic}: {regions}.",
+        meaning="Once a VM has the NIC, that memory is mapped for it no longer, and what the firmware or a management "
+        "controller does there by the NIC fails, or hits the guest's memory.",
+        background="The kernel shows the memory as direct-relaxable. By itself it does so for graphics and USB "
+        "controllers alone; for a NIC only a patched kernel does, told by intel_iommu=relax_rmrr. The check that was "
+        "left out is there because a BMC that shares the NIC goes on to use the memory while the VM runs. Often "
+        "nothing uses it, and the NIC works; nobody but the maker of the firmware can say so for certain.",
+        mend="Look in the firmware's setup for what reserves it (on HPE servers the shared memory feature of the "
+        "slot), and test the VM under load before it is relied on. Without intel_iommu=relax_rmrr the VM would not "
+        "start.",
     ),
     "RESERVED_REGION_FIRMWARE": Entry(
         severity=Severity.IMPOSSIBLE,

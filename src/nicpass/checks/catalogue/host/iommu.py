@@ -71,6 +71,21 @@ ENTRIES: dict[str, Entry] = {
         "firmware has it, unless amd_iommu=off is given. An unknown value stops nothing; it only misleads its reader.",
         mend="Take {name}={value} out of the kernel's arguments, or write one of: {known}.",
     ),
+    "RMRR_RELAXED": Entry(
+        severity=Severity.WARNING,
+        sentence="The kernel argument {argument} is given, {effect}.",
+        meaning="A kernel that heeds it gives a VM also devices whose memory the firmware wants to keep: who then "
+        "writes there, firmware or guest, writes into the other's data.",
+        background="Firmware reserves memory for a device by an RMRR in the DMAR table, and Linux gives no such device "
+        "to a VM. A patch, which Proxmox VE's kernels carry, leaves that check out where relax_rmrr is given, and "
+        "shows the memory as direct-relaxable. On machines whose firmware reserves memory for every slot (HP's Gen8 "
+        "and before) there may be no other way. Mostly the memory is only for a management controller's reports, and "
+        "nothing is seen; where it is in use, the guest or the controller fails in ways that nobody can explain. "
+        "Without the argument a VM that has such a NIC no longer starts.",
+        mend="Look whether a newer firmware, or its setup, can do without the reservation (on HPE servers the shared "
+        "memory feature of the slot). Where a VM needs it, leave the argument as it is: taken out, VMs with such a NIC "
+        "do not start after the next boot.",
+    ),
     "IOMMU_PASSTHROUGH": Entry(
         severity=Severity.INFO,
         sentence="The DMA of the host's own devices is not confined: {reason}.",
