@@ -27,6 +27,37 @@ class Loader(StrEnum):
     RPM_OSTREE = "rpm-ostree"
 
 
+class Author(StrEnum):
+    """Who writes a host's boot configuration anew, so that nothing may be written there beside him."""
+
+    NIXOS = "NixOS"
+    GUIX = "Guix System"
+    ELEMENTAL = "Elemental"
+    """Also Harvester and Kairos: an image for the root, the kernel's arguments in an environment block of GRUB."""
+    UNRAID = "Unraid"
+    FLATCAR = "Flatcar"
+    UBUNTU_CORE = "Ubuntu Core"
+    TRUENAS = "TrueNAS"
+    TRANSACTIONAL = "transactional-update"
+    """openSUSE MicroOS and its kin: every change goes into a new snapshot of a root that is read-only."""
+    FIRMWARE = "the firmware"
+    """UEFI boots the kernel itself, with arguments that its own boot entry has."""
+
+
+class Authorship(msgspec.Struct, frozen=True, kw_only=True):
+    """Who writes the boot configuration, by what that is known, and where he keeps the kernel's arguments."""
+
+    author: Author
+    source: str
+    shown: str
+    place: str = ""
+    """The file, or the number of the firmware's boot entry, that has the arguments."""
+    now: str = ""
+    """The arguments that stand there, where they could be read."""
+    image: str = ""
+    """The kernel that the firmware boots, as its entry names it."""
+
+
 class InitramfsGenerator(StrEnum):
     """A program that makes the initramfs; each has a file of its own in `boot/`."""
 
@@ -96,6 +127,10 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """Whether this grub-mkconfig reads /etc/default/grub.d too, as Debian's and Ubuntu's do."""
     folders: tuple[str, ...] = ()
     """The folders that are there, of those where files of nicpass may go."""
+    authorship: Authorship | None = None
+    """Who else writes all this; None where nobody was recognised."""
+    unwritable: tuple[tuple[str, str], ...] = ()
+    """(Folder, why) of those where files of nicpass may go: read-only, or gone with the next boot."""
     files: tuple[BootFile, ...] = ()
     kernels: tuple[KernelImage, ...] = ()
     """The installed kernels; told only where unified images have to be made of them."""

@@ -34,6 +34,7 @@ from nicpass.model.prepared import Prepared, PreparedNic, Stage
 from nicpass.model.text import vm_word
 from nicpass.planner.confirm import SESSION_CODES, check_seconds
 from nicpass.planner.observe import observe_state
+from nicpass.planner.place import refuse_lost_files, refuse_other_author
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_nic
 
@@ -80,6 +81,7 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
     bindings = tuple(nic.binding for nic in nics)
     needed = _needed(host, before, request)
     arguments = tuple(argument.text for argument in needed)
+    refuse_other_author(host.boot, () if arguments == before.arguments else arguments, [f.address for f in functions])
     steps: list[Step] = []
     if bindings:
         steps += _changes(BootPurpose.BINDING, plan_bindings(host.boot, places, bindings))
@@ -88,6 +90,7 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
     if bindings or group:
         steps += _changes(BootPurpose.RIGHTS, plan_rights(places, _macs(nics), group))
     steps += written
+    refuse_lost_files(host.boot, steps)
     record = msgspec.structs.replace(
         before,
         stage=Stage.WAITING,

@@ -15,6 +15,7 @@ import msgspec
 
 from nicpass.boot.loader import edits, grub_bls, uki
 from nicpass.boot.loader.grub import DEFAULTS_FOLDER
+from nicpass.host.boot.authors import read_authorship, read_unwritable
 from nicpass.host.boot.efi_variables import read_firmware_variables, variable_path
 from nicpass.host.boot.entries import (
     PARTITIONS,
@@ -43,6 +44,7 @@ _PROGRAM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _PROGRAMS = (
     *("update-grub", "grub-mkconfig", "grub2-mkconfig", "grub-reboot", "grub2-reboot", "grub-editenv", "grub2-editenv"),
     *("grubby", "kernel-install", "bootctl", "ukify", "proxmox-boot-tool", "rpm-ostree"),
+    *("transactional-update", "sdbootutil"),
     *("mkinitramfs", "update-initramfs", "dracut", "mkinitcpio"),
 )
 _GENERATORS = {
@@ -81,6 +83,8 @@ def read_boot(files: Files) -> Boot:
         initramfs=tuple(_find_initramfs(files)),
         programs=programs,
         reads_grub_d=reads_grub_d,
+        authorship=read_authorship(files, firmware, programs),
+        unwritable=read_unwritable(files),
         folders=tuple(folder for folder in _FOLDERS if files.exists(folder)),
         files=(*_read_files(files, grub, reads_grub_d=reads_grub_d), *entries.files),
         generated=(grub.generated,) if grub is not None else (),
