@@ -35,7 +35,8 @@ demo: $(STAMP) $(MESSAGES) lab-packages
 	$(RUN)/python -m lab.demo $(DEMO_ARGS)
 
 test: lab-packages test-fast
-	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' -n 2 --dist loadfile --durations=15 $(PYTEST_ARGS)
+	$(RUN)/pytest tests/lab -m '$(LAB_MARKS)' -n 2 --dist loadfile --no-loadscope-reorder --durations=15 \
+		$(PYTEST_ARGS)
 
 test-fast: $(STAMP) $(MESSAGES)
 	$(RUN)/ruff format --check .
