@@ -137,6 +137,13 @@ class Files:
                 return Unknown(f"not a symbolic link: {path}")
             return fact_of(error, path)
 
+    def follow_links(self, folder: str) -> Fact[Iterator[tuple[str, str]]]:
+        """(Path, target) of each symbolic link in a folder, one by one: `/proc/PID/fd` may have a million of them."""
+        try:
+            return _follow(folder, os.scandir(self._locate(folder)))
+        except _ERRORS as error:
+            return fact_of(error, folder)
+
     def list_directory(self, path: str) -> Fact[tuple[str, ...]]:
         """The names in a folder, in no order; bytes that are not UTF-8 are escaped, and taken back to find the file."""
         try:
@@ -321,6 +328,13 @@ class Files:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _follow(folder: str, entries: os._ScandirIterator[str]) -> Iterator[tuple[str, str]]:
+    with entries, contextlib.suppress(OSError):  # a process that has just gone
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                yield f"{folder}/{_shown_name(entry.name)}", _shown_name(os.readlink(entry.path))
 
 
 def _shown_name(name: str) -> str:

@@ -5,6 +5,8 @@ Container runtimes put a macvlan, an ipvlan or a VLAN of ours into a container, 
 kernel tells of the interface below (IFLA_LINK) only there, with the number that our namespace has there
 (IFLA_LINK_NETNSID). So each namespace is entered, by a thread of its own that never comes back here and that can be
 left behind; to start a program in each takes ten times as long. Where there is no other namespace, nothing is started.
+Any user may make namespaces by the thousand, into which root alone could put anything of ours. They are entered last,
+and for a second: what of them is not seen by then bars nobody (law 11).
 Source: network_namespaces(7), setns(2), ip-netns(8), linux/net_namespace.h.
 """
 
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.doors.visits import ask_within
+from nicpass.host.doors.visits import ask_within, maker_of
 from nicpass.host.network.links import parents_of
 from nicpass.host.network.rtnetlink import LINKS, Kind, ask, dump, number_of, read_attributes
 from nicpass.host.system.mounts import list_mounts
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 5.0
 """For all of them together; the kernel answers in less than a millisecond each."""
+_SECONDS_FOR_USERS = 1.0
+"""For all that other users than root have made."""
 _NETWORK_CLASS = 0x02  # PCI Code and ID Assignment Specification, 1.3
 _RTM_GETNSID, _NETNSA_NSID, _NETNSA_FD = 90, 1, 3
 _NSFS = "net:["
@@ -70,15 +74,16 @@ Seen = dict[Namespace, tuple["Parents", ...] | OSError | None]
 def look_elsewhere(
     files: Files,
     functions: tuple[PciFunction, ...],
-    held: Mapping[str, int],
+    held: Mapping[str, tuple[int, str]],
     processes: Callable[[], Processes] | None,
     names: Callable[[], dict[int, str]],
     look: Callable[[Files, Sequence[Namespace]], Seen] | None = None,
 ) -> Elsewhere:
     """What was seen, and why there may be more; lost interfaces that were not found are then unknown.
 
-    `held` leads from a namespace (`net:[4026532]`) to a process that has it open; without `processes` nothing beyond
-    files is asked. `names` tells this namespace's interfaces by index, and `look` is how the others are asked.
+    `held` leads from a namespace (`net:[4026532]`) to a process that has it open, and the file by which; without
+    `processes` nothing beyond files is asked. `names` tells this namespace's interfaces by index, and `look` is how
+    the others are asked.
     """
     lost = {function.address: function for function in functions if _is_lost(function)}
     if not files.is_live or processes is None:
@@ -154,7 +159,7 @@ def _own(files: Files) -> Fact[str]:
     return found if isinstance(found, str) else files.read_link("/proc/self/ns/net")
 
 
-def list_namespaces(files: Files, held: Mapping[str, int]) -> tuple[list[Namespace], Unknown | None]:
+def list_namespaces(files: Files, held: Mapping[str, tuple[int, str]]) -> tuple[list[Namespace], Unknown | None]:
     """(every one but ours: of processes, with a name, or only held open; why there may be more)."""
     own, barred = _own(files), None
     found: dict[str, Namespace] = {}
@@ -173,9 +178,9 @@ def list_namespaces(files: Files, held: Mapping[str, int]) -> tuple[list[Namespa
             # The name by which ip-netns(8) knows it is the one to tell.
             if seen is None or not seen.has_name or path.startswith("/run/netns/"):
                 found[namespace] = named
-    for namespace, process in held.items():
+    for namespace, (process, path) in held.items():
         if namespace != own and namespace not in found:
-            found[namespace] = Namespace(_descriptor(files, process, namespace), process, read_program(files, process))
+            found[namespace] = Namespace(path, process, read_program(files, process))
     return list(found.values()), barred
 
 
@@ -186,18 +191,21 @@ def _named(files: Files) -> Iterator[tuple[str, str]]:
             yield mount.path, mount.root
 
 
-def _descriptor(files: Files, process: int, namespace: str) -> str:
-    """The file by which a process holds a namespace; that of the process itself where it has closed it meanwhile."""
-    folder = f"/proc/{process}/fd"
-    names = files.list_directory(folder)
-    paths = (f"{folder}/{name}" for name in (names if known(names) else ()))
-    return next((path for path in paths if files.read_link(path) == namespace), f"{folder}/-")
-
-
-def look_into(files: Files, there: Sequence[Namespace]) -> Seen:
-    """The interfaces of each, all in some milliseconds."""
+def look_into(
+    files: Files,
+    there: Sequence[Namespace],
+    ask_all: Callable[..., dict[str, tuple[Parents, ...] | OSError | None]] = ask_within,
+    whose: Callable[[str], int | None] = maker_of,
+) -> Seen:
+    """The interfaces of each, all in some milliseconds. One of a user's that does not answer in time tells nothing."""
     places = {files.path(space.path): space for space in there}
-    return {places[path]: answer for path, answer in ask_within(tuple(places), read_parents, _SECONDS).items()}
+    of_users = tuple(path for path in places if whose(path))
+    ours = tuple(path for path in places if path not in set(of_users))
+    found = ask_all(ours, read_parents, _SECONDS) if ours else {}
+    if of_users:
+        told = ask_all(of_users, read_parents, _SECONDS_FOR_USERS)
+        found |= {path: None if isinstance(answer, TimeoutError) else answer for path, answer in told.items()}
+    return {places[path]: answer for path, answer in found.items()}
 
 
 def read_parents(home: int) -> tuple[Parents, ...]:

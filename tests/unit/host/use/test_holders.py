@@ -10,7 +10,7 @@ import pytest
 
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
 from nicpass.host.doors.files import Files
-from nicpass.host.use.holders import find_vfio_user
+from nicpass.host.use.holders import find_vfio_user, scan_descriptors
 from nicpass.model.address import Address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown
@@ -97,3 +97,49 @@ def test_the_same_record_is_the_same_file(tmp_path: Path) -> None:
     keep_nic(Files(str(tmp_path)), KeptNic(state=NicState(address=Address("0000:01:00.0"), driver=None), owner=owner))
     content = (tmp_path / "var/lib/nicpass/nics/0000:01:00.0.json").read_text()
     assert re.findall("CODE_.", content) == sorted(codes)
+
+
+class TestFloods:
+    """Any user may have files open by the million: his processes have so many seconds, root's are not delayed."""
+
+    def processes(self, root: Path, **users: str) -> Files:
+        """Each has a socket of its number open; `users` leads from `p`NUMBER to its four user ids."""
+        for name, ids in users.items():
+            folder = root / "proc" / name.removeprefix("p")
+            (folder / "fd").mkdir(parents=True)
+            (folder / "fd/3").symlink_to(f"socket:[{folder.name}]")
+            (folder / "status").write_text(f"Name:\tx\nUid:\t{ids}\nGid:\t0\n", encoding="utf-8")
+        return Files(str(root))
+
+    def seen(self, files: Files, seconds: float) -> list[int]:
+        return [*scan_descriptors(files, range(100), seconds=seconds).inodes]
+
+    def test_roots_come_first_and_are_seen_to_the_end(self, tmp_path: Path) -> None:
+        files = self.processes(tmp_path, p5="1000 1000 1000 1000", p7="0 0 0 0", p6="0 0 0 0")
+        assert self.seen(files, 60) == [6, 7, 5]
+        assert self.seen(files, 0) == [6, 7]
+
+    @pytest.mark.parametrize("ids", ["1000 0 0 0", "0 0 1000 0", "100000 100000 100000 100000"])
+    def test_a_program_that_a_user_has_started_is_his(self, tmp_path: Path, ids: str) -> None:
+        assert self.seen(self.processes(tmp_path, p5=ids), 0) == []
+
+    def test_all_that_users_have_numbers_for_share_one_time(self, tmp_path: Path) -> None:
+        files = self.processes(tmp_path, p5="100000 100000 100000 100000", p6="165535 165535 165535 165535")
+        spent = iter((0.0, 0.0, 9.0, 9.0, 9.0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nicpass.host.use.holders.time.monotonic", lambda: next(spent))
+            assert self.seen(files, 5) == [5]
+
+    def test_the_rest_of_a_process_is_left_when_the_time_is_over(self, tmp_path: Path) -> None:
+        files = self.processes(tmp_path, p5="1000 1000 1000 1000")
+        (tmp_path / "proc/5/fd/4").symlink_to("socket:[6]")
+        assert len(scan_descriptors(files, (5, 6)).sockets) == 2
+        spent = iter((0.0, 9.0, 9.0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nicpass.host.use.holders.time.monotonic", lambda: next(spent))
+            assert len(scan_descriptors(files, (5, 6), seconds=5).sockets) == 1
+
+    def test_one_that_does_not_tell_whose_it_is_is_looked_through(self, tmp_path: Path) -> None:
+        files = self.processes(tmp_path, p5="1000 1000 1000 1000")
+        (tmp_path / "proc/5/status").unlink()
+        assert self.seen(files, 0) == [5]

@@ -18,10 +18,10 @@ from nicpass.checks.dependence.usage import check_usage, summarize_usage
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
-from nicpass.host.doors.visits import ask_within
+from nicpass.host.doors.visits import ask_within, maker_of
 from nicpass.host.network.links import Parents
 from nicpass.host.network.netlink import dump_network
-from nicpass.host.use.namespaces import Elsewhere, Namespace, Seen, list_namespaces, look_elsewhere
+from nicpass.host.use.namespaces import Elsewhere, Namespace, Seen, list_namespaces, look_elsewhere, look_into
 from nicpass.model.activity import Activity, ForeignNetdev, ForeignUpper
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
@@ -71,7 +71,11 @@ def kept(path: str, namespace: str) -> Parts:
 
 
 def elsewhere(
-    root: Path, look: Looking, *parts: Parts, function: PciFunction = ETH1, held: dict[str, int] | None = None
+    root: Path,
+    look: Looking,
+    *parts: Parts,
+    function: PciFunction = ETH1,
+    held: dict[str, tuple[int, str]] | None = None,
 ) -> Elsewhere:
     files = LiveTree(str(namespaces(*parts).write(root)))
     return look_elsewhere(files, (function,), held or {}, Processes, lambda: {2: "eth1"}, look)
@@ -96,7 +100,8 @@ class TestNames:
 
     def test_one_that_a_process_only_holds_open(self, tmp_path: Path) -> None:
         tree = namespaces(process(60, "vpnd", "/dev/null", "net:[5]"))
-        found, _ = list_namespaces(Files(str(tree.write(tmp_path))), {"net:[5]": 60, "net:[1]": 60, "net:[2]": 60})
+        held = {f"net:[{number}]": (60, "/proc/60/fd/1") for number in (5, 1, 2)}
+        found, _ = list_namespaces(Files(str(tree.write(tmp_path))), held)
         assert found[1:] == [Namespace("/proc/60/fd/1", 60, "vpnd")]
 
     def test_a_process_that_may_not_be_looked_into_is_named(self, tmp_path: Path) -> None:
@@ -104,6 +109,39 @@ class TestNames:
         barred = list_namespaces(Files(str(tree.write(tmp_path))), {})[1]
         assert barred is not None
         assert barred.unknown.startswith("network namespace of process 70: ")
+
+
+class TestWhoseTheyAre:
+    """Any user may make namespaces by the thousand; nobody but root delays or bars us by them (law 11)."""
+
+    ROOTS, USERS = Namespace("/run/netns/c1"), Namespace("/proc/50/ns/net", 50, "unshare")
+
+    def look(self, late: Namespace) -> tuple[Seen, list[tuple[tuple[str, ...], float]]]:
+        """What is seen where one of the two does not answer in time, and what was asked of which for how long."""
+        asked: list[tuple[tuple[str, ...], float]] = []
+
+        def ask(
+            paths: tuple[str, ...], question: object, seconds: float
+        ) -> dict[str, tuple[Parents, ...] | OSError | None]:
+            asked.append((paths, seconds))
+            return {path: TimeoutError("no answer") if path == late.path else (MACVLAN,) for path in paths}
+
+        def whose(path: str) -> int | None:
+            return 1000 if path == self.USERS.path else 0
+
+        return look_into(Files(), [self.USERS, self.ROOTS], ask, whose), asked
+
+    def test_those_of_users_come_last_and_have_less_time(self) -> None:
+        seen, asked = self.look(Namespace("/run/netns/none"))
+        assert [paths for paths, _ in asked] == [(self.ROOTS.path,), (self.USERS.path,)]
+        assert asked[1][1] < asked[0][1]
+        assert seen == {self.ROOTS: (MACVLAN,), self.USERS: (MACVLAN,)}
+
+    def test_one_of_a_users_that_is_late_bars_nobody(self) -> None:
+        assert self.look(self.USERS)[0] == {self.ROOTS: (MACVLAN,), self.USERS: None}
+
+    def test_one_of_roots_that_is_late_does(self) -> None:
+        assert isinstance(self.look(self.ROOTS)[0][self.ROOTS], TimeoutError)
 
 
 class TestUppers:
@@ -140,7 +178,9 @@ class TestUppers:
         look = Looking()
         tree = having(ready_host(), Parts({}, {"/proc/self/ns/net": "net:[1]", "/proc/1/ns/net": "net:[1]"}))
         files = LiveTree(str(tree.write(tmp_path)))
-        assert look_elsewhere(files, (ETH1,), {"net:[1]": 1}, Processes, dict, look) == Elsewhere((), ())
+        assert look_elsewhere(files, (ETH1,), {"net:[1]": (1, "/proc/1/fd/3")}, Processes, dict, look) == Elsewhere(
+            (), ()
+        )
         assert look.asked == []
 
     def test_of_a_capture_nobody_can_look_into_another(self, tmp_path: Path) -> None:
@@ -201,9 +241,9 @@ def run(*commands: str) -> None:
 
 
 @contextmanager
-def container() -> Iterator[int]:
+def container(*before: str) -> Iterator[int]:
     """A process in a network namespace of its own; only when it is there, for `cat` answers."""
-    command = ["unshare", "-n", "cat"]
+    command = [*(before or ("unshare",)), "-n", "cat"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -282,6 +322,16 @@ class TestRealKernel:
             )
             told = {finding.code: finding.sentence for finding in usage_here()[1]}
             assert "eth1 → hsr0 → 10.2.0.5/24 → default via 10.2.0.1" in told["CARRIES_DEFAULT_ROUTE"]
+
+        in_own_namespace(work)
+
+    def test_the_kernel_tells_who_has_made_one(self) -> None:
+        def work(_: Maker) -> None:
+            with container() as process:
+                assert maker_of(f"/proc/{process}/ns/net") == 0
+            with container("setpriv", "--reuid=4711", "--regid=4711", "--clear-groups", "unshare", "-U") as process:
+                assert maker_of(f"/proc/{process}/ns/net") == 4711
+            assert maker_of("/run/absent") is None
 
         in_own_namespace(work)
 
