@@ -70,6 +70,8 @@ def work(argv: list[str], definition: bytes) -> int:
         return _end_late(argv, str(error))
     except NicpassError as error:
         code = _tell(error)
+    except OSError as error:  # a full disk, one that became read-only
+        code = _tell(_refusal_of_system(name, operation, error))
     except Exception as error:
         code = _tell(_mistake(name, operation, error))
     finally:
@@ -87,6 +89,16 @@ def _end_late(argv: list[str], reason: str) -> int:
     _tell(StepError(reason))
     _retry_later(argv[0])
     return ExitCode.NEEDS_PERSON
+
+
+def _refusal_of_system(name: str, operation: str, error: OSError) -> NicpassError:
+    """Without a record of what the NIC was, no VM gets it."""
+    from nicpass.engine.attempts import sentence_of
+
+    reason = sentence_of(error)
+    if operation == "prepare":
+        return StepError(_("{name} is not started: {reason}").format(name=name, reason=reason))
+    return StepError(_("The NICs of {name} were not restored: {reason}").format(name=name, reason=reason))
 
 
 def _mistake(name: str, operation: str, error: Exception) -> NicpassError:

@@ -46,6 +46,10 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
+class UnrecordedError(StepError):
+    """A NIC is what it was, and its record says still that it is owed to the host."""
+
+
 def find_owed(files: Files, ask_domains: AskDomains) -> tuple[KeptNic, ...]:
     """The NICs that have come back and are not restored. The hypervisor is asked only where the marks do not tell.
 
@@ -92,12 +96,23 @@ def bring_back(files: Files, kept: KeptNic, restore: Callable[[NicState], None])
 
     Raises:
         StepError: its record is none to go by, so it stays as it is; no further try would change that.
+        UnrecordedError: it is what it was, but on a full disk, say, that could not be put down.
         NicpassError, OSError: it is owed still.
     """
     hollow = why_hollow(kept.state, read_function(files, kept.state.address).driver)
     if hollow is None:
         restore(kept.state)
-    keep_nic(files, msgspec.structs.replace(kept, away=None))
+    try:
+        keep_nic(files, msgspec.structs.replace(kept, away=None))
+    except OSError as error:
+        if hollow is not None:
+            raise
+        raise UnrecordedError(
+            _("{address} is what it was again, but that could not be written down: {reason}").format(
+                address=kept.state.address, reason=sentence_of(error)
+            ),
+            _("Make room or make it writable, then: nicpass recover"),
+        ) from error
     if hollow is not None:
         raise StepError(hollow)
 

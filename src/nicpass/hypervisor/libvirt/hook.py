@@ -18,7 +18,7 @@ from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start
 from nicpass.engine.arrival import await_arrival
 from nicpass.engine.attempts import sentence_of
-from nicpass.engine.owed import bring_back
+from nicpass.engine.owed import UnrecordedError, bring_back
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.network.link_settings import add_settings
 from nicpass.host.network.naming import why_unsettled
@@ -117,6 +117,8 @@ class Hook:
                 except OutOfTimeError as error:
                     failures.append(_name_failure(nic, str(error)))
                     break
+                except UnrecordedError as error:
+                    failures.append(error)
                 except (NicpassError, OSError) as error:
                     failures.append(_name_failure(nic, sentence_of(error)))
                 except Exception as error:  # a mistake with one is none with the next

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -36,6 +38,10 @@ from tests.support.trees import UUID, Vm, domain_xml, hostdev_xml
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook_module, "_PATIENCE", 0)
     monkeypatch.setattr(arrival, "BOOT_SECONDS", 0)
+
+
+def full_disk(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device", "/var/lib/nicpass")
 
 
 class TestPrepare:
@@ -321,6 +327,29 @@ class TestCommand:
         # Not 1: with that Python itself ends, and the script then speaks.
         assert self.call("prepare") == ExitCode.REFUSED
         assert "ZeroDivisionError" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("writes", ["note_start", "keep_nic"])
+    def test_a_full_disk_vetoes_and_is_no_mistake_of_ours(
+        self, writes: str, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.give()
+        monkeypatch.setattr(hook_module, writes, full_disk)
+        assert self.call("prepare") == ExitCode.REFUSED
+        told = capsys.readouterr().err
+        assert told == "nicpass: guest is not started: /var/lib/nicpass: No space left on device.\n"
+
+    def test_a_stop_that_only_could_not_be_noted_does_not_say_that_the_nic_is_worse(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        host.give()
+        assert self.call("prepare") == ExitCode.DONE
+        monkeypatch.setattr("nicpass.engine.owed.keep_nic", full_disk)
+        assert self.call("release") == ExitCode.NEEDS_PERSON
+        assert len(host.restored) == 1
+        told = capsys.readouterr().err
+        assert "0000:01:00.0 is what it was again" in told
+        assert "No space left on device" in told
+        assert "not as it was" not in told
 
     def test_what_is_not_restored_is_said(self, host: Host, capsys: pytest.CaptureFixture[str]) -> None:
         host.give()
