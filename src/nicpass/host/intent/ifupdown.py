@@ -82,18 +82,31 @@ def _split(text: str) -> Iterator[list[str]]:
 def _find(reading: Reading, path: str, pattern: str, *, is_folder: bool) -> list[str]:
     """The files that `source interfaces.d/*` or `source-directory interfaces.d` means."""
     place = posixpath.normpath(posixpath.join(posixpath.dirname(path), pattern))
-    if is_folder:
-        return [f"{place}/{name}" for name in reading.names(place) if re.fullmatch(_FILE, name)]
-    folder, name = posixpath.split(place)
-    if not any(mark in name for mark in "*?["):
+    found: list[str] = []
+    for each in _expand(reading, place):
+        if is_folder:
+            found += [f"{each}/{name}" for name in reading.names(each) if re.fullmatch(_FILE, name)]
+            continue
         # A folder may be sourced too: then each of its files.
-        inside = reading.files.list_directory(place)
-        return [f"{place}/{each}" for each in sorted(inside)] if isinstance(inside, tuple) else [place]
-    return [
-        f"{folder}/{found}"
-        for found in reading.names(folder)
-        if matches(name, found) and not (found.startswith(".") and not name.startswith("."))
-    ]
+        inside = reading.files.list_directory(each)
+        found += [f"{each}/{name}" for name in sorted(inside)] if isinstance(inside, tuple) else [each]
+    return found
+
+
+def _expand(reading: Reading, place: str) -> list[str]:
+    """All that is there by a path in which any part may be a pattern, as wordexp(3) expands it."""
+    found = [""]
+    for part in place.strip("/").split("/"):
+        if not any(mark in part for mark in "*?["):
+            found = [f"{folder}/{part}" for folder in found]
+            continue
+        found = [
+            f"{folder}/{name}"
+            for folder in found
+            for name in reading.names(folder or "/")
+            if matches(part, name) and not (name.startswith(".") and not part.startswith("."))
+        ]
+    return found
 
 
 def _is_auto(word: str) -> bool:
@@ -135,9 +148,11 @@ def _tell(reading: Reading, nic: Nic, line: Line) -> None:
 
 
 def _is_meant(nic: Nic, word: str) -> bool:
-    """`eth1`, its alias `eth1:0`, `/eth*`, `/eth*/1`, and the bare patterns that ifupdown2 takes."""
-    if word.startswith("/"):
-        return nic.is_named(word[1:].split("/", maxsplit=1)[0])
+    """`eth1`, its alias `eth1:0`, `/eth*`, `/eth*/1`, `mac/00:1b:..`, and the bare patterns that ifupdown2 takes."""
+    variable, slash, rest = word.partition("/")
+    if slash:
+        value = rest.split("/", maxsplit=1)[0]
+        return nic.shows(variable, value) if variable else nic.is_named(value)
     return nic.is_named(word.split(":", maxsplit=1)[0]) or nic.is_meant(word)
 
 

@@ -67,6 +67,19 @@ class Nic:
         """Whether one of these MACs, however written (`52-54-00-..`, `5254.00ff.0001`), is its own."""
         return any(normal_mac(word) in self.macs for word in words)
 
+    def shows(self, attribute: str, pattern: str) -> bool:
+        """Whether a pattern of the shell matches an attribute of its in sysfs; `mac` is its MAC (interfaces(5)).
+
+        A folder (`wireless`) has no text, and what is there and cannot be read may be what is meant.
+        """
+        if attribute in ("mac", "address"):
+            return any(matches(pattern.lower(), mac) for mac in self.macs)
+        path = f"/sys/class/net/{self.name}/{attribute}"
+        if not self._files.exists(path):
+            return False
+        text = self._files.read_attribute(path)
+        return not isinstance(text, str) or matches(pattern, text)
+
     def is_meant(self, word: str) -> bool:
         """Whether a plain word is a name or the MAC of it."""
         return word in self.names or normal_mac(word) in self.macs

@@ -333,10 +333,23 @@ def test_udev_may_tell_networkmanager_to_leave_it(tmp_path: Path) -> None:
         ("source-directory interfaces.d\n", ["ifupdown configure -"]),
         ("source /etc/network/interfaces.d/x*\n", []),
         ("source /etc/network/interfaces\n", []),  # itself: it ends
+        ("source /etc/net*/interfaces.d/l*\n", ["ifupdown configure -"]),
+        ("source /etc/net*/interfaces.?\n", ["ifupdown configure -"]),
+        ("source-directory /etc/*/interfaces.d\n", ["ifupdown configure -"]),
+        ("source /etc/*/none/*\n", []),
+        (f"auto mac/{MAC}=lan\niface lan inet dhcp\n", ["ifupdown configure -"]),
+        (f"auto mac/{PERMANENT.upper()}/=lan\niface lan inet dhcp\n", ["ifupdown configure -"]),
+        ("allow-hotplug address/52:54:00:*/2=lan\n", ["ifupdown configure -"]),
+        ("auto mac/52:54:00:aa:00:03/=lan\n", []),
+        ("auto type/1/1=lan\n", ["ifupdown configure -"]),
+        ("auto type/32/1=lan\n", []),
+        ("auto wireless/*/1=lan\n", []),
+        ("auto device/*/1=lan\n", ["ifupdown configure -"]),  # a folder
     ],
 )
 def test_what_ifupdown_says(tmp_path: Path, text: str, expected: list[str]) -> None:
     files = {"/etc/network/interfaces": text, "/etc/network/interfaces.d/lan": "auto eth1\niface eth1 inet dhcp\n"}
+    files["/sys/class/net/eth1/type"] = "1\n"
     assert told(tmp_path, files) == expected
 
 
