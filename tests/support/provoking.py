@@ -113,6 +113,7 @@ LEFTOVERS: dict[str, Tree] = {
 
 GROUP: dict[str, Tree] = {
     "GROUP_SHARED": ready_host(ETH1, nvme("0000:02:00.0", "nvme0n1", 10)),
+    "GROUP_SHARED_BOUND": ready_host(ETH1, nic("0000:02:00.0", "eth2")),
     "GROUP_SHARED_IDLE": ready_host(ETH1, nic("0000:02:00.0", driver=None)),
     "GROUP_ABSENT": ready_host(bridge("0000:00:01.0"), NO_GROUP),
     "GROUP_HAS_STORAGE": with_disk(ready_host(ETH1, controller("0000:00:17.0", AHCI, "ahci")), "0000:00:17.0"),

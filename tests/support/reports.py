@@ -24,14 +24,16 @@ def run_on(root: Path, *argv: str) -> tuple[int, str]:
 
 
 def lay_out(name: str, root: Path, tree: str = "tree") -> Path:
-    """A copy of a tree of the report below `root`; links of sysfs that lie there as files are links again.
+    """A copy of the report's tree below `root`; links of sysfs that lie there as files are links again.
 
     libvirt's folder is there, if only as an empty one, which the reports could not keep.
+    `name` is a report, `03-hostdev-network-pool`, with another folder than `tree` where it has several: `01-x/full`.
     """
-    source = REPORTS / name / tree
+    report, _, folder = name.partition("/")
+    source = REPORTS / report / (folder or tree)
     if not source.is_dir():
         pytest.skip(f"no such report at hand: ../shared/reports/{name}")
-    target = root / name
+    target = root / report
     shutil.copytree(source, target, symlinks=True, copy_function=shutil.copyfile)
     for path in [target, *target.rglob("*")]:
         if path.is_dir() and not path.is_symlink():

@@ -16,8 +16,9 @@ import msgspec
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.device.sriov import check_vf_mac
 from nicpass.checks.host.interrupts import ISOLATED
+from nicpass.checks.lookup.groups import stays
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
+from nicpass.checks.lookup.nics import is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host
 from nicpass.checks.vm.definition import devices_of, handle_of, source_of
 from nicpass.model.fact import known, why_unknown
@@ -85,7 +86,7 @@ def check_known(index: HostIndex) -> Iterator[Finding]:
 def check_groups(index: HostIndex) -> Iterator[Finding]:
     """Findings about IOMMU groups that two owners share: such a group is no border between them."""
     for group, members in sorted(index.groups.items()):
-        inside = [member for member in members if not is_bridge(member)]
+        inside = [member for member in members if not stays(member, index)]
         sets = [frozenset(d.uuid for d in index.owners.get(m.address, ())) for m in inside]
         given = [owners for owners in sets if owners]
         text = "; ".join(_describe_member(member, index) for member in inside)

@@ -62,7 +62,7 @@ def _examine(host: Host, arguments: argparse.Namespace) -> Report:
 
 
 def _findings_for(function: PciFunction, domain: Domain | None, index: HostIndex) -> tuple[Finding, ...]:
-    found = check_nic(function, index)
+    found = check_nic(function, index.for_vm(domain))
     return found if domain is None else (*found, *check_vm(function, domain, index))
 
 

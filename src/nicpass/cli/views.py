@@ -9,8 +9,9 @@ import msgspec
 
 from nicpass.checks.dependence.machines import uses_of
 from nicpass.checks.dependence.usage import summarize_usage
+from nicpass.checks.lookup.groups import group_companions
 from nicpass.checks.lookup.machines import MachineUse
-from nicpass.checks.lookup.nics import group_companions, kind_of, pf_of
+from nicpass.checks.lookup.nics import kind_of, pf_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.verdict import blocking
 from nicpass.model.address import Address

@@ -58,6 +58,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
     """
     index = HostIndex(host)
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
+    index = index.for_vm(domain)
     spec = _specify_device(function, request, index)
     owned = domain in index.owners.get(function.address, ())
     of_nic = check_nic(function, index)
@@ -94,6 +95,7 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard:
     summary = _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
     if domain in index.owners.get(function.address, ()):
         raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
+    index = index.for_vm(domain)
     of_nic = check_nic(function, index)
     refuse_unless_clear(_findings_for(of_nic, function, domain, index), allow=request.allow)
     steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.machines import tell_use, uses_of
-from nicpass.checks.dependence.usage import summarize_usage, tell_usage
+from nicpass.checks.dependence.usage import check_usage, summarize_usage, tell_usage
+from nicpass.checks.device.path import lacking_isolation
 from nicpass.checks.host.firmware_menu import describe_menu
-from nicpass.checks.lookup.nics import group_companions, is_bridge, kind_of, label, on_vfio, pf_of
+from nicpass.checks.lookup.groups import group_companions, leaves_dma, port_in_group
+from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,17 +43,39 @@ def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             yield make_finding("GROUP_ABSENT", address, ((evidence, "absent"),), nic=nic)
         return
     companions = group_companions(function, index)
-    if not companions:
+    others = [companion for companion in companions if not _comes_along(companion, function, index)]
+    if not others:
         return
     ways = describe_ways_out(function, companions, index)
-    busy = [companion for companion in companions if not _is_idle(companion, index)]
-    named: list[tuple[str, list[PciFunction]]] = [("GROUP_SHARED" if busy else "GROUP_SHARED_IDLE", busy or companions)]
-    named += [(code, [c for c in companions if has(c, index)]) for code, has in _WORSE]
-    for code, members in named:
+    for code, members in _sort(others, function, index):
         if members:
             words = "; ".join(describe_companion(companion, index) for companion in members)
-            yield make_finding(code, address, ((evidence, group),), nic=nic, group=group, members=words, ways=ways)
+            facts = {"nic": nic, "group": group, "members": words, "ways": ways}
+            yield make_finding(code, address, ((evidence, group),), unbind=_unbind(members, index), **facts)
     yield from _check_pf(function, companions, ways, index)
+
+
+def _sort(
+    others: list[PciFunction], function: PciFunction, index: HostIndex
+) -> Iterator[tuple[str, list[PciFunction]]]:
+    """Each code about the members with those that it is about; some have several."""
+    busy = [other for other in others if not is_idle(other, index)]
+    bound = [other for other in others if other not in busy and not leaves_dma(other, index)]
+    yield "GROUP_SHARED", busy
+    yield "GROUP_SHARED_BOUND", bound
+    if not busy and not bound:
+        yield "GROUP_SHARED_IDLE", others
+    yield from ((code, [other for other in others if has(other, index)]) for code, has in _WORSE)
+
+
+def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -> bool:
+    """Whether the member is the very VM's that shall have the function, or has it: a group goes to one VM whole.
+
+    libvirt then takes the member from its driver too, when that VM starts.
+    """
+    owners = index.owners.get(member.address, ())
+    takers = [index.taker] if index.taker is not None else index.owners.get(function.address, ())
+    return bool(owners) and all(owner in takers for owner in owners) and not uses_of(member, index)
 
 
 def _check_pf(function: PciFunction, companions: list[PciFunction], ways: str, index: HostIndex) -> Iterator[Finding]:
@@ -101,12 +126,23 @@ _WORSE: tuple[tuple[str, Callable[[PciFunction, HostIndex], bool]], ...] = (
 )
 
 
-def _is_idle(function: PciFunction, index: HostIndex) -> bool:
-    """Whether no driver of the host drives the function, and neither a VM nor a pool for VMs has it.
+def is_idle(function: PciFunction, index: HostIndex) -> bool:
+    """Whether nobody uses the function: neither a VM, nor a pool for VMs, nor the host, nor is anybody about to.
 
-    An unknown driver is not idle.
+    Of what is no NIC and no bridge a driver is taken for a user of it, for nobody can see who uses that. An unknown
+    driver is not idle.
     """
-    return (function.driver is None or on_vfio(function)) and not _has_other_vm(function, index)
+    if _has_other_vm(function, index):
+        return False
+    if function.driver is None or on_vfio(function):
+        return True
+    if known(function.driver) and is_bridge(function):
+        return not index.class_devices.get(function.address)
+    if not known(function.driver) or not is_nic(function):
+        return False
+    if function.address not in index.idle:
+        index.idle[function.address] = not any(found.severity.blocks for found in check_usage(function, index))
+    return index.idle[function.address]
 
 
 def describe_companion(function: PciFunction, index: HostIndex) -> str:
@@ -160,10 +196,26 @@ def _describe_device(
 
 
 def describe_ways_out(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
-    """The ways out in order of safety, each a sentence: a VF, another slot, the firmware's option for ACS."""
-    ways = [_way_by_vf(function, companions, index), _way_by_slot(function, index), _way_by_firmware(index)]
+    """The ways out in order of safety, each a sentence: a VF, another slot, the group whole, the firmware's option."""
+    is_cards_own = _is_cards_own(function, companions, index)
+    ways = [
+        _way_by_vf(function, companions, index),
+        "" if is_cards_own else _way_by_slot(function, index),
+        _way_by_whole(function, companions, index),
+        _way_by_unbinding(companions, index),
+        "" if is_cards_own else _way_by_firmware(index),
+    ]
     found = [way for way in ways if way]
     return " ".join(f"({number}) {way}" for number, way in enumerate(found, 1))
+
+
+def _is_cards_own(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> bool:
+    """Whether the card itself lets its functions reach each other, and nothing else does: it takes that along."""
+    return (
+        all(_is_same_card(function, companion) for companion in companions)
+        and bool(lacking_isolation(function))
+        and kind_of(function, index) != "vf"
+    )
 
 
 def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
@@ -176,20 +228,71 @@ def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: Host
     vfs = [index.functions[vf] for vf in function.virtfns if vf in index.functions]
     if any(known(vf.iommu_group) and len(index.groups[vf.iommu_group]) == 1 for vf in vfs):
         return _("Give the VM a VF of it: its VFs have groups of their own.")
-    card = function.address.rsplit(".", 1)[0]
-    if vfs or any(companion.address.rsplit(".", 1)[0] != card for companion in companions):
+    if vfs or not all(_is_same_card(function, companion) for companion in companions):
+        return ""
+    if port_in_group(function, index) is not None:
         return ""
     return _("Give the VM a VF of it: mostly VFs have groups of their own.")
 
 
+def _way_by_whole(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
+    """The sentence about giving all members to one VM; empty where one of them is in use, or is no NIC."""
+    given = [companion for companion in companions if not _comes_along(companion, function, index)]
+    if not all(is_nic(other) and is_idle(other, index) for other in given) or kind_of(function, index) == "vf":
+        return ""
+    members = ", ".join(member.address for member in (function, *companions))
+    if index.taker is not None:
+        return _("Give all of it to this VM: {members}.").format(members=members)
+    return _("Give all of it to one VM: {members}.").format(members=members)
+
+
+def _way_by_unbinding(companions: list[PciFunction], index: HostIndex) -> str:
+    """The sentence about bridges to the processor or to ISA whose drivers only read what is in them."""
+    held = _held_bridges(companions, index)
+    if not held or not all(is_bridge(companion) or leaves_dma(companion, index) for companion in companions):
+        return ""
+    return _(
+        "Take {bridges} from the driver until the next boot; what that shows (temperatures, counters, a watchdog) is "
+        "missing then."
+    ).format(bridges=", ".join(bridge.address for bridge in held))
+
+
+def _held_bridges(companions: list[PciFunction], index: HostIndex) -> list[PciFunction]:
+    return [c for c in companions if is_bridge(c) and known(c.driver) and not leaves_dma(c, index)]
+
+
+def _unbind(companions: list[PciFunction], index: HostIndex) -> str:
+    """The lines that do it; none where something else stands in the way too."""
+    if not _way_by_unbinding(companions, index):
+        return ""
+    return "\n".join(
+        f"echo {bridge.address} > {quote(f'/sys/bus/pci/drivers/{bridge.driver}/unbind')}"
+        for bridge in _held_bridges(companions, index)
+    )
+
+
 def _way_by_slot(function: PciFunction, index: HostIndex) -> str:
     """The way by empty root ports with groups of their own; whether a slot leads there, only eyes can see."""
+    if _is_built_in(function):
+        return ""
     free = [f.address for f in index.host.pci if f.address != function.bridge and _is_free_port(f, index)]
     if not free:
         return _("Put the card into another slot, one behind another root port.")
     return _("Put the card into another slot: behind these root ports there is nothing: {ports}.").format(
         ports=", ".join(free[:_SLOTS_NAMED])
     )
+
+
+def _is_same_card(one: PciFunction, other: PciFunction) -> bool:
+    return one.address[:-2] == other.address[:-2]
+
+
+def _is_built_in(function: PciFunction) -> bool:
+    """Whether it is a part of the chipset or the processor, which is in no slot: no link of PCI Express leads to it."""
+    config = function.config
+    if function.bridge is not None or not known(config):
+        return False
+    return config.pcie is None or (known(config.pcie) and config.pcie.port_type == "root complex integrated endpoint")
 
 
 def _is_free_port(function: PciFunction, index: HostIndex) -> bool:

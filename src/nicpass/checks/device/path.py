@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.device.quirk_table import ISOLATED_FUNCTIONS, ISOLATING_PORTS, is_one_of
-from nicpass.checks.lookup.nics import attribute, group_companions, kind_of, label
+from nicpass.checks.lookup.groups import group_companions
+from nicpass.checks.lookup.nics import attribute, kind_of, label
 from nicpass.model.fact import known
+from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +44,10 @@ def check_isolation(function: PciFunction, index: HostIndex) -> Iterator[Finding
     culprits: list[tuple[PciFunction, tuple[AcsControl, ...]]] = []
     if any(companion.address[:-2] == slot for companion in companions):
         culprits.append((function, lacking_isolation(function)))
-    if any(companion.address[:-2] != slot for companion in companions):
-        culprits += [(bridge, lacking_isolation(bridge)) for bridge in index.bridges_above(function)]
+    apart = any(companion.address[:-2] != slot for companion in companions)
+    # A bridge that is in the group itself is a culprit too where all others are on the NIC's own card.
+    above = [b for b in index.bridges_above(function) if apart or b.iommu_group == function.iommu_group]
+    culprits += [(bridge, lacking_isolation(bridge)) for bridge in above]
     for culprit, lacking in culprits:
         if lacking:
             has = culprit.config.acs if known(culprit.config) else None
@@ -56,7 +60,18 @@ def check_isolation(function: PciFunction, index: HostIndex) -> Iterator[Finding
                 culprit=label(culprit),
                 controls=", ".join(lacking),
                 group=function.iommu_group,
+                mend=_mend_isolation(culprit, function),
             )
+
+
+def _mend_isolation(culprit: PciFunction, function: PciFunction) -> str:
+    """What helps: a card takes its own lack of isolation along into every slot, and no firmware can add it."""
+    if culprit.address == function.address:
+        return _("All functions of the card to one VM, or another card: in another slot this one is no better.")
+    return _(
+        "Another slot, on a root port that isolates. In the firmware setup look for ACS, 'ACS Enable' or "
+        "'PCIe ARI/ACS support', often below AMD CBS or NBIO."
+    )
 
 
 def lacking_isolation(function: PciFunction) -> tuple[AcsControl, ...]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,12 +23,25 @@ VF_DRIVERS = frozenset(
     {"bnxtvf", "cxgb4vf", "enic_vf", "fm10kvf", "hinic_vf", "iavf", "i40evf", "igbvf", "ixgbevf", "nfp_netvf"}
 )
 
+_DMA_BY_DRIVER = (5, 19)
+"""The release since which `pci_dma_configure()` takes a group's DMA for the host (drivers/pci/pci-driver.c)."""
+
 
 class FunctionIndex:
     """Look-ups by PCI function; each is built when it is first asked for."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
+
+    @cached_property
+    def claims_dma_by_driver(self) -> bool:
+        """Whether this kernel takes a group for the host by the driver of a member, not by the member's header.
+
+        A kernel of unknown release counts as a new one.
+        """
+        kernel = self.host.platform.kernel
+        match = re.match(r"([0-9]+)\.([0-9]+)", kernel) if isinstance(kernel, str) else None
+        return match is None or (int(match[1]), int(match[2])) >= _DMA_BY_DRIVER
 
     @cached_property
     def functions(self) -> dict[Address, PciFunction]:

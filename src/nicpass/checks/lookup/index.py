@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from nicpass.checks.lookup.chains import (
     add_redirects,
@@ -53,6 +54,16 @@ class HostIndex(FunctionIndex):
         self._chains: dict[Address, list[list[Link]]] = {}
         self.redirected: set[tuple[str, str]] = set()
         """(Interface, the one above) that only a filter of tc joins; filled with `uppers`."""
+        self.taker: Domain | None = None
+        """The VM that shall have the NIC, where one is meant: what is that VM's is no other VM's."""
+        self.idle: dict[Address, bool] = {}
+        """Member of a group to whether anybody uses it; asked once, for a group may have hundreds of members."""
+
+    def for_vm(self, domain: Domain | None) -> Self:
+        """The same host, looked at for this VM; what has been looked up stays looked up."""
+        other = copy.copy(self)
+        other.taker = domain
+        return other
 
     @cached_property
     def group_facts(self) -> dict[int, IommuGroup]:

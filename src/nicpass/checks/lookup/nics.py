@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kind of a NIC (plain, PF or VF), whose it is, and the members of its IOMMU group."""
+"""The kind of a NIC (plain, PF or VF), and how it is named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_nic(function: PciFunction) -> bool:
 
 
 def is_bridge(function: PciFunction) -> bool:
-    """Whether the function is a bridge of any kind: bridges do no DMA of their own and need not be given along."""
+    """Whether the function is a bridge of any kind, to the processor or to ISA too: nobody gives such a thing away."""
     return known(function.class_code) and function.class_code >> 16 == _BRIDGE
 
 
@@ -47,14 +47,6 @@ def pf_of(function: PciFunction, index: HostIndex) -> tuple[Address, int | None]
     if function.address in index.vf_indices:
         return index.vf_indices[function.address]
     return (function.physfn, None) if known(function.physfn) else None
-
-
-def group_companions(function: PciFunction, index: HostIndex) -> list[PciFunction]:
-    """The other members of the function's IOMMU group, bridges left out."""
-    if not known(function.iommu_group):
-        return []
-    members = index.groups[function.iommu_group]
-    return [member for member in members if member.address != function.address and not is_bridge(member)]
 
 
 def on_vfio(function: PciFunction) -> bool:

@@ -157,7 +157,9 @@ class Hook:
                 _("Was its card taken out, or put into another slot? nicpass list shows what there is."),
             )
         _refuse_other_card(nic, function, domain, index)
-        standing = blocking(check_dependence(function, index), nic.owner.allow if nic.owner else frozenset())
+        standing = blocking(
+            check_dependence(function, index.for_vm(domain)), nic.owner.allow if nic.owner else frozenset()
+        )
         if standing:
             raise RefusedError(
                 _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence),

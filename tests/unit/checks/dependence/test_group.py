@@ -80,7 +80,7 @@ class TestMembers:
     def test_two_vfs_in_one_group_without_the_pf(self, tmp_path: Path) -> None:
         pf, first, second = pf_with_vfs("0000:02:00.0", "eth2", 2)
         tree = ready_host(pf, first, dataclasses.replace(second, group=first.group))
-        assert set(told(tree, tmp_path, first.address)) == {"GROUP_SHARED"}
+        assert set(told(tree, tmp_path, first.address)) == {"GROUP_SHARED_BOUND"}
 
     def test_the_vm_of_a_member_is_named(self, tmp_path: Path) -> None:
         vms = (Vm(name="web", devices=hostdev_xml("0000:01:00.1")),)
@@ -124,5 +124,5 @@ class TestWaysOut:
         assert self.ways(tree, tmp_path).endswith("ACS Control.")
 
     def test_the_acs_override_is_never_a_first_advice(self, tmp_path: Path) -> None:
-        finding = told(ready_host(ETH1, nic("0000:01:00.1", "eth2")), tmp_path)["GROUP_SHARED"]
+        finding = told(ready_host(ETH1, nic("0000:01:00.1", "eth2")), tmp_path)["GROUP_SHARED_BOUND"]
         assert "override" not in f"{finding.sentence} {finding.meaning} {finding.mend} {finding.command}"

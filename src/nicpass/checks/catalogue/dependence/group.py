@@ -10,9 +10,9 @@ _BACKGROUND = (
     "Devices are in one group when they may reach each other without the IOMMU seeing it: functions of one card, or "
     "what stands behind a bridge or port that does not keep its devices apart (ACS). VFIO gives a group to one VM, and "
     "only when no driver of the host has any device in it. The ways out, the safest first: a VF, which mostly has a "
-    "group of its own; a slot behind another port; a firmware option for ACS. There is also a patched kernel with "
-    "pcie_acs_override=, which draws the groups smaller without making the hardware any safer: devices in different "
-    "VMs can then reach each other's memory, so it is no way out where the guests are not trusted."
+    "group of its own; a slot behind another port; the whole group to one VM; a firmware option for ACS. There is also "
+    "a patched kernel with pcie_acs_override=, which draws the groups smaller without making the hardware any safer: "
+    "devices in different VMs can then reach each other's memory, so it is no way out where the guests are not trusted."
 )
 
 ENTRIES: dict[str, Entry] = {
@@ -29,6 +29,20 @@ ENTRIES: dict[str, Entry] = {
         meaning="A group goes to a VM whole or not at all, because its members can reach each other's memory.",
         background=_BACKGROUND,
         mend="{ways}",
+    ),
+    "GROUP_SHARED_BOUND": Entry(
+        severity=Severity.UNSAFE,
+        sentence="{nic} shares IOMMU group {group} with devices that nobody uses, and that have a driver of the host: "
+        "{members}.",
+        meaning="VFIO gives the group to no VM before the host's drivers have let go of all of it.",
+        background="A group goes to one VM whole or not at all. A device of it that the host's driver has keeps the "
+        "group from every VM, also when nothing is done with it: QEMU then says 'group is not viable'. What stands in "
+        "the definition of the same VM with managed='yes' is taken from its driver when that VM starts. Bridges may "
+        "keep their driver, but only root ports and the like: up to Linux 5.18 by the type of their header, since then "
+        "by their driver, pcieport. A bridge to the processor or to ISA, with a driver for temperatures, counters or a "
+        "watchdog, is like any other device.",
+        mend="{ways}",
+        command="{unbind}",
     ),
     "GROUP_SHARED_IDLE": Entry(
         severity=Severity.WARNING,

@@ -24,8 +24,7 @@ ENTRIES: dict[str, Entry] = {
         "everything below goes into one group. For some models without the capability the makers have vouched, and the "
         "kernel believes them. The kernel argument pcie_acs_override only makes the kernel look away: the devices "
         "still reach each other.",
-        mend="Another slot, on a root port that isolates. In the firmware setup look for ACS, 'ACS Enable' or "
-        "'PCIe ARI/ACS support', often below AMD CBS or NBIO.",
+        mend="{mend}",
     ),
     "BEHIND_CONVENTIONAL_BRIDGE": Entry(
         severity=Severity.WARNING,
