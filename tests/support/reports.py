@@ -7,10 +7,17 @@ import contextlib
 import io
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nicpass.cli.main import main
+from nicpass.host.doors.files import Files
+from nicpass.host.read import read_host
+from nicpass.hypervisor.libvirt.domains import read_machines
+
+if TYPE_CHECKING:
+    from nicpass.model.host import Host
 
 REPORTS = Path(__file__).resolve().parents[3] / "shared" / "reports"
 
@@ -47,3 +54,10 @@ def lay_out(name: str, root: Path, tree: str = "tree") -> Path:
             path.unlink()
             path.symlink_to(content.decode())
     return target
+
+
+def read_report(name: str, root: Path) -> Host:
+    """The report's host, read as nicpass reads a tree; `name` as of `lay_out`."""
+    files = Files(str(lay_out(name, root)))
+    domains, networks = read_machines(files)
+    return read_host(files, domains, with_boot=True, networks=networks)

@@ -19,6 +19,7 @@ from nicpass.engine.give_back import (
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
 from nicpass.engine.managers import ask_managers, shell_lines, without_managed
+from nicpass.engine.numvfs_errors import explain_refusal
 from nicpass.engine.store import forget_nic_state, read_nic_state
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.network.link_settings import with_settings
@@ -289,7 +290,8 @@ class HostSteps:
             raise StepError(
                 _("The kernel did not make {count} VFs of {address}: {error}.").format(
                     count=count, address=address, error=done.error
-                )
+                ),
+                explain_refusal(done.error),
             )
 
     def _restore_vfs(self, step: SetNumvfs) -> None:

@@ -94,6 +94,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """vfio_iommu_type1's `allow_unsafe_interrupts`."""
     noiommu_mode: Fact[bool] = None
     """vfio's `enable_unsafe_noiommu_mode`."""
+    vfio_sriov: Fact[bool] = None
+    """vfio_pci's `enable_sriov`: whether a PF that it has can make VFs."""
 
     def module_state(self, name: str) -> ModuleState | Unknown:
         """The state of the module `name`; Unknown where it was not looked for or could not be learned."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from nicpass.checks.dependence.machines import check_machines, uses_of
 from nicpass.checks.dependence.usage import check_usage
 from nicpass.checks.device.claims import check_claims
+from nicpass.checks.device.sriov import check_bus_numbers
+from nicpass.checks.device.vf_making import check_vf_group, why_no_vfs
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
@@ -30,7 +32,7 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
 
     Raises:
         BadInputError: no such NIC, or more VFs than it has.
-        ImpossibleError: the NIC has no SR-IOV.
+        ImpossibleError: the NIC has no SR-IOV, no driver that makes VFs, or no room for them.
         RefusedError: another manager of devices has the NIC, or a VF of it is in use: then the kernel would wait for
             the VF's user, in a way that cannot be killed.
     """
@@ -50,6 +52,8 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
             request=request,
             steps=(),
         )
+    if request.count > 0 and numvfs == 0:
+        _refuse_what_cannot_be(function, index)
     _refuse_claimed(function, index)
     _refuse_used_vfs(function, index)
     summary = _("Make {count} VFs of {nic}").format(count=request.count, nic=label(function))
@@ -66,7 +70,28 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     )
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
     steps = confirmed(function.address, request.confirm_within, check_usage(function, index), (step,))
-    return Plan(summary=summary, request=request, steps=steps, notes=_pool_notes(function, index))
+    notes = _notes(function, index, request.count) if request.count else ()
+    return Plan(summary=summary, request=request, steps=steps, notes=(*notes, *_pool_notes(function, index)))
+
+
+def _refuse_what_cannot_be(function: PciFunction, index: HostIndex) -> None:
+    """Refuse VFs that the kernel would refuse: for want of a driver that makes them, or of room."""
+    for finding in why_no_vfs(function, index):
+        raise ImpossibleError(finding.sentence, finding.mend or finding.command, findings=(finding,))
+
+
+def _notes(function: PciFunction, index: HostIndex, count: int) -> tuple[str, ...]:
+    """What makes the VFs less than they seem: where they come to lie, in which group, and whose they are."""
+    config = function.config
+    findings = [*check_vf_group(function, index)]
+    if known(config) and known(config.sriov):
+        findings += check_bus_numbers(function, config.sriov, index, count)
+    notes = tuple(finding.sentence for finding in findings)
+    if on_vfio(function):
+        notes += (
+            _("Whoever has {nic} by {driver} rules its VFs.").format(nic=label(function), driver=function.driver),
+        )
+    return notes
 
 
 def _pool_notes(pf: PciFunction, index: HostIndex) -> tuple[str, ...]:

@@ -23,6 +23,14 @@ PROVOCATIONS = (
         undo=(f"echo {NIC} >/sys/bus/pci/drivers_probe; udevadm settle",),
     ),
     Provocation(
+        code="VF_DRIVER_ABSENT",
+        how="the driver of a NIC with SR-IOV unbound",
+        sees=r"0000:02:00.0 has no driver, so no VFs of it can be made",
+        nic=NIC,
+        scene="unbound",
+        mended_by=MendedBy.NOTHING,
+    ),
+    Provocation(
         code="GROUP_SHARED_IDLE",
         how="two NICs behind one bridge, the other without a driver",
         sees=r"shares IOMMU group \d+ with idle devices.*0000:05:05.0",
@@ -85,6 +93,14 @@ PROVOCATIONS = (
         provoke=("ip link set enp3s0 down; setpci -s 00:12.0 SECONDARY_BUS=0",),
         mended_by=MendedBy.ADVICE,
         mend=("setpci -s 00:12.0 SECONDARY_BUS=3",),
+    ),
+    Provocation(
+        code="VF_BY_VFIO",
+        how="a NIC with SR-IOV on vfio-pci",
+        sees=r"0000:02:00.0 is on vfio-pci, which makes VFs only with its option",
+        nic=NIC,
+        scene="asleep",
+        mended_by=MendedBy.NOTHING,
     ),
     Provocation(
         code="D3COLD_ALLOWED",
@@ -224,6 +240,8 @@ PROVOCATIONS = (
 )
 
 UNIT_ONLY = {
+    "VF_DRIVER_CANNOT": "no NIC of QEMU's has a driver that knows SR-IOV and lacks sriov_configure",
+    "VFS_JOIN_GROUP": "no NIC with SR-IOV lies below a port without ACS in the lab",
     "VF_MAC_UNPINNED": "whether a PF shows zeros for a VF hangs on both their drivers; a tree has them",
     "KERNEL_QUIRK": "no rule of the kernel that matters here is for a NIC that QEMU has",
     "RESET_UNKNOWN": "Debian's kernel has reset_method, and root may read it",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -502,6 +503,26 @@ class TestNumvfs:
         processes = FakeProcesses(error="tee: write error: Cannot allocate memory")
         with pytest.raises(StepError, match="Cannot allocate memory"):
             handler_of(SetNumvfs, kernel, processes).apply(SetNumvfs(address=NIC, before=0, after=4))
+
+    @pytest.mark.parametrize(
+        ("number", "reason"),
+        [
+            (errno.ENOENT, "a driver that makes no VFs in this way"),
+            (errno.ENOSPC, "MSI-X"),
+            (errno.ENOMEM, "no room for them in memory"),
+            (errno.EBUSY, "are there already"),
+            (errno.ERANGE, "more than its driver can make"),
+            (errno.EINVAL, "does not take this number"),
+            (errno.EACCES, ""),
+        ],
+    )
+    def test_the_kernels_error_has_its_reason(self, number: int, reason: str, kernel: FakeKernel) -> None:
+        processes = FakeProcesses(error=f"tee: write error: {os.strerror(number)}")
+        with pytest.raises(StepError) as caught:
+            handler_of(SetNumvfs, kernel, processes).apply(SetNumvfs(address=NIC, before=0, after=4))
+        assert os.strerror(number) in str(caught.value)
+        assert reason in caught.value.hint
+        assert bool(caught.value.hint) is bool(reason)
 
     def test_fewer_than_promised_is_seen(self, kernel: FakeKernel) -> None:
         with pytest.raises(StepError, match="has 0 VFs"):

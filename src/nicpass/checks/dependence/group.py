@@ -9,8 +9,9 @@ from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.machines import tell_use, uses_of
 from nicpass.checks.dependence.usage import check_usage, summarize_usage, tell_usage
 from nicpass.checks.device.path import lacking_isolation
+from nicpass.checks.device.vf_making import can_serve
 from nicpass.checks.host.firmware_menu import describe_menu
-from nicpass.checks.lookup.groups import group_companions, leaves_dma, port_in_group
+from nicpass.checks.lookup.groups import group_companions, leaves_dma
 from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
@@ -71,11 +72,17 @@ def _sort(
 def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -> bool:
     """Whether the member is the very VM's that shall have the function, or has it: a group goes to one VM whole.
 
-    libvirt then takes the member from its driver too, when that VM starts.
+    libvirt then takes the member from its driver too, when that VM starts: not one that the host uses all the same.
     """
     owners = index.owners.get(member.address, ())
     takers = [index.taker] if index.taker is not None else index.owners.get(function.address, ())
-    return bool(owners) and all(owner in takers for owner in owners) and not uses_of(member, index)
+    if not owners or any(owner not in takers for owner in owners) or uses_of(member, index):
+        return False
+    return (
+        _is_unused(member, index)
+        if is_nic(member)
+        else not (_has_storage(member, index) or _has_console(member, index))
+    )
 
 
 def _check_pf(function: PciFunction, companions: list[PciFunction], ways: str, index: HostIndex) -> Iterator[Finding]:
@@ -127,13 +134,16 @@ _WORSE: tuple[tuple[str, Callable[[PciFunction, HostIndex], bool]], ...] = (
 
 
 def is_idle(function: PciFunction, index: HostIndex) -> bool:
-    """Whether nobody uses the function: neither a VM, nor a pool for VMs, nor the host, nor is anybody about to.
+    """Whether nobody uses the function: neither a VM, nor a pool for VMs, nor the host, nor is anybody about to."""
+    return not _has_other_vm(function, index) and _is_unused(function, index)
 
-    Of what is no NIC and no bridge a driver is taken for a user of it, for nobody can see who uses that. An unknown
-    driver is not idle.
+
+def _is_unused(function: PciFunction, index: HostIndex) -> bool:
+    """Whether the host does not use the function and is not about to.
+
+    Of what is no NIC and no bridge a driver is taken for a user of it, for nobody can see who uses that. With an
+    unknown driver it is in use.
     """
-    if _has_other_vm(function, index):
-        return False
     if function.driver is None or on_vfio(function):
         return True
     if known(function.driver) and is_bridge(function):
@@ -230,7 +240,7 @@ def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: Host
         return _("Give the VM a VF of it: its VFs have groups of their own.")
     if vfs or not all(_is_same_card(function, companion) for companion in companions):
         return ""
-    if port_in_group(function, index) is not None:
+    if not can_serve(function, index):
         return ""
     return _("Give the VM a VF of it: mostly VFs have groups of their own.")
 

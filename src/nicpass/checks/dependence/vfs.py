@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.machines import tell_use, uses_of
+from nicpass.checks.device.vf_making import check_vf_group
 from nicpass.checks.lookup.chains import chain_text, walk_uppers
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import value_or
@@ -30,7 +31,12 @@ def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     if kind_of(function, index) != "vf" and count:
         address = function.address
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_numvfs", count),)
-        yield make_finding("PF_HAS_VFS", address, evidence, nic=label(function), count=count, address=address)
+        mend = _("Give away one of its VFs instead, or remove them.")
+        if any(check_vf_group(function, index)):
+            mend = _("Remove them; none of them can be given away either, for they are in the group of the PF.")
+        yield make_finding(
+            "PF_HAS_VFS", address, evidence, nic=label(function), count=count, address=address, mend=mend
+        )
         yield from _check_used(function, index)
     elif kind_of(function, index) != "vf" and (stray := index.stray_vfs.get((function.bridge, function.vendor_id))):
         address, vfs = function.address, ", ".join(stray)

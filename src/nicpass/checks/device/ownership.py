@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.device.vf_making import can_serve
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -63,7 +64,7 @@ def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
 
 
 def check_vf_preferred(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    if kind_of(function, index) == "pf" and known(function.totalvfs):
+    if kind_of(function, index) == "pf" and known(function.totalvfs) and can_serve(function, index):
         totalvfs, address = function.totalvfs, function.address
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_totalvfs", totalvfs),)
         yield make_finding("VF_PREFERRED", address, evidence, nic=label(function), totalvfs=totalvfs, address=address)

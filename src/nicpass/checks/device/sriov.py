@@ -41,7 +41,7 @@ def check_sriov(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield from _check_switched_off(function)
     elif known(config.sriov):
         yield from _check_kernel(function, config.sriov)
-        yield from _check_room(function, config.sriov)
+        yield from check_room(function, config.sriov)
         yield from _check_routing(function, config.sriov, index)
 
 
@@ -90,7 +90,7 @@ def _check_kernel(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
         )
 
 
-def _check_room(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
+def check_room(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
     """The finding about VF BARs with a type and no address; the kernel drops a region for which it found no room."""
     if sriov.vf_enable or not known(function.totalvfs) or function.totalvfs == 0:
         return
@@ -106,7 +106,7 @@ def _check_room(function: PciFunction, sriov: Sriov) -> Iterator[Finding]:
 
 
 def _check_routing(function: PciFunction, sriov: Sriov, index: HostIndex) -> Iterator[Finding]:
-    """The VFs' bus numbers: offset and stride hold for the VFs' number and the hierarchy of now (9.3.3.9)."""
+    """The way to the VFs: offset and stride hold for the VFs' number and the hierarchy of now (9.3.3.9)."""
     bridge = index.functions.get(function.bridge) if function.bridge is not None else None
     if bridge is None or not known(bridge.config) or not known(function.totalvfs) or function.totalvfs == 0:
         return
@@ -114,7 +114,18 @@ def _check_routing(function: PciFunction, sriov: Sriov, index: HostIndex) -> Ite
     if known(pcie) and pcie.ari_forwarding is False:
         no_ari = ((attribute(bridge, "config"), "ARIFwd-"),)
         yield make_finding("ARI_ABSENT", function.address, no_ari, nic=label(function), port=bridge.address)
-    last_bus, subordinate = _last_vf_bus(function, sriov), bridge.config.subordinate_bus
+    yield from check_bus_numbers(function, sriov, index)
+
+
+def check_bus_numbers(
+    function: PciFunction, sriov: Sriov, index: HostIndex, count: int | None = None
+) -> Iterator[Finding]:
+    """Whether the last of `count` VFs lies on a bus that the port above covers; without a number, the last of all."""
+    bridge = index.functions.get(function.bridge) if function.bridge is not None else None
+    if bridge is None or not known(bridge.config) or not known(function.totalvfs) or function.totalvfs == 0:
+        return
+    total = function.totalvfs if count is None else count
+    last_bus, subordinate = _last_vf_bus(function, sriov, total), bridge.config.subordinate_bus
     if sriov.first_vf_offset and subordinate is not None and last_bus > subordinate:
         evidence = (
             (attribute(function, "config"), f"VF offset {sriov.first_vf_offset}, stride {sriov.vf_stride}"),
@@ -125,14 +136,14 @@ def _check_routing(function: PciFunction, sriov: Sriov, index: HostIndex) -> Ite
             function.address,
             evidence,
             nic=label(function),
-            total=function.totalvfs,
+            total=total,
             last=f"{last_bus:02x}",
             subordinate=f"{subordinate:02x}",
             port=bridge.address,
         )
 
 
-def _last_vf_bus(function: PciFunction, sriov: Sriov) -> int:
+def _last_vf_bus(function: PciFunction, sriov: Sriov, count: int) -> int:
     _, bus, slot, number = split_address(function.address)
-    last = sriov.first_vf_offset + sriov.vf_stride * (value_or(function.totalvfs, 1) - 1)
+    last = sriov.first_vf_offset + sriov.vf_stride * (count - 1)
     return bus + ((slot << 3 | number) + last >> 8)

@@ -57,7 +57,7 @@ class HostIndex(FunctionIndex):
         self.taker: Domain | None = None
         """The VM that shall have the NIC, where one is meant: what is that VM's is no other VM's."""
         self.idle: dict[Address, bool] = {}
-        """Member of a group to whether anybody uses it; asked once, for a group may have hundreds of members."""
+        """Member of a group to whether the host leaves it alone: asked once, for a group may have hundreds."""
 
     def for_vm(self, domain: Domain | None) -> Self:
         """The same host, looked at for this VM; what has been looked up stays looked up."""

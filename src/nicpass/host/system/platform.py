@@ -68,6 +68,7 @@ def read_platform(files: Files) -> Platform:
         modules=read_modules(files, kernel),
         unsafe_interrupts=read_parameter(files, "vfio_iommu_type1", "allow_unsafe_interrupts"),
         noiommu_mode=read_parameter(files, "vfio", "enable_unsafe_noiommu_mode"),
+        vfio_sriov=read_parameter(files, "vfio_pci", "enable_sriov"),
     )
 
 

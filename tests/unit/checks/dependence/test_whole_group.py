@@ -11,15 +11,12 @@ import pytest
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_nic
-from nicpass.host.doors.files import Files
-from nicpass.host.read import read_host
-from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.address import Address
 from nicpass.model.fact import known
 from tests.support.config_space import ISOLATING, PORT, Capabilities
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.provoking import controller
-from tests.support.reports import lay_out
+from tests.support.reports import read_report
 from tests.support.trees import UUID, Vm, hostdev_xml
 
 if TYPE_CHECKING:
@@ -35,12 +32,6 @@ GUEST, OTHER = Vm(name="guest"), Vm(name="other", uuid=UUID.format(2))
 HAVING_SIBLING = dataclasses.replace(GUEST, devices=hostdev_xml(SIBLING))
 BLIND_PORT = dataclasses.replace(bridge(PORT_ABOVE, group=10), capabilities=PORT._replace(acs=None))
 HOST_BRIDGE, ISA_BRIDGE, EVENT_COLLECTOR = 0x060000, 0x060100, 0x080700
-
-
-def read_report(name: str, root: Path) -> Host:
-    files = Files(str(lay_out(name, root)))
-    domains, networks = read_machines(files)
-    return read_host(files, domains, with_boot=True, networks=networks)
 
 
 def told(host: Host, vm: str | None = None, subject: str = NIC) -> dict[str, Finding]:
@@ -124,6 +115,12 @@ class TestOneVm:
     ) -> None:
         sibling = nic(SIBLING, *(("eth2",) if driver == "ixgbe" else ()), under=PORT_ABOVE, driver=driver)
         assert self.judge(ready_host(bridge(PORT_ABOVE), ETH1, sibling, vms=vms), tmp_path, vm) == expected
+
+    def test_what_the_host_uses_does_not_come_along(self, tmp_path: Path) -> None:
+        """It stands in the VM's definition, and the host has come to use it since."""
+        net = network(link("eth1"), link("eth2"), address("eth2", "10.1.2.3/24"))
+        tree = ready_host(bridge(PORT_ABOVE), ETH1, ETH2, vms=(HAVING_SIBLING,), net=net)
+        assert "GROUP_SHARED" in self.judge(tree, tmp_path, "guest")
 
     def test_a_vm_that_has_both_is_not_stopped_at_its_start(self, tmp_path: Path) -> None:
         both = dataclasses.replace(GUEST, devices=hostdev_xml(NIC) + hostdev_xml(SIBLING))

@@ -107,7 +107,7 @@ ENTRIES: dict[str, Entry] = {
         meaning="A PF is not given away while it has VFs: somebody may be using them.",
         background="VFs exist by grace of their PF's driver. When the PF leaves its driver, the VFs disappear from the "
         "bus, or stay without anybody who sets their MACs and VLANs; and a guest that has the PF rules all its VFs.",
-        mend="Give away one of its VFs instead, or remove them.",
+        mend="{mend}",
         command="nicpass vf remove {address}",
     ),
     "PF_OF_USED_VFS": Entry(

@@ -38,6 +38,44 @@ ENTRIES: dict[str, Entry] = {
         mend="In the firmware setup turn on SR-IOV and 'Above 4G Decoding' (also '64-bit BAR', 'MMIO above 4 GB', on "
         "HPE 'PCIe Resource Padding'). If there is no such switch, add pci=realloc to the kernel's arguments.",
     ),
+    "VF_DRIVER_ABSENT": Entry(
+        severity=Severity.INFO,
+        sentence="{nic} has no driver, so no VFs of it can be made.",
+        meaning="VFs are made by the driver of their PF; without one the kernel answers ENOENT.",
+        background="Writing a number to sriov_numvfs calls the driver of the PF, which prepares the card and then lets "
+        "the kernel find the VFs. Where no driver is bound the write fails with 'No such file or directory', though "
+        "the file is there, and the kernel's log says 'no driver bound to device; cannot configure SR-IOV'.",
+        mend="Bind it to its driver first; check says what keeps that driver from loading, if something does.",
+        command="echo {address} > /sys/bus/pci/drivers_probe",
+    ),
+    "VF_BY_VFIO": Entry(
+        severity=Severity.INFO,
+        sentence="{nic} is on {driver}, which makes VFs only with its option enable_sriov.",
+        meaning="Without the option the kernel answers ENOENT; with it, whoever has the PF rules all its VFs.",
+        background="Since Linux 5.7 vfio-pci can make VFs of a PF that it has, if it was loaded with enable_sriov=1. "
+        "The program or guest that has the PF can then read and change what the VFs do, so a VF of it is not for a VM "
+        "that is to be kept apart, and the kernel asks for a shared secret (the VF token) before it gives one away.",
+        mend="Bind it to its own driver first, and make the VFs there.",
+    ),
+    "VF_DRIVER_CANNOT": Entry(
+        severity=Severity.INFO,
+        sentence="The driver {driver} of {nic} makes no VFs through sriov_numvfs.",
+        meaning="The card can have VFs, and the kernel answers ENOENT to whoever asks this driver for them.",
+        background="A driver says by its function sriov_configure that it can make VFs while it runs. mlx4_core "
+        "(ConnectX-3 and older) has none: the number of VFs is an option of the module and holds from its load on. "
+        "pci-stub and uio_pci_generic keep a device from others and do nothing with it.",
+        mend="{mend}",
+    ),
+    "VFS_JOIN_GROUP": Entry(
+        severity=Severity.WARNING,
+        sentence="VFs of {nic} come into its own IOMMU group {group}, for {port} does not isolate.",
+        meaning="No VM can have one of them as long as the PF keeps its driver, which it must for VFs to exist.",
+        background="The kernel puts all that lies below a port without ACS into the group of that port, VFs as well as "
+        "the card itself. Where the port is a member of the PF's group, the VFs become members too. VFIO gives a "
+        "group away only when no driver of the host has any device in it. So SR-IOV is no way out behind such a port; "
+        "another slot is, behind a port that isolates.",
+        mend="Put the card into another slot, one behind another root port.",
+    ),
     "ARI_ABSENT": Entry(
         severity=Severity.INFO,
         sentence="The port {port} above {nic} does not forward function numbers above 7 (ARI).",
