@@ -22,6 +22,7 @@ from nicpass.checks.device.quirks import check_quirks
 from nicpass.checks.device.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.device.reset import check_reset
 from nicpass.checks.device.sriov import check_sriov, check_vf_mac
+from nicpass.checks.device.switchdev import check_representor
 from nicpass.checks.device.vf_making import check_vf_making
 from nicpass.checks.host.leftovers import check_leftovers, check_nic_leftovers
 from nicpass.checks.host.platform import check_platform
@@ -66,6 +67,7 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_sriov,
     check_vf_making,
     check_vf_mac,
+    check_representor,
     check_link,
     check_card_nodes,
     check_option_rom,

@@ -71,9 +71,11 @@ _BY_RULE = {
     Rule.NETDEV: "PciFunction.netdevs Link.name Link.master Link.lower Link.altnames IpAddress.netdev IpAddress.label "
     "Route.netdev Rule.iif Rule.oif LinkManager.netdev NetworkStorage.netdev BoundSocket.netdev ForeignNetdev.netdev "
     "DomainInterface.source ForeignUpper.netdev ForeignUpper.lower FunctionDevice.netdevs Link.lowers Redirect.netdev "
-    "Redirect.target Intent.netdev Intent.target LibvirtNetwork.bridge LibvirtNetwork.netdevs LibvirtNetwork.pfs",
+    "Redirect.target Intent.netdev Intent.target LibvirtNetwork.bridge LibvirtNetwork.netdevs LibvirtNetwork.pfs "
+    "Representor.netdev",
     Rule.DEVICE: "PciFunction.block_devices Platform.iommu_units IommuCapability.unit Link.parent_device "
-    "ClassDevice.name FunctionDevice.name NetworkStorage.source PciFunction.rdma",
+    "ClassDevice.name FunctionDevice.name NetworkStorage.source PciFunction.rdma "
+    "Representor.port",
     Rule.PATH: "DeviceNode.path LinkManager.profile ClassDevice.mounts Directive.path DriverctlOverride.path "
     "UdevRule.path Claim.path DamagedFile.path NetworkStorage.mounts FunctionDevice.nodes Holder.node "
     "ForeignNetdev.namespace DomainDevice.rom_file Boot.initramfs Boot.folders BootFile.path BootFile.target "
@@ -210,9 +212,9 @@ DEVICE = re.compile(
     r"mouse|js|hidraw|card|controlC|renderD|pcmC\d+D|tty|ttyS|ttyAMA|hvc|fb|tpm|tpmrm|dmar|ivhd|virtio|ptp|uio|vfio|"
     r"uverbs|umad|issm|rdma_cm|sg|mlx4_|mlx5_|bnxt_re|irdma|qedr|hfi1_|efa_|rxe|siw|i40iw|cxgb4_|hns_|"
     r"(?:roce|ibp|iwp|hfi1)p?\d+s\d+(?:f\d+)?)\d{0,6}(?:p\d{1,3})?[pc]?|card\d+-[A-Z]+-(?:[A-Z]-)?\d+|"
-    r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?"
+    r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?|(?:c\d{1,3})?pf\d{1,3}(?:(?:vf|sf)\d{1,6}|hpf)"
 )
-"""Names by the kernel's scheme for disks, screens, ports, RDMA and PTP devices."""
+"""Names by the kernel's scheme for disks, screens, ports, RDMA and PTP devices, and ports of a card's switch."""
 
 ARGUMENTS = re.compile(
     r"(?:(?:intel|amd|s390)?_?iommu(?:\.passthrough|\.strict)?|intremap|x2apic|nox2apic|nointremap|noapic|nolapic|"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
@@ -37,6 +38,23 @@ else:
     LinkFact = Annotated[Any, StructFact(PcieLink)]
 
 
+class Representor(msgspec.Struct, frozen=True, kw_only=True):
+    """An interface of a PF in switchdev mode that is the other end of a VF or subfunction.
+
+    Source: Documentation/networking/switchdev.rst, `devlink_port_phys_port_name_get()` in net/devlink/port.c.
+    """
+
+    netdev: str
+    port: str
+    """The kernel's name of its port: `pf0vf3`, `pf0sf88`, with `c1` before it for the host that a card serves."""
+
+    @property
+    def vf_index(self) -> int | None:
+        """Which VF it stands for; None for what is no VF of this machine."""
+        match = re.fullmatch(r"pf[0-9]+vf([0-9]+)", self.port)
+        return int(match[1]) if match else None
+
+
 class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     """One PCI function, as /sys/bus/pci/devices/ADDRESS shows it (Documentation/ABI/testing/sysfs-bus-pci)."""
 
@@ -63,6 +81,9 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     virtfn_indices: tuple[int, ...] | None = None
     """The VFs' indices, by the names of the links (`virtfn7`); None where these are 0, 1, 2 and so on."""
     netdevs: Fact[tuple[str, ...]] = None
+    """Its own interfaces; those that stand for its VFs are `representors`."""
+    representors: tuple[Representor, ...] = ()
+    """Other ends of its VFs and subfunctions: there are some in switchdev mode only."""
     rdma: Fact[tuple[str, ...]] = None
     """Its RDMA devices; empty where they are in another network namespace, None where it has none."""
     board_label: Fact[str] = None

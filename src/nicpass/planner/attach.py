@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.device.switchdev import representor_of
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.model.address import derive_vf_mac, parse_mac
-from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
@@ -273,12 +274,28 @@ def _specify_device(function: PciFunction, request: AttachRequest, index: HostIn
         return DeviceSpec(address=function.address, element="hostdev", managed=managed)
     if request.vlan is not None and request.vlan not in _VLAN_IDS:
         raise BadInputError(_("{vlan} is not a VLAN: they go from 1 to 4094.").format(vlan=request.vlan), "--vlan 20")
+    _refuse_vlan_in_switchdev(function, request, index)
     return DeviceSpec(
         address=function.address,
         element="interface",
         managed=managed,
         mac=_choose_mac(function, request, index),
         vlan=request.vlan,
+    )
+
+
+def _refuse_vlan_in_switchdev(function: PciFunction, request: AttachRequest, index: HostIndex) -> None:
+    """Refuse a VLAN that the PF's driver would not take: in switchdev mode it answers EOPNOTSUPP, and the VM waits."""
+    place = pf_of(function, index)
+    pf = index.functions.get(place[0]) if place is not None else None
+    if request.vlan is None or pf is None or not pf.representors:
+        return
+    other_end = representor_of(function, index)
+    raise ImpossibleError(
+        _("{pf} is in switchdev mode, in which its driver sets no VLAN of a VF.").format(pf=label(pf)),
+        _("Set it where the VF's traffic comes out, at {representor}, by the bridge that this is in.").format(
+            representor=other_end.netdev if other_end is not None else _("its representor")
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nicpass.host.pci.details import needing_details, read_details
 from nicpass.model.address import Address, parse_address, split_address
 from nicpass.model.fact import Fact, Unknown, known, why_unknown
-from nicpass.model.pci import PciFunction
+from nicpass.model.pci import PciFunction, Representor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DEVICES = "/sys/bus/pci/devices"
 
 _VIRTFN = re.compile("virtfn[0-9]{1,5}")  # their number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
+# devlink_port_phys_port_name_get() in net/devlink/port.c: the other end of a PF, VF or subfunction; `p0` is the card's
+# own port. `hpf` is older mlx5's word for the PF of the host that a card serves.
+_REPRESENTOR = re.compile(r"(?:c[0-9]+)?pf[0-9]+(?:vf[0-9]+|sf[0-9]+|hpf)")
 _NO_OVERRIDE = "(null)"  # how the kernel writes an override that is not set
 
 
@@ -83,7 +86,7 @@ def _read_fields(reader: _Attributes) -> dict[str, Any]:
         "numvfs": reader.number("sriov_numvfs"),
         "physfn": reader.physfn(),
         **reader.virtfns(),
-        "netdevs": reader.netdevs(),
+        **reader.network(),
         "rdma": reader.rdma(),
         "board_label": reader.text("label") if "label" in reader.names else None,
         "block_devices": reader.block_devices(),
@@ -176,7 +179,21 @@ class _Attributes:
         plain = indices == tuple(range(len(indices)))
         return {"virtfns": tuple(address for _, address in found), "virtfn_indices": None if plain else indices}
 
-    def netdevs(self) -> Fact[tuple[str, ...]]:
+    def network(self) -> dict[str, object]:
+        """`netdevs` and `representors`; a function with one interface has none to tell apart."""
+        found = self._netdevs()
+        if not known(found) or len(found) < 2:
+            return {"netdevs": found}
+        ports = {name: self.files.read_attribute(f"{self.folder}/net/{name}/phys_port_name") for name in found}
+        representors = tuple(
+            Representor(netdev=name, port=port)
+            for name, port in ports.items()
+            if isinstance(port, str) and _REPRESENTOR.fullmatch(port)
+        )
+        others = {representor.netdev for representor in representors}
+        return {"netdevs": tuple(name for name in found if name not in others), "representors": representors}
+
+    def _netdevs(self) -> Fact[tuple[str, ...]]:
         """The interfaces, by the names in `net/`; virtio puts them one folder lower, below `virtioN`."""
         if "net" in self.names:
             found = self.files.list_directory(f"{self.folder}/net")

@@ -81,6 +81,18 @@ PLAIN_VF = ready_host(
     vms=(Vm(name="web", devices=hostdev_xml(NIC)),),
 )
 
+
+def switchdev(master: str | None) -> Tree:
+    """The NIC is VF 0 of a PF in switchdev mode, whose interfaces are its own port and the VF's other end."""
+    folder = "/sys/devices/pci0000:02/0000:02:00.0/net"
+    return ready_host(
+        nic("0000:02:00.0", "pf0", "pf0rep", group=20, totalvfs=7, vfs=(NIC,), driver="mlx5_core"),
+        nic(NIC, "eth1", pf="0000:02:00.0", vf_index=0),
+        net=network(link("pf0"), link("pf0rep", master=master), link("eth1"), link("br0", kind="bridge")),
+        files={f"{folder}/pf0/phys_port_name": "p0\n", f"{folder}/pf0rep/phys_port_name": "pf0vf0\n"},
+    )
+
+
 HAVING: dict[str, Tree] = {
     "RESET_NONE": ready_host(ROOT_PORT, eth1(reset_methods=())),
     "RESET_BUS_ONLY": ready_host(ROOT_PORT, eth1(reset_methods=("bus",))),
@@ -108,6 +120,8 @@ HAVING: dict[str, Tree] = {
     "ARI_ABSENT": ready_host(port(capabilities=PORT._replace(ari_forwarding=False)), pf()),
     "VF_BUS_NUMBERS": ready_host(ROOT_PORT, pf(sriov=Sriov(63, 0, 384, 2, 0x10CA))),
     "VF_MAC_UNPINNED": PLAIN_VF,
+    "VF_REPRESENTOR": switchdev("br0"),
+    "VF_REPRESENTOR_LOOSE": switchdev(None),
     "VF_DRIVER_ABSENT": ready_host(ROOT_PORT, nic(NIC, under="0000:00:01.0", driver=None, totalvfs=63)),
     "VF_BY_VFIO": ready_host(ROOT_PORT, nic(NIC, under="0000:00:01.0", driver="vfio-pci", totalvfs=63)),
     "VF_DRIVER_CANNOT": ready_host(ROOT_PORT, pf(driver="mlx4_core")),

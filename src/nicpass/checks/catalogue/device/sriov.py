@@ -76,6 +76,24 @@ ENTRIES: dict[str, Entry] = {
         "another slot is, behind a port that isolates.",
         mend="Put the card into another slot, one behind another root port.",
     ),
+    "VF_REPRESENTOR": Entry(
+        severity=Severity.INFO,
+        sentence="What {nic} sends comes out at {representor} of its PF {pf}, which is in {upper}.",
+        meaning="The PF is in switchdev mode: the host's bridge or Open vSwitch decides what the VM reaches.",
+        background="In switchdev mode a card's inner switch forwards nothing by itself. Each VF has another end on the "
+        "host, an interface called its representor, and what stands in a bridge, in Open vSwitch or in a tc rule there "
+        "is what the VM's frames obey; the card does it by itself once it has learned the rule. VLANs belong to the "
+        "representor: the driver of the PF refuses one for a VF.",
+    ),
+    "VF_REPRESENTOR_LOOSE": Entry(
+        severity=Severity.WARNING,
+        sentence="What {nic} sends comes out at {representor} of its PF {pf}, which is in no bridge.",
+        meaning="The PF is in switchdev mode: as long as nothing forwards what comes out there, the VM has no network.",
+        background="In switchdev mode a card's inner switch forwards nothing by itself. Each VF has another end on the "
+        "host, an interface called its representor. It has to be up, and in a bridge or in Open vSwitch, or tc rules "
+        "have to forward its frames; whether there are such rules was not looked at.",
+        mend="Bring it up, and put it into the bridge or Open vSwitch that the VM shall be in.",
+    ),
     "ARI_ABSENT": Entry(
         severity=Severity.INFO,
         sentence="The port {port} above {nic} does not forward function numbers above 7 (ARI).",
