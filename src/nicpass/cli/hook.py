@@ -2,7 +2,8 @@
 """`python -m nicpass.cli.hook VM OPERATION SUBOPERATION EXTRA`: libvirt's hook; people have no use for it.
 
 An exit code other than 0 before a start vetoes it, and libvirt shows what stands on standard error
-(https://libvirt.org/hooks.html, "Return codes and logging"). After a stop the exit code changes nothing.
+(https://libvirt.org/hooks.html, "Return codes and logging"). After a stop the exit code changes nothing. The script
+that calls this passes on 0 and 3 to 7; for any other it decides itself, for then nicpass is broken.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ A network manager that is asked to configure an interface again has 60 of these 
 """
 _AGAIN = 1.0
 """Seconds after which the limit is told again, as often as it takes: some code swallows every exception."""
+_UNABLE = 1
+"""What Python too exits with when it finds no nicpass: the script then decides by what it can see itself."""
 _MARGIN = 15.0
 """Seconds more to give up in order; then the process is killed: one that hangs in the kernel hears nothing."""
 
@@ -73,7 +76,8 @@ def work(argv: list[str], definition: bytes) -> int:
     except OSError as error:  # a full disk, one that became read-only
         code = _tell(_refusal_of_system(name, operation, error))
     except Exception as error:
-        code = _tell(_mistake(name, operation, error))
+        _tell(_mistake(name, operation, error))
+        code = ExitCode.NEEDS_PERSON if operation == "release" else _UNABLE
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     if operation == "release":
@@ -102,20 +106,18 @@ def _refusal_of_system(name: str, operation: str, error: OSError) -> NicpassErro
 
 
 def _mistake(name: str, operation: str, error: Exception) -> NicpassError:
-    """Whoever vetoes a start by mistake must at least say so; a start let through by mistake may cost the host."""
+    """What nicpass could not do by no fault of the VM's or the NIC's: that alone vetoes no start, but it is told."""
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        reason = _("The kernel refused: {reason}{where}.").format(reason=error.strerror or error, where=where)
+        hint = ""
+    else:
+        kind = type(error).__name__
+        reason = _("A mistake of nicpass itself: {kind}: {error}.").format(kind=kind, error=error)
+        hint = _("Please report it.")
     if operation == "prepare":
-        return NicpassError(
-            _("{name} is not started: a mistake of nicpass itself: {kind}: {error}.").format(
-                name=name, kind=type(error).__name__, error=error
-            ),
-            _("Please report it. To start without the guard: remove /etc/libvirt/hooks/qemu.d/nicpass"),
-        )
-    return NicpassError(
-        _("The NICs of {name} were not restored: a mistake of nicpass itself: {kind}: {error}.").format(
-            name=name, kind=type(error).__name__, error=error
-        ),
-        _("Please report it."),
-    )
+        return NicpassError(_("The NICs of {name} were not looked at. {reason}").format(name=name, reason=reason), hint)
+    return NicpassError(_("The NICs of {name} were not restored. {reason}").format(name=name, reason=reason), hint)
 
 
 def _test_itself() -> int:
@@ -178,8 +180,7 @@ def _tell(error: NicpassError) -> int:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"nicpass: {text}\n")
     _log(syslog.LOG_ERR, text)
-    # 1 is what Python itself exits with when it finds no nicpass; the script tells the two apart.
-    return ExitCode.REFUSED if error.exit_code == ExitCode.ROLLED_BACK else error.exit_code
+    return ExitCode.REFUSED if error.exit_code == _UNABLE else error.exit_code
 
 
 def _restore(state: NicState) -> None:

@@ -15,8 +15,9 @@ from nicpass.cli.carry_out import carry_out
 from nicpass.cli.output import say, say_error
 from nicpass.cli.source import Source, read_live_source
 from nicpass.engine.journal import owed, read_changes
+from nicpass.engine.owed import settle_nic
 from nicpass.engine.recovery import abandon
-from nicpass.engine.store import KeptNic, keep_nic, list_kept_nics, read_kept_nic
+from nicpass.engine.store import KeptNic, list_kept_nics, read_kept_nic
 from nicpass.host.network.link_settings import add_settings
 from nicpass.hypervisor.libvirt.guard import plan_guard_removal
 from nicpass.model.errors import BadInputError, NicpassError, RefusedError
@@ -104,7 +105,7 @@ def abandon_nic(files: Files, address: Address, actor: Actor, *, as_json: bool) 
             )
     waiting = [change for change in owed(read_changes(files)) if _is_about(change, address)]
     if holders:
-        keep_nic(files, _as_it_is(kept, source))
+        settle_nic(files, _as_it_is(kept, source))
     else:
         _forget(kept, source, actor, as_json=as_json)
     for change in waiting:
@@ -125,7 +126,7 @@ def _as_it_is(kept: KeptNic, source: Source) -> KeptNic:
             "nicpass list",
         )
     now = observe_state(function, HostIndex(add_settings(source.host, source.files, function)))
-    return msgspec.structs.replace(kept, state=now, away=None, renewed=True)
+    return msgspec.structs.replace(kept, state=now, renewed=True)
 
 
 def _forget(kept: KeptNic, source: Source, actor: Actor, *, as_json: bool) -> None:

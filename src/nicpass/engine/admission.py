@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from nicpass.engine.handler import wait_until
 from nicpass.engine.lock import PATH, try_lock
 from nicpass.engine.old_lock import heed_old_lock, is_held_by_root
+from nicpass.model.address import Address
 from nicpass.model.errors import BusyError, StepError
 from nicpass.model.language import _
 from nicpass.model.text import printable
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.host.doors.files import Files
-    from nicpass.model.address import Address
 
 _ANNOUNCED = "/run/nicpass/announced"
-_STARTED = "/run/nicpass/started"
+STARTED = "/run/nicpass/started"
+"""A folder with a file for each VM that was let through, by its UUID; the guard's script may write one too."""
 _LOOK_SECONDS = 5.0
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -85,17 +86,28 @@ def admit(files: Files, uuid: str, name: str, *, patience: float = 0) -> Iterato
 def note_start(files: Files, uuid: str, addresses: tuple[Address, ...]) -> None:
     """Put down that the guard has let this start of the VM through, with these NICs."""
     lines = "".join(f"{address}\n" for address in addresses)
-    files.write_atomic(_path(_STARTED, uuid), f"{time.time():.3f}\n{lines}".encode())
+    files.write_atomic(_path(STARTED, uuid), f"{time.time():.3f}\n{lines}".encode())
 
 
 def read_start(files: Files, uuid: str) -> tuple[str, ...]:
     """The NICs with which the guard let the VM start; none if the guard was not asked."""
-    text = files.read_text(_path(_STARTED, uuid))
+    text = files.read_text(_path(STARTED, uuid))
     return tuple(text.splitlines()[1:]) if isinstance(text, str) else ()
 
 
 def forget_start(files: Files, uuid: str) -> None:
-    files.remove(_path(_STARTED, uuid))
+    files.remove(_path(STARTED, uuid))
+
+
+def forget_nic_of_start(files: Files, uuid: str, address: Address) -> None:
+    """One of the NICs of a start has come back and is what it was; raises OSError."""
+    left = read_start(files, uuid)
+    if address in left:
+        others = tuple(Address(nic) for nic in left if nic != address)
+        if others:
+            note_start(files, uuid, others)
+        else:
+            forget_start(files, uuid)
 
 
 def _is_announced(files: Files, uuid: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.lookup.nics import on_vfio
-from nicpass.engine.admission import read_start
+from nicpass.engine.admission import forget_nic_of_start, read_start
 from nicpass.engine.attempts import sentence_of
 from nicpass.engine.journal import read_boot_id
 from nicpass.engine.store import keep_nic, list_kept_nics, read_kept_nic
@@ -63,7 +63,7 @@ def find_owed(files: Files, ask_domains: AskDomains) -> tuple[KeptNic, ...]:
             kept = read_kept_nic(files, address)
         except StepError:
             continue
-        if kept is not None and known(boot) and kept.away == boot:
+        if kept is not None and (_is_marked(kept, files) or (known(boot) and kept.away == boot)):
             found.append(kept)
     return tuple(_without_those_of_vms(found, files, ask_domains))
 
@@ -72,7 +72,7 @@ def _without_those_of_vms(away: list[KeptNic], files: Files, ask_domains: AskDom
     """What the guard let through and vfio-pci has is its VM's; what is neither is the host's; else libvirt knows."""
     domains: list[Fact[tuple[Domain, ...]]] = []
     for kept in away:
-        marked = kept.owner is not None and kept.state.address in read_start(files, kept.owner.uuid)
+        marked = _is_marked(kept, files)
         bound = on_vfio(read_function(files, kept.state.address))
         if marked and bound:
             continue
@@ -81,6 +81,11 @@ def _without_those_of_vms(away: list[KeptNic], files: Files, ask_domains: AskDom
             if _may_have_it(domains[0], kept, marked=marked):
                 continue
         yield kept
+
+
+def _is_marked(kept: KeptNic, files: Files) -> bool:
+    """Whether its VM was let through with it in this boot, and its stop was not seen; the record may not say so."""
+    return kept.owner is not None and kept.state.address in read_start(files, kept.owner.uuid)
 
 
 def _may_have_it(domains: Fact[tuple[Domain, ...]], kept: KeptNic, *, marked: bool) -> bool:
@@ -103,7 +108,7 @@ def bring_back(files: Files, kept: KeptNic, restore: Callable[[NicState], None])
     if hollow is None:
         restore(kept.state)
     try:
-        keep_nic(files, msgspec.structs.replace(kept, away=None))
+        settle_nic(files, kept)
     except OSError as error:
         if hollow is not None:
             raise
@@ -115,6 +120,13 @@ def bring_back(files: Files, kept: KeptNic, restore: Callable[[NicState], None])
         ) from error
     if hollow is not None:
         raise StepError(hollow)
+
+
+def settle_nic(files: Files, kept: KeptNic) -> None:
+    """Put down that nothing of it is owed any more. Raises OSError."""
+    keep_nic(files, msgspec.structs.replace(kept, away=None))
+    if kept.owner is not None:
+        forget_nic_of_start(files, kept.owner.uuid, kept.state.address)
 
 
 def settle_owed(
@@ -133,7 +145,7 @@ def _settle(
     try:
         gained = gained_since(kept.state, look(kept.state.address))
         if gained:
-            keep_nic(files, msgspec.structs.replace(kept, away=None))
+            settle_nic(files, kept)
             sentence = _("The host uses it by now ({names}), so it is left as it is.").format(names=", ".join(gained))
         else:
             bring_back(files, kept, restore)

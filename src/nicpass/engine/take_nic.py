@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from nicpass.engine.admission import forget_nic_of_start
 from nicpass.engine.handler import Handler, Handlers
 from nicpass.engine.store import KeptNic, is_kept, keep_nic, read_kept_nic
 from nicpass.model.errors import StepError
@@ -34,6 +35,8 @@ class TakeSteps:
             kept = read_kept_nic(self.files, step.address)
             if kept is not None and (kept.state, kept.owner) == (step.state, step.owner):
                 return
+        if step.owner is not None:  # what a stop of the VM left unsettled before it was given is not owed again
+            forget_nic_of_start(self.files, step.owner.uuid, step.address)
         keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify(self, step: TakeNic) -> None:

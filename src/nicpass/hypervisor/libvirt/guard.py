@@ -58,7 +58,7 @@ def desired_guard(*, systemd: bool) -> dict[str, FileImage]:
         HOOK: RegularFile(hook.encode(), 0o755),
     }
     if systemd:
-        unit = recover_unit(PYTHON, PACKAGE, STATE)
+        unit = recover_unit(PYTHON, STATE)
         desired |= {
             UNIT: RegularFile(unit.encode(), 0o644),
             _WANTS: Folder(0o755),

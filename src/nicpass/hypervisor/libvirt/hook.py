@@ -15,7 +15,7 @@ from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.verdict import blocking
-from nicpass.engine.admission import admit, forget_start, note_start
+from nicpass.engine.admission import admit, forget_start, note_start, read_start
 from nicpass.engine.arrival import await_arrival
 from nicpass.engine.attempts import sentence_of
 from nicpass.engine.owed import UnrecordedError, bring_back
@@ -103,15 +103,16 @@ class Hook:
         """
         domain = parse_domain(definition)
         failures: list[NicpassError] = []
-        try:
-            forget_start(self.files, domain.uuid)
-        except OSError as error:  # what was given is restored all the same
-            failures.append(StepError(sentence_of(error)))
+        # Of what left while the disk was full, or while the script stood alone, only this mark tells.
+        marked = frozenset(read_start(self.files, domain.uuid))
         unread: list[NicpassError] = []
-        if not self._kept_nics(domain, unread, away=self._boot()):
+        away = self._those_away(domain, unread, marked)
+        if all(nic.away == self._boot() for nic in away):
+            self._forget(domain, failures)
+        if not away:
             return failures + unread
         with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
-            for nic in self._kept_nics(domain, failures, away=self._boot()):
+            for nic in self._those_away(domain, failures, marked):
                 try:
                     bring_back(self.files, nic, self.restore)
                 except OutOfTimeError as error:
@@ -125,12 +126,21 @@ class Hook:
                     failures.append(_name_failure(nic, f"{type(error).__name__}: {error}."))
         return failures
 
-    def _kept_nics(
-        self, domain: Domain, failures: list[NicpassError] | None = None, *, away: str | None = None
-    ) -> list[KeptNic]:
+    def _forget(self, domain: Domain, failures: list[NicpassError]) -> None:
+        try:
+            forget_start(self.files, domain.uuid)
+        except OSError as error:  # what was given is restored all the same
+            failures.append(StepError(sentence_of(error)))
+
+    def _those_away(self, domain: Domain, failures: list[NicpassError], marked: frozenset[str]) -> list[KeptNic]:
+        """Those of the VM's NICs that left in this boot."""
+        boot = self._boot()
+        return [nic for nic in self._kept_nics(domain, failures) if nic.away == boot or nic.state.address in marked]
+
+    def _kept_nics(self, domain: Domain, failures: list[NicpassError] | None = None) -> list[KeptNic]:
         """The NICs that were given to this VM, stand in its definition, and are taken by libvirt at each start.
 
-        With `away` only those that left in that boot. A record that cannot be read is raised, or added to `failures`.
+        A record that cannot be read is raised, or added to `failures`.
         """
         found: list[KeptNic] = []
         for device in domain.config_devices:
@@ -143,7 +153,7 @@ class Hook:
                 continue
             if nic is not None and nic.owner is not None and nic.owner.uuid == domain.uuid:
                 found.append(nic)
-        return [nic for nic in found if away is None or nic.away == away]
+        return found
 
     def _check(self, nic: KeptNic, domain: Domain, index: HostIndex) -> PciFunction:
         """Check law 3, but for the reasons that the administrator allowed when he gave the NIC; the NIC's function."""
@@ -188,7 +198,13 @@ class Hook:
                 told = _(
                     "{address} leaves before all of it is there ({reason}): what it was before stays put down."
                 ).format(address=nic.state.address, reason=why)
-        keep_nic(self.files, left)
+        try:
+            keep_nic(self.files, left)
+        except OSError as error:  # a full disk cuts nobody off, and the mark of this start says what is to come back
+            told = _(
+                "{address} leaves, and what it is now cannot be put down ({reason}): it comes back as it was before."
+            )
+            return told.format(address=nic.state.address, reason=error.strerror or error)
         return told
 
     def _why_not_whole(self, before: NicState, now: NicState, host: Host) -> str | None:

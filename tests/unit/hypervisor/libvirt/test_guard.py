@@ -423,9 +423,13 @@ class TestTexts:
         assert "package='/a b'\n" in text
 
     def test_and_for_systemd(self) -> None:
-        text = recover_unit("/100%/python", "/p", "/s")
+        text = recover_unit("/100%/python", "/s")
         assert 'ExecStart="/100%%/python" -I -m nicpass recover --boot' in text
-        assert "ConditionPathExists=/p/cli/main.py" in text
+
+    def test_the_unit_is_not_passed_over_in_silence_where_its_python_is_gone(self) -> None:
+        text = recover_unit("/python", "/s")
+        assert "ConditionPathExists" not in text
+        assert 'ExecStopPost=/bin/sh -c \'test "$$SERVICE_RESULT" = success || echo "<3>nicpass recover failed' in text
 
     def test_what_is_desired_ends_in_lines(self) -> None:
         for image in desired_guard(systemd=True).values():
