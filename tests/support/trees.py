@@ -17,6 +17,7 @@ import msgspec
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt.domains import read_machines
+from nicpass.hypervisor.libvirt.guard_reading import read_guard
 from nicpass.model.host import Host
 from nicpass.model.network import Link, Network
 from tests.support import acpi
@@ -156,7 +157,7 @@ class Tree:
         """Write the tree, and read it as nicpass does."""
         files = Files(str(self.write(root)))
         domains, networks = read_machines(files)
-        return read_host(files, domains, with_boot=True, networks=networks)
+        return read_host(files, domains, with_boot=True, networks=networks, guard=read_guard(files))
 
     def paths(self) -> dict[str, str]:
         """Address of each function to its folder in sysfs."""

@@ -6,13 +6,13 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import say
+from nicpass.cli.output import say, say_note
 from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
 from nicpass.host.doors.processes import Processes
-from nicpass.hypervisor.libvirt.guard import guard_handlers
+from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, SetNumvfs, StartWindow
 
@@ -59,7 +59,11 @@ def handlers_of(files: Files) -> Handlers:
 
         return deadman_handlers(files, processes)
 
-    ready = {**take_handlers(files), **libvirt_handlers(files), **guard_handlers(files, processes)}
+    ready = {
+        **take_handlers(files),
+        **libvirt_handlers(files),
+        **guard_handlers(files, processes, Hands(ask_version, tell=say_note)),
+    }
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         GiveBackNic: of_host,
         SetNumvfs: of_host,

@@ -9,6 +9,7 @@ from nicpass.checks.dependence.machines import tell_use
 from nicpass.checks.dependence.usage import tell_usage
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import list_nics
+from nicpass.cli.guard_mend import tell_guard
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
 from nicpass.cli.unsettled import owed_nics, tell_if_kept
@@ -56,6 +57,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
     tell_if_kept(source)
+    tell_guard(source)
     return ExitCode.DONE
 
 

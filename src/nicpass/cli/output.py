@@ -143,6 +143,11 @@ def terminal_width() -> int:
         return 80
 
 
+def say_note(sentence: str) -> None:
+    """Print what should be known and is no error, to stderr: it is no part of the result."""
+    complain(f"nicpass: {printable(sentence)}")
+
+
 def say_error(error: NicpassError, *, as_json: bool) -> None:
     """Print an error: sentence and hint to stderr; with --json all of it to stdout, where the result would be."""
     sentence, hint = well_formed(error.sentence), well_formed(error.hint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
+from nicpass.cli.guard_mend import mend_guard
 from nicpass.cli.orphans import abandon_nic, settle_orphans
 from nicpass.cli.output import say, say_error, say_json
 from nicpass.cli.planning import read_and_plan
@@ -54,6 +55,8 @@ def recover_command(arguments: argparse.Namespace) -> int:
         settled, worst = settle(files, arguments, actor, unconfirmed=arguments.unconfirmed)
         if not arguments.unconfirmed:
             settled |= settle_orphans(files, actor, boot=arguments.boot, as_json=arguments.json) > 0
+            mended, code = mend_guard(files, boot=arguments.boot, as_json=arguments.json)
+            settled, worst = settled or mended, max(worst, code)
         if not settled and not alone and not arguments.json:
             say(_("Nothing was cut off."))
     return worst

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nicpass.host.doors.files import Files
 from nicpass.host.read import load_snapshot, read_host
 from nicpass.hypervisor.libvirt.domains import read_definitions, read_machines
+from nicpass.hypervisor.libvirt.guard_reading import read_guard
 from nicpass.model.errors import BadInputError, NotPermittedError
 from nicpass.model.language import _
 
@@ -41,14 +42,23 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
     files = open_root(arguments)
     environment = os.environ if files.is_live else None
     domains, networks = read_machines(files)
-    host = read_host(files, domains, _open_processes, environment, nic, with_boot=with_boot, networks=networks)
+    host = read_host(
+        files,
+        domains,
+        _open_processes,
+        environment,
+        nic,
+        with_boot=with_boot,
+        networks=networks,
+        guard=read_guard(files),
+    )
     return Source(files, host, is_live=files.is_live)
 
 
 def read_live_source(files: Files, *, boot: bool) -> Source:
     """This machine as it is now; at a boot without asking libvirt, which may be starting VMs and wait for us."""
     domains, networks = (read_definitions(files), None) if boot else read_machines(files)
-    host = read_host(files, domains, _open_processes, os.environ, networks=networks)
+    host = read_host(files, domains, _open_processes, os.environ, networks=networks, guard=read_guard(files))
     return Source(files, host, is_live=True)
 
 

@@ -23,6 +23,7 @@ from nicpass.host.use.activity import read_activity
 from nicpass.model.boot import Boot
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import known
+from nicpass.model.guard import Guard
 from nicpass.model.host import SCHEMA, Host
 from nicpass.model.language import _
 
@@ -45,8 +46,9 @@ def read_host(
     *,
     with_boot: bool = False,
     networks: Fact[tuple[LibvirtNetwork, ...]] = None,
+    guard: Guard | None = None,
 ) -> Host:
-    """Everything of a host; VMs and their networks come from the hypervisor, which this floor does not know.
+    """Everything of a host; VMs, their networks and the guard come from the hypervisor, which this floor does not know.
 
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
     out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
@@ -77,6 +79,7 @@ def read_host(
         activity=read_activity(files, pci, processes, environment),
         domains=domains,
         libvirt_networks=networks,
+        guard=guard or Guard(),
         boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),
     )
 

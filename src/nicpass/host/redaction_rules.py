@@ -46,7 +46,7 @@ _BY_RULE = {
     Rule.NAME: "Platform.hostname Access.qemu_user DeviceNode.user DeviceNode.group Link.alias Session.user "
     "Domain.name "
     "Claim.holder DomainInterface.filter Andd.name ClassDevice.label BindingReport.name BootBinding.name "
-    "DomainInterface.network LibvirtNetwork.name PciFunction.board_label",
+    "DomainInterface.network LibvirtNetwork.name PciFunction.board_label Unguarded.vm",
     Rule.WORD: "PciFunction.reset_methods PciFunction.power_state PciFunction.runtime_pm Platform.kernel_options "
     "Platform.cpu_vendor Platform.virtualization Platform.container Platform.lockdown Platform.iommu_tables "
     "Access.qemu_security_drivers IommuGroup.type ReservedRegion.type Link.operstate Link.kind "
@@ -61,11 +61,11 @@ _BY_RULE = {
     Rule.TEXT: "Host.pci_unread Unknown.unknown ConfigSpace.problems Platform.kvm_error Dmar.problems Ivrs.problems "
     "Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try Boot.evidence "
     "Directive.text Directive.value UdevRule.text IvhdEntry.special Activity.foreign_unseen Definition.unread_devices "
-    "LibvirtNetwork.unread Intent.text Intents.unread",
+    "LibvirtNetwork.unread Intent.text Intents.unread Unguarded.when Unguarded.reason Unguarded.loss",
     Rule.KEPT: "Platform.kernel Dmi.product_name Dmi.board_name Dmi.bios_version NumaNode.cpus Link.driver_version "
     "Link.firmware_version Leftovers.loaded_ids ModuleAlias.pattern Definition.machine Definition.memory_nodes "
     "Definition.cpuset Definition.emulator_pin CpuPin.cpus DeviceIdentity.slots KernelImage.release BootEntry.kernel "
-    "Claim.device Definition.os_id Platform.interrupt_chips",
+    "Claim.device Definition.os_id Platform.interrupt_chips Guard.python_version Guard.package_version",
     Rule.DRIVER: "PciFunction.driver PciFunction.driver_override Module.name Directive.module DriverctlOverride.driver "
     "ModuleAlias.module BootBinding.driver BindingReport.driver BuiltinDriver.module",
     Rule.NETDEV: "PciFunction.netdevs Link.name Link.master Link.lower Link.altnames IpAddress.netdev IpAddress.label "
@@ -80,14 +80,14 @@ _BY_RULE = {
     "UdevRule.path Claim.path DamagedFile.path NetworkStorage.mounts FunctionDevice.nodes Holder.node "
     "ForeignNetdev.namespace DomainDevice.rom_file Boot.initramfs Boot.folders BootFile.path BootFile.target "
     "KernelImage.path GeneratedFile.path BootEntry.source ForeignUpper.namespace Intent.source "
-    "DomainInterface.dev Platform.bmc",
+    "DomainInterface.dev Platform.bmc Guard.python Guard.package Unguarded.path",
     Rule.MAC: "Link.mac Link.permanent_mac VfSettings.mac DeviceIdentity.permanent_mac DomainDevice.mac "
     "DomainInterface.mac",
     Rule.IP: "Link.tunnel_local Link.tunnel_remotes IpAddress.address IpAddress.peer IpAddress.broadcast "
     "Route.destination Route.gateway Route.source Route.from_prefix Rule.source Rule.destination "
     "Session.local_address Session.peer_address Session.remote_host NetworkStorage.servers "
     "NetworkStorage.local_address",
-    Rule.UUID: "Platform.boot_id Domain.uuid LibvirtNetwork.uuid",
+    Rule.UUID: "Platform.boot_id Domain.uuid LibvirtNetwork.uuid Unguarded.uuid",
     Rule.SERIAL: "ConfigSpace.serial_number DeviceIdentity.serial_number",
     Rule.CMDLINE: "Platform.cmdline BootEntry.arguments",
     Rule.IDENTITY: "Boot.default_entry Boot.one_shot BootEntry.identity BootEntry.title",

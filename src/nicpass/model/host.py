@@ -16,6 +16,7 @@ from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
 from nicpass.model.firmware import Firmware
 from nicpass.model.groups import IommuGroup
+from nicpass.model.guard import Guard
 from nicpass.model.leftovers import Leftovers
 from nicpass.model.libvirt_network import LibvirtNetwork
 from nicpass.model.memory import Memory
@@ -47,5 +48,6 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     domains: Fact[tuple[Domain, ...]] = None
     libvirt_networks: Fact[tuple[LibvirtNetwork, ...]] = None
     """Which of them lend NICs of this host to VMs; None also in a snapshot from before they were read."""
+    guard: Guard = Guard()
     boot: Boot = Boot(unread="not asked for")
     """The boot configuration that the next boots go by."""

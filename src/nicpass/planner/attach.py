@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.device.switchdev import representor_of
+from nicpass.checks.host.guard import check_confinement
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.checks.preflight import check_host, check_nic, check_vm
@@ -80,7 +81,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
         if steps
         else _("{name} has {nic} already").format(name=domain.name, nic=label(function))
     )
-    return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(of_nic))
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(of_nic, host))
 
 
 def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
@@ -100,7 +101,7 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard:
     of_nic = check_nic(function, index)
     refuse_unless_clear(_findings_for(of_nic, function, domain, index), allow=request.allow)
     steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
-    return Plan(summary=summary, request=request, steps=steps, notes=_notes(of_nic))
+    return Plan(summary=summary, request=request, steps=steps, notes=_notes(of_nic, host))
 
 
 def _give(
@@ -327,5 +328,7 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
     return derive_vf_mac(own, vf_index)
 
 
-def _notes(of_nic: tuple[Finding, ...]) -> tuple[str, ...]:
-    return tuple(finding.sentence for finding in of_nic if not finding.severity.blocks)
+def _notes(of_nic: tuple[Finding, ...], host: Host) -> tuple[str, ...]:
+    """What is to be known of the NIC; and what keeps the guard, which comes with it, from its work."""
+    of_guard = tuple(f"{finding.sentence} {finding.command}" for finding in check_confinement(host.guard))
+    return (*of_guard, *(finding.sentence for finding in of_nic if not finding.severity.blocks))

@@ -28,7 +28,7 @@ from nicpass.engine.transaction import run_plan
 from nicpass.host.read import read_host
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.domains import _domains_of, connect
-from nicpass.hypervisor.libvirt.guard import guard_handlers
+from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.plan import UndoRequest
@@ -101,7 +101,7 @@ class Machine:
             **take_handlers(self.files),
             **host,
             **libvirt_handlers(self.files),
-            **guard_handlers(self.files, self.processes),
+            **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
         }
 

@@ -10,7 +10,7 @@ it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.store import NICS, STATE, list_kept_nics
 from nicpass.hypervisor.libvirt.domains import connect
 from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit
+from nicpass.hypervisor.libvirt.guard_proof import prove_hook
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
@@ -42,6 +43,8 @@ UNIT = "/etc/systemd/system/nicpass-recover.service"
 _WANTS = "/etc/systemd/system/multi-user.target.wants"
 _SYSTEMD = "/run/systemd/system"
 """A folder that is there if systemd has booted the host: sd_booted(3)."""
+_SELINUX = "/sys/fs/selinux/enforce"
+"""Is there where the kernel has SELinux on."""
 _OLDEST = 6_005_000
 """virConnectGetLibVersion() of 6.5.0, the first that looks into qemu.d."""
 _DAEMONS = ("libvirtd", "virtqemud")
@@ -100,9 +103,19 @@ def plan_guard_removal(files: Files, *leaving: Address) -> tuple[FileChange, ...
     return (*back, FileChange(path=RECORD, before=image_at(files, RECORD), after=None))
 
 
-def guard_handlers(files: Files, processes: Processes, ask_version: Callable[[], int] | None = None) -> Handlers:
-    """The handlers of the guard's steps; `ask_version` tells libvirt's version, as its daemon does."""
-    steps = GuardSteps(files, processes, ask_version or _ask_version)
+class Hands(NamedTuple):
+    """What the guard's steps ask of others: libvirt, and whoever reads."""
+
+    ask_version: Callable[[], int]
+    """libvirt's version, as its daemon has it."""
+    prove: Callable[[Files], str | None] = prove_hook
+    tell: Callable[[str], None] = lambda _sentence: None
+    """Says to people what they should know, and what is no error."""
+
+
+def guard_handlers(files: Files, processes: Processes, hands: Hands | None = None) -> Handlers:
+    """The handlers of the guard's steps."""
+    steps = GuardSteps(files, processes, hands or Hands(ask_version))
     return {
         InstallGuard: Handler(steps.apply_install, steps.verify_install),
         RemoveGuard: Handler(steps.apply_remove, steps.verify_remove),
@@ -112,22 +125,32 @@ def guard_handlers(files: Files, processes: Processes, ask_version: Callable[[],
 class GuardSteps:
     """The apply and verify of the guard's steps, with their doors to files and processes."""
 
-    def __init__(self, files: Files, processes: Processes, ask_version: Callable[[], int]) -> None:
+    def __init__(self, files: Files, processes: Processes, hands: Hands) -> None:
         self.files = files
         self.processes = processes
-        self.ask_version = ask_version
+        self.hands = hands
 
     def apply_install(self, step: InstallGuard) -> None:
+        """Write the files, tell who has to know, see that libvirt asks the hook. Raises StepError if it does not."""
         apply_changes(self.files, step.files)
+        self._label(step.files)
         self._tell_systemd()
         self._tell_libvirt()
+        if not any(change.path == HOOK and change.after is not None for change in step.files):
+            return
+        unproved = self.hands.prove(self.files)
+        if unproved is not None:
+            text = _(
+                "Whether libvirt runs the guard could not be seen: {reason} A start of the VM by nicpass would show it."
+            )
+            self.hands.tell(text.format(reason=f"{unproved.rstrip('.。')}."))
 
     def verify_install(self, step: InstallGuard) -> None:
         """Pass if the guard's files stand there, libvirt is of a version that calls the hook, and the hook runs."""
         verify_changes(self.files, step.files)
         if not any(change.path == HOOK and change.after is not None for change in step.files):
             return
-        version = self.ask_version()
+        version = self.hands.ask_version()
         if version < _OLDEST:
             told = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
             raise StepError(
@@ -150,6 +173,16 @@ class GuardSteps:
     def verify_remove(self, step: RemoveGuard) -> None:
         verify_changes(self.files, step.files)
 
+    def _label(self, changes: tuple[FileChange, ...]) -> None:
+        """Have SELinux' own tool give the files the labels that the policy has for their places: restorecon(8)."""
+        written = [change.path for change in changes if change.after is not None]
+        if not written or not self.files.exists(_SELINUX):
+            return
+        done = self.processes.run(["restorecon", *written], timeout=_SECONDS)
+        if done.exit_code != 0:
+            reason = done.error or done.output.strip() or str(done.exit_code)
+            self.hands.tell(_("SELinux' labels of the guard's files could not be set: {reason}").format(reason=reason))
+
     def _tell_systemd(self) -> None:
         if self.files.exists(_SYSTEMD):
             self._run(["systemctl", "daemon-reload"])
@@ -166,7 +199,7 @@ class GuardSteps:
             raise StepError(_("{command} failed: {error}.").format(command=" ".join(argv), error=done.error))
 
 
-def _ask_version() -> int:
+def ask_version() -> int:
     """Raises NoAnswerError where the daemon hangs."""
     return ask(_read_version, _SECONDS, "libvirt")
 

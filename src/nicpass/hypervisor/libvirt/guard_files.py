@@ -14,7 +14,7 @@ PROOF = "/run/nicpass/proof"
 """The file into which the hook puts the UUID of that VM; where it is not there, the hook treats it as any VM."""
 EVENTS = f"{STATE}/unguarded"
 """A folder with a file for each start or stop that the script had to answer for without Python: `UUID.started`,
-`UUID.vetoed` or `UUID.stopped`, the last of each. Lines: seconds since 1970, the word again, the NICs' addresses, why
+`UUID.vetoed` or `UUID.stopped`, the last of each. Lines: when, the word again, the NICs' addresses, why
 nicpass could not run, what the administrator would have lost, the VM's name."""
 EVENTS_OF_BOOT = "/run/nicpass/unguarded"
 """The same, where the first cannot be written to."""
@@ -183,7 +183,7 @@ write() { # PATH TEXT: whole or not at all
 # For nicpass list and check, once they run again.
 put_down() {
     case $uuid in '' | *[!0-9a-f-]*) uuid=unknown ;; esac
-    text=$(printf '%s\n' "$(date +%s)" "$1" "${ours# }" "$why" "$loss" "$name")
+    text=$(printf '%s\n' "$(date -u '+%Y-%m-%d %H:%M:%S UTC')" "$1" "${ours# }" "$why" "$loss" "$name")
     write "$root@EVENTS@/$uuid.$1" "$text" && return
     echo " It cannot be put down in @EVENTS@: is the disk full?"
     write "$root@EVENTS_OF_BOOT@/$uuid.$1" "$text"

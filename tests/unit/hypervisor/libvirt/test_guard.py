@@ -32,6 +32,7 @@ from nicpass.hypervisor.libvirt.guard import (
     HOOK,
     RECORD,
     UNIT,
+    Hands,
     desired_guard,
     guard_handlers,
     plan_guard,
@@ -103,16 +104,21 @@ def tree_of(files: Files) -> dict[str, tuple[str, bytes]]:
     return found
 
 
+def hands(version: int = 11_003_000, unproved: str | None = None, told: list[str] | None = None) -> Hands:
+    """A libvirt of that version, which is seen to run the hook, or not."""
+    return Hands(lambda: version, lambda _files: unproved, (told if told is not None else []).append)
+
+
 def install(files: Files, processes: FakeProcesses | None = None, version: int = 11_003_000) -> InstallGuard:
     step = InstallGuard(address=NIC, files=plan_guard(files))
-    handler = guard_handlers(files, processes or FakeProcesses(), lambda: version)[InstallGuard]
+    handler = guard_handlers(files, processes or FakeProcesses(), hands(version))[InstallGuard]
     handler.apply(step)
     handler.verify(step)
     return step
 
 
 def remove(files: Files, step: RemoveGuard, processes: FakeProcesses | None = None) -> None:
-    handler = guard_handlers(files, processes or FakeProcesses(), lambda: 0)[RemoveGuard]
+    handler = guard_handlers(files, processes or FakeProcesses(), hands(0))[RemoveGuard]
     handler.apply(step)
     handler.verify(step)
 
@@ -146,7 +152,7 @@ class TestInstalling:
     def test_doing_it_twice_changes_nothing(self, files: Files) -> None:
         step = install(files)
         before = tree_of(files)
-        handler = guard_handlers(files, FakeProcesses(), lambda: 11_003_000)[InstallGuard]
+        handler = guard_handlers(files, FakeProcesses(), hands())[InstallGuard]
         handler.apply(step)
         handler.verify(step)
         assert tree_of(files) == before
@@ -176,7 +182,7 @@ class TestInstalling:
         step = install(files)
         (Path(files.root) / path[1:]).write_text("else")
         with pytest.raises(StepError, match=path):
-            guard_handlers(files, FakeProcesses(), lambda: 11_003_000)[InstallGuard].verify(step)
+            guard_handlers(files, FakeProcesses(), hands())[InstallGuard].verify(step)
 
 
 class TestRemoving:

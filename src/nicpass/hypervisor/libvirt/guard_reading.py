@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the guard as it is found, of this machine or of a tree.
+
+SELinux: https://github.com/SELinuxProject/selinux-notebook (`/sys/fs/selinux/enforce`, `booleans/NAME`, which holds the
+value in force and the pending one); the boolean is that of Fedora's selinux-policy, where hooks have a domain of their
+own, virt_hook_t.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import stat
+from typing import TYPE_CHECKING, Literal
+
+from nicpass.engine.store import list_kept_nics, read_kept_nic
+from nicpass.hypervisor.libvirt.guard import HOOK, plan_guard
+from nicpass.hypervisor.libvirt.guard_files import EVENTS, EVENTS_OF_BOOT
+from nicpass.model.address import Address, parse_address
+from nicpass.model.errors import StepError
+from nicpass.model.fact import Fact, Unknown, known
+from nicpass.model.guard import Guard, Unguarded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nicpass.host.doors.files import Files
+
+SELINUX = "/sys/fs/selinux"
+HOOKS_BOOLEAN = "virt_hooks_unconfined"
+_WORDS: dict[str, Literal["started", "vetoed", "stopped"]] = {
+    "started": "started",
+    "vetoed": "vetoed",
+    "stopped": "stopped",
+}
+_LINES = 6
+_LARGEST = 10_000  # bytes of one such file
+
+
+def read_guard(files: Files) -> Guard:
+    """All of `Guard`."""
+    status, text = files.read_status(HOOK), files.read_text(HOOK)
+    named = _named_in(text) if isinstance(text, str) else {}
+    python, package = (named.get(word) if isinstance(text, str) else text for word in ("python", "package"))
+    return Guard(
+        guarded=_read_guarded(files),
+        hook_mode=stat.S_IMODE(status.st_mode) if isinstance(status, os.stat_result) else status,
+        python=python,
+        python_is_there=_may_be_run(files, python) if isinstance(python, str) else None,
+        python_version=_version_of(files, python) if isinstance(python, str) else None,
+        package=package,
+        package_is_there=files.exists(f"{package}/cli/hook.py") if isinstance(package, str) else None,
+        package_version=_version_in(r"/python(\d+\.\d+)/", package) if isinstance(package, str) else None,
+        is_ours=_is_ours(files, text),
+        unguarded=_read_unguarded(files),
+        selinux=_read_switch(files, f"{SELINUX}/enforce"),
+        hooks_unconfined=_read_switch(files, f"{SELINUX}/booleans/{HOOKS_BOOLEAN}"),
+    )
+
+
+def _read_guarded(files: Files) -> Fact[tuple[Address, ...]]:
+    """Of a record that cannot be read nobody knows whether libvirt takes its NIC: then it does."""
+    addresses = list_kept_nics(files)
+    if not isinstance(addresses, tuple):
+        return addresses
+    return tuple(address for address in addresses if _is_guarded(files, address))
+
+
+def _is_guarded(files: Files, address: Address) -> bool:
+    try:
+        kept = read_kept_nic(files, address)
+    except StepError:
+        return True
+    return kept is not None and kept.owner is not None and kept.owner.managed
+
+
+def _named_in(text: str) -> dict[str, str]:
+    """The words that the script is given in its first lines, `python=...`; none of a script of somebody else."""
+    found: dict[str, str] = {}
+    for line in text.splitlines()[:20]:
+        name, equals, word = line.partition("=")
+        if equals and name in ("python", "package"):
+            with contextlib.suppress(ValueError):
+                found[name] = "".join(shlex.split(word))
+    return found if len(found) == 2 else {}
+
+
+def _may_be_run(files: Files, path: str) -> Fact[bool]:
+    status = files.read_status(path)
+    if status is None:
+        return False
+    return (
+        bool(stat.S_ISREG(status.st_mode) and status.st_mode & 0o111) if isinstance(status, os.stat_result) else status
+    )
+
+
+def _version_of(files: Files, path: str) -> str | None:
+    """The version in the name of the program to which the links lead: `/usr/bin/python3` to `python3.13`."""
+    for _link in range(40):  # as many as the kernel follows: path_resolution(7)
+        target = files.read_link(path)
+        if not isinstance(target, str):
+            break
+        path = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
+    return _version_in(r"/python(\d+\.\d+)$", path)
+
+
+def _version_in(pattern: str, path: str) -> str | None:
+    found = re.search(pattern, path)
+    return found[1] if found is not None else None
+
+
+def _is_ours(files: Files, text: Fact[str]) -> Fact[bool]:
+    if not isinstance(text, str):
+        return text
+    return plan_guard(files) == () if files.is_live else Unknown("a tree does not show which nicpass it has")
+
+
+def _read_switch(files: Files, path: str) -> Fact[bool]:
+    text = files.read_text(path)
+    return text.startswith("1") if isinstance(text, str) else text
+
+
+def _read_unguarded(files: Files) -> Fact[tuple[Unguarded, ...]]:
+    lists = {folder: files.list_directory(folder) for folder in (EVENTS, EVENTS_OF_BOOT)}
+    unread = next((names for names in lists.values() if isinstance(names, Unknown)), None)
+    if unread is not None:
+        return unread
+    found = [
+        event
+        for folder, names in lists.items()
+        for name in (names if known(names) else ())
+        for event in _parse_event(files, f"{folder}/{name}")
+    ]
+    return tuple(sorted(found, key=lambda event: (event.when, event.path)))
+
+
+def _parse_event(files: Files, path: str) -> Iterator[Unguarded]:
+    """What one file says, as the script writes it; of a damaged one at least that there is one."""
+    uuid, _dot, word = path.rpartition("/")[2].partition(".")
+    what = _WORDS.get(word)
+    content = files.read_bytes(path, _LARGEST)
+    if what is None or not isinstance(content, bytes):
+        return
+    lines = content.decode("utf-8", "backslashreplace").split("\n", _LINES - 1)
+    lines += [""] * (_LINES - len(lines))
+    when, _what, nics, reason, loss, name = (line.strip() for line in lines)
+    yield Unguarded(
+        what=what,
+        vm=name or uuid,
+        uuid=uuid,
+        nics=tuple(address for nic in nics.split() if (address := parse_address(nic)) is not None),
+        when=when,
+        reason=reason,
+        loss=loss,
+        path=path,
+    )
