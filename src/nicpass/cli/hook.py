@@ -73,8 +73,6 @@ def work(argv: list[str], definition: bytes) -> int:
         return _end_late(argv, str(error))
     except NicpassError as error:
         code = _tell(error)
-    except OSError as error:  # a full disk, one that became read-only
-        code = _tell(_refusal_of_system(name, operation, error))
     except Exception as error:
         _tell(_mistake(name, operation, error))
         code = ExitCode.NEEDS_PERSON if operation == "release" else _UNABLE
@@ -95,22 +93,12 @@ def _end_late(argv: list[str], reason: str) -> int:
     return ExitCode.NEEDS_PERSON
 
 
-def _refusal_of_system(name: str, operation: str, error: OSError) -> NicpassError:
-    """Without a record of what the NIC was, no VM gets it."""
-    from nicpass.engine.attempts import sentence_of
-
-    reason = sentence_of(error)
-    if operation == "prepare":
-        return StepError(_("{name} is not started: {reason}").format(name=name, reason=reason))
-    return StepError(_("The NICs of {name} were not restored: {reason}").format(name=name, reason=reason))
-
-
 def _mistake(name: str, operation: str, error: Exception) -> NicpassError:
     """What nicpass could not do by no fault of the VM's or the NIC's: that alone vetoes no start, but it is told."""
-    if isinstance(error, OSError):
-        where = f": {error.filename}" if error.filename else ""
-        reason = _("The kernel refused: {reason}{where}.").format(reason=error.strerror or error, where=where)
-        hint = ""
+    if isinstance(error, OSError):  # a full disk, one that became read-only
+        from nicpass.engine.attempts import sentence_of
+
+        reason, hint = sentence_of(error), ""
     else:
         kind = type(error).__name__
         reason = _("A mistake of nicpass itself: {kind}: {error}.").format(kind=kind, error=error)
