@@ -47,7 +47,7 @@ JOURNALS = "/var/lib/nicpass/journal"
 _KEPT = 100
 """How many closed journals stay; one is some 10 kB."""
 _SUFFIX = ".jsonl"
-_NUMBERED = re.compile(r"\d{8}T\d{6}-(\d{7,})")
+_NUMBERED = r"\d{8}T\d{6}-(\d{7,})"
 """Before there were numbers a name ended with six digits, the microseconds: those come first, by their names."""
 
 
@@ -113,7 +113,7 @@ def list_changes(files: Files) -> tuple[str, ...]:
 
 
 def _number_of(identity: str) -> int:
-    found = _NUMBERED.fullmatch(identity)
+    found = re.fullmatch(_NUMBERED, identity)
     return int(found[1]) if found else 0
 
 

@@ -22,7 +22,7 @@ from nicpass.host.system.platform import read_platform
 from nicpass.host.use.activity import read_activity
 from nicpass.model.boot import Boot
 from nicpass.model.errors import BadInputError
-from nicpass.model.fact import known
+from nicpass.model.fact import known, value_or
 from nicpass.model.guard import Guard
 from nicpass.model.host import SCHEMA, Host
 from nicpass.model.language import _
@@ -59,8 +59,9 @@ def read_host(
         BadInputError: a file of a capture is damaged.
     """
     platform, network = read_platform(files), read_network(files)
-    network = msgspec.structs.replace(network, intents=read_intents(files, network))
     near = read_near(files, nic, network, domains) if nic is not None else None
+    names = None if near is None else frozenset(name for f in near for name in value_or(f.netdevs, ()))
+    network = msgspec.structs.replace(network, intents=read_intents(files, network, names))
     pci = read_pci(files) if near is None else near
     return Host(
         pci=pci,

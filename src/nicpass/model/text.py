@@ -60,9 +60,13 @@ def vm_word(name: str, uuid: str | None) -> str:
     a damaged file may hold anything.
     """
     dubious = not name.isprintable() or name.strip() != name or name.startswith("-") or name.isdigit() or not name
-    if (dubious or re.fullmatch(_UUID, name)) and uuid is not None and re.fullmatch(_UUID, uuid):
+    if (dubious or _is_uuid(name)) and uuid is not None and _is_uuid(uuid):
         return uuid
     return quote(name)
+
+
+def _is_uuid(text: str) -> bool:
+    return 32 <= len(text) <= 36 and re.fullmatch(_UUID, text) is not None
 
 
 def _spell(part: str) -> str:

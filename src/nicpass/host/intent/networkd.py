@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.intent.reading import NETWORKD_FOLDERS as FOLDERS
 from nicpass.host.intent.unit_file import (
     NO,
     YES,
@@ -24,7 +25,7 @@ from nicpass.host.intent.unit_file import (
     match_nic,
     parse_unit,
 )
-from nicpass.model.network import NETWORKD
+from nicpass.model.network import NETWORKD, IntentPurpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
     from nicpass.host.intent.nic import Nic
     from nicpass.host.intent.reading import Reading
 
-FOLDERS = (
-    *("/etc/systemd/network", "/run/systemd/network", "/usr/local/lib/systemd/network"),
-    *("/usr/lib/systemd/network", "/lib/systemd/network"),
-)
-SHIPPED = "/usr/lib/systemd/network"
-"""systemd brings files of its own there, so a host that has it and not this folder was not captured in full."""
 _PORT_OF = ("Bridge", "Bond", "VRF", "BatmanAdvanced")
 _PARENT_OF = ("VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN", "MACsec", "Tunnel", "Xfrm", "IPoIB")
 _WISHES = ("DHCP", "Address", "IPv6AcceptRA", "DHCPServer")
@@ -51,6 +46,8 @@ class Profile(msgspec.Struct, frozen=True):
     conditions: Conditions
     assignments: list[Assignment]
     unmanaged: bool
+    wants: tuple[tuple[IntentPurpose, str, str | None], ...]
+    """Of each NIC that it means: (purpose, words, what that becomes a part of), told once for a thousand of them."""
 
 
 def read_profiles(reading: Reading, end: str) -> list[Profile]:
@@ -65,7 +62,9 @@ def read_profiles(reading: Reading, end: str) -> list[Profile]:
         for more in drop_ins.get(name, ()):
             assignments += parse_unit(reading.read(more) or "")
         unmanaged = is_true(last(assignments, "Link", "Unmanaged"))
-        profiles.append(Profile(path, collect_match(assignments), assignments, unmanaged))
+        conditions = collect_match(assignments)
+        wants = tuple(_wants(describe_match(conditions), assignments))
+        profiles.append(Profile(path, conditions, assignments, unmanaged, wants))
     return profiles
 
 
@@ -87,7 +86,8 @@ def read_intents(reading: Reading) -> None:
         return
     for nic in reading.nics:
         for profile in _profiles_for(nic, profiles):
-            _tell(reading, nic, profile)
+            for purpose, text, target in profile.wants:
+                reading.add(nic, NETWORKD, purpose, profile.path, text, target)
 
 
 def _profiles_for(nic: Nic, profiles: list[Profile]) -> Iterator[Profile]:
@@ -99,19 +99,18 @@ def _profiles_for(nic: Nic, profiles: list[Profile]) -> Iterator[Profile]:
             return
 
 
-def _tell(reading: Reading, nic: Nic, profile: Profile) -> None:
-    who = describe_match(profile.conditions)
+def _wants(who: str, assignments: list[Assignment]) -> Iterator[tuple[IntentPurpose, str, str | None]]:
     is_port = False
-    for key, value in ((a.key, a.value) for a in profile.assignments if a.section == "Network"):
+    for key, value in ((a.key, a.value) for a in assignments if a.section == "Network"):
         if key in _PORT_OF and value:
             is_port = True
-            reading.add(nic, NETWORKD, "port", profile.path, f"{who}: {key}={value}", value)
+            yield "port", f"{who}: {key}={value}", value
         elif key in _PARENT_OF:
             for name in value.split():
-                reading.add(nic, NETWORKD, "parent", profile.path, f"{who}: {key}={name}", name)
+                yield "parent", f"{who}: {key}={name}", name
     if not is_port:
-        wishes = [f"{a.key}={a.value}" for a in profile.assignments if a.section != "Match" and a.key in _WISHES]
-        reading.add(nic, NETWORKD, "configure", profile.path, f"{who}: {' '.join(wishes)}" if wishes else who)
+        wishes = [f"{a.key}={a.value}" for a in assignments if a.section != "Match" and a.key in _WISHES]
+        yield "configure", f"{who}: {' '.join(wishes)}" if wishes else who, None
 
 
 def name_by_links(reading: Reading) -> None:

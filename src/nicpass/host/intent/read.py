@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.host.intent import boot_files, networkd, units
+from nicpass.host.intent import boot_files
 from nicpass.host.intent.nic import Nic
-from nicpass.host.intent.reading import Reading
+from nicpass.host.intent.reading import NETWORKD_FOLDERS, NETWORKD_SHIPPED, UNIT_FOLDERS, Reading
 from nicpass.host.network.managers import IFSTATE, NETWORKD_LINKS, NM_DEVICES
 from nicpass.model.fact import Unknown
 from nicpass.model.network import IFUPDOWN, NETWORK_MANAGER, NETWORKD, Intent, Intents
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from nicpass.host.doors.files import Files
     from nicpass.model.network import LinkManager, Network
 
@@ -23,22 +25,32 @@ _NETPLAN_FOLDERS = ("/run/netplan", "/etc/netplan", "/usr/lib/netplan", "/lib/ne
 _GENERATED = ("/run/systemd/network/10-netplan-", "/run/NetworkManager/system-connections/netplan-")
 
 
-def read_intents(files: Files, network: Network) -> Intents:
-    """By interface and file. What cannot be read may name any of them, and is told by its reason."""
-    nics = [Nic(files, link) for link in network.links if link.kind is None and link.name != "lo"]
+def read_intents(files: Files, network: Network, only: Collection[str] | None = None) -> Intents:
+    """By interface and file, of all NICs or of those with `only` these names.
+
+    What cannot be read may name any of them, and is told by its reason.
+    """
+    links = [link for link in network.links if link.kind is None and link.name != "lo"]
+    nics = [Nic(files, link) for link in links if only is None or link.name in only]
     if not nics:
         return Intents()
     if not files.exists(_CONFIGURATION):
         return Intents(unread=(f"not captured: {_CONFIGURATION}",))
     reading = Reading(files, nics)
-    networkd.name_by_links(reading)
+    # Each manager's reader is loaded late, where its files are: no host has all of them.
+    has_networkd = any(reading.names(folder) for folder in NETWORKD_FOLDERS)
+    if has_networkd:
+        from nicpass.host.intent import networkd
+
+        networkd.name_by_links(reading)
     boot_files.name_by_arguments(reading)
-    networkd.read_intents(reading)
+    if has_networkd:
+        networkd.read_intents(reading)
     stanzas, provided = _read_ifupdown(reading), _read_ifcfg(reading)
     # A profile that NetworkManager has made by itself is in its hands already: it is told by that.
     provided |= {manager.netdev for manager in network.managers if manager.manager == NETWORK_MANAGER}
     if _exists(files, "/etc/NetworkManager", "/run/NetworkManager", "/usr/lib/NetworkManager"):
-        from nicpass.host.intent import network_manager  # late, as the next ones: no host has all of them
+        from nicpass.host.intent import network_manager
 
         network_manager.read_intents(reading, stanzas, provided)
     if _exists(files, *_NETPLAN_FOLDERS):
@@ -46,7 +58,10 @@ def read_intents(files: Files, network: Network) -> Intents:
 
         netplan.read_intents(reading, _NETPLAN_FOLDERS)
     boot_files.read_intents(reading)
-    units.read_intents(reading)
+    if any(reading.names(folder) for folder in UNIT_FOLDERS):
+        from nicpass.host.intent import units
+
+        units.read_intents(reading)
     _add_managers(reading, network.managers)
     return Intents(found=tuple(_without_generated(reading)), unread=tuple(reading.unread))
 
@@ -98,7 +113,7 @@ def _add_managers(reading: Reading, managers: tuple[LinkManager, ...]) -> None:
 
 def _is_settled_by_files(reading: Reading, manager: LinkManager) -> bool:
     """What systemd-networkd has not decided about yet it will decide by its files, where these were all to be seen."""
-    return manager.manager == NETWORKD and not reading.unread and reading.files.exists(networkd.SHIPPED)
+    return manager.manager == NETWORKD and not reading.unread and reading.files.exists(NETWORKD_SHIPPED)
 
 
 def _describe(reading: Reading, manager: LinkManager, profile: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,7 +26,21 @@ UNIT_FOLDERS = (
     *("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"),
 )
 """By precedence (systemd.unit(5))."""
+NETWORKD_FOLDERS = (
+    *("/etc/systemd/network", "/run/systemd/network", "/usr/local/lib/systemd/network"),
+    *("/usr/lib/systemd/network", "/lib/systemd/network"),
+)
+"""By precedence (systemd.network(5))."""
+NETWORKD_SHIPPED = "/usr/lib/systemd/network"
+"""systemd brings files of its own there, so a host that has it and not this folder was not captured in full."""
 _SLICES = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")
+
+
+@functools.lru_cache(maxsize=64)
+def _shown(text: str) -> str:
+    """A line as it is told; the same one may mean a thousand NICs."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
 
 
 class Reading:
@@ -37,16 +52,15 @@ class Reading:
         self.found: dict[tuple[object, ...], Intent] = {}
         self.unread: dict[str, None] = {}
         self._texts: dict[str, str | None] = {}
+        self._names: dict[str, list[str]] = {}
         self._by_nic: dict[str, list[Intent]] = {}
 
     def add(
         self, nic: Nic, manager: str, purpose: IntentPurpose, source: str, text: str, target: str | None = None
     ) -> None:
         """Keep it; of what one file says to one end the first line is enough."""
-        line = " ".join(text.split())
-        shown = line if len(line) <= _SHOWN else line[:_SHOWN] + "..."
         intent = Intent(
-            netdev=nic.name, manager=manager, purpose=purpose, source=source, text=shown, target=target or None
+            netdev=nic.name, manager=manager, purpose=purpose, source=source, text=_shown(text), target=target or None
         )
         if self.found.setdefault((nic.name, manager, purpose, source, target), intent) is intent:
             self._by_nic.setdefault(nic.name, []).append(intent)
@@ -73,6 +87,11 @@ class Reading:
 
     def names(self, folder: str) -> list[str]:
         """The names in a folder, sorted; none where it is not there, or cannot be read, which is noted."""
+        if folder not in self._names:
+            self._names[folder] = self._list(folder)
+        return self._names[folder]
+
+    def _list(self, folder: str) -> list[str]:
         names = self.files.list_directory(folder)
         if isinstance(names, Unknown):
             self.unread[names.unknown] = None

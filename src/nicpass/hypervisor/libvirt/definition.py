@@ -32,7 +32,7 @@ _PCI_SLOTS = 31  # of a conventional bus, 1 to 31; slot 0 is the host bridge's
 _SOURCES = {"direct": ("dev", "network"), "vdpa": ("dev",), "network": ("network",)}
 _QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 # `-device vfio-pci,host=01:00.0`, its JSON, and `sysfsdev=/sys/bus/pci/devices/0000:01:00.0`: QEMU, hw/vfio/pci.c.
-_VFIO_HOST = re.compile(
+_VFIO_HOST = (
     r"""(?:host|sysfsdev)"?\s*[=:]\s*"?(?:/sys/[\w/.:]*/)?([0-9a-fA-F]{4,8}:)?([0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7])"""
 )
 _LIBOSINFO = "{http://libosinfo.org/xmlns/libvirt/domain/1.0}"
@@ -176,7 +176,7 @@ def _interface(element: ET.Element) -> DomainInterface:
 
 def _argument_devices(domain: ET.Element) -> tuple[Address, ...]:
     arguments = (element.get("value", "") for element in domain.findall(f"./{_QEMU}commandline/{_QEMU}arg"))
-    found = (_VFIO_HOST.finditer(text) for text in arguments if "vfio" in text)
+    found = (re.finditer(_VFIO_HOST, text) for text in arguments if "vfio" in text)
     addresses = (parse_address(f"{match[1] or '0000:'}{match[2]}") for matches in found for match in matches)
     return tuple(dict.fromkeys(address for address in addresses if address is not None))
 

@@ -571,3 +571,12 @@ def test_files_that_are_noise_say_nothing_and_break_nothing(tmp_path: Path) -> N
     )
     for number, path in enumerate(paths):
         read_intents(write(tmp_path / str(number), {path: noise}), Network(links=(ETH1,)))
+
+
+def test_of_some_nics_only(tmp_path: Path) -> None:
+    """A pattern that means all is told of those that were asked for, as it is when all are."""
+    files = write(tmp_path, network_file("Name=*") | NETWORKD_ON)
+    everything = read_intents(files, Network(links=(ETH1, OTHER))).found
+    assert {intent.netdev for intent in everything} == {"eth1", "eth2"}
+    some = read_intents(files, Network(links=(ETH1, OTHER)), {"eth1"}).found
+    assert some == tuple(intent for intent in everything if intent.netdev == "eth1")
