@@ -156,8 +156,8 @@ class Tree:
     def read(self, root: Path) -> Host:
         """Write the tree, and read it as nicpass does."""
         files = Files(str(self.write(root)))
-        domains, networks = read_machines(files)
-        return read_host(files, domains, with_boot=True, networks=networks, guard=read_guard(files))
+        machines = read_machines(files)
+        return read_host(files, machines.domains, with_boot=True, networks=machines.networks, guard=read_guard(files))
 
     def paths(self) -> dict[str, str]:
         """Address of each function to its folder in sysfs."""

@@ -4,23 +4,25 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.host.doors.files import Files
 from nicpass.host.read import load_snapshot, read_host
-from nicpass.hypervisor.libvirt.domains import read_definitions, read_machines
+from nicpass.hypervisor.libvirt.domains import Machines, read_definitions, read_machines
 from nicpass.hypervisor.libvirt.guard_reading import read_guard
 from nicpass.model.errors import BadInputError, NotPermittedError
+from nicpass.model.host import Host
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     import argparse
 
     from nicpass.host.doors.processes import Processes
-    from nicpass.model.host import Host
 
 
-class Source(NamedTuple):
+class Source(msgspec.Struct, frozen=True):
     """A host, and the door to the files that it was read from."""
 
     files: Files
@@ -41,15 +43,15 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
         return Source(Files(), host, is_live=False)
     files = open_root(arguments)
     environment = os.environ if files.is_live else None
-    domains, networks = read_machines(files)
+    machines = read_machines(files)
     host = read_host(
         files,
-        domains,
+        machines.domains,
         _open_processes,
         environment,
         nic,
         with_boot=with_boot,
-        networks=networks,
+        networks=machines.networks,
         guard=read_guard(files),
     )
     return Source(files, host, is_live=files.is_live)
@@ -57,8 +59,9 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
 
 def read_live_source(files: Files, *, boot: bool) -> Source:
     """This machine as it is now; at a boot without asking libvirt, which may be starting VMs and wait for us."""
-    domains, networks = (read_definitions(files), None) if boot else read_machines(files)
-    host = read_host(files, domains, _open_processes, os.environ, networks=networks, guard=read_guard(files))
+    machines = Machines(read_definitions(files), None) if boot else read_machines(files)
+    guard = read_guard(files)
+    host = read_host(files, machines.domains, _open_processes, os.environ, networks=machines.networks, guard=guard)
     return Source(files, host, is_live=True)
 
 

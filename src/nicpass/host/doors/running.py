@@ -13,7 +13,8 @@ import os
 import select
 import signal
 import time
-from typing import NamedTuple
+
+import msgspec
 
 from nicpass.host.doors.files import Files
 
@@ -22,7 +23,7 @@ _STARTTIME = 22
 """The field of proc_pid_stat(5): in ticks since the boot."""
 
 
-class Running(NamedTuple):
+class Running(msgspec.Struct, frozen=True):
     """A process, as long as it is the one that was meant."""
 
     process: int

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.model.fact import Fact, Unknown
 
@@ -19,7 +21,7 @@ _GET_API_VERSION = 0xAE00
 _CREATE_VM = 0xAE01
 
 
-class KvmAnswer(NamedTuple):
+class KvmAnswer(msgspec.Struct, frozen=True):
     """Whether KVM works; if not, why not."""
 
     works: Fact[bool]

@@ -7,7 +7,7 @@ Source: https://libvirt.org/html/libvirt-libvirt-domain.html
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,13 +18,13 @@ from nicpass.model.domain import Domain
 from nicpass.model.errors import ImpossibleError, NicpassError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
+from nicpass.model.libvirt_network import LibvirtNetwork
 from nicpass.model.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nicpass.host.doors.files import Files
-    from nicpass.model.libvirt_network import LibvirtNetwork
 
 URI = "qemu:///system"
 SAVED_IMAGES = "/var/lib/libvirt/qemu/save"
@@ -45,7 +45,7 @@ def read_domains(files: Files) -> Fact[tuple[Domain, ...]]:
     return _ask(files, _domains_of) if files.is_live else read_definitions(files)
 
 
-class Machines(NamedTuple):
+class Machines(msgspec.Struct, frozen=True):
     """What libvirt knows of a host; each is unknown by itself."""
 
     domains: Fact[tuple[Domain, ...]]

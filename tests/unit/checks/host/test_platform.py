@@ -16,7 +16,7 @@ from nicpass.checks.host.firmware_menu import describe_menu, maker_of
 from nicpass.checks.host.platform import check_platform
 from nicpass.host.doors.files import Files
 from nicpass.host.system.iommu import read_interrupt_chips
-from nicpass.host.system.kvm import try_kvm
+from nicpass.host.system.kvm import KvmAnswer, try_kvm
 from nicpass.host.system.machine import (
     SECURE_BOOT,
     read_container,
@@ -323,7 +323,7 @@ class TestKvm:
     ) -> None:
         (tmp_path / "dev").mkdir()
         make(tmp_path / "dev" / "kvm")
-        assert try_kvm(_Live(str(tmp_path))) == (works, error)
+        assert try_kvm(_Live(str(tmp_path))) == KvmAnswer(works, error)
 
     def test_a_capture_is_never_asked(self, tmp_path: Path) -> None:
         assert isinstance(ready_host().read(tmp_path).platform.kvm_works, Unknown)

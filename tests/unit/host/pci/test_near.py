@@ -30,8 +30,8 @@ from tests.support.trees import Function, Tree, Vm, hostdev_xml, mac_of
 
 def read(root: Path, nic: str | None = None) -> Host:
     files = Files(str(root))
-    domains, networks = read_machines(files)
-    return read_host(files, domains, nic=nic, networks=networks)
+    machines = read_machines(files)
+    return read_host(files, machines.domains, nic=nic, networks=machines.networks)
 
 
 def plan(host: Host, name: str) -> Plan | None:

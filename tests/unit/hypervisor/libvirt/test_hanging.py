@@ -139,7 +139,7 @@ class TestEnding:
 
     def test_a_stranger_that_has_the_number_now_is_not_hit(self) -> None:
         with sleeper() as process:
-            stranger = running(process)._replace(started=running(process).started - 1)
+            stranger = msgspec.structs.replace(running(process), started=running(process).started - 1)
             assert end_process(stranger, gently=0, by_force=0)
             assert process.poll() is None
             process.kill()
