@@ -57,7 +57,7 @@ while True:
         with open("/run/lab-hostile/new", "w") as stream:
             json.dump(list(held.values()), stream)
         os.rename("/run/lab-hostile/new", "/run/lab-hostile/held.json")
-    time.sleep(0.005)
+    time.sleep(0.05)
 """
 _OPENED = """
 import os, sys
