@@ -11,7 +11,7 @@ from nicpass.engine.journal import JOURNALS, Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, ImpossibleError, NeedsPersonError, NicpassError, NoAnswerError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import GiveBackNic, StartDomain, Step, invert_step
+from nicpass.model.plan import GiveBackNic, RemoveGuard, StartDomain, Step, StopDomain, UndefineDevice, invert_step
 
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
@@ -62,6 +62,10 @@ class Run:
         self.watch = watch
         self.unanswered = False
         """Something could not be taken back because the hypervisor did not answer; later it may."""
+        self.unstopped = False
+        """The hypervisor did not answer when a VM was to be stopped: for it, that VM may have the NIC still."""
+        self.defined = False
+        """A VM could not be rid of the NIC: it may be started with it still."""
         self.gives_back = False
         """Whether a NIC is on its way back to the host, or is there."""
 
@@ -129,19 +133,45 @@ class Run:
         """
         failures: list[str] = []
         for number, step in reversed(list(begun)):
-            phase, reason = Phase.UNDONE, ""
+            phase, reason, inverse = Phase.UNDONE, "", None
             self._try_record(number, Phase.UNDOING, step)
             try:
                 inverse = invert(step)
                 # A VM that was to be stopped and runs still is not started by somebody else.
                 if inverse is not None and not (isinstance(inverse, StartDomain) and self.holds(inverse)):
+                    self._refuse_too_early(inverse)
                     self._act(inverse)
+                    self._expect_to_last(inverse)
             except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest undone
                 phase, reason = Phase.UNDO_FAILED, describe_error(error).sentence
-                self.unanswered = self.unanswered or isinstance(error, NoAnswerError | ImpossibleError)
+                silent = isinstance(error, NoAnswerError | ImpossibleError)
+                self.unanswered = self.unanswered or silent
+                self.unstopped = self.unstopped or (silent and isinstance(inverse, StopDomain))
+                self.defined = self.defined or isinstance(inverse, UndefineDevice)
                 failures.append(reason)
             self._try_record(number, phase, step, reason)
         return failures
+
+    def _refuse_too_early(self, step: Step) -> None:
+        """Raise StepError for a guard that is to go while a start of the VM would take the NIC."""
+        if self.defined and isinstance(step, RemoveGuard):
+            raise StepError(
+                _("The guard stays as long as a VM has {address} in its definition.").format(address=step.address)
+            )
+
+    def _expect_to_last(self, step: Step) -> None:
+        """Raise NoAnswerError for a NIC that is back, if a hypervisor that goes on later may take it once more.
+
+        It gives back what its VM had when it sees that this has ended, and takes it from the driver for that: then all
+        that was on its interface is lost. So the step counts as undone only when the hypervisor has answered.
+        """
+        if self.unstopped and isinstance(step, GiveBackNic) and not (step.after_boot or step.gone):
+            raise NoAnswerError(
+                _(
+                    "{address} is the host's again; but what manages its VM did not answer, and may give it back once"
+                    " more, without addresses, when it goes on."
+                ).format(address=step.address)
+            )
 
     def holds(self, step: Step) -> bool:
         """Whether what the step promises is there already, by reading the host; what cannot be read is not."""

@@ -117,7 +117,7 @@ class Daemon:
         if machine is None:
             raise SimulatedLibvirtError("Requested operation is not valid: domain is not running")
         self.save(running)
-        self._release(machine)
+        self._release(machine, whoever_has_it=True)
 
     def _take(self, device: DomainDevice, machine: Running) -> None:
         address = device.address
@@ -131,13 +131,17 @@ class Daemon:
         if self.kernel.driver_of(address) != "vfio-pci":
             raise SimulatedLibvirtError(f"PCI device {address} is not bound to vfio-pci")
 
-    def _release(self, machine: Running) -> None:
-        """Give a VM's NICs back; MAC and VLAN first, as libvirt does it: the driver then finds the VF as it was."""
+    def _release(self, machine: Running, *, whoever_has_it: bool = False) -> None:
+        """Give a VM's NICs back; MAC and VLAN first, as libvirt does it: the driver then finds the VF as it was.
+
+        When a VM has ended, libvirt does so by whichever driver has the NIC then: also by its own, if somebody gave it
+        back meanwhile. Source: virPCIDeviceRebind() in src/util/virpci.c; seen on an emulated host too.
+        """
         for device in parse_devices(machine.xml):
             address = device.address
             if (before := machine.settings.get(address)) is not None:
                 self.kernel.set_vf(address, mac=before.mac, vlan=before.vlan)
-            if device.managed and self.kernel.driver_of(address) == "vfio-pci":
+            if device.managed and (whoever_has_it or self.kernel.driver_of(address) == "vfio-pci"):
                 self.kernel.write(f"{_SYSFS}/devices/{address}/driver_override", "\n")
                 self.kernel.unbind(address)
                 self.kernel.write(f"{_SYSFS}/drivers_probe", address)

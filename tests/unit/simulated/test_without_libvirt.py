@@ -14,6 +14,7 @@ from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import recover, take_back_as_recorded
 from nicpass.engine.transaction import watch_nothing
 from nicpass.host.system.actor import read_actor
+from nicpass.hypervisor.libvirt.guard import HOOK
 from nicpass.model.change import Outcome
 from nicpass.model.errors import ExitCode
 from tests.support.simulation.effects import Death
@@ -72,5 +73,7 @@ def test_the_host_gets_its_nic_back(cut_off: bool, quick_path: Path) -> None:
     (told,) = host.run(hand).settled
     assert told.exit_code == ExitCode.BUSY, "systemd shall let it try again"
     assert "libvirt does not answer" in told.sentence
+    assert "may give it back once more" in told.sentence
+    assert f"root{HOOK}" in host.state(), "a start would take the NIC: the VM has it in its definition"
     (told,) = host.run(hand_again).settled
     assert (told.exit_code, host.state()) == (ExitCode.DONE, before)
