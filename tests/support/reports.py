@@ -59,5 +59,5 @@ def lay_out(name: str, root: Path, tree: str = "tree") -> Path:
 def read_report(name: str, root: Path) -> Host:
     """The report's host, read as nicpass reads a tree; `name` as of `lay_out`."""
     files = Files(str(lay_out(name, root)))
-    domains, networks = read_machines(files)
-    return read_host(files, domains, with_boot=True, networks=networks)
+    machines = read_machines(files)
+    return read_host(files, machines.domains, with_boot=True, networks=machines.networks)

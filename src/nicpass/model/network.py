@@ -228,7 +228,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     netdev: str
     manager: str
-    """Who goes by it: a network manager, `netplan`, `initscripts`, `wicked`, `kernel`, `initramfs` or `systemd`."""
+    """Who goes by it: a network manager, `netplan`, `initscripts`, `wicked`, `dhcpcd`, `kernel`, `initramfs`,
+    `systemd`, or the DHCP client that somebody has started."""
     purpose: IntentPurpose
     """`configure`: bring it up and give it addresses; `port` of a bridge or bond; `parent` of a VLAN or its like;
     `wait`: the boot waits for it; `unclear`: a file names it that was not understood further.

@@ -34,6 +34,8 @@ _CODES = {
     "wait": "WAITED_FOR",
     "unclear": "NAMED_UNCLEARLY",
 }
+_CLIENTS = frozenset({"dhclient", "dhcpcd", "udhcpc", "wickedd-dhcp4", "wickedd-dhcp6"})
+"""Programs that listen to an interface's packets to get an address for it, as their processes are called."""
 
 
 def check_intent(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
@@ -51,6 +53,29 @@ def check_intent(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             advice="" if told else _advise(intent),
             undo="" if told else _command(intent),
         )
+    if not _has_address(function, index):
+        yield from _check_clients(function, index)
+
+
+def _check_clients(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """Somebody has started a DHCP client by hand, which has no answer yet; no file tells of it."""
+    if any(intent.purpose == "configure" for intent in intents_of(function, index)):
+        return
+    for link in index.netdevs(function):
+        clients = {s.process: s.program for s in index.packet_sockets.get(link.name, ()) if s.program in _CLIENTS}
+        for process, program in clients.items():
+            text = f"{program} ({process}) {link.name}"
+            yield make_finding(
+                "TO_BE_CONFIGURED",
+                function.address,
+                (("/proc/net/packet", text),),
+                nic=label(function),
+                manager=program,
+                source="/proc/net/packet",
+                text=text,
+                advice=_("End {program} (process {process}).").format(program=program, process=process),
+                undo=f"kill {process}",
+            )
 
 
 def intents_of(function: PciFunction, index: HostIndex) -> list[Intent]:
@@ -71,10 +96,14 @@ def why_intent_unknown(function: PciFunction, index: HostIndex) -> list[str]:
 
 def _is_told(function: PciFunction, intent: Intent, index: HostIndex) -> bool:
     """Whether another finding stands in the way for what has come of this already."""
-    chains = index.chains(function)
     if intent.purpose in ("port", "parent"):
-        uppers = {chain[1].name for chain in chains if len(chain) > 1}
+        uppers = {chain[1].name for chain in index.chains(function) if len(chain) > 1}
         return intent.target in uppers if intent.target is not None else bool(uppers)
+    return _has_address(function, index)
+
+
+def _has_address(function: PciFunction, index: HostIndex) -> bool:
+    chains = index.chains(function)
     found = (address for chain in chains for address in index.addresses.get(chain[-1].name, ()))
     return any(not address.comes_with_link for address in found)
 
@@ -96,6 +125,8 @@ def _advise(intent: Intent) -> str:
         advice = _("Set ONBOOT=no in {source}, and take out of it what makes {netdev} a part of something ({text}).")
     elif intent.manager == "wicked":
         advice = _("Set STARTMODE=off in {source}, or take {netdev} out of it ({text}).")
+    elif intent.manager == "dhcpcd":
+        advice = _("Name {netdev} in a line denyinterfaces of /etc/dhcpcd.conf, then: systemctl restart dhcpcd.")
     elif intent.manager == "kernel":
         advice = _("Take {text} off the kernel's command line ({source}).")
     elif intent.manager == "initramfs":

@@ -22,6 +22,7 @@ _CONFIGURATION = "/etc"
 _STATES = {NETWORK_MANAGER: NM_DEVICES, NETWORKD: NETWORKD_LINKS, IFUPDOWN: IFSTATE}
 _NETPLAN_FOLDERS = ("/run/netplan", "/etc/netplan", "/usr/lib/netplan", "/lib/netplan")
 """By precedence (netplan-generate(8)): a file hides those of its name in the folders behind."""
+_DHCPCD = ("/etc/dhcpcd.conf", "/run/dhcpcd.pid", "/run/dhcpcd/pid")
 _GENERATED = ("/run/systemd/network/10-netplan-", "/run/NetworkManager/system-connections/netplan-")
 
 
@@ -57,6 +58,10 @@ def read_intents(files: Files, network: Network, only: Collection[str] | None = 
         from nicpass.host.intent import netplan
 
         netplan.read_intents(reading, _NETPLAN_FOLDERS)
+    if _exists(files, *_DHCPCD):
+        from nicpass.host.intent import dhcpcd
+
+        dhcpcd.read_intents(reading)
     boot_files.read_intents(reading)
     if any(reading.names(folder) for folder in UNIT_FOLDERS):
         from nicpass.host.intent import units

@@ -20,6 +20,7 @@ from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError
 from nicpass.model.host import Host
 from nicpass.model.plan import NicOwner
+from tests.support.activity import having, packet, process
 from tests.support.hosts import address, link, network, ready_host
 from tests.support.trees import Vm, domain_xml, hostdev_xml
 
@@ -155,3 +156,29 @@ def test_the_mend_is_the_one_that_is_read_again(tmp_path: Path) -> None:
     path = "/etc/systemd/network/00-eth1-unmanaged.network"
     assert path in found.command
     assert not findings(tmp_path / "after", LAN | {path: "[Match]\nName=eth1\n[Link]\nUnmanaged=yes\n"})
+
+
+class TestClients:
+    """A DHCP client that somebody has started by hand, or that a script has."""
+
+    def told(
+        self, tmp_path: Path, program: str, net: Network | None = None, files: Mapping[str, str] | None = None
+    ) -> list[str]:
+        tree = having(ready_host(net=net, files=files or {}), packet(2, 710), process(903, program, "socket:[710]"))
+        index = HostIndex(tree.read(tmp_path))
+        found = check_dependence(index.functions[NIC], index)
+        return [finding.command for finding in found if finding.code == "TO_BE_CONFIGURED"]
+
+    @pytest.mark.parametrize("program", ["dhclient", "dhcpcd", "udhcpc", "wickedd-dhcp4"])
+    def test_one_that_waits_for_an_answer_is_about_to_have_an_address(self, tmp_path: Path, program: str) -> None:
+        assert self.told(tmp_path, program) == ["kill 903"]
+
+    def test_one_that_has_it_is_told_by_the_address(self, tmp_path: Path) -> None:
+        assert self.told(tmp_path, "dhclient", network(link("eth1"), address("eth1", "10.0.0.5/24"))) == []
+
+    def test_one_that_only_listens_is_none(self, tmp_path: Path) -> None:
+        assert self.told(tmp_path, "lldpd") == []
+
+    def test_one_of_a_managers_is_told_by_its_file(self, tmp_path: Path) -> None:
+        (command,) = self.told(tmp_path, "dhclient", files=LAN)
+        assert "kill" not in command

@@ -580,3 +580,40 @@ def test_of_some_nics_only(tmp_path: Path) -> None:
     assert {intent.netdev for intent in everything} == {"eth1", "eth2"}
     some = read_intents(files, Network(links=(ETH1, OTHER)), {"eth1"}).found
     assert some == tuple(intent for intent in everything if intent.netdev == "eth1")
+
+
+DHCPCD_ON = {"/etc/systemd/system/multi-user.target.wants/dhcpcd.service": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("hostname\nduid\n", True),
+        ("denyinterfaces eth0 eth2\n", True),
+        ("denyinterfaces eth0,eth1\n", False),
+        ("denyinterfaces veth*\ndenyinterfaces eth*\n", False),
+        ("#denyinterfaces eth1\n", True),
+        ("allowinterfaces eth0\n", False),
+        ("allowinterfaces eth0 en*\n", True),  # by its other name
+        ("allowinterfaces *\ndenyinterfaces eth1\n", False),
+        ("allowinterfaces\n", True),
+    ],
+)
+def test_dhcpcd_has_every_interface_that_it_is_not_told_to_leave(tmp_path: Path, text: str, meant: bool) -> None:
+    assert told(tmp_path, DHCPCD_ON | {"/etc/dhcpcd.conf": text}) == ["dhcpcd configure -"] * meant
+
+
+@pytest.mark.parametrize(
+    ("files", "meant"),
+    [
+        ({"/etc/dhcpcd.conf": ""}, False),  # the package alone
+        (NETWORKD_ON | {"/etc/dhcpcd.conf": ""}, False),
+        ({"/run/dhcpcd.pid": "700\n"}, True),
+        ({"/run/dhcpcd/pid": "700\n"}, True),
+        ({"/run/dhcpcd/eth2.pid": "700\n", "/etc/dhcpcd.conf": ""}, False),
+    ],
+)
+def test_dhcpcd_that_does_not_run_configures_nothing(
+    tmp_path: Path, files: Mapping[str, str | None], meant: bool
+) -> None:
+    assert told(tmp_path, files) == ["dhcpcd configure -"] * meant

@@ -14,9 +14,10 @@ ENTRIES: dict[str, Entry] = {
         background="A network manager gives a NIC its address when there is a cable and an answer, and again at each "
         "boot. Until then the NIC has none, which is not the same as being free: the host's own way to the world may "
         "look like this during a boot, or while a DHCP server does not answer. What systemd-networkd, NetworkManager, "
-        "netplan, ifupdown, initscripts, wicked, the kernel's arguments, the initramfs and systemd's units say of a "
-        "NIC is read, by its names, its MACs, its driver and its path, also where a pattern means it with many others. "
-        "One that they are told to leave alone is free. --allow HAS_ADDRESS includes this.",
+        "netplan, ifupdown, initscripts, wicked, dhcpcd, the kernel's arguments, the initramfs and systemd's units say "
+        "of a NIC is read, by its names, its MACs, its driver and its path, also where a pattern means it with many "
+        "others. So is a DHCP client that runs for it. One that they are told to leave alone is free. --allow "
+        "HAS_ADDRESS includes this.",
         mend="{advice} Or --allow TO_BE_CONFIGURED, if the host can do without.",
         command="{undo}",
     ),
