@@ -151,7 +151,8 @@ find_loss() {
         $4 == "01" && split($2, here, ":") == 2 && index(ENVIRON["ports"], " " here[2] " ") {
             split($3, there, ":")
             sub(/^0000000000000000FFFF0000/, "", there[1])
-            if (length(there[1]) == 8) print there[1]
+            # Any user can hold a thousand connections to himself: each peer once, and none of this host.
+            if (length(there[1]) == 8 && there[1] !~ /7F$/ && !seen[there[1]]++) print there[1]
         }' | head -n 1000); do
         for route in $routes; do
             [ $((0x$peer & 0x${route#*/})) -eq $((0x${route%/*})) ] || continue

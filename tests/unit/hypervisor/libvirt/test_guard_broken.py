@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.broken_guard import NIC, VM, BrokenHost
+from tests.support.broken_guard import NIC, SESSIONS, VM, BrokenHost
 from tests.support.trees import UUID, hostdev_xml
 
 pytestmark = pytest.mark.spawns
@@ -208,3 +208,14 @@ class TestProof:
     def test_where_nobody_asked_for_it_it_is_a_vm_like_any(self, host: BrokenHost) -> None:
         assert host.call(vm=self.NAMED).returncode == 0
         assert not (host.root / "run/nicpass").exists()
+
+
+@pytest.mark.parametrize("peer", ["0100007F", "0906000A"])  # the loopback; one other host, again and again
+def test_connections_by_the_thousand_hide_no_session(peer: str, host: BrokenHost) -> None:
+    """Any user can hold that many to the port of sshd."""
+    lines = "".join(f"   0: {peer}:0016 {peer}:{port:04X} 01 0:0 00:0 0     0\n" for port in range(20_000, 21_500))
+    host.put("proc/net/tcp", SESSIONS + lines)
+    host.set_up((ON_LINK, "session 0105000A 0905000A"))
+    done = host.call()
+    assert done.returncode == 4
+    assert "somebody is here by ssh over it" in done.stderr
