@@ -64,6 +64,14 @@ SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e0
 
 PLATFORM: dict[str, Tree] = {
     "IOMMU_ON_BY_DEFAULT": ready_host(cmdline="ro quiet"),
+    "IOMMU_NOT_FOR_PCI": ready_host(
+        NO_GROUP,
+        cpu="arm",
+        tables=("IORT",),
+        iommu_units=("smmu3.0x000000002b400000",),
+        files={"/sys/kernel/iommu_groups/0/type": "DMA\n"},
+        interrupts="ITS-MSI",
+    ),
     "IOMMU_NOT_BUILT": _with_file(CONFIG, "# CONFIG_INTEL_IOMMU is not set\n", NO_GROUP, iommu_units=()),
     "IOMMU_ARGUMENT_WRONG_VENDOR": ready_host(cmdline="ro intel_iommu=on amd_iommu=force_enable"),
     "IOMMU_ARGUMENT_UNKNOWN": ready_host(cmdline="ro intel_iommu=on iommu=on"),

@@ -58,6 +58,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     kernel_options: Fact[tuple[str, ...]] = None
     """The kernel's build options that matter here and are set, such as `CONFIG_INTEL_IOMMU=y`."""
     cpu_vendor: Fact[str] = None
+    architecture: Fact[Literal["x86", "arm", "power", "s390", "riscv"]] = None
+    """The processor's kind, by the words of /proc/cpuinfo; None where it has none that are known here."""
     virtualization: Fact[str] = None
     """The processor's flag for virtualization, `vmx` or `svm` in the flags of /proc/cpuinfo."""
     physical_bits: Fact[int] = None

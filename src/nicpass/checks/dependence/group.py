@@ -10,7 +10,7 @@ from nicpass.checks.dependence.machines import tell_use, uses_of
 from nicpass.checks.dependence.usage import check_usage, summarize_usage, tell_usage
 from nicpass.checks.device.path import lacking_isolation
 from nicpass.checks.device.vf_making import can_serve
-from nicpass.checks.host.firmware_menu import describe_menu
+from nicpass.checks.host.firmware_menu import describe_menu, is_guest
 from nicpass.checks.lookup.groups import group_companions, leaves_dma
 from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import known, value_or, why_unknown
@@ -38,9 +38,8 @@ def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     group, address, nic = function.iommu_group, function.address, label(function)
     evidence = f"/sys/bus/pci/devices/{address}/iommu_group"
     if not known(group):
-        # With the IOMMU off no device has a group: that is one finding about the host, not one a device.
-        count = index.host.platform.iommu_groups
-        if index.groups or (known(count) and count > 0):
+        # Where no device has a group, for the IOMMU is off or serves others, that is one finding about the host.
+        if index.groups:
             yield make_finding("GROUP_ABSENT", address, ((evidence, "absent"),), nic=nic)
         return
     companions = group_companions(function, index)
@@ -283,7 +282,7 @@ def _unbind(companions: list[PciFunction], index: HostIndex) -> str:
 
 def _way_by_slot(function: PciFunction, index: HostIndex) -> str:
     """The way by empty root ports with groups of their own; whether a slot leads there, only eyes can see."""
-    if _is_built_in(function):
+    if _is_built_in(function) or is_guest(index.host.platform):
         return ""
     free = [f.address for f in index.host.pci if f.address != function.bridge and _is_free_port(f, index)]
     if not free:
@@ -312,4 +311,4 @@ def _is_free_port(function: PciFunction, index: HostIndex) -> bool:
 
 
 def _way_by_firmware(index: HostIndex) -> str:
-    return describe_menu(index.host.platform.dmi, "acs")
+    return describe_menu(index.host.platform, "acs")

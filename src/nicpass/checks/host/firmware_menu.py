@@ -14,11 +14,11 @@ from nicpass.model.fact import known
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from nicpass.model.platform import Dmi
+    from nicpass.model.fact import Fact
+    from nicpass.model.platform import Dmi, Platform
 
-Feature = Literal["iommu", "interrupt_remapping", "virtualization", "sriov", "acs", "above_4g"]
+Feature = Literal["iommu", "interrupt_remapping", "virtualization", "acs"]
 
-_DELL = "System BIOS > Integrated Devices > "
 _HPE = "System Configuration > BIOS/Platform Configuration (RBSU) > Virtualization Options > "
 _LENOVO = "System Settings > Devices and I/O Ports > "
 _SUPERMICRO = (
@@ -26,42 +26,32 @@ _SUPERMICRO = (
 )
 _INTEL = "Socket Configuration > IIO Configuration > Intel VT for Directed I/O (VT-d) > "
 _AMD_CBS = "Advanced > AMD CBS > NBIO Common Options > "
-_ASUS = "Advanced > PCI Subsystem Settings > "
 
 _MENUS: dict[str, dict[Feature, str]] = {
     "Dell": {
         "iommu": "System BIOS > Processor Settings > Virtualization Technology; on AMD also IOMMU Support",
         "virtualization": "System BIOS > Processor Settings > Virtualization Technology",
-        "sriov": f"{_DELL}SR-IOV Global Enable",
-        "above_4g": f"{_DELL}Memory Mapped I/O above 4GB",
     },
     "HPE": {
         "iommu": f"{_HPE}Intel VT-d, or AMD I/O Virtualization Technology",
         "virtualization": f"{_HPE}Intel Virtualization Technology (Intel VT), or AMD Virtualization Technology",
-        "sriov": f"{_HPE}SR-IOV",
         "acs": f"{_HPE}Access Control Service",
     },
     "Lenovo": {
         "iommu": f"{_LENOVO}Intel VT for Directed I/O (VT-d), or AMD IOMMU",
-        "sriov": f"{_LENOVO}SR-IOV",
     },
     "Supermicro": {
         "iommu": f"{_SUPERMICRO}Intel VT for Directed I/O (VT-d); on AMD {_AMD_CBS}IOMMU",
         "interrupt_remapping": f"{_SUPERMICRO}Interrupt Remapping",
         "acs": f"{_SUPERMICRO}ACS Control",
-        "sriov": "Advanced > PCIe/PCI/PnP Configuration > SR-IOV Support",
-        "above_4g": "Advanced > PCIe/PCI/PnP Configuration > Above 4G Decoding",
     },
     "Intel": {
         "iommu": f"{_INTEL}Intel VT for Directed I/O",
         "interrupt_remapping": f"{_INTEL}Interrupt Remapping",
-        "sriov": "Platform Configuration > Miscellaneous Configuration > SR-IOV Support",
     },
     "ASUS": {
         "iommu": f"Advanced > System Agent (SA) Configuration > VT-d; on AMD {_AMD_CBS}IOMMU",
         "acs": f"{_AMD_CBS}ACS Enable",
-        "sriov": f"{_ASUS}SR-IOV Support",
-        "above_4g": f"{_ASUS}Above 4G Decoding",
     },
 }
 
@@ -87,9 +77,7 @@ def _generic(feature: Feature) -> str:
             "In the firmware setup turn on Interrupt Remapping, near VT-d, and update the firmware."
         ),
         "virtualization": _("In the firmware setup turn on VT-x (Intel) or SVM (AMD)."),
-        "sriov": _("In the firmware setup turn on SR-IOV."),
         "acs": _("In the firmware setup turn on ACS (Access Control Services) if it has such a switch."),
-        "above_4g": _("In the firmware setup turn on Above 4G Decoding, which is also called 64-bit MMIO."),
     }
     return words[feature]
 
@@ -104,11 +92,75 @@ def maker_of(dmi: Dmi) -> str | None:
     return None
 
 
-def describe_menu(dmi: Dmi, feature: Feature) -> str:
-    """One sentence: what to turn on, and where it stands in this board's menus if that is known."""
-    menu = _MENUS.get(maker_of(dmi) or "", {}).get(feature)
+def describe_menu(platform: Platform, feature: Feature) -> str:
+    """One sentence: what to turn on, and where it stands in this board's menus if that is known.
+
+    A host that is a VM has no such menus, but a hypervisor outside; other processors than x86 have other words.
+    """
+    if is_guest(platform):
+        return _outside(feature, platform.architecture)
+    if is_other(platform):
+        return _other(feature, platform.architecture)
+    menu = _MENUS.get(maker_of(platform.dmi) or "", {}).get(feature)
     if menu is None:
         return _generic(feature)
     return _("{general} On {maker} boards it stands at: {menu}.").format(
-        general=_generic(feature), maker=maker_of(dmi), menu=menu
+        general=_generic(feature), maker=maker_of(platform.dmi), menu=menu
+    )
+
+
+def is_guest(platform: Platform) -> bool:
+    """Whether this host is itself a virtual machine, as far as it is known."""
+    return platform.is_guest is True or platform.xen == "guest"
+
+
+def is_other(platform: Platform) -> bool:
+    """Whether the processor is known, and none of Intel's or AMD's kind."""
+    return known(platform.architecture) and platform.architecture != "x86"
+
+
+def _outside(feature: Feature, architecture: Fact[str]) -> str:
+    model = "smmuv3" if architecture == "arm" else "intel"
+    words: dict[Feature, str] = {
+        "iommu": _(
+            "This host is a VM, and its IOMMU comes from the hypervisor outside: in libvirt, with the machine q35, "
+            "<iommu model='intel'><driver intremap='on' caching_mode='on'/></iommu> and <ioapic driver='qemu'/>; in "
+            "Proxmox VE machine: q35,viommu=intel."
+        )
+        if model == "intel"
+        else _(
+            "This host is a VM, and its IOMMU comes from the hypervisor outside: in libvirt <iommu model='smmuv3'/>."
+        ),
+        "interrupt_remapping": _(
+            "This host is a VM: the hypervisor outside has to remap interrupts, in libvirt <driver intremap='on'/> in "
+            "its <iommu> and <ioapic driver='qemu'/>."
+        ),
+        "virtualization": _(
+            "This host is a VM: the hypervisor outside has to let it nest virtualization, in libvirt "
+            "<cpu mode='host-passthrough'/> where kvm_intel or kvm_amd has nested=1."
+        ),
+        "acs": _("This host is a VM: the hypervisor outside can put each NIC behind a pcie-root-port of its own."),
+    }
+    return words[feature]
+
+
+def _other(feature: Feature, architecture: Fact[str]) -> str:
+    """What makes it for other processors: there are no common menus, and often no switch."""
+    if architecture == "arm":
+        arm: dict[Feature, str] = {
+            "iommu": _(
+                "In the firmware setup turn on the SMMU if it has such a switch; many Arm boards have none that serves "
+                "PCI Express."
+            ),
+            "interrupt_remapping": _(
+                "On Arm the GIC's ITS isolates interrupts; the firmware has to describe it, so look for a newer one."
+            ),
+            "virtualization": _("On Arm the firmware has to start the kernel at EL2; look for a newer firmware."),
+            "acs": _generic("acs"),
+        }
+        return arm[feature]
+    return (
+        _generic("acs")
+        if feature == "acs"
+        else _("Only the firmware of this machine can offer it: look for a newer one.")
     )

@@ -9,7 +9,7 @@ import msgspec
 
 from nicpass.boot.arguments.iommu import find_remapping_off, is_true
 from nicpass.checks.catalogue import Finder
-from nicpass.checks.host.firmware_menu import describe_menu
+from nicpass.checks.host.firmware_menu import describe_menu, is_other
 from nicpass.checks.host.iommu import CMDLINE, arguments_of, count_groups
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
@@ -32,6 +32,8 @@ ISOLATED = ("IR-", "ITS-")
 def check_interrupts(host: Host) -> Iterator[Finding]:
     """Whether remapping of interrupts is on, off, not to be had, or unknown; and whether VFIO was told not to care."""
     platform = host.platform
+    if is_other(platform) and platform.architecture != "arm":
+        return  # POWER and others isolate interrupts in ways that VFIO does not ask for
     if (allowed := _find_permission(host)) is not None:
         finding = make_finding("UNSAFE_INTERRUPTS", evidence=(allowed,))
         # Before the module is loaded there is nothing to write to.
@@ -75,7 +77,7 @@ def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
     reason = _why_absent(host, tables)
     argument = find_remapping_off(arguments_of(host.platform))
     if reason is not None:
-        menu = describe_menu(host.platform.dmi, "interrupt_remapping")
+        menu = describe_menu(host.platform, "interrupt_remapping")
         yield make_finding("INTERRUPT_REMAPPING_ABSENT", evidence=(shown,), reason=reason, menu=menu)
     elif argument is not None:
         yield make_finding(
@@ -89,7 +91,9 @@ def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
             "INTERRUPT_REMAPPING_OFF",
             evidence=(shown,),
             reason=_("no kernel argument says why"),
-            mend=_("Look for the reason: dmesg | grep -i -e remapping -e DMAR-IR -e AMD-Vi"),
+            mend=_("Look for the reason: dmesg | grep -i -e GIC -e ITS")
+            if is_other(host.platform)
+            else _("Look for the reason: dmesg | grep -i -e remapping -e DMAR-IR -e AMD-Vi"),
         )
 
 

@@ -20,7 +20,7 @@ from nicpass.boot.arguments.iommu import (
 )
 from nicpass.boot.arguments.purpose import explain_purpose
 from nicpass.checks.catalogue import Finder
-from nicpass.checks.host.firmware_menu import describe_menu
+from nicpass.checks.host.firmware_menu import describe_menu, is_guest, is_other
 from nicpass.checks.lookup.regions import relaxes_all
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
@@ -48,6 +48,8 @@ _KINDS = (
     ("virtio", "virtio-iommu"),
 )
 _TABLE_KINDS = {"DMAR": "Intel VT-d", "IVRS": "AMD-Vi", "IORT": "Arm SMMU", "VIOT": "virtio-iommu"}
+_LOGGED = {"IVRS": "AMD-Vi", "IORT": "smmu", "VIOT": "virtio_iommu"}
+"""Table to the word with which its driver begins its lines in the kernel's log."""
 _OPTIONS = {
     "DMAR": ("CONFIG_INTEL_IOMMU",),
     "IVRS": ("CONFIG_AMD_IOMMU",),
@@ -60,10 +62,16 @@ def check_iommu(host: Host) -> Iterator[Finding]:
     """The IOMMU: on, off with the reason, or not there. The table tells Intel from AMD, not the processor's brand."""
     platform = host.platform
     tables = platform.iommu_tables
-    if count_groups(host) > 0:
+    if serves_no_pci(host):
+        yield _describe_without_pci(host)
+    elif count_groups(host) > 0:
         yield _describe_on(host)
     elif tables == ():
-        menu = describe_menu(platform.dmi, "iommu")
+        menu = describe_menu(platform, "iommu")
+        if not is_guest(platform) and not is_other(platform):
+            menu = _(
+                "{menu} If there is no such switch, the board or the processor is too old to have an IOMMU."
+            ).format(menu=menu)
         yield make_finding("IOMMU_TABLE_ABSENT", evidence=((_TABLES, "no DMAR, IVRS, IORT or VIOT"),), menu=menu)
     elif (option := _missing_option(platform)) is not None:
         evidence = ((_TABLES, ", ".join(value_or(tables, ()))), ("the kernel's configuration", f"{option} is not set"))
@@ -72,13 +80,25 @@ def check_iommu(host: Host) -> Iterator[Finding]:
         reason, mend = explain_iommu_off(platform)
         found = ", ".join(tables) if known(tables) else why_unknown(tables) or "absent"
         shown = ((_TABLES, found), (_GROUPS, platform.iommu_groups or "none"))
-        yield make_finding("IOMMU_OFF", evidence=shown, reason=reason, mend=mend)
+        command = "" if is_other(platform) else "nicpass prepare"
+        yield make_finding("IOMMU_OFF", evidence=shown, reason=reason, mend=mend, command=command)
 
 
 def count_groups(host: Host) -> int:
     """How many IOMMU groups the kernel made; only an IOMMU that is in use has any."""
     counted = value_or(host.platform.iommu_groups, 0)
     return counted or len({f.iommu_group for f in host.pci if known(f.iommu_group)})
+
+
+def serves_no_pci(host: Host) -> bool:
+    """Whether there are groups, and no PCI function is in one: the IOMMU is there for other devices of the board."""
+    return count_groups(host) > 0 and bool(host.pci) and all(function.iommu_group is None for function in host.pci)
+
+
+def _describe_without_pci(host: Host) -> Finding:
+    units, groups = ", ".join(value_or(host.platform.iommu_units, ())) or _("no unit shown"), count_groups(host)
+    evidence = ((_UNITS, units), (_GROUPS, groups), ("/sys/bus/pci/devices/*/iommu_group", "absent"))
+    return make_finding("IOMMU_NOT_FOR_PCI", evidence=evidence, units=units, groups=groups)
 
 
 def arguments_of(platform: Platform) -> dict[str, list[str]]:
@@ -146,9 +166,15 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
             _("Add intel_iommu=on to the kernel's arguments and reboot."),
         )
     if tables:
+        words = next((words for table, words in _LOGGED.items() if table in tables), "iommu")
         return (
             _("the firmware has it ({tables}), and no argument turns it off").format(tables=", ".join(tables)),
-            _("Look for the reason: dmesg | grep -i -e iommu -e AMD-Vi"),
+            _("Look for the reason: dmesg | grep -i -e iommu -e {words}").format(words=words),
+        )
+    if is_other(platform):
+        return (
+            _("whether the firmware describes an IOMMU, in a table or in the device tree, is unknown"),
+            _("Look for the reason: dmesg | grep -i -e iommu -e smmu"),
         )
     return (
         _("whether the firmware has an IOMMU is unknown"),

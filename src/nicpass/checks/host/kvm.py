@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
-from nicpass.checks.host.firmware_menu import describe_menu
+from nicpass.checks.host.firmware_menu import describe_menu, is_other
 from nicpass.model.fact import known
 from nicpass.model.language import _
 
@@ -26,14 +26,16 @@ def check_kvm(host: Host) -> Iterator[Finding]:
     modules.devname; then it cannot be opened.
     """
     platform = host.platform
-    menu = describe_menu(platform.dmi, "virtualization")
+    menu = describe_menu(platform, "virtualization")
     module = "kvm_intel" if platform.virtualization == "vmx" else "kvm_amd"
+    if is_other(platform):
+        module = "kvm_hv" if platform.architecture == "power" else "kvm"
     state = platform.module_state(module)
     if platform.virtualization is None and known(platform.cpu_vendor):
         evidence = (("/proc/cpuinfo", "neither vmx nor svm in flags"),)
         yield make_finding("CPU_NO_VIRTUALIZATION", evidence=evidence, menu=menu)
     elif platform.kvm_device is False or (platform.kvm_works is False and state in ("loadable", "absent")):
-        if state == "absent":
+        if state == "absent" and not is_other(platform):  # with others it is mostly built in
             evidence = ((f"/lib/modules/{platform.kernel}/modules.dep", f"no {module}"),)
             yield make_finding("KVM_MODULE_ABSENT", evidence=evidence, module=module)
         else:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
 
+Architecture: TypeAlias = Literal["x86", "arm", "power", "s390", "riscv"]
+
+
 class _Cpu(msgspec.Struct, frozen=True):
     vendor: Fact[str]
+    architecture: Fact[Architecture]
     virtualization: Fact[str]
     physical_bits: Fact[int]
     is_guest: Fact[bool]
@@ -47,6 +51,7 @@ def read_platform(files: Files) -> Platform:
         cmdline=files.read_text("/proc/cmdline"),
         kernel_options=read_kernel_options(files, kernel),
         cpu_vendor=cpu.vendor,
+        architecture=cpu.architecture,
         virtualization=cpu.virtualization,
         physical_bits=cpu.physical_bits,
         is_guest=cpu.is_guest,
@@ -76,16 +81,28 @@ def _read_cpu(files: Files) -> _Cpu:
     """The facts of the first processor of /proc/cpuinfo."""
     text = files.read_text("/proc/cpuinfo")
     if not isinstance(text, str):
-        return _Cpu(text, text, text, text)
+        return _Cpu(text, text, text, text, text)
     first = text.split("\n\n", 1)[0]
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
     vendor, bits = fields.get("vendor_id"), _parse_physical_bits(fields.get("address sizes"))
     if "flags" not in fields:  # Arm has Features, and no flag that tells
         unflagged = Unknown("no processor flags: /proc/cpuinfo")
-        return _Cpu(vendor, unflagged, bits, unflagged)
+        return _Cpu(vendor, _architecture_of(text), unflagged, bits, unflagged)
     flags = set(fields["flags"].split())
     virtualization = next((flag for flag in ("vmx", "svm") if flag in flags), None)
-    return _Cpu(vendor, virtualization, bits, "hypervisor" in flags)
+    return _Cpu(vendor, "x86", virtualization, bits, "hypervisor" in flags)
+
+
+def _architecture_of(text: str) -> Architecture | None:
+    """By words that only one kind of processor has: show_cpuinfo() in arch/*/kernel of the kernel."""
+    names = {line.partition(":")[0].strip() for line in text.splitlines()}
+    if "Features" in names or "CPU implementer" in names:
+        return "arm"
+    if "hart" in names:
+        return "riscv"
+    if "IBM/S390" in text:
+        return "s390"
+    return "power" if "timebase" in names or ("cpu" in names and "clock" in names) else None
 
 
 def _parse_physical_bits(sizes: str | None) -> Fact[int]:

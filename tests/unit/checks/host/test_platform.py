@@ -468,7 +468,7 @@ class TestFirmwareMenu:
 
     @given(values_of(Dmi))
     def test_no_name_is_too_strange(self, dmi: Dmi) -> None:
-        assert describe_menu(dmi, "acs")
+        assert describe_menu(Platform(dmi=dmi), "acs")
 
 
 @given(values_of(Platform))

@@ -33,7 +33,7 @@ ENTRIES: dict[str, Entry] = {
         "IOMMU is switched off in its setup. Then the kernel cannot know that there is one, whatever its arguments "
         "say. Servers from before about 2009, and cheap boards or processors for longer, have no IOMMU at all: then "
         "there is no such switch, and another machine is needed.",
-        mend="{menu} If there is no such switch, the board or the processor is too old to have an IOMMU.",
+        mend="{menu}",
     ),
     "IOMMU_OFF": Entry(
         severity=Severity.REBOOT,
@@ -43,7 +43,17 @@ ENTRIES: dict[str, Entry] = {
         "turns off any IOMMU and is not taken back by a later argument. intel_iommu= and amd_iommu= are heeded only "
         "where the firmware has the table of that vendor. What the kernel did about it stands in its log.",
         mend="{mend}",
-        command="nicpass prepare",
+        command="{command}",
+    ),
+    "IOMMU_NOT_FOR_PCI": Entry(
+        severity=Severity.IMPOSSIBLE,
+        sentence="The IOMMU ({units}) serves no PCI device of this host: its {groups} groups are of other devices.",
+        meaning="VFIO gives a PCI device only out of an IOMMU group, and none of them is in one.",
+        background="An IOMMU serves the devices that it is wired to. On many Arm boards that is the display, the video "
+        "decoder or USB, and the PCI Express controller reaches memory past it. The firmware says which devices it "
+        "serves (IORT, or iommu-map in the device tree). Where the hardware could serve PCI and the firmware does not "
+        "say so, only a newer firmware or device tree helps.",
+        mend="A newer firmware or device tree, where the hardware can do it; else another machine.",
     ),
     "IOMMU_NOT_BUILT": Entry(
         severity=Severity.IMPOSSIBLE,
