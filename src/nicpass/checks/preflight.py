@@ -38,7 +38,13 @@ from nicpass.checks.vm.definition import (
     check_viommu,
     check_virtio_enough,
 )
-from nicpass.checks.vm.memory import check_address_width, check_hugepages, check_memory_lock, check_numa
+from nicpass.checks.vm.memory import (
+    check_address_width,
+    check_hugepages,
+    check_memory_lock,
+    check_numa,
+    check_reserved_memory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +88,7 @@ VM_CHECKS: tuple[Callable[[PciFunction, Domain, HostIndex], Iterator[Finding]], 
     check_machine,
     check_viommu,
     check_memory_lock,
+    check_reserved_memory,
     check_hugepages,
     check_numa,
     check_address_width,

@@ -295,6 +295,8 @@ PROVOCATIONS = (
 )
 
 UNIT_ONLY = {
+    "VM_MEMORY_RESERVED": "no host of the lab has a terabyte of memory",
+    "VM_MEMORY_LOCK_EACH": "the lab's VMs with a virtual IOMMU have one NIC of the host; definitions have two",
     "VM_HAS_SNAPSHOTS": "the lab's VMs have no disk, and libvirt makes no snapshot of such a VM",
     "VM_UNREAD": "libvirt checks a definition before it keeps it, so it hands out none that cannot be read",
     "VM_GUEST_LACKS_DRIVER": "QEMU has no NIC that is too new for a system that libosinfo names",

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label
-from nicpass.checks.vm.definition import handle_of, source_of
+from nicpass.checks.vm.definition import devices_of, handle_of, source_of
+from nicpass.checks.vm.layout import leaves_hole, memory_ranges, most_below, newer_type
 from nicpass.model.fact import known
+from nicpass.model.language import _
 from nicpass.model.memory import HugepagePool, format_cpulist, format_size, parse_cpulist
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ make_finding = Finder("vm.memory")
 
 # qemuDomainGetMemLockLimitBytes() of libvirt allows VFIO so much beside the guest's memory.
 _BESIDE = 1 << 30
+_UNMAPPABLE = frozenset({"reserved", "msi"})
 _HOST_WIDTH = ("host-passthrough", "maximum")
 """CPU modes in which libvirt lets QEMU take the host's own address width."""
 
@@ -35,15 +38,11 @@ def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -
     definition, host = domain.definition, index.host.memory
     if definition is None or not known(definition.memory):
         return
-    memory, limit, address = definition.memory, definition.memory_limit, function.address
+    memory, address = definition.memory, function.address
     facts = {"vm": domain.name, "nic": label(function), "memory": format_size(memory), "handle": handle_of(domain)}
     shown = (source_of(domain, "memory"), format_size(memory))
     yield make_finding("VM_MEMORY_LOCK", address, (shown,), **facts)
-    if known(limit) and limit < memory + _BESIDE:
-        code = "VM_MEMORY_LIMIT" if limit < memory else "VM_MEMORY_LIMIT_TIGHT"
-        evidence = (shown, (source_of(domain, "memtune hard_limit"), format_size(limit)))
-        enough = (memory + 2 * _BESIDE) >> 10
-        yield make_finding(code, address, evidence, limit=format_size(limit), enough_kib=enough, **facts)
+    yield from _check_limit(function, domain, definition, memory)
     if definition.hugepages or domain.running:  # a running VM has its memory; huge pages are counted elsewhere
         return
     if known(host.total) and host.total < memory:
@@ -53,6 +52,58 @@ def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -
         available = format_size(host.available)
         evidence = (shown, ("/proc/meminfo, MemAvailable", available))
         yield make_finding("VM_MEMORY_SHORT", address, evidence, available=available, **facts)
+
+
+def _check_limit(function: PciFunction, domain: Domain, definition: Definition, memory: int) -> Iterator[Finding]:
+    """With a virtual IOMMU each device has an address space of its own, for which all memory is locked once more."""
+    limit, times = definition.memory_limit, 1
+    if definition.iommu is not None:
+        times = len({function.address, *(device.address for device in devices_of(domain))})
+    locked, told = memory * times, format_size(memory)
+    shown = (source_of(domain, "memory"), told)
+    facts = {"vm": domain.name, "nic": label(function), "handle": handle_of(domain)}
+    if times > 1:
+        told = _("{locked} ({times} times {memory})").format(locked=format_size(locked), times=times, memory=told)
+        evidence = (shown, (source_of(domain, "iommu"), definition.iommu.model if definition.iommu else None))
+        yield make_finding("VM_MEMORY_LOCK_EACH", function.address, evidence, memory=told, times=times, **facts)
+    if known(limit) and limit < locked + _BESIDE:
+        code = "VM_MEMORY_LIMIT" if limit < locked else "VM_MEMORY_LIMIT_TIGHT"
+        evidence = (shown, (source_of(domain, "memtune hard_limit"), format_size(limit)))
+        enough, text = (locked + 2 * _BESIDE) >> 10, format_size(limit)
+        yield make_finding(code, function.address, evidence, limit=text, enough_kib=enough, memory=told, **facts)
+
+
+def check_reserved_memory(function: PciFunction, domain: Domain, index: HostIndex) -> Iterator[Finding]:
+    """Memory of the guest where the NIC's group has addresses that nobody may map: VFIO_IOMMU_MAP_DMA fails there."""
+    definition = domain.definition
+    group = index.group_facts.get(function.iommu_group) if known(function.iommu_group) else None
+    if definition is None or group is None or not known(definition.memory) or not known(definition.machine):
+        return
+    regions = group.reserved_regions if known(group.reserved_regions) else ()
+    ranges = memory_ranges(definition.machine, definition.memory) or ()
+    for region in regions:
+        start, end = int(region.start, 16), int(region.end, 16)
+        if region.type in _UNMAPPABLE and any(each.start <= end and start < each.stop for each in ranges):
+            most = format_size(most_below(definition.machine, start) >> 30 << 30)
+            mend = _("Less than {most} of memory.").format(most=most)
+            if leaves_hole(definition.machine) is False:
+                newer = newer_type(definition.machine)
+                text = _("The machine type {newer} or a newer one, which leaves that range out, or {most} at most.")
+                mend = text.format(newer=newer, most=most)
+            path = f"/sys/kernel/iommu_groups/{group.number}/reserved_regions"
+            yield make_finding(
+                "VM_MEMORY_RESERVED",
+                function.address,
+                ((source_of(domain, "memory"), format_size(definition.memory)), (path, f"{region.start}-{region.end}")),
+                vm=domain.name,
+                nic=label(function),
+                memory=format_size(definition.memory),
+                machine=definition.machine,
+                region=f"{region.start}-{region.end}",
+                handle=handle_of(domain),
+                mend=mend,
+            )
+            return
 
 
 def check_hugepages(function: PciFunction, domain: Domain, index: HostIndex) -> Iterator[Finding]:

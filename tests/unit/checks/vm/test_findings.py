@@ -24,6 +24,7 @@ from nicpass.model.address import Address
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Unknown
 from nicpass.model.finding import Finding
+from nicpass.model.groups import IommuGroup, ReservedRegion
 from nicpass.model.host import Host
 from nicpass.model.memory import HugepagePool, Memory, NumaNode
 from nicpass.model.pci import PciFunction
@@ -33,7 +34,9 @@ from tests.support.strategies import values_of
 from tests.support.trees import hostdev_xml, vf_interface_xml
 
 GIB, MIB2 = 1 << 30, 2 << 20
-NIC = PciFunction(address=Address("0000:3b:00.0"), class_code=0x020000, driver="igc", numa_node=1, netdevs=("eth1",))
+NIC = PciFunction(
+    address=Address("0000:3b:00.0"), class_code=0x020000, driver="igc", numa_node=1, netdevs=("eth1",), iommu_group=1
+)
 WIDE = IommuCapability(unit="dmar0", register=0x2F0000 | 1 << 10)  # MGAW 48, SAGAW 48 bits
 
 
@@ -99,6 +102,10 @@ FULL = "".join(
 )
 NARROW = but(GOOD_HOST, platform=but(GOOD_HOST.platform, iommu_capabilities=(but(WIDE, register=0x260000 | 1 << 9),)))
 
+OLD = "<os><type arch='x86_64' machine='pc-q35-6.2'>hvm</type></os>"
+HYPERTRANSPORT = ReservedRegion("0xfd00000000", "0xffffffffff", "reserved")
+AMD = but(GOOD_HOST, iommu_groups=(IommuGroup(number=1, reserved_regions=(HYPERTRANSPORT,)),))
+
 HAVING: dict[str, tuple[Domain, Host]] = {
     "VM_RUNNING": (running(domain_of()), GOOD_HOST),
     "VM_TRANSIENT": (but(running(domain_of()), persistent=False), GOOD_HOST),
@@ -116,6 +123,8 @@ HAVING: dict[str, tuple[Domain, Host]] = {
     "VM_TEAMED": (good_domain(), GOOD_HOST),
     "VIRTIO_ENOUGH": (domain_of(), GOOD_HOST),
     "VM_MEMORY_LOCK": (domain_of(), GOOD_HOST),
+    "VM_MEMORY_LOCK_EACH": (domain_of(devices="<iommu model='intel'/>" + hostdev_xml("0000:3b:00.1")), GOOD_HOST),
+    "VM_MEMORY_RESERVED": (domain_of(memory="<memory unit='GiB'>1536</memory>", os=OLD), AMD),
     "VM_MEMORY_LIMIT": (domain_of(tune=memtune(3)), GOOD_HOST),
     "VM_MEMORY_LIMIT_TIGHT": (domain_of(tune=memtune(4)), GOOD_HOST),
     "VM_MEMORY_TOO_BIG": (domain_of(), host_with(total=2 * GIB)),

@@ -25,6 +25,26 @@ ENTRIES: dict[str, Entry] = {
         background=_LOCKING + "Overcommit, KSM and ballooning gain nothing from such a VM; QEMU switches the balloon "
         "off while a VFIO device is there.",
     ),
+    "VM_MEMORY_LOCK_EACH": Entry(
+        severity=Severity.INFO,
+        sentence="{vm} has a virtual IOMMU, so its memory is locked once for each of {times} devices: {memory}.",
+        meaning="So much the limit of locked memory has to allow; the memory itself is there once.",
+        background="Behind a virtual IOMMU each assigned device has an address space of its own, and VFIO counts the "
+        "guest's memory once for each of them. Newer versions of libvirt allow for that; older ones allow for one "
+        "device, and the start with a second one fails with ENOMEM. <memtune><hard_limit> has to have room for all.",
+        mend="If the start fails with 'cannot allocate memory': a newer libvirt, or <hard_limit> with room for that.",
+    ),
+    "VM_MEMORY_RESERVED": Entry(
+        severity=Severity.IMPOSSIBLE,
+        sentence="The memory of {vm} ({memory}, machine {machine}) would lie across {region}, which the IOMMU of {nic} "
+        "cannot map.",
+        meaning="QEMU maps all of the guest's memory for the NIC; there the kernel answers EINVAL, and no VM starts.",
+        background="The kernel shows in reserved_regions which addresses the IOMMU group of a device cannot use. On "
+        "AMD that is a piece below 1 TiB which belongs to HyperTransport. Up to the machine types of QEMU 7.0 a guest "
+        "with more than about 1010 GiB has memory there. Since 7.1 QEMU lays it above 1 TiB instead.",
+        mend="{mend}",
+        command="virsh edit {handle}",
+    ),
     "VM_MEMORY_LIMIT": Entry(
         severity=Severity.IMPOSSIBLE,
         sentence="{vm} may use {limit} at most (hard_limit), and its memory of {memory} must be locked whole.",
