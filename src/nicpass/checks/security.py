@@ -75,6 +75,10 @@ def check_platform_isolation(index: HostIndex) -> Iterator[Finding]:
     if known(dmar) and not dmar.dma_ctrl_platform_opt_in:
         evidence = (("/sys/firmware/acpi/tables/DMAR", f"flags {dmar.flags:#04x}"),)
         yield make_finding("PREBOOT_DMA_OPEN", evidence=evidence)
+    ivrs = index.host.firmware.ivrs
+    if known(ivrs) and not ivrs.preboot_dma_remap:
+        evidence = (("/sys/firmware/acpi/tables/IVRS", f"IVinfo {ivrs.ivinfo}"),)
+        yield make_finding("PREBOOT_DMA_OPEN", evidence=evidence)
 
 
 def check_known(index: HostIndex) -> Iterator[Finding]:

@@ -37,9 +37,19 @@ _NEWEST = (6, 14)
 """The kernel up to which these lists were looked through."""
 _NEVER = {"amd_iommu": ("on",), "iommu": ("on",)}
 """Values that people copy from each other, and that no kernel is going to know."""
+_OF_AMD = frozenset({"fullflush", "nofullflush", "noagp", "noaperture", "memaper", "allowed", "leak"})
+"""Values of `iommu` that only gart_parse_options() reads, for the GART of old AMD processors."""
 
 VENDOR_ARGUMENTS = {"intel_iommu": "DMAR", "amd_iommu": "IVRS"}
 """Argument to the firmware table whose IOMMU it configures."""
+
+
+def values_for(name: str, tables: Sequence[str]) -> tuple[str, ...]:
+    """The values of one argument that can do something on a host with these tables; none for one of another vendor."""
+    if tables and name in VENDOR_ARGUMENTS and VENDOR_ARGUMENTS[name] not in tables:
+        return ()
+    values = KNOWN_VALUES[name]
+    return values if not tables or "IVRS" in tables else tuple(value for value in values if value not in _OF_AMD)
 
 
 def values_of(arguments: Mapping[str, Sequence[str]], name: str) -> list[str]:

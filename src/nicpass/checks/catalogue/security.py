@@ -165,9 +165,10 @@ ENTRIES: dict[str, Entry] = {
         sentence="The firmware does not say that it keeps devices from DMA until the kernel takes over.",
         meaning="A device that a guest has tampered with, or one plugged in from outside, could write to memory while "
         "the host boots.",
-        background="The DMAR table has a flag, DMA_CTRL_PLATFORM_OPT_IN, by which the firmware says that it had "
-        "confined DMA before it started the system (VT-d, 8.1). Without it the time between power-on and the kernel's "
-        "own IOMMU setup is open. A whole NIC that a guest has reprogrammed is such a device.",
+        background="Intel's DMAR table has a flag, DMA_CTRL_PLATFORM_OPT_IN, by which the firmware says that it had "
+        "confined DMA before it started the system (VT-d, 8.1); AMD's IVRS has one in its field IVinfo. Without it the "
+        "time between power-on and the kernel's own IOMMU setup is open. A whole NIC that a guest has reprogrammed is "
+        "such a device.",
         mend="In the firmware setup look for: Pre-boot DMA Protection, Kernel DMA Protection, DMA Control Guarantee.",
     ),
     "GIVEN_NICS_UNKNOWN": Entry(

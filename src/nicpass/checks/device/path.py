@@ -60,14 +60,19 @@ def check_isolation(function: PciFunction, index: HostIndex) -> Iterator[Finding
                 culprit=label(culprit),
                 controls=", ".join(lacking),
                 group=function.iommu_group,
-                mend=_mend_isolation(culprit, function),
+                mend=_mend_isolation(culprit, function, index),
             )
 
 
-def _mend_isolation(culprit: PciFunction, function: PciFunction) -> str:
+def _mend_isolation(culprit: PciFunction, function: PciFunction, index: HostIndex) -> str:
     """What helps: a card takes its own lack of isolation along into every slot, and no firmware can add it."""
     if culprit.address == function.address:
         return _("All functions of the card to one VM, or another card: in another slot this one is no better.")
+    if index.host.platform.cpu_vendor == "GenuineIntel":
+        return _(
+            "Another slot, on a root port that isolates. In the firmware setup look for ACS, 'ACS Control' or 'PCIe "
+            "ARI/ACS support'."
+        )
     return _(
         "Another slot, on a root port that isolates. In the firmware setup look for ACS, 'ACS Enable' or "
         "'PCIe ARI/ACS support', often below AMD CBS or NBIO."

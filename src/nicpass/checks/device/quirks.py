@@ -33,12 +33,12 @@ def check_quirks(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     if not known(function.vendor_id) or not known(function.device_id) or kind_of(function, index) == "vf":
         return
     model = f"{function.vendor_id:04x}:{function.device_id:04x}"
-    for quirk, effect in list_quirks(function):
+    for quirk, effect in list_quirks(function, index):
         evidence = ((attribute(function, "uevent"), model), ("drivers/pci/quirks.c", quirk))
         yield make_finding("KERNEL_QUIRK", function.address, evidence, nic=label(function), model=model, effect=effect)
 
 
-def list_quirks(function: PciFunction) -> Iterator[tuple[str, str]]:
+def list_quirks(function: PciFunction, index: HostIndex) -> Iterator[tuple[str, str]]:
     """Pairs of (the kernel's function, what follows). Of a card that has MSI and one function, less follows."""
     config = function.config if known(function.config) else None
     if is_one_of(function, NO_FLR):
@@ -53,7 +53,13 @@ def list_quirks(function: PciFunction) -> Iterator[tuple[str, str]]:
             _("its interrupt line cannot be masked, so in a VM it must not share the line"),
         )
     if is_one_of(function, ISOLATED_FUNCTIONS) and config is not None and config.multifunction:
-        yield (
-            "pci_quirk_mf_endpoint_acs",
-            _("its functions are isolated although ACS does not say so, and each has a group of its own"),
-        )
+        effect = _("the kernel takes its functions for isolated although ACS does not say so")
+        if _is_seen_apart(function, index):
+            effect = _("its functions are isolated although ACS does not say so, and each has a group of its own")
+        yield "pci_quirk_mf_endpoint_acs", effect
+
+
+def _is_seen_apart(function: PciFunction, index: HostIndex) -> bool:
+    """Whether the kernel was seen to give each function of the card a group of its own."""
+    groups = [member.iommu_group for member in index.slots[function.address[:-2]]]
+    return all(known(group) and len(index.groups[group]) == 1 for group in groups)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from nicpass.model.fact import known
+from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Feature = Literal["iommu", "interrupt_remapping", "virtualization", "acs"]
 
+_INTELS, _AMDS = "GenuineIntel", "AuthenticAMD"
 _HPE = "System Configuration > BIOS/Platform Configuration (RBSU) > Virtualization Options > "
 _LENOVO = "System Settings > Devices and I/O Ports > "
 _SUPERMICRO = (
@@ -27,33 +28,38 @@ _SUPERMICRO = (
 _INTEL = "Socket Configuration > IIO Configuration > Intel VT for Directed I/O (VT-d) > "
 _AMD_CBS = "Advanced > AMD CBS > NBIO Common Options > "
 
-_MENUS: dict[str, dict[Feature, str]] = {
+_MENUS: dict[str, dict[Feature, tuple[str, str]]] = {
     "Dell": {
-        "iommu": "System BIOS > Processor Settings > Virtualization Technology; on AMD also IOMMU Support",
-        "virtualization": "System BIOS > Processor Settings > Virtualization Technology",
+        "iommu": (
+            "System BIOS > Processor Settings > Virtualization Technology",
+            "System BIOS > Processor Settings > Virtualization Technology and IOMMU Support",
+        ),
+        "virtualization": ("System BIOS > Processor Settings > Virtualization Technology",) * 2,
     },
     "HPE": {
-        "iommu": f"{_HPE}Intel VT-d, or AMD I/O Virtualization Technology",
-        "virtualization": f"{_HPE}Intel Virtualization Technology (Intel VT), or AMD Virtualization Technology",
-        "acs": f"{_HPE}Access Control Service",
+        "iommu": (f"{_HPE}Intel VT-d", f"{_HPE}AMD I/O Virtualization Technology"),
+        "virtualization": (
+            f"{_HPE}Intel Virtualization Technology (Intel VT)",
+            f"{_HPE}AMD Virtualization Technology",
+        ),
+        "acs": (f"{_HPE}Access Control Service",) * 2,
     },
-    "Lenovo": {
-        "iommu": f"{_LENOVO}Intel VT for Directed I/O (VT-d), or AMD IOMMU",
-    },
+    "Lenovo": {"iommu": (f"{_LENOVO}Intel VT for Directed I/O (VT-d)", f"{_LENOVO}AMD IOMMU")},
     "Supermicro": {
-        "iommu": f"{_SUPERMICRO}Intel VT for Directed I/O (VT-d); on AMD {_AMD_CBS}IOMMU",
-        "interrupt_remapping": f"{_SUPERMICRO}Interrupt Remapping",
-        "acs": f"{_SUPERMICRO}ACS Control",
+        "iommu": (f"{_SUPERMICRO}Intel VT for Directed I/O (VT-d)", f"{_AMD_CBS}IOMMU"),
+        "interrupt_remapping": (f"{_SUPERMICRO}Interrupt Remapping", ""),
+        "acs": (f"{_SUPERMICRO}ACS Control", f"{_AMD_CBS}ACS Enable"),
     },
     "Intel": {
-        "iommu": f"{_INTEL}Intel VT for Directed I/O",
-        "interrupt_remapping": f"{_INTEL}Interrupt Remapping",
+        "iommu": (f"{_INTEL}Intel VT for Directed I/O", ""),
+        "interrupt_remapping": (f"{_INTEL}Interrupt Remapping", ""),
     },
     "ASUS": {
-        "iommu": f"Advanced > System Agent (SA) Configuration > VT-d; on AMD {_AMD_CBS}IOMMU",
-        "acs": f"{_AMD_CBS}ACS Enable",
+        "iommu": ("Advanced > System Agent (SA) Configuration > VT-d", f"{_AMD_CBS}IOMMU"),
+        "acs": ("", f"{_AMD_CBS}ACS Enable"),
     },
 }
+"""Maker to where a feature stands on its boards for Intel's and for AMD's processors; empty where that is not known."""
 
 _MAKERS = {
     "dell": "Dell",
@@ -70,7 +76,17 @@ _MAKERS = {
 """First word of the board's vendor, in lower case and letters only, to the maker whose menus the board has."""
 
 
-def _generic(feature: Feature) -> str:
+def _generic(feature: Feature, vendor: Fact[str]) -> str:
+    """In general words; those of both makers where the processor's is not known."""
+    intel: dict[Feature, str] = {
+        "iommu": _("In the firmware setup turn on VT-d."),
+        "virtualization": _("In the firmware setup turn on VT-x."),
+    }
+    amd: dict[Feature, str] = {
+        "iommu": _("In the firmware setup turn on AMD-Vi, which is also called IOMMU."),
+        "interrupt_remapping": _("In the firmware setup turn on the IOMMU, and update the firmware."),
+        "virtualization": _("In the firmware setup turn on SVM."),
+    }
     words: dict[Feature, str] = {
         "iommu": _("In the firmware setup turn on VT-d (Intel), or AMD-Vi, which is also called IOMMU (AMD)."),
         "interrupt_remapping": _(
@@ -79,7 +95,19 @@ def _generic(feature: Feature) -> str:
         "virtualization": _("In the firmware setup turn on VT-x (Intel) or SVM (AMD)."),
         "acs": _("In the firmware setup turn on ACS (Access Control Services) if it has such a switch."),
     }
-    return words[feature]
+    own = {_INTELS: intel, _AMDS: amd}.get(value_or(vendor, ""), {})
+    return own.get(feature) or words[feature]
+
+
+def _menu_of(platform: Platform, feature: Feature) -> str:
+    """Where the feature stands in this board's menus; of both makers where the processor's is not known."""
+    intel, amd = _MENUS.get(maker_of(platform.dmi) or "", {}).get(feature, ("", ""))
+    vendor = value_or(platform.cpu_vendor, "")
+    if vendor in (_INTELS, _AMDS):
+        return intel if vendor == _INTELS else amd
+    if not intel or not amd or intel == amd:
+        return intel or amd
+    return _("{intel}; on AMD {amd}").format(intel=intel, amd=amd)
 
 
 def maker_of(dmi: Dmi) -> str | None:
@@ -101,11 +129,11 @@ def describe_menu(platform: Platform, feature: Feature) -> str:
         return _outside(feature, platform.architecture)
     if is_other(platform):
         return _other(feature, platform.architecture)
-    menu = _MENUS.get(maker_of(platform.dmi) or "", {}).get(feature)
-    if menu is None:
-        return _generic(feature)
+    general, menu = _generic(feature, platform.cpu_vendor), _menu_of(platform, feature)
+    if not menu:
+        return general
     return _("{general} On {maker} boards it stands at: {menu}.").format(
-        general=_generic(feature), maker=maker_of(platform.dmi), menu=menu
+        general=general, maker=maker_of(platform.dmi), menu=menu
     )
 
 
@@ -156,11 +184,11 @@ def _other(feature: Feature, architecture: Fact[str]) -> str:
                 "On Arm the GIC's ITS isolates interrupts; the firmware has to describe it, so look for a newer one."
             ),
             "virtualization": _("On Arm the firmware has to start the kernel at EL2; look for a newer firmware."),
-            "acs": _generic("acs"),
+            "acs": _generic("acs", None),
         }
         return arm[feature]
     return (
-        _generic("acs")
+        _generic("acs", None)
         if feature == "acs"
         else _("Only the firmware of this machine can offer it: look for a newer one.")
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
 from nicpass.boot.arguments.iommu import (
-    KNOWN_VALUES,
     RELAX_RMRR,
     VENDOR_ARGUMENTS,
     asks_to_relax,
@@ -17,6 +16,7 @@ from nicpass.boot.arguments.iommu import (
     find_passthrough,
     last_switch,
     unknown_values,
+    values_for,
 )
 from nicpass.boot.arguments.purpose import explain_purpose
 from nicpass.checks.catalogue import Finder
@@ -26,7 +26,7 @@ from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
@@ -189,7 +189,7 @@ def check_iommu_arguments(host: Host) -> Iterator[Finding]:
     if known(platform.cpu_vendor):  # the values are those of x86
         kernel = platform.kernel if isinstance(platform.kernel, str) else None
         for name, value in unknown_values(arguments, kernel):
-            yield _describe_unknown(name, value)
+            yield _describe_unknown(name, value, tables)
         if asks_to_relax(arguments):
             yield _describe_relaxing(host, kernel)
     for name, wanted in VENDOR_ARGUMENTS.items():
@@ -206,17 +206,23 @@ def check_iommu_arguments(host: Host) -> Iterator[Finding]:
         yield make_finding("ACS_OVERRIDE", evidence=((CMDLINE, f"pcie_acs_override={value}"),), value=value)
 
 
-def _describe_unknown(name: str, value: str, *shown: tuple[str, object]) -> Finding:
-    evidence = ((CMDLINE, f"{name}={value}"), *shown)
-    known_values = ", ".join(KNOWN_VALUES[name])
-    return make_finding("IOMMU_ARGUMENT_UNKNOWN", evidence=evidence, name=name, value=value, known=known_values)
+def _describe_unknown(name: str, value: str, tables: Sequence[str], *shown: tuple[str, object]) -> Finding:
+    argument = f"{name}={value}"
+    mend = _("Take {argument} out of the kernel's arguments.").format(argument=argument)
+    if values := values_for(name, tables):
+        mend = _("Take {argument} out of the kernel's arguments, or write one of: {values}.").format(
+            argument=argument, values=", ".join(values)
+        )
+    evidence = ((CMDLINE, argument), *shown)
+    return make_finding("IOMMU_ARGUMENT_UNKNOWN", evidence=evidence, name=name, value=value, mend=mend)
 
 
 def _describe_relaxing(host: Host, kernel: str | None) -> Finding:
     """What relax_rmrr does here, by the groups first, then by the kernel's name: the patch is Proxmox VE's."""
     relaxes = relaxes_all(host)
     if relaxes is False:
-        return _describe_unknown("intel_iommu", RELAX_RMRR, (f"{_GROUPS}/*/reserved_regions", "direct"))
+        tables = value_or(host.platform.iommu_tables, ())
+        return _describe_unknown("intel_iommu", RELAX_RMRR, tables, (f"{_GROUPS}/*/reserved_regions", "direct"))
     shown: tuple[str, object] = ("/proc/sys/kernel/osrelease", kernel or "not known")
     if relaxes:
         effect = _("and this kernel heeds it, for the groups of NICs have memory of type direct-relaxable")

@@ -28,6 +28,7 @@ _BRIDGE_CLASS, _PCI_BRIDGE, _DISPLAY, _USB = 0x06, 0x0604, 0x03, 0x0C03
 _MAX_SEGMENT = 0xFFFF
 """Tables have 16 bits for a segment. PCI domains above are the kernel's own, such as those behind a VMD controller."""
 
+_PAGE = 4096
 _MAX_DEPTH = 256  # buses below one another; a snapshot from elsewhere could hold a loop
 
 
@@ -217,9 +218,17 @@ class ScopeIndex:
             # The kernel maps exclusion ranges as well; a record of neither it passes over (init_memory_definitions()).
             counts = memory.unity or memory.exclusion_range
             if counts and details.segment == segment and _within(devid, details.first, details.last):
-                yield Reservation(
-                    memory.start, details.end, f"IVRS, IVMD, {_describe_ivmd(memory)}", is_relaxable=False
-                )
+                start, end = _pages_of(memory)
+                source = f"IVRS, IVMD, {_describe_ivmd(memory)}"
+                if (start, end) != (memory.start, details.end):
+                    source += f", {memory.length} bytes from {memory.start}"
+                yield Reservation(start, end, source, is_relaxable=False)
+
+
+def _pages_of(memory: Ivmd) -> tuple[Hex, Hex]:
+    """(First, last byte) that the kernel maps: whole pages (`init_unity_map_range()` in drivers/iommu/amd/init.c)."""
+    start, length = (int(text, 16) + _PAGE - 1 & -_PAGE for text in (memory.start, memory.length))
+    return hex(start), hex(min(max(start + length - 1, start), 2**64 - 1))
 
 
 def _describe_ivmd(memory: Ivmd) -> str:

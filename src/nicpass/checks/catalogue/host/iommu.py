@@ -79,7 +79,7 @@ ENTRIES: dict[str, Entry] = {
         background="The kernel compares these values letter by letter, with case: intel_iommu=On or iommu=on do "
         "nothing. amd_iommu=on is copied from guide to guide and was never known: AMD-Vi is used whenever the "
         "firmware has it, unless amd_iommu=off is given. An unknown value stops nothing; it only misleads its reader.",
-        mend="Take {name}={value} out of the kernel's arguments, or write one of: {known}.",
+        mend="{mend}",
     ),
     "RMRR_RELAXED": Entry(
         severity=Severity.WARNING,
