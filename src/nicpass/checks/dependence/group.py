@@ -59,8 +59,10 @@ def _sort(
     others: list[PciFunction], function: PciFunction, index: HostIndex
 ) -> Iterator[tuple[str, list[PciFunction]]]:
     """Each code about the members with those that it is about; some have several."""
-    busy = [other for other in others if not is_idle(other, index)]
-    bound = [other for other in others if other not in busy and not leaves_dma(other, index)]
+    busy, idle = [], []
+    for other in others:
+        (idle if is_idle(other, index) else busy).append(other)
+    bound = [other for other in idle if not leaves_dma(other, index)]
     yield "GROUP_SHARED", busy
     yield "GROUP_SHARED_BOUND", bound
     if not busy and not bound:
@@ -74,8 +76,10 @@ def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -
     libvirt then takes the member from its driver too, when that VM starts: not one that the host uses all the same.
     """
     owners = index.owners.get(member.address, ())
-    takers = [index.taker] if index.taker is not None else index.owners.get(function.address, ())
-    if not owners or any(owner not in takers for owner in owners) or uses_of(member, index):
+    takers = {owner.uuid for owner in index.owners.get(function.address, ())}
+    if index.taker is not None:
+        takers = {index.taker.uuid}  # libvirt hands its hook the definition anew, which need not be as we have read it
+    if not owners or any(owner.uuid not in takers for owner in owners) or uses_of(member, index):
         return False
     return (
         _is_unused(member, index)

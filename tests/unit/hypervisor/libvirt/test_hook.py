@@ -152,6 +152,23 @@ class TestPrepare:
         host.hook.prepare(domain_xml(both))
         assert read_start(host.files, both.uuid) == (NIC, SECOND)
 
+    @pytest.mark.parametrize(("group", "veto"), [(10, False), (11, True)])
+    def test_both_ports_of_a_group_go_to_the_vm_that_has_both(self, group: int, veto: bool, tmp_path: Path) -> None:
+        """Each is on the host's driver yet; a third one, which nobody gave, keeps the group from every VM."""
+        both = Vm(name="guest", devices=hostdev_xml(NIC) + hostdev_xml(SECOND))
+        third = nic("0000:03:00.0", "eth3", group=group if veto else 12)
+        functions = (nic(NIC, "eth1", group=group), nic(SECOND, "eth2", group=group), third)
+        links = (link("eth1"), link("eth2"), link("eth3"))
+        host = Host(tmp_path, ready_host(*functions, net=network(*links), vms=(both,), files={BOOT_ID: BOOT}))
+        host.give()
+        host.give(SECOND)
+        if veto:
+            with pytest.raises(RefusedError, match="that nobody uses, and that have a driver of the host: 0000:03"):
+                host.hook.prepare(domain_xml(both))
+        else:
+            host.hook.prepare(domain_xml(both))
+            assert read_start(host.files, both.uuid) == (NIC, SECOND)
+
     @pytest.mark.parametrize(
         ("vm", "owner"),
         [
