@@ -55,7 +55,8 @@ def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
         preparation = plan_prepare(_look_closer(source, request, before), request, before, places)
     plan = complete_plan(preparation.plan, preparation.record, before, source.files)
     removed = request.remove and _has_arguments(source, before)
-    return Work(source, plan, is_reboot_due=removed or is_reboot_due(source.host, preparation.record))
+    due = removed or preparation.awaits_reboot or is_reboot_due(source.host, preparation.record)
+    return Work(source, plan, is_reboot_due=due)
 
 
 def _look_closer(source: Source, request: PrepareRequest, before: Prepared | None) -> Host:

@@ -27,6 +27,7 @@ from nicpass.model.prepared import Stage
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.cli.prepare_planning import Work
     from nicpass.model.change import Actor
 
 _PATIENCE = 600.0
@@ -42,7 +43,7 @@ def prepare_command(arguments: argparse.Namespace) -> int:
     """
     request = prepare_request_of(arguments)
     if arguments.dry_run is not None:
-        return show_plan(plan_work(request, arguments).plan, arguments)
+        return _show(plan_work(request, arguments), arguments)
     require_live_root(arguments)
     outlive_session()
     files = Files()
@@ -59,6 +60,12 @@ def prepare_command(arguments: argparse.Namespace) -> int:
         due = work.is_reboot_due
         carry_out(work.plan, work.source, actor, as_json=arguments.json, reboot_needed=due)
     return _reboot(arguments) if due else ExitCode.DONE
+
+
+def _show(work: Work, arguments: argparse.Namespace) -> int:
+    """Print what would be done; exit code 5 where that is nothing but a reboot."""
+    code = show_plan(work.plan, arguments)
+    return ExitCode.REBOOT_NEEDED if work.is_reboot_due and not work.plan.steps else code
 
 
 def _is_finished(files: Files) -> bool:

@@ -32,6 +32,7 @@ from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, Plan, PrepareRequest, Step
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
 from nicpass.model.text import vm_word
+from nicpass.planner.awaited import awaited_arguments, notes_on_old_files
 from nicpass.planner.confirm import SESSION_CODES, check_seconds
 from nicpass.planner.observe import observe_state
 from nicpass.planner.place import refuse_lost_files, refuse_other_author
@@ -56,6 +57,8 @@ class Preparation(NamedTuple):
 
     plan: Plan
     record: Prepared | None
+    awaits_reboot: bool = False
+    """The next boot brings what the running kernel lacks, whoever has written it."""
 
 
 def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None, places: Images) -> Preparation:
@@ -101,10 +104,22 @@ def plan_prepare(host: Host, request: PrepareRequest, prepared: Prepared | None,
         group=group,
         confirm_within=max(before.confirm_within, _seconds(request, findings)),
     )
-    notes = tuple(f"{argument.text}: {argument.reason}" for argument in needed)
-    summary = _("Prepare this host for passthrough") if steps else _("This host is prepared already")
-    plan = Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
-    return Preparation(plan, record if steps else prepared)
+    notes = (*(f"{argument.text}: {argument.reason}" for argument in needed), *notes_on_old_files(written, arguments))
+    awaited = "" if steps else awaited_arguments(host, request)
+    plan = Plan(summary=_summary(host, prepared, steps, awaited), request=request, steps=tuple(steps), notes=notes)
+    return Preparation(plan, record if steps else prepared, awaits_reboot=bool(awaited))
+
+
+def _summary(host: Host, prepared: Prepared | None, steps: list[Step], awaited: str) -> str:
+    if steps:
+        return _("Prepare this host for passthrough")
+    if awaited:
+        return _("All is written, and only the reboot is missing: the running kernel was not given {arguments}").format(
+            arguments=awaited
+        )
+    if is_reboot_due(host, prepared):
+        return _("All is written, and only the reboot is missing")
+    return _("This host is prepared already")
 
 
 def plan_finish(host: Host, prepared: Prepared) -> Preparation:

@@ -29,6 +29,8 @@ _REFRESH = (Generator(argv=("proxmox-boot-tool", "refresh")),)
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
     """The change that puts `tokens` last in each of the two files that is there, and writes all partitions anew.
 
+    The partitions are written anew also where the files have the tokens: whether that was done since cannot be seen.
+
     Raises:
         BadInputError: neither file is there, or the arguments have more than the one line that is heeded.
     """
@@ -41,7 +43,7 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
         files += uki.plan_cmdline(boot, tokens)
     if has_grub:
         files += grub.plan_settings(boot, tokens)
-    return BootChange(files=files, generators=_REFRESH if files else ())
+    return BootChange(files=files, generators=_REFRESH)
 
 
 def plan_removal(boot: Boot) -> BootChange:

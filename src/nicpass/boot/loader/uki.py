@@ -31,6 +31,8 @@ _PRESET = re.compile(rb"^[ \t]*\w+_(?:uki|efi_image)=", re.MULTILINE)
 def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
     """The change that puts `tokens` last in the file that images are made with, and makes all images anew.
 
+    The images are made anew also where the file has the tokens: whether that was done since is not read.
+
     Raises:
         BadInputError: there is no such file.
         ImpossibleError: it is not known what makes the images.
@@ -38,8 +40,7 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
     if not tokens:
         return plan_removal(boot)
     makers = _make_images(boot)
-    files = plan_cmdline(boot, tokens)
-    return BootChange(files=files, generators=makers) if files else BootChange()
+    return BootChange(files=plan_cmdline(boot, tokens), generators=makers)
 
 
 def plan_removal(boot: Boot) -> BootChange:

@@ -352,7 +352,7 @@ def test_unified_images_are_made_anew(tmp_path: Path) -> None:
     ]
     apply_files(tmp_path, change.files)
     assert text_of(tmp_path, CMDLINE) == "root=/dev/vda2 rw intel_iommu=on iommu=pt\n"
-    assert not loaders.plan_arguments(again(tmp_path), TOKENS)
+    assert not loaders.plan_arguments(again(tmp_path), TOKENS).files
     assert len(loaders.plan_removal(again(tmp_path)).generators) == 2
 
 
@@ -395,7 +395,7 @@ def test_proxmox_gets_ours_into_both(tmp_path: Path) -> None:
     apply_files(tmp_path, change.files)
     assert text_of(tmp_path, CMDLINE) == "root=ZFS=rpool/ROOT/pve-1 boot=zfs intel_iommu=on iommu=pt\n"
     assert "iommu=pt" in text_of(tmp_path, "/etc/default/grub.d/zz-nicpass.cfg")
-    assert not loaders.plan_arguments(again(tmp_path), TOKENS)
+    assert not loaders.plan_arguments(again(tmp_path), TOKENS).files
     apply_files(tmp_path, loaders.plan_removal(again(tmp_path)).files)
     assert contents(tmp_path) == before
     with pytest.raises(ImpossibleError, match="cannot try"):
