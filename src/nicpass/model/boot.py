@@ -123,6 +123,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """The images that the generators have made, of all kernels, by path."""
     programs: tuple[str, ...] = ()
     """The installed programs of the loaders and generators, by name: `update-grub`, `grubby`."""
+    mkconfig_shell: str | None = None
+    """The program that grub-mkconfig's script is run by: `dash`, `bash`; None where that was not seen."""
     reads_grub_d: bool = False
     """Whether this grub-mkconfig reads /etc/default/grub.d too, as Debian's and Ubuntu's do."""
     folders: tuple[str, ...] = ()

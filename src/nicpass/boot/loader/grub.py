@@ -18,7 +18,7 @@ from nicpass.boot.arguments.tokens import TRIAL_TOKENS, are_last, join_tokens
 from nicpass.boot.loader.grub_menu import find_trial_parts, known_entry
 from nicpass.boot.text.changes import content_of, plan_file
 from nicpass.boot.text.marked import NOTES, append_ours, take_out_ours
-from nicpass.boot.text.shell_words import read_assignments
+from nicpass.boot.text.shell_words import Stop, read_assignments
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import Fact, Unknown
@@ -51,8 +51,8 @@ def configured_arguments(boot: Boot) -> Fact[str]:
     Raises:
         BadInputError: one of the files could not be read.
     """
-    values = read_assignments(_sources(boot)).values
-    found = [values.get(name) for name in ("GRUB_CMDLINE_LINUX", _VARIABLE)]
+    read = read_assignments(_sources(boot), boot.mkconfig_shell)
+    found = [read.value_of(name) for name in ("GRUB_CMDLINE_LINUX", _VARIABLE)]
     unknown = next((value for value in found if isinstance(value, Unknown)), None)
     return unknown or " ".join(value for value in found if isinstance(value, str) and value)
 
@@ -69,7 +69,12 @@ def plan_arguments(boot: Boot, tokens: Sequence[str]) -> BootChange:
 
 
 def plan_settings(boot: Boot, tokens: Sequence[str]) -> tuple[FileChange, ...]:
-    """The changes that put `tokens` last in the files from which grub-mkconfig makes grub.cfg."""
+    """The changes that put `tokens` last in the files from which grub-mkconfig makes grub.cfg.
+
+    Raises:
+        BadInputError: grub-mkconfig would stop at one of the files, or overwrite ours by a later one.
+    """
+    _refuse_unreadable(boot)
     return _plan_our_file(boot, tokens) if boot.reads_grub_d else _plan_our_line(boot, tokens)
 
 
@@ -160,7 +165,7 @@ def _plan_our_file(boot: Boot, tokens: Sequence[str]) -> tuple[FileChange, ...]:
 def _plan_our_line(boot: Boot, tokens: Sequence[str]) -> tuple[FileChange, ...]:
     content = content_of(boot, DEFAULTS)
     others = None if content is None else take_out_ours(content, _OUR_LINE, _keep_of_line)
-    if others is not None and not read_assignments([_decode(others)]).ends_whole:
+    if others is not None and not read_assignments([_decode(others)], boot.mkconfig_shell).ends_whole:
         raise BadInputError(
             _("{path} ends in the middle of something: a line after it would not be read.").format(path=DEFAULTS),
             _("Look at its end for an open quote, a backslash, or an if without its fi."),
@@ -195,12 +200,43 @@ def _refuse_later_files(boot: Boot, ours: str, tokens: Sequence[str]) -> None:
     """Refuse files of others that are sourced after nicpass's and take its arguments back."""
     later = [file.path for file in _others(boot) if _sorting(file.path) > _sorting(OUR_FILE)]
     texts = [_decode(content_of(boot, path) or b"") for path in later]
-    value = read_assignments([ours, *texts]).values.get(_VARIABLE)
+    value = read_assignments([ours, *texts], boot.mkconfig_shell).value_of(_VARIABLE)
     if not isinstance(value, str) or not are_last(value, tokens):
         raise BadInputError(
             _("{path} is read after nicpass's file and sets the kernel's arguments anew.").format(path=later[-1]),
             _("Give it a name that sorts before {name}.").format(name=posixpath.basename(OUR_FILE)),
         )
+
+
+def _refuse_unreadable(boot: Boot) -> None:
+    """Refuse a file at which grub-mkconfig stops: no grub.cfg would be made, and that is seen only when it is run."""
+    others = _others(boot) if boot.reads_grub_d else []
+    for path in (DEFAULTS, *(file.path for file in others)):
+        content = content_of(boot, path) or b""
+        ours_out = take_out_ours(content, _OUR_LINE, _keep_of_line) if path == DEFAULTS else content
+        stop = read_assignments([_decode(ours_out or b"")], boot.mkconfig_shell).stop
+        if stop is not None:
+            raise BadInputError(
+                _explain_stop(stop, path, boot.mkconfig_shell),
+                _("Mend it, and look with: {command}").format(command=f"sh -e -c '. {path}'"),
+            )
+
+
+def _explain_stop(stop: Stop, path: str, shell: str | None) -> str:
+    match stop:
+        case Stop.UNFINISHED:
+            return _("{path} ends in the middle of something: within quotes, or a substitution.").format(path=path)
+        case Stop.OPEN:
+            return _("{path} ends in the middle of something: an if, a loop or a bracket is not closed.").format(
+                path=path
+            )
+        case Stop.LEFT:
+            return _("{path} ends grub-mkconfig by `exit` or `exec`, before it has made anything.").format(path=path)
+        case Stop.NOT_APPENDED:
+            return _(
+                "{path} has NAME+=, which {shell}, by which grub-mkconfig is run here, takes for a command that is not "
+                "there; then it stops."
+            ).format(path=path, shell=shell)
 
 
 def _sorting(path: str) -> str:

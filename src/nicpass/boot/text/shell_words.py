@@ -2,13 +2,14 @@
 """Files of shell assignments, such as /etc/default/grub, read as sh reads them.
 
 A value that only a shell could know (the output of a command, the outcome of an `if`) is unknown here, never a guess.
-Source: POSIX.1-2017, Shell Command Language, 2.2 (quoting), 2.6.2 (parameters), 2.9 (commands). `NAME+=word` is
-bash's.
+Source: POSIX.1-2017, Shell Command Language, 2.2 (quoting), 2.6.2 (parameters), 2.9 (commands). `NAME+=word` appends in
+bash and its like; dash and busybox take it for a command that is not there, at which a script with `set -e` ends.
 """
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.boot.text.shell_tokens import UnfinishedError, split_tokens, starts_anew_after
@@ -40,8 +41,23 @@ _DECLARES = frozenset({"export", "readonly", "declare", "typeset", "local"})
 _SETS = frozenset({"read", "getopts", "printf", "mapfile", "let"})
 _LEAVES = frozenset({"return", "exit", "exec"})
 _JOINS = frozenset({"&&", "||", "|", "&"})
+_APPENDING = frozenset({"bash", "ksh", "mksh", "ksh93", "yash", "zsh"})
+_NOT_APPENDING = frozenset({"dash", "busybox"})
 _LONGEST = 65536  # characters; the kernel takes 4096 at most, and a value that doubles itself grows without end
 _EXPANDS = re.compile(r"[$*?\[~`]")
+
+
+class Stop(StrEnum):
+    """Why a script that sources a file would not come to its end."""
+
+    UNFINISHED = "unfinished"
+    """The file ends within quotes or a substitution."""
+    OPEN = "open"
+    """An `if`, a loop or a bracket is not closed."""
+    LEFT = "left"
+    """`exit` or `exec` ends the script that sources it."""
+    NOT_APPENDED = "not appended"
+    """`NAME+=word`, which this shell does not know."""
 
 
 class Assignments(NamedTuple):
@@ -51,18 +67,27 @@ class Assignments(NamedTuple):
     """Variable to its value; Unknown where only a shell could know it."""
     ends_whole: bool
     """False where a line after the last file would not be read as a line of its own."""
+    lost: Unknown | None = None
+    """Why variables that are not among `values` may have any value; None where they have none."""
+    stop: Stop | None = None
+    """Why the script that sources the files ends with one of them."""
+
+    def value_of(self, name: str) -> Fact[str]:
+        """The value that a variable has in the end; None for one that was not assigned."""
+        return self.values.get(name, self.lost)
 
 
-def read_assignments(texts: Iterable[str], empty: str = "GRUB_CMDLINE_") -> Assignments:
+def read_assignments(texts: Iterable[str], shell: str | None = None, empty: str = "GRUB_CMDLINE_") -> Assignments:
     """The variables that `texts`, sourced one after another, leave. Those of the prefix `empty` are so until assigned.
 
-    Every other variable that was not assigned may come from the environment, and is unknown.
+    Every other variable that was not assigned may come from the environment, and is unknown. `shell` is the name of the
+    program that reads them (`dash`, `bash`); None where that is not known.
     """
-    variables = _Variables(empty)
+    variables = _Variables(empty, shell)
     whole = True
     for text in texts:
         whole = _source(text, variables)
-    return Assignments(variables.values, whole)
+    return Assignments(variables.values, whole, variables.lost, variables.stop)
 
 
 def _source(text: str, variables: _Variables) -> bool:
@@ -71,46 +96,59 @@ def _source(text: str, variables: _Variables) -> bool:
     try:
         for token in split_tokens(text):
             if token.text.startswith("<<") and not token.is_word:
-                raise UnfinishedError  # the lines after `<<` are text up to a word, not commands
+                # The lines after `<<` are text up to a word, not commands.
+                variables.lose_all("a shell file with a here-document")
+                return False
             reader.take(token)
             if reader.has_left:
                 return False
     except UnfinishedError:
-        variables.lose_all("a shell file that ends within quotes or a here-document")
+        variables.lose_all("a shell file that ends within quotes or a substitution")
+        variables.stop = variables.stop or Stop.UNFINISHED
         return False
     reader.end_list()
+    if reader.depth:
+        variables.stop = variables.stop or Stop.OPEN
     return not reader.depth and starts_anew_after(text)
 
 
 class _Variables:
-    def __init__(self, empty: str) -> None:
+    def __init__(self, empty: str, shell: str | None = None) -> None:
         self.values: dict[str, Fact[str]] = {}
-        self._empty = empty
-        self._lost: Unknown | None = None
+        self.stop: Stop | None = None
+        self._empty, self._shell = empty, shell
+        self.lost: Unknown | None = None
         """Why any variable may have any value by now, unless it was assigned since."""
 
     def get(self, name: str) -> Fact[str]:
         if name in self.values:
             return self.values[name]
-        if self._lost is not None:
-            return self._lost
+        if self.lost is not None:
+            return self.lost
         return "" if name.startswith(self._empty) else Unknown(f"not assigned: ${name}")
 
     def lose_all(self, why: str) -> None:
-        self._lost = Unknown(why)
-        self.values = dict.fromkeys(self.values, self._lost)
+        self.lost = Unknown(why)
+        self.values = dict.fromkeys(self.values, self.lost)
 
     def lose(self, names: Iterable[str], why: str) -> None:
         self.values |= {name: Unknown(f"{why}: {name}") for name in names if _NAME.fullmatch(name)}
 
     def assign(self, name: str, *, adds: bool, word: str) -> None:
         value: Fact[str] = Unknown(f"a shell word: {word[:40]!r}") if _TILDE.search(word) else self._join(_PART, word)
-        before = self.get(name) if adds else ""
+        before = self._before_adding(name) if adds else ""
         if isinstance(value, str) and not isinstance(before, Unknown):
             value = (before or "") + value
         if isinstance(value, str) and len(value) > _LONGEST:
             value = Unknown(f"longer than {_LONGEST} characters: {name}")
         self.values[name] = before if isinstance(before, Unknown) else value
+
+    def _before_adding(self, name: str) -> Fact[str]:
+        if self._shell in _APPENDING:
+            return self.get(name)
+        if self._shell in _NOT_APPENDING:
+            self.stop = self.stop or Stop.NOT_APPENDED
+        return Unknown(f"{name}+= is not what every shell knows")
 
     def _join(self, pattern: re.Pattern[str], text: str) -> str | Unknown:
         joined: list[str] = []
@@ -205,6 +243,8 @@ class _Reader:
             self._variables.lose(words[1:], f"set by {command}")
         elif command in _LEAVES:
             self.has_left, self._may_have_left = is_certain, True
+            if is_certain and command != "return":
+                self._variables.stop = self._variables.stop or Stop.LEFT
         elif not is_certain or (command is not None and command not in _DECLARES):
             self._variables.lose([found[1] for found in assigned], "assigned only in some cases")
         else:

@@ -142,7 +142,7 @@ def _file_paths(nodes: bytes) -> Iterator[str]:
 def read_unwritable(files: Files) -> tuple[tuple[str, str], ...]:
     """The folders in which a preparation could write nothing that the next boot finds, each with the reason."""
     mounts = list_mounts(files)
-    reasons = ((folder, _why_unwritable(_real_path(files, folder), mounts)) for folder in _FOLDERS) if mounts else ()
+    reasons = ((folder, _why_unwritable(real_path(files, folder), mounts)) for folder in _FOLDERS) if mounts else ()
     return tuple((folder, reason) for folder, reason in reasons if reason is not None)
 
 
@@ -171,7 +171,7 @@ def _mount_of(place: str, mounts: tuple[Mount, ...]) -> Mount | None:
     return max(reversed(above), key=lambda mount: len(mount.path)) if above else None
 
 
-def _real_path(files: Files, path: str) -> str:
+def real_path(files: Files, path: str) -> str:
     """`path` with the links in it followed; what is not there is taken as it is written."""
     done, ahead, links = "/", path.strip("/").split("/"), 0
     while ahead:

@@ -8,6 +8,7 @@ and rpm-ostree by the files that they keep.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ import msgspec
 
 from nicpass.boot.loader import edits, grub_bls, uki
 from nicpass.boot.loader.grub import DEFAULTS_FOLDER
-from nicpass.host.boot.authors import read_authorship, read_unwritable
+from nicpass.host.boot.authors import read_authorship, read_unwritable, real_path
 from nicpass.host.boot.efi_variables import read_firmware_variables, variable_path
 from nicpass.host.boot.entries import (
     PARTITIONS,
@@ -73,7 +74,8 @@ def read_boot(files: Files) -> Boot:
     path = find_grub_config(files)
     grub = read_grub_config(files, path, programs) if path is not None else None
     entries = read_entries(files)
-    reads_grub_d = _reads_grub_d(files, programs)
+    mkconfig = _read_mkconfig(files, programs)
+    reads_grub_d = b"default/grub.d/" in mkconfig
     found = _recognise(files, firmware, grub, entries, programs)
     boot = Boot(
         uefi=firmware.uefi,
@@ -82,6 +84,7 @@ def read_boot(files: Files) -> Boot:
         generators=_find_generators(files, programs),
         initramfs=tuple(_find_initramfs(files)),
         programs=programs,
+        mkconfig_shell=_find_shell(files, mkconfig),
         reads_grub_d=reads_grub_d,
         authorship=read_authorship(files, firmware, programs),
         unwritable=read_unwritable(files),
@@ -197,12 +200,21 @@ def _find_program(files: Files, name: str) -> str | None:
     return next((path for folder in _PROGRAM_FOLDERS if files.exists(path := f"{folder}/{name}")), None)
 
 
-def _reads_grub_d(files: Files, programs: tuple[str, ...]) -> bool:
-    """Whether grub-mkconfig reads /etc/default/grub.d, by the script itself: that is a distribution's patch."""
+def _read_mkconfig(files: Files, programs: tuple[str, ...]) -> bytes:
+    """The script grub-mkconfig, by which it is seen whether it reads /etc/default/grub.d: a distribution's patch."""
     name = next((name for name in ("grub-mkconfig", "grub2-mkconfig") if name in programs), None)
     path = _find_program(files, name) if name is not None else None
     script = files.read_bytes(path, 1 << 16) if path is not None else None
-    return isinstance(script, bytes) and b"default/grub.d/" in script
+    return script if isinstance(script, bytes) else b""
+
+
+def _find_shell(files: Files, script: bytes) -> str | None:
+    """The name of the program that the script's first line asks for, links followed: /bin/sh is dash or bash."""
+    found = re.match(rb"#![ \t]*(/\S+)", script)
+    if found is None:
+        return None
+    path = real_path(files, found[1].decode("ascii", "replace"))
+    return posixpath.basename(path) if files.exists(path) else None
 
 
 def _find_generators(files: Files, programs: tuple[str, ...]) -> tuple[InitramfsGenerator, ...]:

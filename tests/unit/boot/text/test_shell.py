@@ -7,17 +7,20 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass.boot.loader import grub
 from nicpass.boot.text.shell_words import read_assignments
+from nicpass.host.boot.configuration import read_boot
 from nicpass.model.boot import Boot, BootChange, BootFile
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import RegularFile
-from tests.support.boot import after_change, ask_shell
+from tests.support.boot import BootTree, after_change, ask_shell
+from tests.support.reports import lay_out, run_on
 
 DATA = Path(__file__).resolve().parents[3] / "data" / "boot" / "grub"
 FILES = {path.name: path.read_bytes() for path in sorted(DATA.iterdir())}
@@ -51,7 +54,8 @@ def test_there_are_files_enough() -> None:
 @pytest.mark.spawns
 @pytest.mark.parametrize("name", WHOLE)
 def test_they_are_read_as_the_shell_reads_them(name: str) -> None:
-    values = read_assignments([FILES[name].decode("utf-8", "surrogateescape")]).values
+    shell = "bash" if "bash" in name else "dash"
+    values = read_assignments([FILES[name].decode("utf-8", "surrogateescape")], shell).values
     said = ask_shell(FILES[name], NAMES, shell_for(name))
     read = {key: str(values.get(key, "")).encode("utf-8", "surrogateescape") for key in NAMES}
     assert read == said
@@ -174,3 +178,79 @@ def test_the_mode_of_a_new_file_is_that_of_its_kind() -> None:
     change = grub.plan_arguments(boot_with(None), TOKENS)
     assert isinstance(change.files[0].after, RegularFile)
     assert change.files[0].after.mode == 0o644
+
+
+BROKEN = {
+    "unfinished": ('#GRUB="x"\n`GRUB_CMDLINE_LINUX="quiet\n', "within quotes, or a substitution"),
+    "quote": ("A=1\nGRUB_CMDLINE_LINUX='quiet\n", "within quotes, or a substitution"),
+    "open": ("if true; then\nA=1\n", "not closed"),
+    "left": ("A=1\nexit 0\n", "`exit` or `exec`"),
+    "appended": ('GRUB_CMDLINE_LINUX+=" quiet"\n', "has NAME+=, which dash"),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN)
+@pytest.mark.parametrize("place", [grub.DEFAULTS, f"{grub.DEFAULTS_FOLDER}/50-x.cfg", "alone"])
+def test_a_file_at_which_grub_mkconfig_stops_is_refused(content: str, place: str) -> None:
+    text, words = BROKEN[content]
+    boot = boot_with(text.encode(), folder=place != "alone")
+    path = grub.DEFAULTS if place == "alone" else place
+    boot = msgspec.structs.replace(boot, mkconfig_shell="dash", files=(BootFile(path=path, content=text.encode()),))
+    with pytest.raises(BadInputError) as caught:
+        grub.plan_arguments(boot, TOKENS)
+    assert words in caught.value.sentence
+    assert path in caught.value.sentence
+
+
+@pytest.mark.spawns
+@pytest.mark.parametrize("content", BROKEN)
+def test_dash_stops_at_them_too(content: str) -> None:
+    script = "set -e\n. /dev/stdin\necho made\n"
+    done = subprocess.run(
+        ["/bin/dash", "-c", script], input=BROKEN[content][0].encode(), capture_output=True, check=False
+    )
+    assert b"made" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "shell"),
+    [
+        ('A+=" x"\n', "bash"),
+        ('A+=" x"\n', None),
+        ("return 0\n`\n", "dash"),
+        ("if true; then A=1; fi\nfor x in a; do A=2; done\ncase x in (a) A=3;; b) A=4;; esac\n", "dash"),
+        ("if false; then exit 1; fi\nif false; then A+=1; fi\n", "dash"),
+        ("cat <<X >/dev/null\n`\nX\n", "dash"),
+    ],
+)
+def test_files_at_which_it_does_not_stop(text: str, shell: str | None) -> None:
+    assert read_assignments([text], shell).stop is None
+
+
+@pytest.mark.parametrize("shell", ["dash", None])
+def test_what_another_shell_would_append_is_not_known(shell: str | None) -> None:
+    read = read_assignments(['GRUB_CMDLINE_LINUX="a"\nGRUB_CMDLINE_LINUX+=" b"\n'], shell)
+    assert isinstance(read.value_of("GRUB_CMDLINE_LINUX"), Unknown)
+    assert read_assignments(["A=a\nA+=b\n"], "bash").value_of("A") == "ab"
+
+
+def test_what_was_lost_before_it_was_assigned_is_unknown() -> None:
+    text = "`GRUB_CMDLINE_LINUX=quiet\n"
+    assert isinstance(read_assignments([text]).value_of("GRUB_CMDLINE_LINUX"), Unknown)
+    assert isinstance(grub.configured_arguments(boot_with(text.encode(), folder=True)), Unknown)
+
+
+def test_the_report_of_a_file_that_is_no_shell(tmp_path: Path) -> None:
+    code, told = run_on(
+        lay_out("h18-unparsable-default-grub-accepted-where-grub.d-is-read", tmp_path), "prepare", "--dry-run"
+    )
+    assert code == 2
+    assert "/etc/default/grub ends in the middle of something" in told
+
+
+@pytest.mark.parametrize(("target", "shell"), [("dash", "dash"), ("/usr/bin/bash", "bash")])
+def test_the_shell_is_the_one_that_sh_leads_to(target: str, shell: str, tmp_path: Path) -> None:
+    files = BootTree(files={"/usr/bin/dash": "", "/usr/bin/bash": ""}).write(tmp_path)
+    (tmp_path / "bin").symlink_to("usr/bin")
+    (tmp_path / "usr/bin/sh").symlink_to(target)
+    assert read_boot(files).mkconfig_shell == shell
