@@ -75,6 +75,7 @@ PLATFORM: dict[str, Tree] = {
     "IOMMU_NOT_BUILT": _with_file(CONFIG, "# CONFIG_INTEL_IOMMU is not set\n", NO_GROUP, iommu_units=()),
     "IOMMU_ARGUMENT_WRONG_VENDOR": ready_host(cmdline="ro intel_iommu=on amd_iommu=force_enable"),
     "IOMMU_ARGUMENT_UNKNOWN": ready_host(cmdline="ro intel_iommu=on iommu=on"),
+    "IOMMU_GROUPS_UNKNOWN": ready_host(NO_GROUP, with_groups=False),
     "RMRR_RELAXED": ready_host(cmdline="ro intel_iommu=on,relax_rmrr"),
     "IOMMU_PASSTHROUGH": ready_host(cmdline="ro intel_iommu=on iommu=pt", group_types={1: "identity", 10: "identity"}),
     "IOMMU_ADDRESS_WIDTH": ready_host(

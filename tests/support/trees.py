@@ -117,6 +117,8 @@ class Tree:
     reserved_regions: dict[int, str | None] = dataclasses.field(default_factory=dict)
     """Group to its reserved_regions; those of the interrupts where not said, no file where None."""
     iommu_units: tuple[str, ...] = ("dmar0",)
+    with_groups: bool = True
+    """False for a capture without /sys/kernel/iommu_groups."""
     kvm: bool = True
     loaded: tuple[str, ...] = ("kvm", "kvm_intel", "vfio", "vfio_pci", "vfio_iommu_type1")
     available: tuple[str, ...] | None = ("vfio", "vfio_pci", "vfio_iommu_type1", "kvm", "kvm_intel", "kvm_amd")
@@ -315,7 +317,8 @@ class TreeWriter:
         contents = {table: _TABLES.get(table, f"{table}\0".encode()) for table in tree.tables} | tree.firmware
         for table, content in contents.items():
             self.file(f"/sys/firmware/acpi/tables/{table}", content)
-        for empty in ("/sys/firmware/acpi/tables", "/sys/class/iommu", "/sys/class/net", "/sys/kernel/iommu_groups"):
+        groups = ("/sys/kernel/iommu_groups",) if tree.with_groups else ()
+        for empty in ("/sys/firmware/acpi/tables", "/sys/class/iommu", "/sys/class/net", *groups):
             self.folder(empty)
         for unit in tree.iommu_units:
             self.folder(f"/sys/devices/virtual/iommu/{unit}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.needed import needed_arguments
 from nicpass.boot.loader.choice import arguments_of_next_boot
-from nicpass.checks.host.iommu import count_groups
+from nicpass.checks.host.iommu import is_used
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -25,7 +25,7 @@ def awaited_arguments(host: Host, request: PrepareRequest) -> str:
     if not known(given) or not known(running) or given.split() == running.split():
         return ""
     try:
-        needed = needed_arguments(host.platform, running, iommu_pt=request.iommu_pt, has_groups=count_groups(host) > 0)
+        needed = needed_arguments(host.platform, running, iommu_pt=request.iommu_pt, has_groups=is_used(host))
     except ImpossibleError:
         return given  # the next boot has no more what no later argument takes back
     return " ".join(argument.text for argument in needed)

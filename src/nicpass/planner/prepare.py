@@ -19,7 +19,7 @@ from nicpass.boot.loader.choice import (
     plan_trial_end,
 )
 from nicpass.checks.device.boot_bindings import check_builtin
-from nicpass.checks.host.iommu import check_iommu, count_groups
+from nicpass.checks.host.iommu import check_iommu, is_used
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio
 from nicpass.checks.preflight import check_host, check_nic
@@ -194,7 +194,7 @@ def what_is_missing(host: Host, prepared: Prepared) -> str:
         return _("The kernel was not given {arguments}: {path} says {cmdline}.").format(
             arguments=" ".join(absent), path="/proc/cmdline", cmdline=host.platform.cmdline
         )
-    if count_groups(host) == 0:
+    if not is_used(host):
         finding = next(iter(check_iommu(host)))
         return f"{finding.sentence} {finding.mend}".strip()
     index = HostIndex(host)
@@ -306,7 +306,7 @@ def _needed(host: Host, prepared: Prepared, request: PrepareRequest) -> tuple[Ne
         raise ImpossibleError(_("The kernel's arguments cannot be read."), _("Run nicpass as root."))
     others = " ".join(word for word in given.split() if word not in prepared.arguments)
     iommu_pt = request.iommu_pt or "iommu=pt" in prepared.arguments
-    return needed_arguments(host.platform, others, iommu_pt=iommu_pt, has_groups=count_groups(host) > 0)
+    return needed_arguments(host.platform, others, iommu_pt=iommu_pt, has_groups=is_used(host))
 
 
 def _write_arguments(host: Host, arguments: tuple[str, ...], before: Prepared) -> list[ChangeBoot]:

@@ -205,6 +205,7 @@ PROVOCATIONS = (
 UNIT_ONLY = {
     "IOMMU_NOT_FOR_PCI": "QEMU's IOMMUs serve the PCI bus",
     "INTERRUPT_REMAPPING_NOT_OFFERED": "it takes a capture without /proc/interrupts",
+    "IOMMU_GROUPS_UNKNOWN": "a running kernel always shows its groups; it takes a capture without them",
     "RMRR_RELAXED": "Debian's kernel has no such patch, and on a host whose NIC has no RMRR nobody can tell",
     "RESERVED_REGION_RELAXED": "Debian's kernel lets go of such memory for graphics and USB controllers alone",
     "NOIOMMU_MODE": "Debian builds its kernel without that mode",

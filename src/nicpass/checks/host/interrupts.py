@@ -10,7 +10,7 @@ import msgspec
 from nicpass.boot.arguments.iommu import find_remapping_off, is_true
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.host.firmware_menu import describe_menu, is_other
-from nicpass.checks.host.iommu import CMDLINE, arguments_of, count_groups
+from nicpass.checks.host.iommu import CMDLINE, arguments_of, is_used
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
 
@@ -44,7 +44,7 @@ def check_interrupts(host: Host) -> Iterator[Finding]:
         return
     if known(chips):
         yield from _explain_off(host, chips)
-    elif count_groups(host) > 0:
+    elif is_used(host):
         reason = why_unknown(chips) or _("absent: {path}").format(path=_INTERRUPTS)
         evidence = ((_INTERRUPTS, reason),)
         yield make_finding("INTERRUPT_REMAPPING_UNKNOWN", evidence=evidence, reason=reason)
@@ -86,7 +86,7 @@ def _explain_off(host: Host, chips: tuple[str, ...]) -> Iterator[Finding]:
             reason=_("the kernel argument {argument}").format(argument=argument),
             mend=_("Take {argument} out of the kernel's arguments and reboot.").format(argument=argument),
         )
-    elif count_groups(host) > 0:
+    elif is_used(host):
         yield make_finding(
             "INTERRUPT_REMAPPING_OFF",
             evidence=(shown,),

@@ -66,6 +66,8 @@ def check_iommu(host: Host) -> Iterator[Finding]:
         yield _describe_without_pci(host)
     elif count_groups(host) > 0:
         yield _describe_on(host)
+    elif is_used(host):
+        yield _describe_unread_groups(platform)
     elif tables == ():
         menu = describe_menu(platform, "iommu")
         if not is_guest(platform) and not is_other(platform):
@@ -78,8 +80,11 @@ def check_iommu(host: Host) -> Iterator[Finding]:
         yield make_finding("IOMMU_NOT_BUILT", evidence=evidence, option=option)
     else:
         reason, mend = explain_iommu_off(platform)
+        if not known(platform.iommu_groups):
+            reason = _("{path} is not there to be read; {reason}").format(path=_GROUPS, reason=reason)
         found = ", ".join(tables) if known(tables) else why_unknown(tables) or "absent"
-        shown = ((_TABLES, found), (_GROUPS, platform.iommu_groups or "none"))
+        groups = "none" if known(platform.iommu_groups) else why_unknown(platform.iommu_groups) or "absent"
+        shown = ((_TABLES, found), (_GROUPS, groups))
         command = "" if is_other(platform) else "nicpass prepare"
         yield make_finding("IOMMU_OFF", evidence=shown, reason=reason, mend=mend, command=command)
 
@@ -101,6 +106,16 @@ def _describe_without_pci(host: Host) -> Finding:
     return make_finding("IOMMU_NOT_FOR_PCI", evidence=evidence, units=units, groups=groups)
 
 
+def is_used(host: Host) -> bool:
+    """Whether an IOMMU is in use: by its groups; where these were not read by its units, registered only for use.
+
+    Source: iommu_device_register() in drivers/iommu/iommu.c.
+    """
+    return count_groups(host) > 0 or bool(
+        not known(host.platform.iommu_groups) and value_or(host.platform.iommu_units, ())
+    )
+
+
 def arguments_of(platform: Platform) -> dict[str, list[str]]:
     """The kernel's arguments; none where they are unknown."""
     return parse_cmdline(platform.cmdline) if isinstance(platform.cmdline, str) else {}
@@ -111,6 +126,18 @@ def _describe_on(host: Host) -> Finding:
     names = ", ".join(units) or _("no unit shown")
     evidence = ((_UNITS, names), (_GROUPS, groups))
     return make_finding("IOMMU_ON", evidence=evidence, units=names, groups=groups, kind=_kind_of(host.platform))
+
+
+def _describe_unread_groups(platform: Platform) -> Finding:
+    names = ", ".join(value_or(platform.iommu_units, ()))
+    reason = why_unknown(platform.iommu_groups) or f"absent: {_GROUPS}"
+    return make_finding(
+        "IOMMU_GROUPS_UNKNOWN",
+        evidence=((_UNITS, names), (_GROUPS, reason)),
+        units=names,
+        kind=_kind_of(platform),
+        reason=reason,
+    )
 
 
 def _kind_of(platform: Platform) -> str:
@@ -238,7 +265,7 @@ def _describe_relaxing(host: Host, kernel: str | None) -> Finding:
 def check_iommu_state(host: Host) -> Iterator[Finding]:
     """How the IOMMU that is in use is used."""
     platform = host.platform
-    if count_groups(host) > 0:
+    if is_used(host):
         yield from _check_on_by_default(platform)
         yield from _check_passthrough(host)
     yield from _check_address_width(platform)

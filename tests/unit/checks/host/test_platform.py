@@ -35,6 +35,7 @@ from nicpass.model.platform import Dmi, IommuCapability, Module, Platform
 from tests.support import acpi
 from tests.support.hosts import nic, ready_host
 from tests.support.provoking import CONFIG, CPUINFO, NIC, capability
+from tests.support.reports import lay_out, run_on
 from tests.support.strategies import values_of
 
 if TYPE_CHECKING:
@@ -114,6 +115,23 @@ class TestIommu:
     def test_either_arm_driver_is_enough(self) -> None:
         found = told(host_of(groups=False, iommu_tables=("IORT",), kernel_options=("CONFIG_ARM_SMMU=y",)))
         assert "IOMMU_NOT_BUILT" not in found
+
+    @pytest.mark.parametrize("groups", [None, Unknown("not captured: /sys/kernel")])
+    def test_groups_that_were_not_captured_are_unknown(self, groups: Unknown | None) -> None:
+        found = told(host_of(groups=False, iommu_units=("ivhd0",), iommu_groups=groups))
+        assert "AMD-Vi: ivhd0" in found["IOMMU_GROUPS_UNKNOWN"].sentence
+        assert "IOMMU_OFF" not in found
+        off = told(host_of(groups=False, iommu_units=(), iommu_groups=groups, iommu_tables=("DMAR",)))["IOMMU_OFF"]
+        assert "is not there to be read" in off.sentence
+        seen = told(host_of(groups=False, iommu_units=("ivhd0",), iommu_groups=0, iommu_tables=("IVRS",)))
+        assert "IOMMU_OFF" in seen
+
+    @pytest.mark.parametrize("tree", ["tree", "full"])
+    def test_the_report_of_a_capture_without_groups(self, tree: str, tmp_path: Path) -> None:
+        name = "h12-iommu-off-though-units-are-in-use-groups-not-captured"
+        answer = run_on(lay_out(name, tmp_path, tree), "check")[1]
+        assert "IOMMU_GROUPS_UNKNOWN" in answer
+        assert "IOMMU_OFF" not in answer
 
     @pytest.mark.parametrize(
         ("cmdline", "units", "by_default"),

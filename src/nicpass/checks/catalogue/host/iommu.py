@@ -16,6 +16,16 @@ ENTRIES: dict[str, Entry] = {
         "virtio for the virtual one of QEMU. The firmware's table decides which driver it is, not the processor's "
         "brand: an emulated host may have an AMD processor and a table of Intel's.",
     ),
+    "IOMMU_GROUPS_UNKNOWN": Entry(
+        severity=Severity.UNSAFE,
+        sentence="The IOMMU is on ({kind}: {units}), and its groups could not be read: {reason}.",
+        meaning="Which devices share a group with a NIC is not known, so none may be given away by this picture of the "
+        "host.",
+        background="A driver registers an IOMMU in /sys/class/iommu only when it takes it into use, so it is on. Its "
+        "groups stand in /sys/kernel/iommu_groups, which is there on every running kernel that has an IOMMU; captures "
+        "often leave it out. What was left out is not what is absent: nothing follows from it for the host itself.",
+        mend="Run it on the machine itself, or capture /sys/kernel/iommu_groups and the links iommu_group too.",
+    ),
     "IOMMU_ON_BY_DEFAULT": Entry(
         severity=Severity.INFO,
         sentence="The IOMMU is on although no kernel argument asks for it: this kernel turns VT-d on by itself.",
