@@ -40,6 +40,15 @@ class UdevRule(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class BootLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that gives devices their driver, or PFs their VFs, of what a boot runs or goes by: rc.local, udev, ..."""
+
+    path: str
+    text: str
+    devices: tuple[str, ...] = ()
+    """Addresses and interfaces that the file names: the line may mean them by a variable."""
+
+
 class ModuleAlias(msgspec.Struct, frozen=True, kw_only=True):
     """A line of modules.alias: for which PCI devices a blacklisted module would be loaded."""
 
@@ -72,6 +81,7 @@ class Leftovers(msgspec.Struct, frozen=True, kw_only=True):
     """The ids that the loaded vfio-pci was given, where the kernel shows them; the stock kernel does not."""
     driverctl: tuple[DriverctlOverride, ...] = ()
     udev_rules: tuple[UdevRule, ...] = ()
+    boot_lines: tuple[BootLine, ...] = ()
     blacklisted_aliases: tuple[ModuleAlias, ...] = ()
     claims: tuple[Claim, ...] = ()
     unread: tuple[str, ...] = ()

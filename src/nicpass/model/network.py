@@ -242,10 +242,28 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """The interface that it is to be a port or a parent of; None where the line does not name it."""
 
 
+class VfCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting of a network manager's that gives a PF its number of VFs at every boot."""
+
+    netdev: str
+    source: str
+    text: str
+    count: int
+
+
+class KernelWord(msgspec.Struct, frozen=True, kw_only=True):
+    """An argument about the IOMMU that stands in a file which the kernel's arguments are made of."""
+
+    source: str
+    text: str
+
+
 class Intents(msgspec.Struct, frozen=True, kw_only=True):
     """All that is meant to be done with the host's NICs."""
 
     found: tuple[Intent, ...] = ()
+    vf_counts: tuple[VfCount, ...] = ()
+    kernel_words: tuple[KernelWord, ...] = ()
     unread: tuple[str, ...] = ()
     """Why something could not be read that may name any of them."""
 

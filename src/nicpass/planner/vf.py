@@ -10,6 +10,7 @@ from nicpass.checks.dependence.usage import check_usage
 from nicpass.checks.device.claims import check_claims
 from nicpass.checks.device.sriov import check_bus_numbers
 from nicpass.checks.device.vf_making import check_vf_group, why_no_vfs
+from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
@@ -71,7 +72,8 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
     steps = confirmed(function.address, request.confirm_within, check_usage(function, index), (step,))
     notes = _notes(function, index, request.count) if request.count else ()
-    return Plan(summary=summary, request=request, steps=steps, notes=(*notes, *_pool_notes(function, index)))
+    notes += (*_pool_notes(function, index), *_boot_notes(function, request.count, index))
+    return Plan(summary=summary, request=request, steps=steps, notes=notes)
 
 
 def _refuse_what_cannot_be(function: PciFunction, index: HostIndex) -> None:
@@ -103,6 +105,25 @@ def _pool_notes(pf: PciFunction, index: HostIndex) -> tuple[str, ...]:
         for use in uses_of(pf, index)
         if use.kind == "network" and "<pf " in use.how
     )
+
+
+def _boot_notes(pf: PciFunction, wanted: int, index: HostIndex) -> tuple[str, ...]:
+    """What sets another number of VFs at every boot: then what is made or removed here lasts until that."""
+    notes = []
+    for setting in find_counts(pf, index):
+        shown = {"nic": label(pf), "source": setting.source, "text": printable(setting.text), "count": setting.vfs}
+        if setting.vfs is None:
+            notes.append(_("{source} sets the number of VFs of {nic} at every boot: {text}.").format(**shown))
+        elif setting.vfs > wanted:
+            notes.append(_("{source} makes {count} VFs of {nic} again at the next boot: {text}.").format(**shown))
+        elif setting.vfs < wanted:
+            notes.append(
+                _(
+                    "{source} makes only {count} VFs of {nic} at the next boot ({text}): {gone} of {wanted} are gone "
+                    "then, and a VM that has one of these does not start."
+                ).format(**shown, gone=wanted - setting.vfs, wanted=wanted)
+            )
+    return tuple(notes)
 
 
 def _settings_of(function: PciFunction, index: HostIndex) -> tuple[VfSettings, ...]:

@@ -77,6 +77,16 @@ PROVOCATIONS = (
         mended_by=MendedBy.NOTHING,
     ),
     Provocation(
+        code="VFS_SET_AT_BOOT",
+        how="a line of tmpfiles.d that writes sriov_numvfs",
+        sees=r"/etc/tmpfiles\.d/vfs\.conf",
+        nic=NIC,
+        scene="vfs at boot",
+        provoke=(f"echo 'w /sys/bus/pci/devices/{NIC}/sriov_numvfs - - - - 4' >/etc/tmpfiles.d/vfs.conf",),
+        mended_by=MendedBy.ADVICE,
+        mend=("rm /etc/tmpfiles.d/vfs.conf",),
+    ),
+    Provocation(
         code="CONFIG_UNREADABLE",
         how="nicpass run by an ordinary user",
         sees=r"could not be read in full",

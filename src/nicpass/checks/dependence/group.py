@@ -59,7 +59,8 @@ def _sort(
     others: list[PciFunction], function: PciFunction, index: HostIndex
 ) -> Iterator[tuple[str, list[PciFunction]]]:
     """Each code about the members with those that it is about; some have several."""
-    busy, idle = [], []
+    busy: list[PciFunction] = []
+    idle: list[PciFunction] = []
     for other in others:
         (idle if is_idle(other, index) else busy).append(other)
     bound = [other for other in idle if not leaves_dma(other, index)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.device.vf_making import can_serve
+from nicpass.checks.lookup.boot_lines import find_binders
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -32,20 +33,23 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         return  # our own doing, which has findings of its own
     if on_vfio(function):
         if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
+            binders = find_binders(function, index)
             unbind = quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")
             yield make_finding(
                 "ON_VFIO",
                 address,
-                ((evidence, function.driver),),
+                ((evidence, function.driver), *binders),
                 nic=nic,
                 driver=function.driver,
                 address=address,
                 unbind=unbind,
+                binders="; ".join(f"{each.source} ({each.text})" for each in binders)
+                or _("nothing of that kind was found"),
             )
     elif known(function.driver_override):
         override = function.driver_override
-        source = f"{evidence}_override"
-        yield make_finding("OVERRIDE_LEFT", address, ((source, override),), nic=nic, override=override, address=address)
+        shown = ((f"{evidence}_override", override), *find_binders(function, index))
+        yield make_finding("OVERRIDE_LEFT", address, shown, nic=nic, override=override, address=address)
 
 
 def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

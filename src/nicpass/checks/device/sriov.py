@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.nics import attribute, kind_of, label, pf_of
 from nicpass.model.address import split_address
 from nicpass.model.fact import known, value_or
@@ -43,6 +44,22 @@ def check_sriov(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         yield from _check_kernel(function, config.sriov)
         yield from check_room(function, config.sriov)
         yield from _check_routing(function, config.sriov, index)
+
+
+def check_vf_counts(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """Of a PF: what else gives it VFs at every boot, so that a number that somebody sets now does not last."""
+    if not known(function.totalvfs) or function.totalvfs == 0:
+        return
+    settings = find_counts(function, index)
+    if settings:
+        yield make_finding(
+            "VFS_SET_AT_BOOT",
+            function.address,
+            tuple((each.source, each.text) for each in settings),
+            nic=label(function),
+            sources="; ".join(f"{each.source} ({each.text})" for each in settings),
+            now=value_or(function.numvfs, 0),
+        )
 
 
 def check_vf_mac(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

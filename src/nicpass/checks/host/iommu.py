@@ -80,6 +80,7 @@ def check_iommu(host: Host) -> Iterator[Finding]:
         yield make_finding("IOMMU_NOT_BUILT", evidence=evidence, option=option)
     else:
         reason, mend = explain_iommu_off(platform)
+        mend = " ".join((mend, *_explain_files(host)))
         if not known(platform.iommu_groups):
             reason = _("{path} is not there to be read; {reason}").format(path=_GROUPS, reason=reason)
         found = ", ".join(tables) if known(tables) else why_unknown(tables) or "absent"
@@ -207,6 +208,30 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
         _("whether the firmware has an IOMMU is unknown"),
         _("Look for DMAR or IVRS in /sys/firmware/acpi/tables, as root."),
     )
+
+
+def _explain_files(host: Host) -> Iterator[str]:
+    """Files that have arguments which the running kernel has not, and why such a file may have had no effect."""
+    given = arguments_of(host.platform)
+    intents = host.network.intents
+    for word in intents.kernel_words if intents is not None and isinstance(host.platform.cmdline, str) else ():
+        name, _equals, value = word.text.partition("=")
+        if value in given.get(name, ()) or not _turns_on(name, value):
+            continue
+        if "/grub" in word.source:
+            why = _("It counts once grub.cfg is made of it (update-grub, grub2-mkconfig), where GRUB boots this host.")
+        elif "/dracut" in word.source:
+            why = _("dracut gives its kernel_cmdline to the programs of the initramfs, and never to the kernel.")
+        else:
+            why = _("It counts once what boots is made of it (proxmox-boot-tool refresh, kernel-install), not by GRUB.")
+        yield _("{path} has {argument} already, which the running kernel was not given. {why}").format(
+            path=word.source, argument=word.text, why=why
+        )
+
+
+def _turns_on(name: str, value: str) -> bool:
+    """Whether the argument would have an IOMMU, or interrupt remapping, in use."""
+    return name in ("intel_iommu", "intremap") and last_switch({name: [value]}, name) is True
 
 
 def check_iommu_arguments(host: Host) -> Iterator[Finding]:

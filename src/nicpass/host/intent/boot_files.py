@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nicpass.model.network import KernelWord
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,12 +24,19 @@ _GRUB, _GRUB_D = "/etc/default/grub", "/etc/default/grub.d"
 _DRACUT = ("/etc/dracut.conf", "/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
 _INITRAMFS_TOOLS = "/etc/initramfs-tools"
 _KEYS = frozenset({"ip", "BOOTIF", "bootdev", "ksdevice", "bond", "bridge", "team", "vlan"})
+_IOMMU_KEYS = frozenset({"intel_iommu", "amd_iommu", "iommu", "iommu.passthrough", "intremap", "nointremap"})
 _NO_ADDRESS = ("", "off", "none", "ibft", "link-local", "link6")
 _ASKS = ("dhcp", "on", "any", "both", "bootp", "rarp", "dhcp6", "auto6", "auto", "single-dhcp", "either6")
 
 
 def read_intents(reading: Reading) -> None:
-    words = [(path, word) for path, word in _read_words(reading) if word.partition("=")[0] in _KEYS]
+    words = []
+    for path, word in _read_words(reading):
+        key = word.partition("=")[0]
+        if key in _KEYS:
+            words.append((path, word))
+        elif key in _IOMMU_KEYS and path != _CMDLINES[0]:
+            reading.kernel_words.setdefault((path, word), KernelWord(source=path, text=word))
     for nic in reading.nics if words else ():
         for path, word in words:
             _tell(reading, nic, path, word)

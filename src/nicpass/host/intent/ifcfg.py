@@ -27,6 +27,9 @@ _PARENTS = ("ETHERDEVICE", "MACVLAN_DEVICE", "TUNNEL_DEVICE", "VXLAN_DEVICE", "P
 Variables: TypeAlias = "dict[str, str]"
 
 
+_VFS = "SRIOV_TOTAL_VFS"
+
+
 def read_intents(reading: Reading) -> set[str]:
     """The NICs that have a file of Red Hat's kind of their own; NetworkManager then makes no profile for them."""
     provided: set[str] = set()
@@ -81,6 +84,8 @@ def _is_own(nic: Nic, device: str, variables: Variables, manager: str) -> bool:
 
 
 def _tell_own(reading: Reading, nic: Nic, path: str, variables: Variables, manager: str) -> None:
+    total = variables.get(_VFS)
+    reading.add_count(nic, path, f"{_VFS}={total}", total)
     master = next((key for key in _MASTERS if variables.get(key)), None)
     if master is not None and manager == INITSCRIPTS:
         reading.add(nic, manager, "port", path, f"{master}={variables[master]}", variables[master])

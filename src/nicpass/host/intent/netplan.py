@@ -25,6 +25,7 @@ _PORTS_OF = ("bridges", "bonds", "vrfs")
 _PARENT_OF = ("vlans", "macvlans", "tunnels", "virtual-ethernets")
 _DEVICES = ("ethernets", "wifis")
 _BY_HAND = ("manual", "off")
+_VFS = "virtual-function-count"
 _WISHES = ("dhcp4", "dhcp6", "addresses", "optional")
 
 
@@ -50,6 +51,9 @@ def read_intents(reading: Reading, folders: Sequence[str]) -> None:
             own = {name: definition for name, definition in definitions if _is_own(nic, name, definition)}
             _tell_relations(reading, nic, path, relations, own)
             _tell_own(reading, nic, path, own)
+            for definition in own.values():
+                count = definition.get(_VFS) if isinstance(definition, dict) else None
+                reading.add_count(nic, path, f"{_VFS}: {count}", count)
 
 
 def _tell_mentions(reading: Reading, path: str, text: str) -> None:

@@ -261,6 +261,8 @@ def _tell(reading: Reading, nic: Nic, profile: Profile, profiles: list[Profile])
         return
     if not is_for(profile, nic):
         return
+    total = profile.get("sriov", "total-vfs")
+    reading.add_count(nic, profile.path, f"{who}: total-vfs={total}", total)
     controller = profile.get("connection", "controller", "master")
     if controller:
         target = next((_title(other) for other in profiles if _has_uuid(other, controller)), controller)

@@ -15,6 +15,7 @@ import msgspec
 from nicpass.host.intent.reading import NETWORKD_FOLDERS as FOLDERS
 from nicpass.host.intent.unit_file import (
     NO,
+    PERHAPS,
     YES,
     Assignment,
     Conditions,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _PORT_OF = ("Bridge", "Bond", "VRF", "BatmanAdvanced")
 _PARENT_OF = ("VLAN", "MACVLAN", "MACVTAP", "IPVLAN", "IPVTAP", "VXLAN", "MACsec", "Tunnel", "Xfrm", "IPoIB")
+_PERMANENT = "PermanentMACAddress"
+_VFS = "SR-IOVVirtualFunctions"
 _WISHES = ("DHCP", "Address", "IPv6AcceptRA", "DHCPServer")
 """Those that are worth telling; a file that has none of them brings the NIC up, with what IPv6 gives by itself."""
 
@@ -115,9 +118,32 @@ def _wants(who: str, assignments: list[Assignment]) -> Iterator[tuple[IntentPurp
 
 def name_by_links(reading: Reading) -> None:
     """By .link files, the names that NICs get at the next boot (systemd.link(5)); they are theirs already here."""
-    profiles = [p for p in read_profiles(reading, ".link") if last(p.assignments, "Link", "Name")]
+    files = read_profiles(reading, ".link")
+    _count_by_links(reading, files)
+    profiles = [p for p in files if last(p.assignments, "Link", "Name")]
     for nic in reading.nics if profiles else ():
         for profile in profiles:
             if "OriginalName" not in profile.conditions and match_nic(profile.conditions, nic) == YES:
                 nic.names.add(last(profile.assignments, "Link", "Name"))
                 break
+
+
+def _count_by_links(reading: Reading, profiles: list[Profile]) -> None:
+    """The number of VFs that udev gives to NICs; the first file that means a NIC is the only one (systemd.link(5))."""
+    for nic in reading.nics if any(last(p.assignments, "Link", _VFS) for p in profiles) else ():
+        for profile in profiles:
+            answer = _match_link(profile.conditions, nic)
+            count = last(profile.assignments, "Link", _VFS)
+            if answer != NO and count:
+                reading.add_count(nic, profile.path, f"{_VFS}={count}", count)
+            if answer == YES:
+                break
+
+
+def _match_link(conditions: Conditions, nic: Nic) -> int:
+    """As `match_nic`; of a NIC whose permanent MAC was not read, a file for one may mean it."""
+    answer = match_nic(conditions, nic)
+    if answer == NO and _PERMANENT in conditions and not nic.knows_permanent_mac:
+        rest = {key: words for key, words in conditions.items() if key != _PERMANENT}
+        return min(PERHAPS, match_nic(rest, nic))
+    return answer

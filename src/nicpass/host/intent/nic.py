@@ -28,6 +28,7 @@ class Nic:
         self.names = {link.name, *link.altnames}
         """The name it has now, its other ones, and those that a next boot may give it."""
         self.macs = {mac.lower() for mac in (link.mac, link.permanent_mac) if mac}
+        self.knows_permanent_mac = link.permanent_mac is not None
         self._files = files
         self._parent = link.parent_device
 

@@ -68,7 +68,12 @@ def read_intents(files: Files, network: Network, only: Collection[str] | None = 
 
         units.read_intents(reading)
     _add_managers(reading, network.managers)
-    return Intents(found=tuple(_without_generated(reading)), unread=tuple(reading.unread))
+    return Intents(
+        found=tuple(_without_generated(reading)),
+        vf_counts=tuple(reading.vf_counts.values()),
+        kernel_words=tuple(reading.kernel_words.values()),
+        unread=tuple(reading.unread),
+    )
 
 
 def _exists(files: Files, *paths: str) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Unknown
-from nicpass.model.network import Intent
+from nicpass.model.network import Intent, KernelWord, VfCount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,6 +51,8 @@ class Reading:
         self.nics = nics
         self.found: dict[tuple[object, ...], Intent] = {}
         self.unread: dict[str, None] = {}
+        self.vf_counts: dict[tuple[str, str], VfCount] = {}
+        self.kernel_words: dict[tuple[str, str], KernelWord] = {}
         self._texts: dict[str, str | None] = {}
         self._names: dict[str, list[str]] = {}
         self._by_nic: dict[str, list[Intent]] = {}
@@ -64,6 +66,12 @@ class Reading:
         )
         if self.found.setdefault((nic.name, manager, purpose, source, target), intent) is intent:
             self._by_nic.setdefault(nic.name, []).append(intent)
+
+    def add_count(self, nic: Nic, source: str, text: str, count: object) -> None:
+        """Keep that a file gives this NIC so many VFs, if that is a number."""
+        if isinstance(count, str) and count.isascii() and count.isdigit() and len(count) < 6:  # 65535 at most
+            setting = VfCount(netdev=nic.name, source=source, text=text, count=int(count))
+            self.vf_counts.setdefault((nic.name, source), setting)
 
     def has(self, nic: Nic, manager: str, purpose: str | None = None, source: str | None = None) -> bool:
         """Whether something was kept about it, of this manager, and of this purpose and file where they are given."""

@@ -10,10 +10,11 @@ import re
 from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
+from nicpass.host.system.boot_scripts import read_boot_lines
 from nicpass.host.system.claims import read_claims
 from nicpass.model.address import parse_address
 from nicpass.model.fact import Fact, Unknown, known
-from nicpass.model.leftovers import Directive, DriverctlOverride, Leftovers, ModuleAlias, UdevRule
+from nicpass.model.leftovers import BootLine, Directive, DriverctlOverride, Leftovers, ModuleAlias, UdevRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,13 +40,15 @@ _NETWORK_CLASS = 0x02
 def read_leftovers(files: Files, cmdline: Fact[str], kernel: Fact[str], functions: Iterable[PciFunction]) -> Leftovers:
     """All of `Leftovers`. `functions` tell whether it matters which devices a blacklisted module is for."""
     unread: list[str] = []
+    boot_lines: list[BootLine] = []
     directives = (*_read_modprobe(files, unread), *parse_cmdline_directives(cmdline))
     lacking = any(_lacks_driver(function) for function in functions)
     return Leftovers(
         directives=directives,
         loaded_ids=files.read_attribute("/sys/module/vfio_pci/parameters/ids"),
         driverctl=tuple(_read_driverctl(files, unread)),
-        udev_rules=tuple(_read_udev(files, unread)),
+        udev_rules=tuple(_read_udev(files, unread, boot_lines)),
+        boot_lines=(*boot_lines, *(read_boot_lines(files, unread) if _may_matter(functions) else ())),
         claims=read_claims(files, unread),
         blacklisted_aliases=_read_aliases(files, kernel, directives) if lacking else (),
         unread=tuple(unread),
@@ -104,11 +107,21 @@ def _read_modprobe(files: Files, unread: list[str]) -> Iterator[Directive]:
                 yield from parse_modprobe(f"{folder}/{name}", _read(files, f"{folder}/{name}", unread))
 
 
-def _read_udev(files: Files, unread: list[str]) -> Iterator[UdevRule]:
+def _may_matter(functions: Iterable[PciFunction]) -> bool:
+    """Whether a boot may give a NIC to VFIO or make VFs: else no script is worth a look."""
+    return any(_lacks_driver(each) or (known(each.totalvfs) and each.totalvfs > 0) for each in functions)
+
+
+def _read_udev(files: Files, unread: list[str], counts: list[BootLine]) -> Iterator[UdevRule]:
+    """The rules that give devices to VFIO; those that make VFs go to `counts`."""
     for folder in UDEV_FOLDERS:
         for name in _list(files, folder, ".rules", unread):
             for line in _read(files, f"{folder}/{name}", unread).split("\n"):
-                if re.search(_GIVES_TO_VFIO, line) and not line.lstrip().startswith("#"):
+                if line.lstrip().startswith("#"):
+                    continue
+                if "sriov_numvfs" in line:
+                    counts.append(BootLine(path=f"{folder}/{name}", text=line.strip()))
+                elif re.search(_GIVES_TO_VFIO, line):
                     yield UdevRule(path=f"{folder}/{name}", text=line)
 
 

@@ -112,6 +112,9 @@ HAVING: dict[str, Tree] = {
     "NUMA_INCONSISTENT": ready_host(
         ROOT_PORT, eth1(numa_node=0), nic("0000:01:00.1", "eth2", under="0000:00:01.0", group=11, numa_node=1)
     ),
+    "VFS_SET_AT_BOOT": ready_host(
+        ROOT_PORT, pf(), files={"/etc/tmpfiles.d/vfs.conf": f"w /sys/bus/pci/devices/{NIC}/sriov_numvfs - - - - 4\n"}
+    ),
     "SRIOV_OFF_IN_FIRMWARE": ready_host(ROOT_PORT, eth1(vendor_id=0x15B3, device_id=0x1017, driver="mlx5_core")),
     "SRIOV_KERNEL_CANNOT": ready_host(ROOT_PORT, eth1(sriov=Sriov(63, 0, 16, 1, 0x10ED))),
     "VF_BAR_UNASSIGNED": ready_host(

@@ -116,6 +116,22 @@ class TestIommu:
         found = told(host_of(groups=False, iommu_tables=("IORT",), kernel_options=("CONFIG_ARM_SMMU=y",)))
         assert "IOMMU_NOT_BUILT" not in found
 
+    @pytest.mark.parametrize(
+        ("path", "text", "words"),
+        [
+            ("/etc/default/grub", 'GRUB_CMDLINE_LINUX="intel_iommu=on"\n', "once grub.cfg is made of it"),
+            ("/etc/kernel/cmdline", "root=/dev/a intel_iommu=on\n", "not by GRUB"),
+            ("/etc/dracut.conf.d/i.conf", 'kernel_cmdline="intel_iommu=on"\n', "never to the kernel"),
+        ],
+    )
+    def test_a_file_that_has_the_argument_is_named(self, path: str, text: str, words: str, tmp_path: Path) -> None:
+        tree = ready_host(nic(NIC, "eth1", group=None), cmdline="ro quiet", iommu_units=(), files={path: text})
+        off = told(tree.read(tmp_path / "off"))["IOMMU_OFF"]
+        assert f"{path} has intel_iommu=on already" in off.mend
+        assert words in off.mend
+        given = tree.but(cmdline="ro intel_iommu=on").read(tmp_path / "given")
+        assert path not in told(given)["IOMMU_OFF"].mend
+
     @pytest.mark.parametrize("groups", [None, Unknown("not captured: /sys/kernel")])
     def test_groups_that_were_not_captured_are_unknown(self, groups: Unknown | None) -> None:
         found = told(host_of(groups=False, iommu_units=("ivhd0",), iommu_groups=groups))

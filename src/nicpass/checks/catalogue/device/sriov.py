@@ -18,6 +18,17 @@ ENTRIES: dict[str, Entry] = {
         "machine off and on.",
         command="mstconfig -d {address} set SRIOV_EN=1 NUM_OF_VFS=8",
     ),
+    "VFS_SET_AT_BOOT": Entry(
+        severity=Severity.INFO,
+        sentence="The number of VFs of {nic} is set at every boot, whatever it is now ({now}): {sources}.",
+        meaning="What nicpass vf makes or removes lasts until then; a VM that has a VF which is not made then does not "
+        "start.",
+        background="The kernel makes no VF by itself: it forgets the number at every boot, and somebody writes it "
+        "again: systemd's .link files (SR-IOVVirtualFunctions=), netplan (virtual-function-count), NetworkManager "
+        "(total-vfs), an option of an old driver (max_vfs, num_vfs), a udev rule or a script that writes sriov_numvfs. "
+        "Where two of them say different numbers, the later one finds VFs there and is refused by the kernel.",
+        mend="To have another number for good, change it there.",
+    ),
     "SRIOV_KERNEL_CANNOT": Entry(
         severity=Severity.INFO,
         sentence="{nic} has the SR-IOV capability ({total} VFs), but the kernel offers none.",

@@ -14,7 +14,8 @@ ENTRIES: dict[str, Entry] = {
         background="A device on vfio-pci has no interface on the host. It is there for a program that opens it by "
         "/dev/vfio: a VM that was started without libvirt, DPDK, or nothing any more. Giving it back to its own driver "
         "takes it from such a program.",
-        mend="Only if nothing uses it, which lsof /dev/vfio/* tells; first mend what bound it, or it is bound again.",
+        mend="Only if nothing uses it, which lsof /dev/vfio/* tells; first mend what binds it at every boot, or it is "
+        "bound again: {binders}.",
         command="echo > /sys/bus/pci/devices/{address}/driver_override\n"
         "echo {address} > {unbind}\n"
         "echo {address} > /sys/bus/pci/drivers_probe",
