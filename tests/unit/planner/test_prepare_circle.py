@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from nicpass.boot.loader.edits import CMDLINE
+from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import known
 from nicpass.model.plan import BootPurpose, ChangeBoot, PrepareRequest
 from nicpass.planner.prepare import Preparation, is_reboot_due, plan_prepare
@@ -53,6 +54,14 @@ def test_only_the_reboot_is_missing(
 def test_groups_that_are_there_await_nothing(tmp_path: Path) -> None:
     made = plan(ready_host(cmdline="root=/dev/a ro"), BootTree(menu=WRITTEN), tmp_path)
     assert (made.plan.steps, made.awaits_reboot) == ((), False)
+
+
+def test_where_nothing_is_needed_no_loader_has_to_be_recognised(tmp_path: Path) -> None:
+    nothing = BootTree(menu=None, programs=())
+    made = plan(ready_host(cmdline="root=/dev/a ro"), nothing, tmp_path)
+    assert (made.plan.steps, made.plan.summary) == ((), "This host is prepared already")
+    with pytest.raises(ImpossibleError, match="not recognised"):
+        plan(OFF, nothing, tmp_path / "off")
 
 
 PROXMOX = BootTree(
