@@ -127,6 +127,8 @@ class Tree:
     """The name of the interrupt controllers in /proc/interrupts; None leaves the file out."""
     files: Mapping[str, str | bytes] = dataclasses.field(default_factory=dict)
     """More files, by their absolute paths, or other ones in place of those above."""
+    modes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """The permission bits of some of these."""
     links: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """More links, from path to target."""
 
@@ -149,6 +151,8 @@ class Tree:
             writer.folder("/etc/libvirt/qemu")
         for path, content in (IDLE_ACTIVITY | dict(self.files)).items():
             writer.file(path, content)
+        for path, mode in self.modes.items():
+            (root / path[1:]).chmod(mode)
         for path in ("/run/systemd/sessions", "/proc/1/fd"):
             writer.folder(path)
         for path, target in self.links.items():

@@ -63,7 +63,7 @@ def _check_hook(guard: Guard) -> Iterator[Finding]:
         yield make_finding("GUARD_NOT_EXECUTABLE", evidence=((_HOOK, f"{mode:o}"),))
     elif (reason := _why_broken(guard)) is not None:
         yield make_finding("GUARD_BROKEN", evidence=((_HOOK, reason),), reason=reason)
-    elif guard.is_ours is False:
+    elif guard.is_ours is False or (known(mode) and guard.python is None):
         yield make_finding("GUARD_CHANGED", evidence=((_HOOK, f"python={guard.python} package={guard.package}"),))
 
 

@@ -69,7 +69,7 @@ def prove_hook(files: Files) -> str | None:
 
 
 def _try(files: Files, uuid: str) -> str | None:
-    """ "" where the hook was asked, None where the VM was started without it, else libvirt's reason for neither."""
+    """Nothing (an empty text) where the hook was asked, None where the VM was started without it; else what hinders."""
     files.write_atomic(PROOF, b"")
     refusal = ask(
         lambda: _start(uuid), _SECONDS, _("libvirt, about {name}: {call}").format(name=PROOF_NAME, call="create")

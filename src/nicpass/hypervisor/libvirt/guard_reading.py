@@ -44,12 +44,13 @@ def read_guard(files: Files) -> Guard:
     status, text = files.read_status(HOOK), files.read_text(HOOK)
     named = _named_in(text) if isinstance(text, str) else {}
     python, package = (named.get(word) if isinstance(text, str) else text for word in ("python", "package"))
+    program = _follow(files, python) if isinstance(python, str) else None
     return Guard(
         guarded=_read_guarded(files),
         hook_mode=stat.S_IMODE(status.st_mode) if isinstance(status, os.stat_result) else status,
         python=python,
-        python_is_there=_may_be_run(files, python) if isinstance(python, str) else None,
-        python_version=_version_of(files, python) if isinstance(python, str) else None,
+        python_is_there=_may_be_run(files, program) if program is not None else None,
+        python_version=_version_in(r"/python(\d+\.\d+)$", program) if program is not None else None,
         package=package,
         package_is_there=files.exists(f"{package}/cli/hook.py") if isinstance(package, str) else None,
         package_version=_version_in(r"/python(\d+\.\d+)/", package) if isinstance(package, str) else None,
@@ -87,23 +88,21 @@ def _named_in(text: str) -> dict[str, str]:
     return found if len(found) == 2 else {}
 
 
-def _may_be_run(files: Files, path: str) -> Fact[bool]:
-    status = files.read_status(path)
-    if status is None:
-        return False
-    return (
-        bool(stat.S_ISREG(status.st_mode) and status.st_mode & 0o111) if isinstance(status, os.stat_result) else status
-    )
-
-
-def _version_of(files: Files, path: str) -> str | None:
-    """The version in the name of the program to which the links lead: `/usr/bin/python3` to `python3.13`."""
-    for _link in range(40):  # as many as the kernel follows: path_resolution(7)
+def _follow(files: Files, path: str) -> str:
+    """Where links lead, below the tree's root; as far as the kernel follows: path_resolution(7)."""
+    for _link in range(40):
         target = files.read_link(path)
         if not isinstance(target, str):
             break
         path = target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
-    return _version_in(r"/python(\d+\.\d+)$", path)
+    return path
+
+
+def _may_be_run(files: Files, path: str) -> Fact[bool]:
+    status = files.read_status(path)
+    if isinstance(status, os.stat_result):
+        return bool(stat.S_ISREG(status.st_mode) and status.st_mode & 0o111)
+    return False if status is None else status
 
 
 def _version_in(pattern: str, path: str) -> str | None:
