@@ -149,6 +149,37 @@ class TestInstalling:
         assert files.exists(HOOK)
         assert not files.exists(UNIT)
 
+    def test_selinux_own_tool_sets_the_labels(self, files: Files) -> None:
+        files.write_atomic("/sys/fs/selinux/enforce", b"1")
+        processes = FakeProcesses()
+        install(files, processes)
+        labelled = processes.ran[0].split()
+        assert labelled[0] == "restorecon"
+        assert {HOOK, UNIT, WANTED} <= set(labelled)
+        assert processes.ran[1] == "systemctl daemon-reload"
+
+    def test_labels_that_could_not_be_set_are_told_and_no_error(self, files: Files) -> None:
+        files.write_atomic("/sys/fs/selinux/enforce", b"1")
+        processes, told = FakeProcesses(), list[str]()
+        step = InstallGuard(address=NIC, files=plan_guard(files))
+        processes.failing = (next(change.path for change in step.files if change.after is not None),)
+        guard_handlers(files, processes, hands(told=told))[InstallGuard].apply(step)
+        assert told == ["SELinux' labels of the guard's files could not be set: Job failed."]
+
+    def test_what_could_not_be_proved_is_told_and_no_error(self, files: Files) -> None:
+        told: list[str] = []
+        step = InstallGuard(address=NIC, files=plan_guard(files))
+        guard_handlers(files, FakeProcesses(), hands(unproved="no emulator", told=told))[InstallGuard].apply(step)
+        (sentence,) = told
+        assert sentence.startswith("Whether libvirt runs the guard could not be seen: no emulator. ")
+
+    def test_nothing_is_proved_where_it_only_goes(self, files: Files) -> None:
+        told: list[str] = []
+        step = install(files)
+        back = InstallGuard(address=NIC, files=invert_changes(step.files))
+        guard_handlers(files, FakeProcesses(), hands(unproved="x", told=told))[InstallGuard].apply(back)
+        assert told == []
+
     def test_doing_it_twice_changes_nothing(self, files: Files) -> None:
         step = install(files)
         before = tree_of(files)
