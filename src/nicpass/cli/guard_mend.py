@@ -55,6 +55,7 @@ def mend_guard(files: Files, *, boot: bool, as_json: bool) -> tuple[bool, int]:
     for event in missed:
         with contextlib.suppress(OSError):
             files.remove(event.path)
+            files.remove_folder(event.path.rpartition("/")[0])
     return renewed or bool(missed), ExitCode.DONE
 
 

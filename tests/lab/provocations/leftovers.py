@@ -124,7 +124,17 @@ PROVOCATIONS = (
     ),
 )
 
+_JOURNEY = "seen in the journeys of a guard whose Python is gone (tests/lab/test_guard_broken.py)"
+
 UNIT_ONLY = {
+    "GUARD_MISSING": _JOURNEY,
+    "GUARD_NOT_EXECUTABLE": _JOURNEY,
+    "GUARD_BROKEN": _JOURNEY,
+    "GUARD_CHANGED": _JOURNEY,
+    "STARTED_UNGUARDED": _JOURNEY,
+    "VETOED_UNGUARDED": _JOURNEY,
+    "STOPPED_UNGUARDED": _JOURNEY,
+    "HOOKS_CONFINED": "Debian has no policy of SELinux in force",
     "CLAIMED_BY_PROXMOX": "the lab's host is no node of Proxmox VE",
     "CLAIMED_BY_OPERATOR": "the lab's host is no node of Kubernetes",
     "BOUND_AT_BOOT": "seen in the journeys of nicpass prepare, which reboot the host",
