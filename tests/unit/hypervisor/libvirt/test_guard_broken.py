@@ -8,10 +8,21 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from nicpass.engine.admission import forget_nic_of_start, note_start, read_start
+from nicpass.engine.owed import find_owed, settle_owed
+from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic
+from nicpass.engine.take_nic import take_handlers
+from nicpass.host.doors.files import Files
+from nicpass.host.doors.processes import Processes
+from nicpass.hypervisor.libvirt.hook import Hook
+from nicpass.model.address import Address
+from nicpass.model.domain import Domain, DomainDevice
+from nicpass.model.plan import NicOwner, NicState, TakeNic
 from tests.support.broken_guard import NIC, SESSIONS, VM, BrokenHost
-from tests.support.trees import UUID, hostdev_xml
+from tests.support.trees import UUID, domain_xml, hostdev_xml
 
 pytestmark = pytest.mark.spawns
 
@@ -193,6 +204,59 @@ class TestStop:
         assert "were not restored" in host.log.read_text()
         assert (host.root / f"run/nicpass/started/{VM.uuid}").exists()
         assert host.events()[f"{VM.uuid}.stopped"][:2] == ["stopped", NIC]
+
+
+class TestOwed:
+    """What the script let start, and its stop, is settled by nicpass once it runs again."""
+
+    def given(self, root: Path) -> tuple[BrokenHost, Files]:
+        script = BrokenHost(root)
+        files = Files(str(root))
+        state = NicState(address=Address(NIC), driver="igb")
+        keep_nic(files, KeptNic(state=state, owner=NicOwner(domain=VM.name, uuid=VM.uuid)))
+        return script, files
+
+    def test_it_is_owed_once_the_vm_is_off_and_no_more_once_it_is_back(self, tmp_path: Path) -> None:
+        script, files = self.given(tmp_path)
+        device = DomainDevice(address=Address(NIC), element="hostdev", managed=True)
+        off = Domain(name=VM.name, uuid=VM.uuid, config_devices=(device,))
+        running = msgspec.structs.replace(off, running=True, live_devices=(device,))
+        assert find_owed(files, lambda: (off,)) == ()
+        script.call()
+        assert find_owed(files, lambda: (running,)) == ()
+        script.call("release")
+        (owed,) = find_owed(files, lambda: (off,))
+        restored: list[NicState] = []
+        (told,) = settle_owed(files, (owed,), restored.append, lambda _: owed.state)
+        assert (told.sentence, restored) == ("It was restored.", [owed.state])
+        assert find_owed(files, lambda: (off,)) == ()
+
+    def test_a_stop_after_the_mend_restores_what_the_script_let_start(self, tmp_path: Path) -> None:
+        script, files = self.given(tmp_path)
+        files.write_atomic(BOOT_ID, b"0f2a1f4e-0000-4000-8000-000000000001\n")
+        script.call()
+        restored: list[NicState] = []
+        assert Hook(files, Processes, restored.append).release(domain_xml(VM)) == []
+        assert [state.address for state in restored] == [NIC]
+        assert read_start(files, VM.uuid) == ()
+
+    def test_of_two_each_is_settled_by_itself(self, tmp_path: Path) -> None:
+        _script, files = self.given(tmp_path)
+        note_start(files, VM.uuid, (Address(NIC), Address(OTHER)))
+        forget_nic_of_start(files, VM.uuid, Address(NIC))
+        assert read_start(files, VM.uuid) == (OTHER,)
+        forget_nic_of_start(files, VM.uuid, Address(NIC))
+        forget_nic_of_start(files, VM.uuid, Address(OTHER))
+        assert read_start(files, VM.uuid) == ()
+
+    def test_a_nic_that_is_given_anew_owes_nothing_of_before(self, tmp_path: Path) -> None:
+        script, files = self.given(tmp_path)
+        script.call()
+        script.call("release")
+        state = NicState(address=Address(NIC), driver="other")
+        take = TakeNic(address=Address(NIC), state=state, owner=NicOwner(domain=VM.name, uuid=VM.uuid))
+        take_handlers(files)[TakeNic].apply(take)
+        assert find_owed(files, lambda: ()) == ()
 
 
 class TestProof:
