@@ -30,7 +30,7 @@ LOG = f"/var/log/libvirt/qemu/{PROOF_NAME}.log"
 """What libvirt writes of the VM's end, also of one that never began."""
 _SECONDS = 60.0
 """For libvirt's answer to all of it."""
-_RELOAD_SECONDS = 20.0
+_RELOAD_SECONDS = 10.0
 """A daemon that was told to reload looks for hooks a moment later, and does not say when."""
 
 
@@ -76,7 +76,7 @@ def _try(files: Files, uuid: str) -> str | None:
     )
     if files.read_text(PROOF) == uuid:
         return ""
-    return refusal
+    return "libvirt gives no reason" if refusal == "" else refusal
 
 
 def _start(uuid: str) -> str | None:
@@ -85,7 +85,8 @@ def _start(uuid: str) -> str | None:
     try:
         flags = binding.VIR_DOMAIN_START_PAUSED | binding.VIR_DOMAIN_START_AUTODESTROY
         domain = connection.createXML(_define(connection.getDomainCapabilities(), uuid), flags)
-        domain.destroy()
+        with contextlib.suppress(binding.libvirtError):  # our connection's end destroys it too
+            domain.destroy()
     except binding.libvirtError as error:
         return str(error.get_error_message())
     else:

@@ -124,6 +124,10 @@ def test_neither_a_deaf_libvirt_nor_a_full_disk_is_an_error(
     assert "ns" in reason or "No" in reason
 
 
+def test_a_refusal_without_a_word_is_no_proof(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prove(monkeypatch, FakeLibvirt(files, other="")) == "libvirt gives no reason"
+
+
 def test_an_old_mark_proves_nothing(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     files.write_atomic(PROOF, b"11111111-2222-3333-4444-555555555555\n")
     assert prove(monkeypatch, FakeLibvirt(files, other="else")) == "else"
