@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nicpass.cli import guard_mend
@@ -99,5 +100,5 @@ def test_whoever_lists_the_nics_is_told(code: str, tmp_path: Path, capsys: pytes
     tell_guard(source)
     # What concerns no NIC that was given away is for nicpass check alone.
     assert (code in capsys.readouterr().err) == (code != "HOOKS_CONFINED")
-    tell_guard(source._replace(is_live=False))
+    tell_guard(msgspec.structs.replace(source, is_live=False))
     assert capsys.readouterr().err == ""
