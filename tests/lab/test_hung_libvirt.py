@@ -24,15 +24,11 @@ IN_USE = "192.0.2.5/24"
 ALLOWED = "--allow HAS_ADDRESS"
 ONE_CALL = 30
 """Seconds that nicpass gives one call; once one had no answer, the others get three each."""
-START = 300
-"""Those that it gives a start."""
 SLOW = 120
 """What it does besides, on an emulated host."""
 NO_ANSWER = f"no answer within {ONE_CALL} s"
 _STOP = "systemctl kill --kill-whom=main --signal=STOP libvirtd"
 _GO_ON = "systemctl kill --kill-whom=main --signal=CONT libvirtd"
-_HOOK = "/etc/libvirt/hooks/qemu.d/zz-stop"
-"""libvirt calls it behind the guard, by the order of their names."""
 _PYTHON = "/root/.local/share/pipx/venvs/nicpass/bin/python"
 _SCRIPT = "/run/stop-libvirt.py"
 _STOPPING = """
@@ -126,46 +122,22 @@ def see_readers_end(host: Machine) -> None:
 
 
 @pytest.mark.full
-def test_a_start_that_hangs_in_the_middle(machine: Machine) -> None:
-    """Stopped by a hook, when the NIC has left and QEMU is not there yet. Later the start goes on."""
-    before = read(machine)
-    machine.put_file(_HOOK, f'#!/bin/sh\n[ "$2" != start ] || {_STOP}\n')
-    machine.succeed(f"chmod 755 {_HOOK} && systemctl reload libvirtd")
-    with going_on(machine):
-        words = f"attach web01 {NIC} --start {ALLOWED} --confirm-within 0"
-        ended = machine.execute(f"nicpass {words}", START + SLOW)
-        print(ended)
-        assert is_stopped(machine)
-        assert ended.exit_code == 6, ended.stdout + ended.stderr
-        assert f"no answer within {START} s" in ended.stderr
-        assert "nicpass recover" in ended.stderr
-        assert changes(machine)[-1]["outcome"] == "unfinished"
-    print(machine.execute("virsh list --all; nicpass list; nicpass history; nicpass show").stdout)
-    print(machine.execute("nicpass recover", 180))
-    print(machine.execute("virsh list --all; nicpass list; nicpass history").stdout)
-    print(machine.execute(f"nicpass detach web01 {ADDRESS} --stop", 180))
-    machine.succeed(f"rm {_HOOK}")
-    assert difference(before, read(machine)) == ""
-
-
-@pytest.mark.full
 @pytest.mark.parametrize(("step", "running"), [("undefine_device", False), ("stop_domain", True)])
 def test_a_detach_ends_and_is_settled(machine: Machine, step: str, running: bool) -> None:
     before = read(machine)
     machine.succeed(f"nicpass attach web01 {NIC} {ALLOWED} --confirm-within 0 {'--start' if running else ''}", 240)
     with going_on(machine):
         ended = stop_at(machine, step, f"detach web01 {ADDRESS} --stop", 2 * ONE_CALL + SLOW)
-        print(ended)
         assert ended.exit_code == 6, ended.stdout + ended.stderr
         assert NO_ANSWER in ended.stderr
         assert "nicpass recover" in ended.stderr
         assert changes(machine)[-1]["outcome"] == "unfinished"
         again = machine.execute("nicpass recover", 2 * ONE_CALL + SLOW)
-        print(again)
         assert again.exit_code == 6, "it ends too, and has not settled it"
         assert is_stopped(machine)
-    print(settle(machine))
-    print(machine.execute(f"nicpass detach web01 {ADDRESS} --stop", 240))
+    settle(machine)
+    if "<hostdev" in machine.succeed("virsh dumpxml web01 --inactive"):  # taken back: the VM has it still
+        machine.succeed(f"nicpass detach web01 {ADDRESS} --stop", 240)
     assert difference(before, read(machine)) == ""
 
 
@@ -179,9 +151,8 @@ def test_the_dead_man_s_hand_does_without_libvirt(machine: Machine) -> None:
         assert machine.execute("pgrep -f nicpass-.*qemu; pgrep qemu-system").exit_code != 0
         assert is_stopped(machine)
         said = machine.succeed("journalctl --boot --unit nicpass-confirm --output cat")
-        print(said)
         assert NO_ANSWER in said
     machine.wait_until_succeeds('test "$(systemctl is-active nicpass-confirm.service)" = inactive', 300)
-    print(machine.succeed("journalctl --boot --unit nicpass-confirm --output cat; nicpass history; virsh list --all"))
+    assert "may give it back once more" in machine.succeed("journalctl --boot --unit nicpass-confirm --output cat")
     assert [change["outcome"] for change in changes(machine)] == ["taken back"]
     assert difference(before, read(machine)) == ""
