@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.device.vf_making import can_serve
-from nicpass.checks.lookup.boot_lines import find_binders
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio
 from nicpass.model.fact import known
 from nicpass.model.language import _
@@ -33,7 +32,7 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         return  # our own doing, which has findings of its own
     if on_vfio(function):
         if address not in index.owners:  # libvirt leaves its override in place for as long as a VM runs
-            binders = find_binders(function, index)
+            binders = _find_binders(function, index)
             unbind = quote(f"/sys/bus/pci/drivers/{function.driver}/unbind")
             yield make_finding(
                 "ON_VFIO",
@@ -43,13 +42,19 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
                 driver=function.driver,
                 address=address,
                 unbind=unbind,
-                binders="; ".join(f"{each.source} ({each.text})" for each in binders)
+                binders="; ".join(f"{source} ({text})" for source, text in binders)
                 or _("nothing of that kind was found"),
             )
     elif known(function.driver_override):
         override = function.driver_override
-        shown = ((f"{evidence}_override", override), *find_binders(function, index))
+        shown = ((f"{evidence}_override", override), *_find_binders(function, index))
         yield make_finding("OVERRIDE_LEFT", address, shown, nic=nic, override=override, address=address)
+
+
+def _find_binders(function: PciFunction, index: HostIndex) -> list[tuple[str, str]]:
+    from nicpass.checks.lookup.boot_lines import find_binders  # late: few NICs are bound by an earlier hand
+
+    return find_binders(function, index)
 
 
 def check_owner(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
-from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.nics import attribute, kind_of, label, pf_of
 from nicpass.model.address import split_address
 from nicpass.model.fact import known, value_or
@@ -50,6 +49,8 @@ def check_vf_counts(function: PciFunction, index: HostIndex) -> Iterator[Finding
     """Of a PF: what else gives it VFs at every boot, so that a number that somebody sets now does not last."""
     if not known(function.totalvfs) or function.totalvfs == 0:
         return
+    from nicpass.checks.lookup.boot_lines import find_counts  # late: few NICs have SR-IOV
+
     settings = find_counts(function, index)
     if settings:
         yield make_finding(

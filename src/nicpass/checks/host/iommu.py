@@ -18,7 +18,6 @@ from nicpass.boot.arguments.iommu import (
     unknown_values,
     values_for,
 )
-from nicpass.boot.arguments.purpose import explain_purpose
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.host.firmware_menu import describe_menu, is_guest, is_other
 from nicpass.checks.lookup.regions import relaxes_all
@@ -168,6 +167,8 @@ def explain_iommu_off(platform: Platform) -> tuple[str, str]:
     arguments = arguments_of(platform)
     argument = find_iommu_off(arguments, tables)
     if argument is not None:
+        from nicpass.boot.arguments.purpose import explain_purpose  # late: for hosts whose IOMMU somebody turned off
+
         return (
             _("the kernel argument {argument}").format(argument=argument),
             _("Take {argument} out of the kernel's arguments and reboot.").format(argument=argument)

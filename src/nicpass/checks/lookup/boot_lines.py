@@ -39,13 +39,6 @@ class CountSetting(NamedTuple):
     vfs: int | None
 
 
-class BindingLine(NamedTuple):
-    """A line that may be why a NIC has its driver."""
-
-    source: str
-    text: str
-
-
 def find_counts(function: PciFunction, index: HostIndex) -> list[CountSetting]:
     """All settings of the number of VFs of `function`, each file once."""
     names = {link.name for link in index.netdevs(function)}
@@ -83,26 +76,26 @@ def _by_module(function: PciFunction, index: HostIndex) -> Iterator[CountSetting
                 yield CountSetting(_CMDLINE, f"{module}.{name}={value}", int(hit[0]))
 
 
-def find_binders(function: PciFunction, index: HostIndex) -> list[BindingLine]:
-    """The lines by which a boot may give `function` its driver: `install` of vfio-pci, scripts, rules, driverctl."""
+def find_binders(function: PciFunction, index: HostIndex) -> list[tuple[str, str]]:
+    """(File, line) by which a boot may give `function` its driver: `install` of vfio-pci, scripts, rules, driverctl."""
     left = index.host.leftovers
     found = [
-        BindingLine(each.path, each.text.strip())
+        (each.path, each.text.strip())
         for each in left.directives
         if (each.command, each.module) == ("install", "vfio_pci") and not re.match(r"\S*/(?:false|true)$", each.value)
     ]
     found += [
-        BindingLine(line.path, line.text)
+        (line.path, line.text)
         for line in left.boot_lines
         if "sriov_numvfs" not in line.text and _means(line, function, index)
     ]
     found += [
-        BindingLine(rule.path, rule.text.strip())
+        (rule.path, rule.text.strip())
         for rule in left.udev_rules
         if _passes(rule.text, _names_of(function, index))
         and (function.address in rule.text.lower() or not re.search(_ADDRESS, rule.text))
     ]
-    found += [BindingLine(each.path, each.driver) for each in left.driverctl if each.address == function.address]
+    found += [(each.path, each.driver) for each in left.driverctl if each.address == function.address]
     return [*dict.fromkeys(found)]
 
 

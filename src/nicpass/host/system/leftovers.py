@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
-from nicpass.host.system.boot_scripts import read_boot_lines
 from nicpass.host.system.claims import read_claims
 from nicpass.model.address import parse_address
 from nicpass.model.fact import Fact, Unknown, known
@@ -48,7 +47,7 @@ def read_leftovers(files: Files, cmdline: Fact[str], kernel: Fact[str], function
         loaded_ids=files.read_attribute("/sys/module/vfio_pci/parameters/ids"),
         driverctl=tuple(_read_driverctl(files, unread)),
         udev_rules=tuple(_read_udev(files, unread, boot_lines)),
-        boot_lines=(*boot_lines, *(read_boot_lines(files, unread) if _may_matter(functions) else ())),
+        boot_lines=(*boot_lines, *(_read_scripts(files, unread) if _may_matter(functions) else ())),
         claims=read_claims(files, unread),
         blacklisted_aliases=_read_aliases(files, kernel, directives) if lacking else (),
         unread=tuple(unread),
@@ -110,6 +109,12 @@ def _read_modprobe(files: Files, unread: list[str]) -> Iterator[Directive]:
 def _may_matter(functions: Iterable[PciFunction]) -> bool:
     """Whether a boot may give a NIC to VFIO or make VFs: else no script is worth a look."""
     return any(_lacks_driver(each) or (known(each.totalvfs) and each.totalvfs > 0) for each in functions)
+
+
+def _read_scripts(files: Files, unread: list[str]) -> Iterator[BootLine]:
+    from nicpass.host.system.boot_scripts import read_boot_lines  # late: most hosts have no NIC that it is about
+
+    return read_boot_lines(files, unread)
 
 
 def _read_udev(files: Files, unread: list[str], counts: list[BootLine]) -> Iterator[UdevRule]:
