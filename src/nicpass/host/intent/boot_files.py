@@ -2,7 +2,8 @@
 """What a boot itself does with NICs, before any manager: the kernel's arguments and the initramfs.
 
 Sources: Documentation/admin-guide/nfs/nfsroot.rst (`ip=`); dracut.cmdline(7) (`ip=`, `bond=`, `bridge=`, `team=`,
-`vlan=`, `ifname=`, `bootdev=`, `BOOTIF=`); initramfs.conf(5) and initramfs-tools(7) (`DEVICE`, `IP`).
+`vlan=`, `ifname=`, `bootdev=`, `BOOTIF=`); initramfs.conf(5) and initramfs-tools(7) (`DEVICE`, `IP`); the Boot Loader
+Specification, type 1 (`options`), which grubby(8) writes for the next boot, before RHEL 9 by `kernelopts` in grubenv.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 KERNEL, INITRAMFS = "kernel", "initramfs"
 _CMDLINES = ("/proc/cmdline", "/etc/kernel/cmdline")
 _GRUB, _GRUB_D = "/etc/default/grub", "/etc/default/grub.d"
+_ENTRIES = ("/boot/loader/entries", "/efi/loader/entries", "/boot/efi/loader/entries")
+_GRUB_ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv")
 _DRACUT = ("/etc/dracut.conf", "/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
 _INITRAMFS_TOOLS = "/etc/initramfs-tools"
 _KEYS = frozenset({"ip", "BOOTIF", "bootdev", "ksdevice", "bond", "bridge", "team", "vlan"})
@@ -60,11 +63,21 @@ def _read_words(reading: Reading) -> Iterator[tuple[str, str]]:
                 yield from ((path, word.strip("\"'")) for word in line.split())
     grub = [_GRUB, *(f"{_GRUB_D}/{name}" for name in reading.names(_GRUB_D) if name.endswith(".cfg"))]
     dracut = [_DRACUT[0], *reading.overlay(_DRACUT[1:], (".conf",)).values()]
-    for paths, wanted in ((grub, "GRUB_CMDLINE_LINUX"), (dracut, "kernel_cmdline")):
+    yield from _read_entries(reading)
+    named = ((grub, "GRUB_CMDLINE_LINUX"), (dracut, "kernel_cmdline"), (_GRUB_ENVIRONMENTS, "kernelopts"))
+    for paths, wanted in named:
         for path, text in reading.texts(paths):
             for name, value in _assignments(text):
                 if name.startswith(wanted):
                     yield from ((path, word) for word in value.split())
+
+
+def _read_entries(reading: Reading) -> Iterator[tuple[str, str]]:
+    paths = [f"{folder}/{name}" for folder in _ENTRIES for name in reading.names(folder) if name.endswith(".conf")]
+    for path, text in reading.texts(paths):
+        for words in (line.split() for line in text.splitlines()):
+            if words[:1] == ["options"]:
+                yield from ((path, word) for word in words[1:])
 
 
 def _assignments(text: str) -> Iterator[tuple[str, str]]:

@@ -617,3 +617,19 @@ def test_dhcpcd_that_does_not_run_configures_nothing(
     tmp_path: Path, files: Mapping[str, str | None], meant: bool
 ) -> None:
     assert told(tmp_path, files) == ["dhcpcd configure -"] * meant
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "meant"),
+    [
+        ("/boot/loader/entries/a-6.12.conf", "title A\noptions root=/dev/sda1 ip=eth1:dhcp\n", True),
+        ("/boot/efi/loader/entries/a.conf", "title A\noptions root=/dev/sda1\noptions ip=enp1s0:dhcp\n", True),
+        ("/boot/loader/entries/a-6.12.conf", "title ip=eth1:dhcp\noptions $kernelopts\n", False),
+        ("/boot/loader/entries/a-6.12.conf.bak", "options ip=eth1:dhcp\n", False),
+        ("/boot/grub2/grubenv", "# GRUB Environment Block\nkernelopts=root=/dev/sda1 ip=eth1:dhcp \n####", True),
+        ("/boot/grub2/grubenv", "# GRUB Environment Block\nsaved_entry=ip=eth1:dhcp\n####", False),
+    ],
+)
+def test_what_the_next_boots_entry_says(tmp_path: Path, path: str, text: str, meant: bool) -> None:
+    """`grubby --args=ip=eth1:dhcp` writes there, and nothing of it is in this boot's arguments."""
+    assert told(tmp_path, {path: text}) == ["kernel configure -"] * meant
