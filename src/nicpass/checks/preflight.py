@@ -24,6 +24,7 @@ from nicpass.checks.device.reset import check_reset
 from nicpass.checks.device.sriov import check_sriov, check_vf_counts, check_vf_mac
 from nicpass.checks.device.switchdev import check_representor
 from nicpass.checks.device.vf_making import check_vf_making
+from nicpass.checks.host.given import check_given
 from nicpass.checks.host.guard import check_guard
 from nicpass.checks.host.leftovers import check_leftovers, check_nic_leftovers
 from nicpass.checks.host.platform import check_platform
@@ -111,6 +112,7 @@ def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...
         *check_leftovers(index),
         *check_guard(host),
         *check_boot_bindings(index),
+        *check_given(index),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.host.given import check_given, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
@@ -14,11 +15,11 @@ from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, b
 from nicpass.cli.explaining import describe_severity
 from nicpass.cli.output import say, say_command, say_json, say_wrapped
 from nicpass.cli.source import read_source
-from nicpass.cli.unsettled import owed_nics, tell_if_kept
+from nicpass.cli.unsettled import owed_nics
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Finding, Severity, worst
 from nicpass.model.language import _
-from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.select import find_given, select_domain, select_nic
 
 if TYPE_CHECKING:
     import argparse
@@ -32,6 +33,9 @@ _EXIT_CODES = {
     Severity.UNSAFE: ExitCode.REFUSED,
     Severity.REBOOT: ExitCode.REBOOT_NEEDED,
 }
+
+_WITH_COMMAND = ("RECORD_WITHOUT_VM", "RECORD_WITHOUT_NIC", "START_VETOED")
+"""Warnings that wait for somebody to do something: the command is printed with them in any case."""
 
 
 def check_command(arguments: argparse.Namespace) -> int:
@@ -48,17 +52,32 @@ def check_command(arguments: argparse.Namespace) -> int:
         say_json(msgspec.structs.replace(report, owed=tuple(nic.state.address for nic in owed)))
     else:
         _say_report(report, verbose=arguments.verbose)
-    tell_if_kept(source)
     return _exit_code(report)
 
 
 def _examine(host: Host, arguments: argparse.Namespace) -> Report:
     index = HostIndex(host)
+    gone = _find_gone(arguments.nic, index)
+    if gone is not None:
+        common = tuple(finding for finding in check_host(host, index) if finding not in gone.findings)
+        return Report(host=common, nics=(gone,))
     functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(host)
     domain = select_domain(index, arguments.vm) if arguments.vm else None
-    common = check_host(host)
+    common = check_host(host, index)
     nics = (judge(f.address, label(f), common, _findings_for(f, domain, index)) for f in functions)
     return Report(host=common, nics=tuple(nics))
+
+
+def _find_gone(name: str | None, index: HostIndex) -> NicReport | None:
+    """The report on a NIC that a VM was given and that is gone; None for every other."""
+    given = find_given(index, name) if name else None
+    if given is None or given.address in index.functions or why_card_gone(given, index) is None:
+        return None
+    found = tuple(finding for finding in check_given(index) if finding.subject == given.address)
+    codes = tuple(finding.code for finding in found)
+    return NicReport(
+        address=given.address, name=given.label, verdict=Verdict.MENDABLE, ready=False, mends=codes, findings=found
+    )
 
 
 def _findings_for(function: PciFunction, domain: Domain | None, index: HostIndex) -> tuple[Finding, ...]:
@@ -102,6 +121,8 @@ def _say_report(report: Report, *, verbose: bool) -> None:
 
 
 def _describe_verdict(nic: NicReport, common: tuple[Finding, ...]) -> str:
+    if any(finding.code == "RECORD_WITHOUT_NIC" for finding in nic.findings):
+        return _("{nic}: is not there now").format(nic=nic.name)
     match nic.verdict:
         case Verdict.READY:
             return _("{nic}: ready").format(nic=nic.name)
@@ -129,7 +150,7 @@ def _say_findings(findings: tuple[Finding, ...], *, verbose: bool) -> None:
         first = f"  {describe_severity(finding.severity)}: "
         say_wrapped(f"{finding.code}: {finding.sentence}", indent="     ", first=first)
         _say_details(finding, verbose=verbose)
-        if verbose:
+        if verbose or finding.code in _WITH_COMMAND:
             _say_mend(finding)
 
 

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.dependence.machines import tell_use
 from nicpass.checks.dependence.usage import tell_usage
+from nicpass.checks.host.given import check_given
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import list_nics
 from nicpass.cli.guard_mend import tell_guard
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
-from nicpass.cli.unsettled import owed_nics, tell_if_kept
-from nicpass.cli.views import NicList, NicView, view_nics
+from nicpass.cli.unsettled import owed_nics, tell_findings
+from nicpass.cli.views import GivenView, NicList, NicView, view_gone, view_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.pci.ids import PciIds
 from nicpass.model.errors import ExitCode
 from nicpass.model.language import _
-from nicpass.planner.select import select_nic
+from nicpass.planner.select import find_given, select_nic
 
 if TYPE_CHECKING:
     import argparse
@@ -43,11 +44,11 @@ def _columns() -> tuple[str, ...]:
 def list_nics_command(arguments: argparse.Namespace) -> int:
     source = read_source(arguments)
     index = HostIndex(source.host)
-    functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(index.host)
-    nics = view_nics(functions, index, PciIds(Files()))
+    nics = _view(arguments.nic, index)
+    about_given = tuple(check_given(index))
     if arguments.json:
         owed = owed_nics(arguments, lambda: index.host.domains)
-        say_json(NicList(nics, tuple(nic.state.address for nic in owed)))
+        say_json(NicList(nics, tuple(nic.state.address for nic in owed), about_given))
     elif arguments.nic:
         say_table((), _details(nics[0]))
     elif nics:
@@ -56,9 +57,23 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
         say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
-    tell_if_kept(source)
+    if not arguments.json:
+        tell_findings(about_given)
     tell_guard(source)
     return ExitCode.DONE
+
+
+def _view(name: str | None, index: HostIndex) -> tuple[NicView, ...]:
+    """The NICs that the command line means, those among them that a VM was given and that are gone."""
+    names, gone = PciIds(Files()), view_gone(index)
+    if name is None:
+        views = (*view_nics(list_nics(index.host), index, names), *gone)
+        return tuple(sorted(views, key=lambda nic: nic.address)) if gone else views
+    if gone and (given := find_given(index, name)) is not None:
+        for view in gone:
+            if view.address == given.address:
+                return (view,)
+    return view_nics([select_nic(index, name)], index, names)
 
 
 def snapshot_command(arguments: argparse.Namespace) -> int:
@@ -76,7 +91,7 @@ def snapshot_command(arguments: argparse.Namespace) -> int:
 def _row(nic: NicView) -> tuple[str, ...]:
     return (
         nic.address,
-        ", ".join(netdev.name for netdev in nic.netdevs) or "-",
+        _describe_netdevs(nic),
         _describe_kind(nic),
         _describe_device(nic),
         show(nic.driver),
@@ -87,6 +102,13 @@ def _row(nic: NicView) -> tuple[str, ...]:
         _describe_vms(nic),
         _("yes") if nic.may_go else _describe_refusal(nic.why_not),
     )
+
+
+def _describe_netdevs(nic: NicView) -> str:
+    """The interfaces' names; in brackets those that a NIC has on the host, while it is away."""
+    if not nic.netdevs and nic.given is not None and nic.given.names:
+        return f"({', '.join(nic.given.names)})"
+    return ", ".join(netdev.name for netdev in nic.netdevs) or "-"
 
 
 def _describe_refusal(codes: tuple[str, ...]) -> str:
@@ -117,6 +139,7 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
         ]
     return [
         *rows,
+        *(_given_details(nic.given) if nic.given is not None else ()),
         (_("used for"), tell_usage(show(nic.used_for))),
         (_("VM"), _describe_vms(nic)),
         (
@@ -128,6 +151,18 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
             ),
         ),
     ]
+
+
+def _given_details(given: GivenView) -> list[tuple[str, str]]:
+    """What the record tells of a NIC that was given to a VM."""
+    rows = [(_("given to"), given.vm or "?")]
+    if given.names:
+        rows.append((_("on the host"), f"({', '.join(given.names)})"))
+    if given.macs:
+        rows.append((_("MAC then"), ", ".join(given.macs)))
+    if given.gone is not None:
+        rows.append((_("is gone"), given.gone))
+    return rows
 
 
 def _describe_vms(nic: NicView) -> str:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.host.given import find_orphans, has_device
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.cli.carry_out import carry_out
@@ -26,24 +25,12 @@ from nicpass.model.language import _
 from nicpass.model.plan import DetachRequest, GiveBackNic, NicStep, Plan, RemoveGuard, Step
 from nicpass.planner.detach import plan_taking_back
 from nicpass.planner.observe import differences, observe_state
-from nicpass.planner.orphans import find_orphans, has_device
 from nicpass.planner.select import require_domains
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
     from nicpass.model.change import Actor, Change
-
-
-def tell_orphans(source: Source) -> None:
-    """Print which records have outlived their VM or their card: whoever looks at the host is to know what ends that."""
-    if not source.is_live or os.geteuid() != 0:
-        return
-    for orphan in find_orphans(source.host, ((kept.state, kept.owner) for kept in _read_kept(source.files))):
-        text = _("{address} was given to the VM {name}, but {reason}; settle it with: {command}").format(
-            address=orphan.address, name=orphan.vm, reason=orphan.reason, command=orphan.command
-        )
-        sys.stderr.write(f"nicpass: {text}\n")
 
 
 def settle_orphans(files: Files, actor: Actor, *, boot: bool, as_json: bool) -> int:
@@ -66,8 +53,8 @@ def settle_orphans(files: Files, actor: Actor, *, boot: bool, as_json: bool) -> 
 def plan_orphans(source: Source) -> tuple[Plan, ...]:
     """The plans that let those records go whose VM is gone and whose NIC is all that it was; others need a person."""
     records = {kept.state.address: kept for kept in _read_kept(source.files)}
-    orphans = find_orphans(source.host, ((kept.state, kept.owner) for kept in records.values()))
-    ready = [o.address for o in orphans if o.nic_is_here and _is_as_before(records[o.address], source)]
+    orphans = (o for o in find_orphans(HostIndex(source.host)) if o.nic_is_here and o.nic.address in records)
+    ready = [o.nic.address for o in orphans if _is_as_before(records[o.nic.address], source)]
     left = len(records)
     plans = []
     for address in ready:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from nicpass.cli.output import complain
 from nicpass.model.errors import RefusedError
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     import argparse
 
-    from nicpass.cli.source import Source
     from nicpass.engine.owed import AskDomains
     from nicpass.engine.store import KeptNic
     from nicpass.model.change import Change
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
+    from nicpass.model.finding import Finding
     from nicpass.model.plan import Request
 
 
@@ -30,7 +31,7 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
     Raises:
         RefusedError: an earlier change was cut off, or awaits confirmation; only such a change may be undone.
     """
-    from nicpass.engine.journal import unsettled  # late: who only looks at a host needs no journal
+    from nicpass.engine.journal import unsettled
     from nicpass.model.plan import UndoRequest
 
     for change in unsettled(changes):
@@ -50,16 +51,13 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
             )
 
 
-def tell_if_kept(source: Source) -> None:
-    """Tell which records have outlived their VM or their card; a host that has given no NIC away is not asked more."""
-    if not source.is_live:
-        return
-    from nicpass.engine.store import list_kept_nics
-
-    if list_kept_nics(source.files):
-        from nicpass.cli.orphans import tell_orphans  # late: few hosts have any
-
-        tell_orphans(source)
+def tell_findings(findings: tuple[Finding, ...]) -> None:
+    """Print what waits for somebody to do something; `nicpass check` has the whole of it."""
+    for finding in findings:
+        complain(f"nicpass: {finding.sentence}")
+        for line in (finding.mend, finding.command):
+            if line:
+                complain(f"  {line}")
 
 
 def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:

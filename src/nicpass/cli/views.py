@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.checks.dependence.machines import uses_of
 from nicpass.checks.dependence.usage import summarize_usage
+from nicpass.checks.host.given import why_card_gone
 from nicpass.checks.lookup.groups import group_companions
 from nicpass.checks.lookup.machines import MachineUse
 from nicpass.checks.lookup.nics import kind_of, pf_of
@@ -16,6 +17,7 @@ from nicpass.checks.preflight import check_host, check_nic
 from nicpass.checks.verdict import blocking
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown, known, value_or
+from nicpass.model.finding import Finding
 from nicpass.planner.words import describe_link_state
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.host.pci.ids import PciIds
-    from nicpass.model.finding import Finding
+    from nicpass.model.given import GivenNic
     from nicpass.model.pci import PciFunction
 
 
@@ -37,6 +39,17 @@ class NetdevView(msgspec.Struct, frozen=True, kw_only=True):
     link: str
     driver_version: str | None
     firmware_version: str | None
+
+
+class GivenView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the record of a NIC tells that nicpass has given to a VM."""
+
+    vm: str
+    names: tuple[str, ...]
+    """The names that the NIC's interfaces have on the host, where they are there."""
+    macs: tuple[str, ...]
+    gone: str | None = None
+    """What became of the NIC, where it is not there any more."""
 
 
 class NicView(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +75,8 @@ class NicView(msgspec.Struct, frozen=True, kw_only=True):
     """Those that have it as a PCI device."""
     machine_uses: Fact[tuple[MachineUse, ...]]
     """VMs and networks of libvirt's that use it in other ways."""
+    given: GivenView | None = None
+    """None also where this is not known: root alone may read the records."""
     may_go: bool
     why_not: tuple[str, ...]
     """Codes of the findings that stand in the way; `nicpass check NIC` has their sentences."""
@@ -73,6 +88,8 @@ class NicList(msgspec.Struct, frozen=True):
     nics: tuple[NicView, ...]
     owed: tuple[Address, ...] = ()
     """NICs that have come back from a VM and are not what they were: `nicpass recover`. Root alone is told."""
+    findings: tuple[Finding, ...] = ()
+    """About NICs that were given away: records that have outlived their VM or NIC, starts that were vetoed."""
 
 
 def view_nics(functions: Iterable[PciFunction], index: HostIndex, names: PciIds) -> tuple[NicView, ...]:
@@ -105,11 +122,52 @@ def _view_nic(function: PciFunction, index: HostIndex, names: PciIds, common: tu
         group_members=tuple(member.address for member in group_companions(function, index)),
         numa_node=function.numa_node,
         used_for=_view_usage(function, index),
-        vms=_view_owners(function, index),
+        vms=_owners_of(function.address, index),
         machine_uses=_view_machines(function, index),
+        given=_view_given(index.given.get(function.address), None),
         may_go=not standing,
         why_not=tuple(dict.fromkeys(finding.code for finding in standing)),
     )
+
+
+def view_gone(index: HostIndex) -> tuple[NicView, ...]:
+    """A view of each NIC that a VM was given and that is not on the host any more."""
+    lost = ((nic, why_card_gone(nic, index)) for nic in index.given.values())
+    return tuple(_view_gone(nic, gone, index) for nic, gone in lost if gone and nic.address not in index.functions)
+
+
+def _view_gone(nic: GivenNic, gone: str, index: HostIndex) -> NicView:
+    identity = nic.identity
+    return NicView(
+        address=nic.address,
+        kind="vf" if nic.vf_index is not None else "nic",
+        netdevs=(),
+        vendor=None,
+        device=None,
+        vendor_id=f"{identity.vendor_id:04x}" if identity is not None else None,
+        device_id=f"{identity.device_id:04x}" if identity is not None else None,
+        driver=None,
+        totalvfs=None,
+        numvfs=None,
+        pf=nic.pf,
+        vf_index=nic.vf_index,
+        iommu_group=None,
+        group_members=(),
+        numa_node=None,
+        used_for=None,
+        vms=_owners_of(nic.address, index),
+        machine_uses=(),
+        given=_view_given(nic, gone),
+        may_go=False,
+        why_not=("RECORD_WITHOUT_NIC",),
+    )
+
+
+def _view_given(nic: GivenNic | None, gone: str | None) -> GivenView | None:
+    if nic is None:
+        return None
+    macs = dict.fromkeys(mac for link in nic.links for mac in sorted(link.macs))
+    return GivenView(vm=nic.vm, names=tuple(link.name for link in nic.links), macs=tuple(macs), gone=gone)
 
 
 def _view_usage(function: PciFunction, index: HostIndex) -> Fact[str]:
@@ -119,11 +177,11 @@ def _view_usage(function: PciFunction, index: HostIndex) -> Fact[str]:
     return summarize_usage(function, index) or unknown
 
 
-def _view_owners(function: PciFunction, index: HostIndex) -> Fact[tuple[str, ...]]:
+def _owners_of(address: Address, index: HostIndex) -> Fact[tuple[str, ...]]:
     domains = index.host.domains
     if isinstance(domains, Unknown):
         return domains
-    return tuple(domain.name for domain in index.owners.get(function.address, ()))
+    return tuple(domain.name for domain in index.owners.get(address, ()))
 
 
 def _view_machines(function: PciFunction, index: HostIndex) -> Fact[tuple[MachineUse, ...]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.host.system import given
 from nicpass.model.address import Address, parse_address
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Fact, Unknown
@@ -20,9 +21,7 @@ from nicpass.model.plan import NicOwner, NicState
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
-STATE = "/var/lib/nicpass"
-NICS = f"{STATE}/nics"
-"""A folder with a file for each NIC that is given away, named by its address."""
+STATE, NICS = given.STATE, given.NICS
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 

@@ -16,6 +16,7 @@ from nicpass.host.pci.functions import read_pci, why_pci_unread
 from nicpass.host.pci.groups import read_groups
 from nicpass.host.pci.near import read_near
 from nicpass.host.system.access import read_access
+from nicpass.host.system.given import read_given, read_vetoes
 from nicpass.host.system.leftovers import read_leftovers
 from nicpass.host.system.memory import read_memory
 from nicpass.host.system.platform import read_platform
@@ -81,6 +82,8 @@ def read_host(
         domains=domains,
         libvirt_networks=networks,
         guard=guard or Guard(),
+        given=read_given(files),
+        vetoes=read_vetoes(files),
         boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),
     )
 

@@ -46,7 +46,8 @@ _BY_RULE = {
     Rule.NAME: "Platform.hostname Access.qemu_user DeviceNode.user DeviceNode.group Link.alias Session.user "
     "Domain.name "
     "Claim.holder DomainInterface.filter Andd.name ClassDevice.label BindingReport.name BootBinding.name "
-    "DomainInterface.network LibvirtNetwork.name PciFunction.board_label Unguarded.vm",
+    "DomainInterface.network LibvirtNetwork.name PciFunction.board_label "
+    "Unguarded.vm GivenNic.vm VetoedVm.vm",
     Rule.WORD: "PciFunction.reset_methods PciFunction.power_state PciFunction.runtime_pm Platform.kernel_options "
     "Platform.cpu_vendor Platform.virtualization Platform.container Platform.lockdown Platform.iommu_tables "
     "Access.qemu_security_drivers IommuGroup.type ReservedRegion.type Link.operstate Link.kind "
@@ -57,11 +58,13 @@ _BY_RULE = {
     "Definition.address_bits_mode Definition.other_hostdevs VirtualIommu.model DomainInterface.type "
     "DomainInterface.model DomainInterface.teaming Session.program Holder.program BoundSocket.program "
     "ForeignNetdev.program Boot.programs Dmi.sys_vendor Dmi.board_vendor Dmi.bios_vendor Dmar.oem_id Ivrs.oem_id "
-    "Dmar.oem_table_id Ivrs.oem_table_id ForeignUpper.kind ForeignUpper.program LibvirtNetwork.forward Intent.manager",
+    "Dmar.oem_table_id Ivrs.oem_table_id ForeignUpper.kind ForeignUpper.program LibvirtNetwork.forward Intent.manager "
+    "GivenNic.allow Veto.codes Veto.when",
     Rule.TEXT: "Host.pci_unread Unknown.unknown ConfigSpace.problems Platform.kvm_error Dmar.problems Ivrs.problems "
     "Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try Boot.evidence "
     "Directive.text Directive.value UdevRule.text IvhdEntry.special Activity.foreign_unseen Definition.unread_devices "
-    "LibvirtNetwork.unread Intent.text Intents.unread Unguarded.when Unguarded.reason Unguarded.loss",
+    "LibvirtNetwork.unread Intent.text Intents.unread Unguarded.when Unguarded.reason Unguarded.loss "
+    "Veto.sentence Veto.hint",
     Rule.KEPT: "Platform.kernel Dmi.product_name Dmi.board_name Dmi.bios_version NumaNode.cpus Link.driver_version "
     "Link.firmware_version Leftovers.loaded_ids ModuleAlias.pattern Definition.machine Definition.memory_nodes "
     "Definition.cpuset Definition.emulator_pin CpuPin.cpus DeviceIdentity.slots KernelImage.release BootEntry.kernel "
@@ -72,7 +75,7 @@ _BY_RULE = {
     "Route.netdev Rule.iif Rule.oif LinkManager.netdev NetworkStorage.netdev BoundSocket.netdev ForeignNetdev.netdev "
     "DomainInterface.source ForeignUpper.netdev ForeignUpper.lower FunctionDevice.netdevs Link.lowers Redirect.netdev "
     "Redirect.target Intent.netdev Intent.target LibvirtNetwork.bridge LibvirtNetwork.netdevs LibvirtNetwork.pfs "
-    "Representor.netdev",
+    "Representor.netdev GivenLink.name GivenLink.altnames",
     Rule.DEVICE: "PciFunction.block_devices Platform.iommu_units IommuCapability.unit Link.parent_device "
     "ClassDevice.name FunctionDevice.name NetworkStorage.source PciFunction.rdma "
     "Representor.port",
@@ -82,12 +85,12 @@ _BY_RULE = {
     "KernelImage.path GeneratedFile.path BootEntry.source ForeignUpper.namespace Intent.source "
     "DomainInterface.dev Platform.bmc Guard.python Guard.package Unguarded.path",
     Rule.MAC: "Link.mac Link.permanent_mac VfSettings.mac DeviceIdentity.permanent_mac DomainDevice.mac "
-    "DomainInterface.mac",
+    "DomainInterface.mac GivenLink.mac GivenLink.permanent_mac",
     Rule.IP: "Link.tunnel_local Link.tunnel_remotes IpAddress.address IpAddress.peer IpAddress.broadcast "
     "Route.destination Route.gateway Route.source Route.from_prefix Rule.source Rule.destination "
     "Session.local_address Session.peer_address Session.remote_host NetworkStorage.servers "
     "NetworkStorage.local_address",
-    Rule.UUID: "Platform.boot_id Domain.uuid LibvirtNetwork.uuid Unguarded.uuid",
+    Rule.UUID: "Platform.boot_id Domain.uuid LibvirtNetwork.uuid Unguarded.uuid GivenNic.uuid VetoedVm.uuid",
     Rule.SERIAL: "ConfigSpace.serial_number DeviceIdentity.serial_number",
     Rule.CMDLINE: "Platform.cmdline BootEntry.arguments",
     Rule.IDENTITY: "Boot.default_entry Boot.one_shot BootEntry.identity BootEntry.title",

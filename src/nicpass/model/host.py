@@ -15,6 +15,7 @@ from nicpass.model.class_devices import ClassDevice
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
 from nicpass.model.firmware import Firmware
+from nicpass.model.given import GivenNic, VetoedVm
 from nicpass.model.groups import IommuGroup
 from nicpass.model.guard import Guard
 from nicpass.model.leftovers import Leftovers
@@ -49,5 +50,9 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     libvirt_networks: Fact[tuple[LibvirtNetwork, ...]] = None
     """Which of them lend NICs of this host to VMs; None also in a snapshot from before they were read."""
     guard: Guard = Guard()
+    given: Fact[tuple[GivenNic, ...]] = None
+    """The NICs that nicpass has given to VMs; None also in a snapshot from before they were read."""
+    vetoes: Fact[tuple[VetoedVm, ...]] = None
+    """The VMs of which the guard has vetoed a start."""
     boot: Boot = Boot(unread="not asked for")
     """The boot configuration that the next boots go by."""

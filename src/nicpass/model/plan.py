@@ -101,6 +101,8 @@ class NicState(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     vf: VfSettings | None = None
     """For a VF, the settings that its PF enforces on it."""
+    pf: Address | None = None
+    """For a VF, its PF: who looks for a VF that is gone is to know where it was. None also where not recorded."""
     numvfs: int | None = None
     """How many VFs a PF has; None for a NIC that makes no VFs, or where the number was not recorded."""
     uppers: tuple[Link, ...] | None = None

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.host.given import has_device, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.language import _
 from nicpass.model.plan import DetachRequest, GiveBackNic, NicOwner, NicState, Plan, RemoveGuard, Step
 from nicpass.planner.attach import plan_detach, state_to_restore, stop_first, undefine_step
-from nicpass.planner.orphans import has_device, why_card_gone
+from nicpass.planner.observe import given_of
 from nicpass.planner.select import require_domains
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def plan_taking_back(
     index = HostIndex(host)
     domains = require_domains(index, request.vm)
     domain = _find_domain(domains, request, kept, owner)
-    lost = why_card_gone(kept, index)
+    lost = why_card_gone(given_of(kept, owner), index)
     has_it = domain is not None and has_device(domain, kept.address)
     if not _is_orphan(domain, request, owner, has_it=has_it, lost=lost):
         vm = domain.uuid if domain is not None else request.vm

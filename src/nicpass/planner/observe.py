@@ -11,6 +11,7 @@ from nicpass.boot.binding.identity import identity_of
 from nicpass.checks.dependence.usage import describe_route
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
+from nicpass.model.given import GivenLink, GivenNic
 from nicpass.model.plan import Difference, NicState
 from nicpass.planner.beside import observe_beside
 from nicpass.planner.words import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nicpass.model.fact import Fact
     from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import NicOwner
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:
@@ -43,12 +45,31 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         addresses=tuple(address for name in names for address in index.addresses.get(name, ())),
         routes=tuple(route for name in names for route in index.routes.get(name, ())),
         vf=_observe_vf(function, index),
+        pf=place[0] if (place := pf_of(function, index)) is not None else None,
         numvfs=value_or(function.numvfs, None),
         uppers=uppers,
         managers=tuple(m for name in names for m in index.managers.get(name, ()) if known(m.profile)),
         identity=_identify(function, links, index),
     )
     return msgspec.structs.replace(state, beside=observe_beside(state, index.host.network))
+
+
+def given_of(state: NicState, owner: NicOwner | None) -> GivenNic:
+    """The NIC's record, as far as the NIC is recognised by it."""
+    links = (
+        GivenLink(name=link.name, altnames=link.altnames, mac=link.mac, permanent_mac=link.permanent_mac)
+        for link in state.links
+    )
+    given = GivenNic(
+        address=state.address,
+        links=tuple(links),
+        vf_index=state.vf.vf_index if state.vf is not None else None,
+        pf=state.pf,
+        identity=state.identity,
+    )
+    if owner is None:
+        return given
+    return msgspec.structs.replace(given, vm=owner.domain, uuid=owner.uuid, allow=owner.allow)
 
 
 def _identify(function: PciFunction, links: tuple[Link, ...], index: HostIndex) -> DeviceIdentity | None:

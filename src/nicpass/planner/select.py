@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.host.given import advise_gone, why_card_gone
 from nicpass.checks.lookup.nics import is_nic, label, list_nics
 from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.errors import BadInputError, ImpossibleError
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
+    from nicpass.model.given import GivenNic
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
 
 def select_nic(index: HostIndex, name: str) -> PciFunction:
-    """The NIC with this address, netdev name, alternative name or MAC.
+    """The NIC with this address, netdev name, alternative name or MAC; one that a VM has, by those that it had.
 
     Raises:
-        BadInputError: no NIC or several NICs have it, or the function is no NIC.
+        BadInputError: no NIC or several NICs have it, the function is no NIC, or the NIC is gone.
     """
     address = parse_address(name)
     if address is not None and address in index.functions:
@@ -39,9 +41,7 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
         return function
     found = [function for function in list_nics(index.host) if _answers_to(function, name, index)]
     if not found:
-        raise BadInputError(
-            _("There is no NIC {name!r} on this host.").format(name=name), _("The NICs of this host: nicpass list")
-        )
+        return _select_given(index, name)
     if len(found) > 1:
         candidates = ", ".join(label(function) for function in found)
         raise BadInputError(
@@ -49,6 +49,32 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
             _("Name one of them by its address."),
         )
     return found[0]
+
+
+def _select_given(index: HostIndex, name: str) -> PciFunction:
+    """The NIC that nobody sees under this name any more, by its record."""
+    given = find_given(index, name)
+    if given is None:
+        raise BadInputError(
+            _("There is no NIC {name!r} on this host.").format(name=name), _("The NICs of this host: nicpass list")
+        )
+    if (gone := why_card_gone(given, index)) is not None or given.address not in index.functions:
+        raise BadInputError(
+            _("{nic}, given to the VM {vm}, is not there: {reason}.").format(
+                nic=given.label, vm=given.vm or "?", reason=gone or index.host.pci_unread
+            ),
+            advise_gone(given, index),
+        )
+    return index.functions[given.address]
+
+
+def find_given(index: HostIndex, name: str) -> GivenNic | None:
+    """The one NIC that was given to a VM, and had this address, name or MAC on the host; None for none and several."""
+    address, mac = parse_address(name), parse_mac(name)
+    if address is not None:
+        return index.given.get(address)
+    found = [nic for nic in index.given.values() if nic.answers_to(name, mac)]
+    return found[0] if len(found) == 1 else None
 
 
 def select_kept(index: HostIndex, name: str, kept: Iterable[NicState]) -> Address:

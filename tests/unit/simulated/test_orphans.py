@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from nicpass.checks.host.given import find_orphans
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.orphans import plan_orphans
 from nicpass.cli.source import Source
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import list_kept_nics, read_kept_nic
+from nicpass.engine.store import read_kept_nic
 from nicpass.engine.transaction import run_plan
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.guard import HOOK
 from nicpass.model.address import Address
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.observe import differences
-from nicpass.planner.orphans import find_orphans
-from tests.support.simulation.hardware import NIC, VFS
+from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import LAST, SimulatedHost, change
 from tests.support.simulation.scenes import ALLOW, WEB, stop_web
 
@@ -83,8 +84,7 @@ def orphans_of(host: SimulatedHost) -> list[str]:
     path = host.base / "found"
 
     def look(machine: Machine) -> None:
-        kept = [read_kept_nic(machine.files, a) for a in list_kept_nics(machine.files)]  # type: ignore[union-attr]
-        orphans = find_orphans(machine.read(), ((k.state, k.owner) for k in kept if k is not None))
+        orphans = find_orphans(HostIndex(machine.read()))
         path.write_text("\n".join(f"{o.reason}: {o.command}" for o in orphans))
 
     check(host, look)
@@ -188,7 +188,10 @@ def test_a_vf_that_is_gone(host: SimulatedHost) -> None:
         machine.kernel.write("/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs", "0")
 
     check(host, act)
-    assert orphans_of(host) == [f"there is no {VFS[1]} on this host any more: nicpass detach web {VFS[1]}"]
+    assert orphans_of(host) == [
+        f"its PF eth1 ({PF}) has no VFs now; after a boot there are none until somebody makes them: "
+        f"nicpass detach web {VFS[1]}"
+    ]
     do(host, DetachRequest(vm="web", nic=VFS[1]))
     assert is_settled(host)
 

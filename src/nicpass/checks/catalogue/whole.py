@@ -9,7 +9,7 @@ from nicpass.checks.catalogue import security
 from nicpass.checks.catalogue.dependence import group, holders, intent, machines, sessions, storage, usage
 from nicpass.checks.catalogue.device import boot_bindings, capabilities, path, quirks, reserved, reset, sriov
 from nicpass.checks.catalogue.device import ownership as device
-from nicpass.checks.catalogue.host import guard, interrupts, iommu, kernel, kvm, leftovers, platform
+from nicpass.checks.catalogue.host import given, guard, interrupts, iommu, kernel, kvm, leftovers, platform
 from nicpass.checks.catalogue.vm import definition as vm
 from nicpass.checks.catalogue.vm import memory as vm_memory
 
@@ -38,6 +38,7 @@ _SUBJECTS = (
     quirks,
     leftovers,
     guard,
+    given,
     boot_bindings,
     vm,
     vm_memory,

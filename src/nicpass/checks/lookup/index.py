@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nicpass.model.boot import BootBinding
     from nicpass.model.class_devices import ClassDevice
     from nicpass.model.domain import Domain
+    from nicpass.model.given import GivenNic
     from nicpass.model.groups import IommuGroup
     from nicpass.model.host import Host
     from nicpass.model.network import Intent, IpAddress, Link, LinkManager, Route, Rule
@@ -248,6 +249,11 @@ class HostIndex(FunctionIndex):
             for address in {device.address for device in (*domain.config_devices, *domain.live_devices)}:
                 owning[address].append(domain)
         return owning
+
+    @cached_property
+    def given(self) -> dict[Address, GivenNic]:
+        """Address to the NIC that nicpass has given to a VM, as its record tells."""
+        return {nic.address: nic for nic in value_or(self.host.given, ())}
 
     @cached_property
     def machine_uses(self) -> MachineUses:
