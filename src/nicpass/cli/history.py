@@ -14,12 +14,16 @@ from nicpass.cli.report import mark_of
 from nicpass.cli.source import open_root
 from nicpass.cli.unsettled import summary_of
 from nicpass.engine.journal import read_changes, select_change, undone_by
+from nicpass.host.system.given import read_vetoes
 from nicpass.model.change import Actor, Change, Outcome, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode
+from nicpass.model.fact import value_or
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     import argparse
+
+    from nicpass.host.doors.files import Files
 
 
 class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,24 +39,61 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
+class VetoView(msgspec.Struct, frozen=True, kw_only=True):
+    """A start that the guard has vetoed."""
+
+    vm: str
+    uuid: str
+    time: float
+    sentence: str
+    hint: str
+    codes: tuple[str, ...]
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What `nicpass history --json` prints, the oldest first."""
 
     schema: str = "nicpass.history/1"
     changes: tuple[ChangeView, ...]
+    vetoes: tuple[VetoView, ...] = ()
+    """The last starts of VMs that the guard has vetoed, the oldest first."""
 
 
 def history_command(arguments: argparse.Namespace) -> int:
-    changes = read_changes(open_root(arguments))
+    files = open_root(arguments)
+    changes = read_changes(files)
     views = [_view(change, changes) for change in changes[-arguments.last :]]
+    vetoes = _view_vetoes(files)[-arguments.last :]
     if arguments.json:
-        say_json(History(changes=tuple(views)))
-    elif views:
-        rows = ((v.id, _when(v.time), v.actor.user, v.summary, _tell_outcome(v)) for v in views)
-        say_table((_("CHANGE"), _("WHEN"), _("WHO"), _("WHAT"), _("OUTCOME")), rows)
+        say_json(History(changes=tuple(views), vetoes=vetoes))
+    elif views or vetoes:
+        # In the order of the changes, which is not always that of the clock; a veto stands before what came after it.
+        rows: list[tuple[float | None, tuple[str, ...]]] = [
+            (v.time, (v.id, _when(v.time), v.actor.user, v.summary, _tell_outcome(v))) for v in views
+        ]
+        for veto in vetoes:
+            place = next((n for n, (moment, _row) in enumerate(rows) if (moment or 0) > veto.time), len(rows))
+            rows.insert(place, (veto.time, _veto_row(veto)))
+        columns = (_("CHANGE"), _("WHEN"), _("WHO"), _("WHAT"), _("OUTCOME"))
+        say_table(columns, [row for _time, row in rows], spare=(_("WHO"),), whole=_("CHANGE"))
     else:
         say(_("nicpass has changed nothing on this host yet."))
     return ExitCode.DONE
+
+
+def _veto_row(veto: VetoView) -> tuple[str, ...]:
+    what = _("start {name}").format(name=veto.vm)
+    outcome = _("vetoed: {reason}").format(reason=", ".join(veto.codes) or veto.sentence)
+    return ("-", _when(veto.time), "libvirt", what, outcome)
+
+
+def _view_vetoes(files: Files) -> tuple[VetoView, ...]:
+    views = (
+        VetoView(vm=vm.vm, uuid=vm.uuid, time=v.time, sentence=v.sentence, hint=v.hint, codes=v.codes)
+        for vm in value_or(read_vetoes(files), ())
+        for v in vm.vetoes
+    )
+    return tuple(sorted(views, key=lambda veto: veto.time))
 
 
 def show_command(arguments: argparse.Namespace) -> int:

@@ -55,7 +55,7 @@ def main(argv: list[str], definition: bytes) -> int:
     code = run_apart(work_and_tell, _LIMITS[operation] + _MARGIN)
     if code is not None:
         return code
-    return _end_late(argv, _("It hung in the kernel and was abandoned, for libvirt waits for it."))
+    return _end_late(argv, definition, _("It hung in the kernel and was abandoned, for libvirt waits for it."))
 
 
 def work(argv: list[str], definition: bytes) -> int:
@@ -70,7 +70,7 @@ def work(argv: list[str], definition: bytes) -> int:
         return _call(operation, definition.decode("utf-8", "backslashreplace"), name)
     except OutOfTimeError as error:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        return _end_late(argv, str(error))
+        return _end_late(argv, definition, str(error))
     except NicpassError as error:
         code = _tell(error)
     except Exception as error:
@@ -83,14 +83,24 @@ def work(argv: list[str], definition: bytes) -> int:
     return code
 
 
-def _end_late(argv: list[str], reason: str) -> int:
+def _end_late(argv: list[str], definition: bytes, reason: str) -> int:
     """A start is vetoed; what a stop did not come to is owed to the host, and made up for."""
     _open_log()
     if argv[1] == "prepare":
-        return _tell(StepError(_("{name} is not started: {reason}").format(name=argv[0], reason=reason)))
+        veto = StepError(_("{name} is not started: {reason}").format(name=argv[0], reason=reason))
+        _note_veto(definition, veto)
+        return _tell(veto)
     _tell(StepError(reason))
     _retry_later(argv[0])
     return ExitCode.NEEDS_PERSON
+
+
+def _note_veto(definition: bytes, veto: NicpassError) -> None:
+    """Put a veto down where `list`, `check` and `history` find it, as the guard does with its own."""
+    from nicpass.host.doors.files import Files
+    from nicpass.hypervisor.libvirt.hook import Hook
+
+    Hook(Files(), _open_processes, _restore).note_veto(definition.decode("utf-8", "backslashreplace"), veto)
 
 
 def _mistake(name: str, operation: str, error: Exception) -> NicpassError:

@@ -45,15 +45,16 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     source = read_source(arguments)
     index = HostIndex(source.host)
     nics = _view(arguments.nic, index)
-    about_given = tuple(check_given(index))
+    meant = {nic.address for nic in nics}
+    about_given = tuple(finding for finding in check_given(index) if not arguments.nic or finding.subject in meant)
     if arguments.json:
         owed = owed_nics(arguments, lambda: index.host.domains)
-        say_json(NicList(nics, tuple(nic.state.address for nic in owed), about_given))
+        say_json(NicList(nics=nics, owed=tuple(nic.state.address for nic in owed), findings=about_given))
     elif arguments.nic:
         say_table((), _details(nics[0]))
     elif nics:
         # A terminal shows the columns that decide; `nicpass list NIC` and --json have the rest.
-        spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("VM"))
+        spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("KIND"))
         say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
@@ -121,7 +122,7 @@ def _describe_refusal(codes: tuple[str, ...]) -> str:
 def _details(nic: NicView) -> list[tuple[str, str]]:
     rows = [
         (_("address"), nic.address),
-        (_("device"), f"{_describe_device(nic)} [{nic.vendor_id}:{nic.device_id}]"),
+        (_("device"), _describe_device(nic) + (f" [{nic.vendor_id}:{nic.device_id}]" if nic.vendor_id else "")),
         (_("kind"), _describe_kind(nic)),
         (_("driver"), show(nic.driver)),
         (_("IOMMU group"), _describe_group(nic)),
@@ -182,6 +183,8 @@ def _describe_kind(nic: NicView) -> str:
 
 
 def _describe_device(nic: NicView) -> str:
+    if nic.vendor_id is None:
+        return "-"
     if nic.vendor is None:
         return f"{nic.vendor_id}:{nic.device_id}"
     return f"{nic.vendor} {nic.device or nic.device_id}"

@@ -70,6 +70,17 @@ class _Output:
 _output = _Output()
 
 
+def complain_wrapped(text: str, indent: str = "", first: str = "") -> None:
+    """Print a paragraph on standard error, folded where that is a terminal, with `first` before it."""
+    if not sys.stderr.isatty():
+        complain(f"{first}{' '.join(text.split())}")
+        return
+    from nicpass.cli.folding import fold  # late, as in `say_wrapped`
+
+    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - len(first)))):
+        complain(f"{indent if number else first}{line}")
+
+
 def complain(text: str) -> None:
     """Print a line on standard error, escaped as what `say` prints; nothing can be done where that is gone too."""
     with contextlib.suppress(OSError, ValueError):
@@ -155,21 +166,23 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
         fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": sentence}
         say_json({"error": fields | {"hint": hint, "findings": error.findings}})
         return
-    complain(f"nicpass: {sentence}")
+    complain_wrapped(sentence, "  ", "nicpass: ")
     for finding in error.findings:
         if finding.sentence not in sentence:
-            also = _("also: {sentence}").format(sentence=finding.sentence)
-            complain(f"  {also}")
+            complain_wrapped(_("also: {sentence}").format(sentence=finding.sentence), "    ", "  ")
     if hint:
         text = _("hint: {hint}").format(hint=hint)
         for line in f"  {text}".split("\n"):  # a hint may be several lines to paste, in which names are quoted
             complain(line)
 
 
-def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = ()) -> None:
+def say_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = (), whole: str = ""
+) -> None:
     """Print a table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
 
-    Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded.
+    Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded; the
+    column `whole` is never folded: what stands in it is to be copied.
     """
     from rich.console import Console
     from rich.table import Table
@@ -183,7 +196,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: S
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
     for place in places if columns else ():
-        table.add_column(columns[place], overflow="fold")
+        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] == whole)
     for row in body:
         table.add_row(*(Text(row[place]) for place in places))
     console.print(table)

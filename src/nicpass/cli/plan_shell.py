@@ -24,6 +24,7 @@ from nicpass.model.plan import (
     NicState,
     RemoveGuard,
     SetNumvfs,
+    SetTerms,
     StartDomain,
     StartWindow,
     Step,
@@ -49,6 +50,8 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
                 _("# note what the NIC is to the host; it is lost when the driver lets go"),
                 *_shell_notes(step.state),
             ]
+        case SetTerms():
+            return []  # nothing of the host, nor of the VM
         case GiveBackNic(gone=True):
             return [f"rm /var/lib/nicpass/nics/{step.address}.json"]
         case GiveBackNic():

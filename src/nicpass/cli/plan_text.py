@@ -18,6 +18,7 @@ from nicpass.model.plan import (
     NicState,
     RemoveGuard,
     SetNumvfs,
+    SetTerms,
     StartDomain,
     StartWindow,
     Step,
@@ -40,6 +41,10 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
         case TakeNic():
             return _("keep on disk what {address} is to the host ({state})").format(
                 address=step.address, state=_describe_state(step.state)
+            )
+        case SetTerms():
+            return _("put down that {name} may have {address} although: {codes}").format(
+                name=step.after.domain, address=step.address, codes=", ".join(sorted(step.after.allow)) or _("none")
             )
         case GiveBackNic(gone=True):
             return _("forget what {address} was to the host").format(address=step.address)

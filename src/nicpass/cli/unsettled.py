@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import complain
+from nicpass.cli.output import complain, complain_wrapped
 from nicpass.model.errors import RefusedError
 from nicpass.model.language import _
 
@@ -31,7 +31,7 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
     Raises:
         RefusedError: an earlier change was cut off, or awaits confirmation; only such a change may be undone.
     """
-    from nicpass.engine.journal import unsettled
+    from nicpass.engine.journal import unsettled  # late: who only looks at a host needs no journal
     from nicpass.model.plan import UndoRequest
 
     for change in unsettled(changes):
@@ -54,10 +54,11 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
 def tell_findings(findings: tuple[Finding, ...]) -> None:
     """Print what waits for somebody to do something; `nicpass check` has the whole of it."""
     for finding in findings:
-        complain(f"nicpass: {finding.sentence}")
-        for line in (finding.mend, finding.command):
-            if line:
-                complain(f"  {line}")
+        complain_wrapped(finding.sentence, "  ", "nicpass: ")
+        if finding.mend:
+            complain_wrapped(finding.mend, "  ", "  ")
+        if finding.command:
+            complain(f"    {finding.command}")
 
 
 def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:

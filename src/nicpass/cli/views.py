@@ -82,9 +82,10 @@ class NicView(msgspec.Struct, frozen=True, kw_only=True):
     """Codes of the findings that stand in the way; `nicpass check NIC` has their sentences."""
 
 
-class NicList(msgspec.Struct, frozen=True):
+class NicList(msgspec.Struct, frozen=True, kw_only=True):
     """What `nicpass list --json` prints."""
 
+    schema: str = "nicpass.list/1"
     nics: tuple[NicView, ...]
     owed: tuple[Address, ...] = ()
     """NICs that have come back from a VM and are not what they were: `nicpass recover`. Root alone is told."""

@@ -1,30 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step by which a NIC leaves: what it is to the host is kept on disk, and libvirt takes it from there."""
+"""The steps about a NIC's record: what it is to the host is kept on disk when it leaves, and on which terms.
+
+libvirt takes it from there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.engine.admission import forget_nic_of_start
 from nicpass.engine.handler import Handler, Handlers
 from nicpass.engine.store import KeptNic, is_kept, keep_nic, read_kept_nic
 from nicpass.model.errors import StepError
 from nicpass.model.language import _
-from nicpass.model.plan import TakeNic
+from nicpass.model.plan import SetTerms, TakeNic
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
 
 
 def take_handlers(files: Files) -> Handlers:
-    """The handler of this file's step."""
+    """The handlers of this file's steps."""
     steps = TakeSteps(files)
-    return {TakeNic: Handler(steps.apply, steps.verify)}
+    return {
+        TakeNic: Handler(steps.apply, steps.verify),
+        SetTerms: Handler(steps.apply_terms, steps.verify_terms),
+    }
 
 
 class TakeSteps:
-    """The apply and verify of TakeNic, with their door to files."""
+    """The apply and verify of TakeNic and SetTerms, with their door to files."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -48,4 +56,28 @@ class TakeSteps:
         if kept is None or kept.owner != step.owner or (kept.state != step.state and not kept.renewed):
             raise StepError(
                 _("What {address} is to the host was not kept on disk as it was written.").format(address=step.address)
+            )
+
+    def apply_terms(self, step: SetTerms) -> None:
+        """Write the terms into the NIC's record, and leave what the NIC was as it stands there.
+
+        Raises:
+            StepError: there is no such record, or it is on other terms by now.
+        """
+        kept = read_kept_nic(self.files, step.address)
+        if kept is None or kept.owner not in (step.before, step.after):
+            raise StepError(
+                _("The record of {address} is not the one that was to be changed.").format(address=step.address)
+            )
+        if kept.owner != step.after:
+            keep_nic(self.files, msgspec.structs.replace(kept, owner=step.after))
+
+    def verify_terms(self, step: SetTerms) -> None:
+        """Raises StepError where the NIC's record is on other terms."""
+        kept = read_kept_nic(self.files, step.address)
+        if kept is None or kept.owner != step.after:
+            raise StepError(
+                _("On which terms {address} is given was not kept on disk as it was written.").format(
+                    address=step.address
+                )
             )

@@ -31,6 +31,7 @@ class GivenNic(msgspec.Struct, frozen=True, kw_only=True):
     uuid: str = ""
     allow: frozenset[str] = frozenset()
     """Codes of findings that the administrator took upon himself when he gave the NIC away."""
+    managed: bool = True
     links: tuple[GivenLink, ...] = ()
     vf_index: int | None = None
     """None for what is no VF."""

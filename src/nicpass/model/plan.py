@@ -182,6 +182,13 @@ class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):
     """The VM that the NIC comes back from."""
 
 
+class SetTerms(NicStep, frozen=True, kw_only=True, tag="set_terms"):
+    """Put into the record of a NIC that is given away what its VM's later starts are held to."""
+
+    before: NicOwner
+    after: NicOwner
+
+
 class DefineDevice(NicStep, frozen=True, kw_only=True, tag="define_device"):
     """Write the NIC into a stopped VM's lasting definition."""
 
@@ -300,6 +307,7 @@ class ChangeBoot(StepBase, frozen=True, kw_only=True, tag="change_boot"):
 Step: TypeAlias = (
     TakeNic
     | GiveBackNic
+    | SetTerms
     | DefineDevice
     | UndefineDevice
     | StartDomain
@@ -330,6 +338,8 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
             return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
         case GiveBackNic():
             return TakeNic(address=step.address, state=step.state, owner=step.owner)
+        case SetTerms():
+            return SetTerms(address=step.address, before=step.after, after=step.before)
         case DefineDevice():
             return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case UndefineDevice():

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from nicpass.checks.dependence.intent import advise_intent, intents_of
 from nicpass.checks.device.switchdev import representor_of
 from nicpass.checks.host.guard import check_confinement
 from nicpass.checks.lookup.index import HostIndex
@@ -25,6 +28,7 @@ from nicpass.model.plan import (
     NicOwner,
     Plan,
     RemoveGuard,
+    SetTerms,
     StartDomain,
     Step,
     StopDomain,
@@ -34,10 +38,12 @@ from nicpass.model.plan import (
 from nicpass.model.text import printable, vm_word
 from nicpass.planner.confirm import confirmed
 from nicpass.planner.observe import gained_since, observe_state
-from nicpass.planner.refuse import refuse_unless_clear
+from nicpass.planner.refuse import attach_command, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain, DomainDevice
     from nicpass.model.file_image import FileChange
@@ -65,10 +71,15 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
     owned = domain in index.owners.get(function.address, ())
     of_nic = check_nic(function, index)
     findings = _findings_for(of_nic, function, domain, index)
-    refuse_unless_clear(findings, allow=request.allow)
+    before = _terms_of(function, domain, index) if owned else None
+    allow = request.allow | (before.allow if before is not None else frozenset())
+    refuse_unless_clear(findings, allow=allow)
     steps: list[Step] = []
     if owned:  # the state that was kept when the NIC left stays as it is
         _refuse_other_settings(function, request, domain)
+        if before is not None and allow != before.allow:
+            after = msgspec.structs.replace(before, allow=allow)
+            steps.append(SetTerms(address=function.address, before=before, after=after))
     else:
         steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
     if request.start and not domain.running:
@@ -76,12 +87,53 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
         steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
     if steps:
         steps = list(confirmed(function.address, request.confirm_within, findings, steps))
-    summary = (
-        _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
-        if steps
-        else _("{name} has {nic} already").format(name=domain.name, nic=label(function))
+    summary = _summarize(steps, domain, function)
+    notes = (*_notes(of_nic, host), *_later_vetoes(of_nic, function, domain, allow, index))
+    return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
+
+
+def _summarize(steps: Iterable[Step], domain: Domain, function: PciFunction) -> str:
+    kinds = {type(step) for step in steps}
+    if DefineDevice in kinds or StartDomain in kinds:
+        return _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
+    if SetTerms in kinds:
+        return _("Allow more for {nic} in {name}").format(nic=label(function), name=domain.name)
+    return _("{name} has {nic} already").format(name=domain.name, nic=label(function))
+
+
+def _later_vetoes(
+    of_nic: tuple[Finding, ...], function: PciFunction, domain: Domain, allow: frozenset[str], index: HostIndex
+) -> tuple[str, ...]:
+    """What will keep the guard from letting a later start through: what the next boot configures on the NIC again.
+
+    Who has allowed that it is to be configured has not allowed the address that comes of it.
+    """
+    if "HAS_ADDRESS" in allow:
+        return ()
+    coming = [i for i in intents_of(function, index) if i.purpose == "configure"]
+    overridden = any(finding.code == "TO_BE_CONFIGURED" for finding in of_nic)
+    return tuple(
+        _(
+            "The next boot configures {nic} again ({source}), and the guard will not let {name} start while it has an "
+            "address: {advice} Or allow that: {command}"
+        ).format(
+            nic=label(function),
+            source=intent.source,
+            name=domain.name,
+            advice=advise_intent(intent),
+            command=attach_command(domain.name, domain.uuid, function.address, ("HAS_ADDRESS",)),
+        )
+        for intent in coming[:1]
+        if overridden
     )
-    return Plan(summary=summary, request=request, steps=tuple(steps), notes=_notes(of_nic, host))
+
+
+def _terms_of(function: PciFunction, domain: Domain, index: HostIndex) -> NicOwner | None:
+    """The terms on which this VM has the NIC; None where nicpass did not give it, or cannot read that it did."""
+    given = index.given.get(function.address)
+    if given is None or given.uuid != domain.uuid:
+        return None
+    return NicOwner(domain=given.vm, uuid=given.uuid, allow=given.allow, managed=given.managed)
 
 
 def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:

@@ -69,7 +69,8 @@ def given_of(state: NicState, owner: NicOwner | None) -> GivenNic:
     )
     if owner is None:
         return given
-    return msgspec.structs.replace(given, vm=owner.domain, uuid=owner.uuid, allow=owner.allow)
+    terms = {"allow": owner.allow, "managed": owner.managed}
+    return msgspec.structs.replace(given, vm=owner.domain, uuid=owner.uuid, **terms)
 
 
 def _identify(function: PciFunction, links: tuple[Link, ...], index: HostIndex) -> DeviceIdentity | None:

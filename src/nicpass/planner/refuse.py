@@ -9,8 +9,12 @@ from nicpass.checks.verdict import blocking
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RebootNeededError, RefusedError
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
+from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nicpass.model.address import Address
     from nicpass.model.finding import Finding
 
 _ERRORS: dict[Severity, type[NicpassError]] = {
@@ -58,3 +62,9 @@ def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = f
     standing = blocking(findings, allow)
     if standing:
         raise _ERRORS[standing[0].severity](standing[0].sentence, standing[0].mend, findings=standing)
+
+
+def attach_command(vm: str, uuid: str, address: Address, codes: Iterable[str]) -> str:
+    """The command that allows these reasons to a VM that has the NIC, beside those that were allowed before."""
+    allowed = "".join(f" --allow {code}" for code in sorted(codes))
+    return f"nicpass attach {vm_word(vm, uuid)} {address}{allowed}"

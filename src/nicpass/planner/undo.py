@@ -18,11 +18,13 @@ from nicpass.model.plan import (
     NicStep,
     Plan,
     SetNumvfs,
+    SetTerms,
     StartDomain,
     Step,
     UndefineDevice,
     UndoRequest,
     VfRequest,
+    invert_step,
 )
 from nicpass.model.text import quote
 from nicpass.planner.attach import plan_reattach, plan_stop
@@ -102,9 +104,21 @@ def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kep
                 return _undo_vf(host, step, request)
             case _:
                 continue
+    terms = [step for step in steps if isinstance(step, SetTerms)]
+    for step in terms:
+        if kept.owner != step.after:
+            raise RefusedError(
+                _("{address} is given on other terms by now, or to nobody.").format(address=step.address),
+                "nicpass list",
+            )
+    back = tuple(map(invert_step, terms))
     for step in steps:
         if isinstance(step, StartDomain):
-            return plan_stop(host, step, request)
+            plan = plan_stop(host, step, request)
+            return msgspec.structs.replace(plan, steps=(*plan.steps, *back))
+    if back:
+        summary = _("Allow less for {address} in {name}").format(address=terms[0].address, name=terms[0].after.domain)
+        return Plan(summary=summary, request=request, steps=back)
     raise BadInputError(_("This change has nothing that could be undone."))
 
 

@@ -32,6 +32,7 @@ from nicpass.model.platform import Platform
 from tests.support import provoking
 from tests.support.boot_bindings import HAVING as BOOT_BINDINGS
 from tests.support.dependence import DEPENDENT
+from tests.support.given import HAVING as GIVEN
 from tests.support.guards import HAVING as GUARD
 from tests.support.hosts import (
     VM,
@@ -98,6 +99,7 @@ HAVING: dict[str, Tree] = {
     **DEPENDENT,
     **BOOT_BINDINGS,
     **GUARD,
+    **GIVEN,
 }
 
 

@@ -129,7 +129,12 @@ class TestReading:
 
     def test_a_host_without_nics_says_so(self, cli: Cli) -> None:
         assert "No network controller" in cli("list", on=Tree()).output
-        assert cli("list", "--json", "--root", str(cli.root)).json() == {"nics": [], "owed": []}
+        assert cli("list", "--json", "--root", str(cli.root)).json() == {
+            "schema": "nicpass.list/1",
+            "nics": [],
+            "owed": [],
+            "findings": [],
+        }
 
     @pytest.mark.parametrize(
         ("tree", "code"),

@@ -14,7 +14,7 @@ from nicpass.model.plan import AttachRequest, DetachRequest, VfRequest
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import SimulatedHost, change
-from tests.support.simulation.scenes import ALLOW
+from tests.support.simulation.scenes import ALLOW, WEB
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +130,6 @@ class TestGone:
         assert seen.error == ""
 
     def test_the_guard_says_what_became_of_it(self, host: SimulatedHost) -> None:
-        done = host.run(lambda machine: machine.daemon.start("web"))
+        done = host.run(lambda machine: machine.daemon.hooks.prepare(machine.daemon.definitions()[WEB].read_text()))
         assert "has no VFs now" in done.sentence + done.hint
         assert "taken out" not in done.sentence + done.hint

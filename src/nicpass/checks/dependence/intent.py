@@ -50,8 +50,8 @@ def check_intent(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             source=intent.source,
             text=intent.text,
             target=intent.target or _("an interface that it does not name"),
-            advice="" if told else _advise(intent),
-            undo="" if told else _command(intent),
+            advice="" if told else advise_intent(intent),
+            undo="" if told else command_for(intent),
         )
     if not _has_address(function, index):
         yield from _check_clients(function, index)
@@ -108,7 +108,7 @@ def _has_address(function: PciFunction, index: HostIndex) -> bool:
     return any(not address.comes_with_link for address in found)
 
 
-def _advise(intent: Intent) -> str:
+def advise_intent(intent: Intent) -> str:
     """Which line of which file to change; where a pattern means many, what takes this one out."""
     facts = {"netdev": intent.netdev, "source": intent.source, "text": intent.text}
     if intent.manager == NETWORKD:
@@ -136,7 +136,7 @@ def _advise(intent: Intent) -> str:
     return advice.format(**facts)
 
 
-def _command(intent: Intent) -> str:
+def command_for(intent: Intent) -> str:
     """For the two managers that can be told so by a file of its own, which sorts before all others."""
     if intent.manager == NETWORKD:
         path = f"/etc/systemd/network/00-{intent.netdev}-unmanaged.network"

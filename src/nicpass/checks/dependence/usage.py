@@ -12,7 +12,7 @@ import msgspec
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.holders import check_holders
-from nicpass.checks.dependence.intent import check_intent
+from nicpass.checks.dependence.intent import advise_intent, check_intent, command_for, intents_of
 from nicpass.checks.dependence.sessions import check_sessions
 from nicpass.checks.dependence.storage import check_storage
 from nicpass.checks.dependence.unseen import check_shared_with_bmc, check_visible
@@ -111,7 +111,7 @@ def _check_addresses(function: PciFunction, index: HostIndex) -> Iterator[Findin
         for address in index.addresses.get(chain[-1].name, ()):
             # The kernel gives every interface that is up a link-local address; it serves nobody by itself.
             if not address.comes_with_link:
-                yield make_finding(
+                finding = make_finding(
                     "HAS_ADDRESS",
                     function.address,
                     (("rtnetlink, addresses", f"{address.text} dev {address.netdev}"),),
@@ -120,6 +120,20 @@ def _check_addresses(function: PciFunction, index: HostIndex) -> Iterator[Findin
                     text=quote(address.text),
                     netdev=quote(address.netdev),
                 )
+                yield _mend_for_good(finding, address.netdev, function, index)
+
+
+def _mend_for_good(finding: Finding, netdev: str, function: PciFunction, index: HostIndex) -> Finding:
+    """The finding with the mend that lasts, where a manager would put the address there again at the next boot."""
+    coming = [i for i in intents_of(function, index) if i.purpose == "configure" and i.netdev == netdev]
+    if not coming:
+        return finding
+    lasting = command_for(coming[0])
+    return msgspec.structs.replace(
+        finding,
+        mend=f"{advise_intent(coming[0])} {finding.mend}",
+        command=f"{lasting}\n{finding.command}" if lasting else "",
+    )
 
 
 def _check_rules(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -53,20 +53,20 @@ def check_given(index: HostIndex) -> Iterator[Finding]:
             nic=orphan.nic.label,
             vm=orphan.nic.vm,
             reason=orphan.reason,
-            advice="" if orphan.nic_is_here else _advise_vf(orphan.nic, index),
+            advice=_advise_vf(orphan.nic, index) or _("If it was put elsewhere, nicpass list shows where."),
             command=orphan.command,
         )
     yield from _check_vetoes(index)
 
 
 def _check_vetoes(index: HostIndex) -> Iterator[Finding]:
-    having = {nic.uuid for nic in index.given.values()}
+    having = {nic.uuid: nic.address for nic in reversed(index.given.values())}
     for vm in value_or(index.host.vetoes, ()):
         veto = vm.standing
         if veto is not None and vm.uuid in having:  # without a NIC of ours nobody would veto the next start
             yield make_finding(
                 "START_VETOED",
-                None,
+                having[vm.uuid],
                 ((f"/var/lib/nicpass/vetoes/{vm.uuid}.json", ", ".join(veto.codes) or veto.sentence),),
                 vm=vm.vm,
                 when=veto.when,
@@ -146,13 +146,13 @@ def _advise_vf(nic: GivenNic, index: HostIndex) -> str:
     if pf is None or index.functions.get(nic.address) is not None or nic.vf_index is None:
         return ""
     command = f"nicpass vf create {pf.address} --count {nic.vf_index + 1}"
-    return _("To have it again: {command}, or as many more as you need. To let it go:").format(command=command)
+    return _("To have it again: {command}, or as many more as you need.").format(command=command)
 
 
 def advise_gone(nic: GivenNic, index: HostIndex) -> str:
     """What to do about a NIC that is gone: both ways, in one line."""
-    words = (_advise_vf(nic, index), f"nicpass detach {_quoted(nic.vm)} {nic.address}")
-    return " ".join(word for word in words if word)
+    back = _("To let it go: nicpass detach {name} {address}").format(name=_quoted(nic.vm), address=nic.address)
+    return f"{_advise_vf(nic, index)} {back}".strip()
 
 
 def _where_now(nic: GivenNic, index: HostIndex) -> str:

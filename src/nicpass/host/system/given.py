@@ -41,6 +41,7 @@ class _Owner(msgspec.Struct):
     domain: str
     uuid: str
     allow: frozenset[str] = frozenset()
+    managed: bool = True
 
 
 class _Record(msgspec.Struct):
@@ -79,7 +80,8 @@ def _read_one(files: Files, address: Address) -> GivenNic:
     )
     if owner is None:
         return given
-    return msgspec.structs.replace(given, vm=owner.domain, uuid=owner.uuid, allow=owner.allow)
+    terms = {"allow": owner.allow, "managed": owner.managed}
+    return msgspec.structs.replace(given, vm=owner.domain, uuid=owner.uuid, **terms)
 
 
 def read_vetoes(files: Files) -> Fact[tuple[VetoedVm, ...]]:

@@ -7,11 +7,13 @@ definition that libvirt hands it, and all that it knows of the NICs is what was 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nicpass.checks.dependence.quick import check_dependence
+from nicpass.checks.host.given import advise_gone, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.verdict import blocking
@@ -20,6 +22,7 @@ from nicpass.engine.arrival import await_arrival
 from nicpass.engine.attempts import sentence_of
 from nicpass.engine.owed import UnrecordedError, bring_back
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.engine.vetoes import note_passed, note_veto
 from nicpass.host.network.link_settings import add_settings
 from nicpass.host.network.naming import why_unsettled
 from nicpass.host.read import read_host
@@ -28,7 +31,8 @@ from nicpass.model.errors import NicpassError, RefusedError, StepError
 from nicpass.model.fact import why_unknown
 from nicpass.model.language import _
 from nicpass.model.text import vm_word
-from nicpass.planner.observe import observe_state
+from nicpass.planner.observe import given_of, observe_state
+from nicpass.planner.refuse import OVERRIDABLE, attach_command
 from nicpass.planner.whole import why_not_whole
 
 if TYPE_CHECKING:
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
 
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
+    from nicpass.model.address import Address
     from nicpass.model.domain import Domain
+    from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
@@ -75,6 +81,21 @@ class Hook:
             NicpassError: the VM shall not start; nothing was changed.
         """
         domain = parse_domain(definition)
+        try:
+            told = self._prepare(domain)
+        except NicpassError as error:
+            note_veto(self.files, domain.uuid, domain.name, error)
+            raise
+        note_passed(self.files, domain.uuid)
+        return told
+
+    def note_veto(self, definition: str, error: NicpassError) -> None:
+        """Put down a veto that came from outside of `prepare`: out of time, or by a mistake."""
+        with contextlib.suppress(Exception):  # the definition may be what the mistake was about
+            domain = parse_domain(definition)
+            note_veto(self.files, domain.uuid, domain.name, error)
+
+    def _prepare(self, domain: Domain) -> tuple[str, ...]:
         kept = self._kept_nics(domain)
         if not kept:
             return ()
@@ -160,12 +181,7 @@ class Hook:
         address = nic.state.address
         function = index.functions.get(address)
         if function is None:
-            raise StepError(
-                _("{name} is not started: its NIC {address} is not there any more.").format(
-                    name=domain.name, address=address
-                ),
-                _("Was its card taken out, or put into another slot? nicpass list shows what there is."),
-            )
+            raise _tell_gone(nic, domain, index)
         _refuse_other_card(nic, function, domain, index)
         standing = blocking(
             check_dependence(function, index.for_vm(domain)), nic.owner.allow if nic.owner else frozenset()
@@ -173,9 +189,7 @@ class Hook:
         if standing:
             raise RefusedError(
                 _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence),
-                _("{mend} Or take it back: nicpass detach {name} {address}").format(
-                    mend=standing[0].mend, name=vm_word(domain.name, domain.uuid), address=address
-                ),
+                _way_out(standing, domain, address),
                 findings=standing,
             )
         return function
@@ -223,6 +237,33 @@ class Hook:
         if not isinstance(boot, str):
             raise StepError(_("Which boot this is cannot be read: {path}.").format(path=BOOT_ID))
         return boot
+
+
+def _way_out(standing: tuple[Finding, ...], domain: Domain, address: Address) -> str:
+    """What to do about a veto: the whole command that allows it, where all that stands in the way can be allowed."""
+    codes = {finding.code for finding in standing}
+    words = {
+        "mend": standing[0].mend,
+        "back": f"nicpass detach {vm_word(domain.name, domain.uuid)} {address}",
+        "command": f"{attach_command(domain.name, domain.uuid, address, codes)} --start",
+    }
+    if codes <= OVERRIDABLE:
+        return _("{mend} To start it all the same: {command}. To take the NIC back: {back}").format(**words)
+    return _("{mend} Or take it back: {back}").format(**words)
+
+
+def _tell_gone(nic: KeptNic, domain: Domain, index: HostIndex) -> StepError:
+    """The veto for a NIC that is not there, with what became of it."""
+    given = given_of(nic.state, nic.owner)
+    reason = why_card_gone(given, index) or _("there is no {address} on this host any more").format(
+        address=given.address
+    )
+    return StepError(
+        _("{name} is not started: its NIC {nic} is not there: {reason}.").format(
+            name=domain.name, nic=given.label, reason=reason
+        ),
+        advise_gone(given, index),
+    )
 
 
 def _refuse_other_card(nic: KeptNic, function: PciFunction, domain: Domain, index: HostIndex) -> None:

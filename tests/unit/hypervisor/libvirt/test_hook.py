@@ -135,7 +135,7 @@ class TestPrepare:
         host = Host(tmp_path, host_with())
         state = NicState(address=Address("0000:77:00.0"), driver="ixgbe")
         keep_nic(host.files, KeptNic(state=state, owner=OWNER))
-        with pytest.raises(StepError, match="not there any more"):
+        with pytest.raises(StepError, match=r"there is no 0000:77:00\.0 on this host any more"):
             host.hook.prepare(domain_xml(Vm(name="guest", devices=hostdev_xml("0000:77:00.0"))))
 
     def test_of_two_nics_one_in_use_keeps_both(self, tmp_path: Path) -> None:

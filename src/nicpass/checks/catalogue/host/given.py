@@ -25,7 +25,7 @@ ENTRIES: dict[str, Entry] = {
         "addresses do not exist. A card that was taken out, or put into another slot, is not at its address either. "
         "The record of such a NIC can be settled without it: detach takes it out of the VM's definition and forgets "
         "what it was.",
-        mend="{advice}",
+        mend="{advice} It is taken out of the VM, and its record let go, by:",
         command="{command}",
     ),
     "START_VETOED": Entry(
@@ -36,6 +36,6 @@ ENTRIES: dict[str, Entry] = {
         "and vetoes the start where the host would lose what it was not told to give. libvirt shows the reason to "
         "whoever starts the VM; a VM that a boot starts has nobody who sees it. This goes away with the next start "
         "that is let through, or when the NIC is taken back.",
-        mend="{advice}",
+        mend="Mend what stands in the way, and start the VM again. {advice}",
     ),
 }
