@@ -12,7 +12,7 @@ from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
 from nicpass.cli.report import mark_of
 from nicpass.cli.source import open_root
-from nicpass.cli.unsettled import summary_of
+from nicpass.cli.unsettled import at_work, summary_of
 from nicpass.engine.journal import read_changes, select_change, undone_by
 from nicpass.host.system.given import read_vetoes
 from nicpass.model.change import Actor, Change, Outcome, StepRecord
@@ -37,6 +37,8 @@ class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
     undone_by: str | None
     exit_code: int | None
     sentence: str
+    at_work: str | None = None
+    """The run that makes or settles the change at this moment: then it is unfinished, and was not cut off."""
 
 
 class VetoView(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 def history_command(arguments: argparse.Namespace) -> int:
     files = open_root(arguments)
     changes = read_changes(files)
-    views = [_view(change, changes) for change in changes[-arguments.last :]]
+    views = [_view(change, changes, files) for change in changes[-arguments.last :]]
     vetoes = _view_vetoes(files)[-arguments.last :]
     if arguments.json:
         say_json(History(changes=tuple(views), vetoes=vetoes))
@@ -97,14 +99,15 @@ def _view_vetoes(files: Files) -> tuple[VetoView, ...]:
 
 
 def show_command(arguments: argparse.Namespace) -> int:
-    changes = read_changes(open_root(arguments))
+    files = open_root(arguments)
+    changes = read_changes(files)
     if not changes:
         raise BadInputError(_("nicpass has changed nothing on this host yet."))
     change = select_change(changes, arguments.change) if arguments.change else changes[-1]
     if arguments.json:
         say_json(change)
         return ExitCode.DONE
-    view = _view(change, changes)
+    view = _view(change, changes, files)
     rows = [
         (_("change"), view.id),
         (_("what"), view.summary),
@@ -141,7 +144,7 @@ def _row(record: StepRecord) -> tuple[str, ...]:
     return (stamp, str(record.number + 1), phase, describe_step(record.step))
 
 
-def _view(change: Change, changes: tuple[Change, ...]) -> ChangeView:
+def _view(change: Change, changes: tuple[Change, ...], files: Files) -> ChangeView:
     opened, closed = change.opened, change.closed
     return ChangeView(
         id=change.identity,
@@ -152,6 +155,7 @@ def _view(change: Change, changes: tuple[Change, ...]) -> ChangeView:
         undone_by=undone_by(change, changes),
         exit_code=closed.exit_code if closed else None,
         sentence=closed.sentence if closed else "",
+        at_work=at_work(files) if change.outcome == Outcome.UNFINISHED else None,
     )
 
 
@@ -162,6 +166,8 @@ def _when(moment: float | None) -> str:
 def _tell_outcome(view: ChangeView) -> str:
     if view.undone_by is not None:
         return _("done, undone by {change}").format(change=view.undone_by)
+    if view.at_work is not None:
+        return _("at work: {holder}").format(holder=view.at_work)
     words = {
         Outcome.DONE: _("done"),
         Outcome.UNCONFIRMED: _("done, awaits nicpass confirm"),

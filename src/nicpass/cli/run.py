@@ -84,15 +84,10 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
     """Print which changes were cut off: whoever looks at a half-changed host is to know it, and what settles it."""
     if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
         return
-    from nicpass.cli.unsettled import owed_nics, summary_of
-    from nicpass.engine.journal import find_unsettled
+    from nicpass.cli.unsettled import owed_nics, tell_unfinished
     from nicpass.host.doors.files import Files
 
-    for change in find_unsettled(Files()):
-        text = _("an earlier change was cut off: {change} ({summary}); settle it with: nicpass recover").format(
-            change=change.identity, summary=summary_of(change)
-        )
-        complain(f"nicpass: {text}")
+    tell_unfinished(Files())
     for nic in owed_nics(arguments):
         text = _("{address} has come back from {domain} and is not what it was; nicpass recover restores it").format(
             address=nic.state.address, domain=nic.owner.domain if nic.owner else "VM"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from nicpass.engine.owed import AskDomains
     from nicpass.engine.store import KeptNic
+    from nicpass.host.doors.files import Files
     from nicpass.model.change import Change
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
@@ -59,6 +60,26 @@ def tell_findings(findings: tuple[Finding, ...]) -> None:
             complain_wrapped(finding.mend, "  ", "  ")
         if finding.command:
             complain(f"    {finding.command}")
+
+
+def tell_unfinished(files: Files) -> None:
+    """Print which changes have no end: those of a run that is at work, or what settles them."""
+    from nicpass.engine.journal import find_unsettled
+
+    for change in find_unsettled(files):
+        holder = at_work(files)
+        text = _("an earlier change was cut off: {change} ({summary}); settle it with: nicpass recover")
+        if holder is not None:
+            text = _("a run is at work: {change} ({summary}); {holder}")
+        sentence = text.format(change=change.identity, summary=summary_of(change), holder=holder)
+        complain_wrapped(sentence, "  ", "nicpass: ")
+
+
+def at_work(files: Files) -> str | None:
+    """The run that holds the lock: a change without an end is its, and was not cut off. None where there is none."""
+    from nicpass.engine.lock import who_is_at_work  # late: hardly a host has such a change
+
+    return who_is_at_work(files)
 
 
 def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:

@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING
 
 from nicpass.engine.handler import wait_until
-from nicpass.engine.old_lock import heed_old_lock
+from nicpass.engine.old_lock import heed_old_lock, holders_of
 from nicpass.host.doors.running import Running, start_of
 from nicpass.model.errors import BusyError
 from nicpass.model.language import _
@@ -65,6 +65,21 @@ def hold_lock(
             _take(nics, patience, None)
             with _named(nics, name), _remembered(nics):
                 yield
+
+
+def who_is_at_work(files: Files) -> str | None:
+    """The run that holds the lock, in words; None where nobody does, and where nobody can tell.
+
+    The lock itself is left alone: whoever looks keeps nobody from it (proc_locks(5)).
+    """
+    if not files.exists(RUNS):
+        return None
+    with files.open_old_lock(RUNS) as descriptor:
+        if descriptor is None:
+            return None
+        holders = holders_of(descriptor)
+        line, process, _started = _read_name(descriptor)
+        return printable(line) if process is not None and str(process) in holders else None
 
 
 @contextlib.contextmanager

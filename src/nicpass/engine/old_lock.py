@@ -75,15 +75,15 @@ def _words(descriptor: int) -> str:
 
 def is_held_by_root(descriptor: int) -> bool:
     """Whether one of those who have the file's flock is root."""
-    return any(map(_is_root, _holders(descriptor)))
+    return any(map(_is_root, holders_of(descriptor)))
 
 
 def _run_holds(descriptor: int) -> bool:
     named = _words(descriptor).removeprefix("process ").partition(",")[0]
-    return named in _holders(descriptor) and _is_root(named)
+    return named in holders_of(descriptor) and _is_root(named)
 
 
-def _holders(descriptor: int) -> set[str]:
+def holders_of(descriptor: int) -> set[str]:
     """The processes that have this file's flock: `1: FLOCK ADVISORY WRITE 17 00:1a:42 0 EOF`, by its inode."""
     text = Files().read_text(_LOCKS)
     lines = [line.split() for line in text.splitlines()] if isinstance(text, str) else []
