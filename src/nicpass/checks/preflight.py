@@ -21,6 +21,7 @@ from nicpass.checks.device.path import check_conventional_bridge, check_isolatio
 from nicpass.checks.device.quirks import check_quirks
 from nicpass.checks.device.reserved import check_domain, check_reserved, check_tables, check_unit
 from nicpass.checks.device.reset import check_reset
+from nicpass.checks.device.same_mac import check_same_mac
 from nicpass.checks.device.sriov import check_sriov, check_vf_counts, check_vf_mac
 from nicpass.checks.device.switchdev import check_representor
 from nicpass.checks.device.vf_making import check_vf_making
@@ -76,6 +77,7 @@ NIC_CHECKS: tuple[Callable[[PciFunction, HostIndex], Iterator[Finding]], ...] = 
     check_vf_making,
     check_vf_counts,
     check_vf_mac,
+    check_same_mac,
     check_representor,
     check_link,
     check_card_nodes,

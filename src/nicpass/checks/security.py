@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.catalogue import Finder
+from nicpass.checks.device.same_mac import check_same_mac
 from nicpass.checks.device.sriov import check_vf_mac
 from nicpass.checks.host.interrupts import ISOLATED
 from nicpass.checks.lookup.groups import stays
@@ -120,6 +121,8 @@ def check_given_nics(index: HostIndex) -> Iterator[Finding]:
             if kind_of(function, index) == "vf":
                 yield from _check_vf(function, owners, index)
                 yield from check_vf_mac(function, index)
+                for finding in check_same_mac(function, index):  # one guest gets what is meant for the other
+                    yield msgspec.structs.replace(finding, severity=Severity.UNSAFE)
             else:
                 yield from _check_whole(function, owners, index)
 

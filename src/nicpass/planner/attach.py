@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.dependence.intent import advise_intent, intents_of
-from nicpass.checks.device.switchdev import representor_of
 from nicpass.checks.host.guard import check_confinement
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
+from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.checks.preflight import check_host, check_nic, check_vm
-from nicpass.model.address import derive_vf_mac, parse_mac
-from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
-from nicpass.model.fact import known
+from nicpass.model.address import parse_mac
+from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.language import _
-from nicpass.model.network import NO_MAC
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,
@@ -37,6 +34,7 @@ from nicpass.model.plan import (
 )
 from nicpass.model.text import printable, vm_word
 from nicpass.planner.confirm import confirmed
+from nicpass.planner.device import refuse_same_mac, specify_device
 from nicpass.planner.observe import gained_since, observe_state
 from nicpass.planner.refuse import attach_command, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
@@ -52,8 +50,6 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState, UndoRequest
 
-_VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
-
 
 def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
     """The steps from this host to one in which the VM has the NIC; none if it has it already.
@@ -67,7 +63,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
     index = HostIndex(host)
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
     index = index.for_vm(domain)
-    spec = _specify_device(function, request, index)
+    spec = specify_device(function, request, index)
     owned = domain in index.owners.get(function.address, ())
     of_nic = check_nic(function, index)
     findings = _findings_for(of_nic, function, domain, index)
@@ -81,6 +77,7 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
             after = msgspec.structs.replace(before, allow=allow)
             steps.append(SetTerms(address=function.address, before=before, after=after))
     else:
+        refuse_same_mac(spec, function, index)
         steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
     if request.start and not domain.running:
         guarded = spec.managed and not owned
@@ -150,6 +147,7 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard:
     if domain in index.owners.get(function.address, ()):
         raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
     index = index.for_vm(domain)
+    refuse_same_mac(step.device, function, index)
     of_nic = check_nic(function, index)
     refuse_unless_clear(_findings_for(of_nic, function, domain, index), allow=request.allow)
     steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
@@ -308,76 +306,6 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
                     name=vm_word(domain.name, domain.uuid), address=function.address
                 ),
             )
-
-
-def _specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:
-    """How the NIC shall stand in the VM's definition: a VF with MAC and VLAN, a whole NIC with neither.
-
-    A NIC that somebody has bound to vfio-pci for good stays so, and one that nicpass binds at every boot: libvirt is
-    not to take it from there and back (law 5).
-    """
-    is_bound = function.address in index.boot_bindings or known(function.driver_override)
-    managed = not (on_vfio(function) and is_bound)
-    if kind_of(function, index) != "vf":
-        if request.mac is not None or request.vlan is not None:
-            raise BadInputError(
-                _("{nic} is a whole NIC: its MAC and VLANs are the guest's own affair.").format(nic=label(function)),
-                _("--mac and --vlan are for VFs, whose PF enforces them."),
-            )
-        return DeviceSpec(address=function.address, element="hostdev", managed=managed)
-    if request.vlan is not None and request.vlan not in _VLAN_IDS:
-        raise BadInputError(_("{vlan} is not a VLAN: they go from 1 to 4094.").format(vlan=request.vlan), "--vlan 20")
-    _refuse_vlan_in_switchdev(function, request, index)
-    return DeviceSpec(
-        address=function.address,
-        element="interface",
-        managed=managed,
-        mac=_choose_mac(function, request, index),
-        vlan=request.vlan,
-    )
-
-
-def _refuse_vlan_in_switchdev(function: PciFunction, request: AttachRequest, index: HostIndex) -> None:
-    """Refuse a VLAN that the PF's driver would not take: in switchdev mode it answers EOPNOTSUPP, and the VM waits."""
-    place = pf_of(function, index)
-    pf = index.functions.get(place[0]) if place is not None else None
-    if request.vlan is None or pf is None or not pf.representors:
-        return
-    other_end = representor_of(function, index)
-    raise ImpossibleError(
-        _("{pf} is in switchdev mode, in which its driver sets no VLAN of a VF.").format(pf=label(pf)),
-        _("Set it where the VF's traffic comes out, at {representor}, by the bridge that this is in.").format(
-            representor=other_end.netdev if other_end is not None else _("its representor")
-        ),
-    )
-
-
-def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex) -> str:
-    """The VF's MAC: the one given; else the one that the PF has for this VF; else one derived from the PF's own."""
-    if request.mac is not None:
-        mac = parse_mac(request.mac)
-        if mac is None or mac == NO_MAC or int(mac[:2], 16) & 1:
-            raise BadInputError(
-                _("{mac!r} is not the MAC of one station.").format(mac=request.mac), _("Such as 52:54:00:12:34:56.")
-            )
-        return mac
-    place = pf_of(function, index)
-    pf_links = index.netdevs(index.functions[place[0]]) if place and place[0] in index.functions else []
-    if place is None or place[1] is None or not pf_links:
-        raise BadInputError(
-            _("The PF of {nic} shows no interface, so there is no MAC to derive one from.").format(nic=label(function)),
-            _("Give one: --mac"),
-        )
-    pf_link, vf_index = pf_links[0], place[1]
-    administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), NO_MAC)
-    if administrative != NO_MAC:
-        return administrative
-    own = pf_link.permanent_mac or pf_link.mac or NO_MAC
-    if own == NO_MAC:  # every such host would derive the same
-        raise BadInputError(
-            _("The PF of {nic} shows no MAC to derive one from.").format(nic=label(function)), _("Give one: --mac")
-        )
-    return derive_vf_mac(own, vf_index)
 
 
 def _notes(of_nic: tuple[Finding, ...], host: Host) -> tuple[str, ...]:

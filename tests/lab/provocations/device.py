@@ -254,6 +254,7 @@ UNIT_ONLY = {
     "VF_REPRESENTOR": "QEMU has no NIC with a switch inside (switchdev)",
     "VF_REPRESENTOR_LOOSE": "QEMU has no NIC with a switch inside (switchdev)",
     "VFS_JOIN_GROUP": "no NIC with SR-IOV lies below a port without ACS in the lab",
+    "VF_MAC_TWICE": "attach refuses to make it so; trees have it in two definitions",
     "VF_MAC_UNPINNED": "whether a PF shows zeros for a VF hangs on both their drivers; a tree has them",
     "KERNEL_QUIRK": "no rule of the kernel that matters here is for a NIC that QEMU has",
     "RESET_UNKNOWN": "Debian's kernel has reset_method, and root may read it",

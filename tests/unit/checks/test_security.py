@@ -55,7 +55,7 @@ def functions(*, other_group: int = 31, other_driver: str | None = "igb") -> tup
 def settings_of(vlan: int = 0, *, neighbour_vlan: int = 0, trust: bool = False, spoofchk: bool = True) -> Network:
     own = VfSettings(vf_index=0, mac=MAC, vlan=vlan, trust=trust, spoofchk=spoofchk)
     # The neighbour is the host's own affair: nothing is said of it.
-    neighbour = VfSettings(vf_index=1, mac=MAC, vlan=neighbour_vlan, trust=True, spoofchk=False)
+    neighbour = VfSettings(vf_index=1, mac="52:54:00:aa:00:02", vlan=neighbour_vlan, trust=True, spoofchk=False)
     return Network(links=(Link(name="eth1", vfs=(own, neighbour)),), addresses=(), routes=())
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from nicpass.checks.lookup.chains import (
     add_redirects,
@@ -46,6 +46,19 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 
+class Station(NamedTuple):
+    """Who has a MAC in a VLAN; 0 is no VLAN."""
+
+    mac: str
+    vlan: int
+    holder: str
+    """Who it is, in words."""
+    vf: Address | None = None
+    """None for the PF itself."""
+    vm: str = ""
+    uuid: str = ""
+
+
 class HostIndex(FunctionIndex):
     """Look-ups into one frozen host; each is built when it is first asked for."""
 
@@ -55,6 +68,8 @@ class HostIndex(FunctionIndex):
         self._chains: dict[Address, list[list[Link]]] = {}
         self.redirected: set[tuple[str, str]] = set()
         """(Interface, the one above) that only a filter of tc joins; filled with `uppers`."""
+        self.stations: dict[Address, dict[tuple[str, int], list[Station]]] = {}
+        """PF to the stations of its switch, by MAC and VLAN; filled by the check that asks for them."""
         self.taker: Domain | None = None
         """The VM that shall have the NIC, where one is meant: what is that VM's is no other VM's."""
         self.idle: dict[Address, bool] = {}

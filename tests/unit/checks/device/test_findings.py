@@ -35,7 +35,7 @@ from tests.support.config_space import (
     Sriov,
 )
 from tests.support.hosts import bridge, link, network, nic, pf_with_vfs, ready_host
-from tests.support.trees import Function, Tree, Vm, hostdev_xml, vf_interface_xml
+from tests.support.trees import UUID, Function, Tree, Vm, hostdev_xml, vf_interface_xml
 from tests.unit.conftest import CAPTURES
 
 NIC = "0000:01:00.0"
@@ -93,6 +93,17 @@ def switchdev(master: str | None) -> Tree:
     )
 
 
+TWO_ALIKE = ready_host(
+    nic("0000:02:00.0", "eth9", group=20, totalvfs=7, vfs=(NIC, "0000:01:00.1")),
+    nic(NIC, "eth1", pf="0000:02:00.0", vf_index=0),
+    nic("0000:01:00.1", "eth2", group=11, pf="0000:02:00.0", vf_index=1),
+    net=network(link("eth9"), link("eth1"), link("eth2")),
+    vms=(
+        Vm(name="guest", devices=vf_interface_xml(NIC, "52:54:00:00:00:07", 20)),
+        Vm(name="other", uuid=UUID.format(2), devices=vf_interface_xml("0000:01:00.1", "52:54:00:00:00:07", 20)),
+    ),
+)
+
 HAVING: dict[str, Tree] = {
     "RESET_NONE": ready_host(ROOT_PORT, eth1(reset_methods=())),
     "RESET_BUS_ONLY": ready_host(ROOT_PORT, eth1(reset_methods=("bus",))),
@@ -129,6 +140,7 @@ HAVING: dict[str, Tree] = {
     "VF_BY_VFIO": ready_host(ROOT_PORT, nic(NIC, under="0000:00:01.0", driver="vfio-pci", totalvfs=63)),
     "VF_DRIVER_CANNOT": ready_host(ROOT_PORT, pf(driver="mlx4_core")),
     "VFS_JOIN_GROUP": ready_host(port(group=10, capabilities=PORT._replace(acs=None)), pf()),
+    "VF_MAC_TWICE": TWO_ALIKE,
     "ACS_MISSING": ready_host(port(capabilities=PORT._replace(acs=None)), eth1(), nic("0000:02:00.0", driver=None)),
     "BEHIND_CONVENTIONAL_BRIDGE": ready_host(port(capabilities=Capabilities(pcie=PCI_BRIDGE)), eth1()),
     "PCIE_LINK_NARROW": ready_host(ROOT_PORT, with_capabilities(link=Link(width=4))),

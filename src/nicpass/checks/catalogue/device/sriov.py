@@ -134,4 +134,15 @@ ENTRIES: dict[str, Entry] = {
         mend="Have it in the VM as <interface type='hostdev'> with a MAC, while the VM is off.",
         command="nicpass detach {owner} {address} && nicpass attach {owner} {address}",
     ),
+    "VF_MAC_TWICE": Entry(
+        severity=Severity.WARNING,
+        sentence="{holder} has the MAC {mac} in {vlan}, and so has: {others}.",
+        meaning="The card hands each frame to one of the two only: the other is deaf, and one guest gets what is meant "
+        "for the other.",
+        background="A PF's switch knows its stations by MAC and VLAN: the PF itself, and each VF by what the PF was "
+        "told. Of two with the same, most cards serve the first or the last that was set, some both. Nothing says "
+        "so: a guest is without a network now and then, or reads its neighbour's packets.",
+        mend="Give one of them another MAC or another VLAN, while its VM is off.",
+        command="nicpass detach {owner} {address} && nicpass attach {owner} {address} --mac {free}{same_vlan}",
+    ),
 }
