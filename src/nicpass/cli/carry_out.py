@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say, say_note
 from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
+from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
@@ -33,7 +34,16 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot
     """
     if not as_json:
         say(headline(plan))
-    identity = run_plan(plan, handlers_of(source.files), source.files, watch_nothing if as_json else say_phase, actor)
+    if plan.steps:
+        log_begin(actor, plan.summary)
+    watch = watch_nothing if as_json else say_phase
+    try:
+        identity = run_plan(plan, handlers_of(source.files), source.files, watch, actor)
+    except BaseException as error:
+        log_failure(actor, plan.summary, error)
+        raise
+    if identity is not None:
+        log_done(actor, identity, plan.summary)
     if as_json:
         say_json_outcome(plan, source, identity, {} if reboot_needed is None else {"reboot_needed": reboot_needed})
     else:

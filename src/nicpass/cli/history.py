@@ -19,6 +19,7 @@ from nicpass.model.change import Actor, Change, Outcome, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
+from nicpass.model.text import quote
 
 if TYPE_CHECKING:
     import argparse
@@ -113,7 +114,7 @@ def show_command(arguments: argparse.Namespace) -> int:
         (_("what"), view.summary),
         (_("when"), _when(view.time)),
         (_("who"), _("{user}, process {process}").format(user=view.actor.user, process=view.actor.process)),
-        (_("command"), " ".join(("nicpass", *view.actor.command))),
+        (_("command"), " ".join(("nicpass", *map(quote, view.actor.command)))),
         (_("outcome"), _tell_outcome(view)),
     ]
     if change.overrides:

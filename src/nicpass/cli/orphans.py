@@ -13,6 +13,7 @@ from nicpass.checks.lookup.nics import on_vfio
 from nicpass.cli.carry_out import carry_out
 from nicpass.cli.output import say, say_error
 from nicpass.cli.source import Source, read_live_source
+from nicpass.cli.system_log import log_settled
 from nicpass.engine.journal import owed, read_changes
 from nicpass.engine.owed import settle_nic
 from nicpass.engine.recovery import abandon
@@ -97,7 +98,9 @@ def abandon_nic(files: Files, address: Address, actor: Actor, *, as_json: bool) 
         _forget(kept, source, actor, as_json=as_json)
     for change in waiting:
         abandon(files, change)
-    say(_("Abandoned: {change}. The host stays as it is.").format(change=address))
+    text = _("Abandoned: {change}. The host stays as it is.").format(change=address)
+    say(text)
+    log_settled(actor, text)
 
 
 def _as_it_is(kept: KeptNic, source: Source) -> KeptNic:

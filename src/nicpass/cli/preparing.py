@@ -47,7 +47,7 @@ def prepare_command(arguments: argparse.Namespace) -> int:
     require_live_root(arguments)
     outlive_session()
     files = Files()
-    actor = read_actor(files, words_of(request))
+    actor = read_actor(files, [*words_of(request), *(["--reboot"] if arguments.reboot else [])])
     with hold_lock(files, actor, patience=_PATIENCE if request.finish else 0):
         if request.finish:
             settle(files, arguments, actor, unconfirmed=False)

@@ -13,6 +13,7 @@ from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Req
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
@@ -54,20 +55,30 @@ def prepare_request_of(arguments: argparse.Namespace) -> PrepareRequest:
 
 
 def words_of(request: Request) -> list[str]:
-    """The request as it could be typed, for the journal and for whoever waits for the lock."""
+    """The request as it could be typed, all of it, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
-            allowed = (word for code in sorted(request.allow) for word in ("--allow", code))
-            return ["attach", request.vm, request.nic, *(["--start"] if request.start else []), *allowed]
+            flags = {"--start": request.start}
+            values = {"--mac": request.mac, "--vlan": request.vlan, "--confirm-within": request.confirm_within}
+            return ["attach", request.vm, request.nic, *_options(flags, values, request.allow)]
         case DetachRequest():
-            return ["detach", request.vm, request.nic, *(["--stop"] if request.stop else [])]
-        case VfRequest(count=0):
-            return ["vf", "remove", request.pf]
+            return ["detach", request.vm, request.nic, *_options({"--stop": request.stop})]
         case VfRequest():
-            return ["vf", "create", request.pf, "--count", str(request.count)]
+            confirm = _options({}, {"--confirm-within": request.confirm_within})
+            if not request.count:
+                return ["vf", "remove", request.pf, *confirm]
+            return ["vf", "create", request.pf, "--count", str(request.count), *confirm]
         case UndoRequest():
-            return ["undo", request.change, *(["--stop"] if request.stop else [])]
+            return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
         case PrepareRequest():
             flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
-            allowed = (word for code in sorted(request.allow) for word in ("--allow", code))
-            return ["prepare", *request.nics, *(flag for flag, given in flags.items() if given), *allowed]
+            values = {"--group": request.group, "--confirm-within": request.confirm_within}
+            return ["prepare", *request.nics, *_options(flags, values, request.allow)]
+
+
+def _options(
+    flags: Mapping[str, bool], values: Mapping[str, str | int | None] | None = None, allow: frozenset[str] = frozenset()
+) -> list[str]:
+    given = [flag for flag, is_set in flags.items() if is_set]
+    given += [word for name, value in (values or {}).items() if value is not None for word in (name, str(value))]
+    return given + [word for code in sorted(allow) for word in ("--allow", code)]

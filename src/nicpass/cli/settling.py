@@ -15,6 +15,7 @@ from nicpass.cli.output import say, say_error, say_json
 from nicpass.cli.planning import read_and_plan
 from nicpass.cli.report import say_phase
 from nicpass.cli.source import require_live_root
+from nicpass.cli.system_log import log_settled
 from nicpass.cli.unsettled import owed_nics, pending, summary_of
 from nicpass.engine.journal import Journal, read_boot_id, read_changes, select_change, unsettled
 from nicpass.engine.lock import hold_lock
@@ -69,7 +70,7 @@ def settle(files: Files, arguments: argparse.Namespace, actor: Actor, *, unconfi
     restored = _restore_owed(files, arguments)
     codes = [*(change.exit_code for change in settled), *(nic.exit_code for nic in restored)]
     worst: int = max(codes, default=ExitCode.DONE)
-    _say_settled(settled, restored, as_json=arguments.json)
+    _say_settled(settled, restored, actor, as_json=arguments.json)
     changes = read_changes(files)
     ended = [c for c in pending(changes) if unconfirmed or _is_of_another_boot(c, files)]
     for change in ended:
@@ -110,7 +111,9 @@ def confirm_command(arguments: argparse.Namespace) -> int:
             # The confirmation is recorded first: a timer that goes off in between finds the change confirmed.
             Journal(files, change.identity).confirm(actor)
             _disarm(change, files)
-            say(_("Confirmed: {change} ({summary}).").format(change=change.identity, summary=summary_of(change)))
+            text = _("Confirmed: {change} ({summary}).").format(change=change.identity, summary=summary_of(change))
+            say(text)
+            log_settled(actor, text)
     return ExitCode.DONE
 
 
@@ -137,7 +140,7 @@ def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor) -> i
         if arguments.unconfirmed and isinstance(read_domains(Files()), Unknown):
             watch = watch_nothing if arguments.json else say_phase
             settled = take_back_as_recorded(change, Files(), handlers_of(Files()), actor, watch)
-            _say_settled((settled,), (), as_json=arguments.json)
+            _say_settled((settled,), (), actor, as_json=arguments.json)
             return settled.exit_code
         return error.exit_code
     return ExitCode.DONE
@@ -161,15 +164,23 @@ def _abandon(files: Files, arguments: argparse.Namespace, actor: Actor) -> int:
             f"nicpass show {quote(change.identity)}",
         )
     abandon(files, change)
-    say(_("Abandoned: {change}. The host stays as it is.").format(change=change.identity))
+    text = _("Abandoned: {change}. The host stays as it is.").format(change=change.identity)
+    say(text)
+    log_settled(actor, text)
     return ExitCode.DONE
 
 
-def _say_settled(settled: tuple[Settled, ...], restored: tuple[Restored, ...], *, as_json: bool) -> None:
+def _say_settled(settled: tuple[Settled, ...], restored: tuple[Restored, ...], actor: Actor, *, as_json: bool) -> None:
+    lines = [
+        f"{one.change} ({one.summary}): {one.sentence}" if one.summary else f"{one.change}: {one.sentence}"
+        for one in settled
+    ]
+    told = _("{address}, back from {domain}: {sentence}")
+    lines += [told.format_map(msgspec.structs.asdict(nic)) for nic in restored]
+    for line in lines:
+        log_settled(actor, line)
     if as_json:
         say_json({"settled": settled, "restored": restored})
         return
-    for one in settled:
-        say(f"{one.change} ({one.summary}): {one.sentence}" if one.summary else f"{one.change}: {one.sentence}")
-    for nic in restored:
-        say(_("{address}, back from {domain}: {sentence}").format_map(msgspec.structs.asdict(nic)))
+    for line in lines:
+        say(line)

@@ -187,6 +187,8 @@ class SetTerms(NicStep, frozen=True, kw_only=True, tag="set_terms"):
 
     before: NicOwner
     after: NicOwner
+    back: bool = False
+    """Whether the step takes another back: then a record that is gone, or on other terms by now, is left alone."""
 
 
 class DefineDevice(NicStep, frozen=True, kw_only=True, tag="define_device"):
@@ -339,7 +341,7 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
         case GiveBackNic():
             return TakeNic(address=step.address, state=step.state, owner=step.owner)
         case SetTerms():
-            return SetTerms(address=step.address, before=step.after, after=step.before)
+            return SetTerms(address=step.address, before=step.after, after=step.before, back=not step.back)
         case DefineDevice():
             return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case UndefineDevice():

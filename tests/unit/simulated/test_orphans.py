@@ -12,6 +12,7 @@ import pytest
 
 from nicpass.checks.host.given import find_orphans
 from nicpass.checks.lookup.index import HostIndex
+from nicpass.cli.main import main
 from nicpass.cli.orphans import plan_orphans
 from nicpass.cli.source import Source
 from nicpass.engine.host_steps import read_state
@@ -72,6 +73,13 @@ def pull_out(host: SimulatedHost) -> None:
         shutil.rmtree(folder)
 
     check(host, act)
+
+
+def shrink(machine: Machine) -> None:
+    """Somebody changes the NIC by hand."""
+    index = machine.kernel.interfaces.index_of("lan0")
+    assert index is not None
+    machine.kernel.interfaces.set_link(index, {"mtu": 1500})
 
 
 def is_settled(host: SimulatedHost) -> bool:
@@ -217,12 +225,7 @@ def test_recover_leaves_to_a_person_what_is_not_as_it_was(host: SimulatedHost) -
     do(host, GIVE)
     undefine(host)
 
-    def act(machine: Machine) -> None:
-        index = machine.kernel.interfaces.index_of("lan0")
-        assert index is not None
-        machine.kernel.interfaces.set_link(index, {"mtu": 1500})
-
-    check(host, act)
+    check(host, shrink)
     check(host, settle)
     assert not is_settled(host)
     do(host, DetachRequest(vm="web", nic=NIC))
@@ -267,3 +270,76 @@ def test_while_libvirt_does_not_answer_nothing_is_gone(host: SimulatedHost) -> N
 
     check(host, act)
     assert not is_settled(host)
+
+
+def abandon(machine: Machine) -> None:
+    """As `nicpass recover --abandon 0000:03:00.0` does, on the doors of this host."""
+    from nicpass.cli import carry_out, orphans
+
+    setattr(carry_out, "handlers_of", lambda _files: machine.handlers())  # noqa: B010
+    live = Source(machine.files, machine.read(), is_live=True)
+    setattr(orphans, "read_live_source", lambda _files, *, boot: live)  # noqa: B010
+    actor = read_actor(machine.files, ["recover", "--abandon", NIC])
+    with hold_lock(machine.files, actor):
+        orphans.abandon_nic(machine.files, Address(NIC), actor, as_json=True)
+
+
+class TestAbandon:
+    """nicpass recover --abandon ADDRESS."""
+
+    def test_what_is_not_as_it_was_stays_as_it_is(self, host: SimulatedHost) -> None:
+        do(host, GIVE)
+        undefine(host)
+        check(host, shrink)
+        before = host.state()
+        check(host, abandon)
+        assert is_settled(host)
+        kept = ("var/lib/nicpass", "hooks", "systemd")
+        changed = {k for k in before if before[k] != host.state().get(k)}
+        assert all(any(word in path for word in kept) for path in changed), changed
+
+    def test_a_card_that_is_gone(self, host: SimulatedHost) -> None:
+        do(host, GIVE)
+        undefine(host)
+        pull_out(host)
+        check(host, abandon)
+        assert is_settled(host)
+
+    def test_a_vm_that_has_it_keeps_it_and_what_it_was_is_what_it_is(self, host: SimulatedHost) -> None:
+        do(host, GIVE)
+        check(host, shrink)
+        check(host, abandon)
+        assert not is_settled(host)
+        kept = (host.base / f"root/var/lib/nicpass/nics/{NIC}.json").read_bytes()
+        assert msgspec.json.decode(kept)["state"]["links"][0]["mtu"] == 1500
+        do(host, DetachRequest(vm="web", nic=NIC))
+        assert is_settled(host)
+
+    def test_while_the_vm_runs_with_it_it_is_refused(self, host: SimulatedHost) -> None:
+        do(host, START)
+        done = host.run(abandon)
+        assert done.exit_code == 4
+        assert "web is running" in done.sentence
+        assert done.hint == "virsh shutdown web"
+
+    def test_of_which_nothing_is_kept(self, host: SimulatedHost) -> None:
+        done = host.run(abandon)
+        assert done.exit_code == 2
+        assert "Nothing is kept" in done.sentence
+
+
+def test_check_and_list_tell_of_it_and_how_it_ends(host: SimulatedHost, capsys: pytest.CaptureFixture[str]) -> None:
+    do(host, GIVE)
+    undefine(host)
+    where = ("--root", str(host.base / "root"))
+    main(["check", *where])
+    told = capsys.readouterr().out
+    assert f"RECORD_WITHOUT_VM: lan0 ({NIC}) was given to the VM web, but the VM web is gone." in told
+    assert f"nicpass detach web {NIC}" in told
+    main(["list", *where])
+    told = capsys.readouterr().err
+    assert "but the VM web is gone" in told
+    assert f"nicpass detach web {NIC}" in told
+    check(host, settle)
+    main(["list", *where])
+    assert capsys.readouterr().err == ""
