@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import say, say_note
+from nicpass.cli.output import say
 from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
 from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
@@ -38,20 +38,30 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot
         log_begin(actor, plan.summary)
     watch = watch_nothing if as_json else say_phase
     try:
-        identity = run_plan(plan, handlers_of(source.files), source.files, watch, actor)
+        told: list[str] = []
+        handlers = handlers_of(source.files, told.append if as_json else _say_aside)
+        identity = run_plan(plan, handlers, source.files, watch, actor)
     except BaseException as error:
         log_failure(actor, plan.summary, error)
         raise
     if identity is not None:
         log_done(actor, identity, plan.summary)
     if as_json:
-        say_json_outcome(plan, source, identity, {} if reboot_needed is None else {"reboot_needed": reboot_needed})
+        more = {"told": told} | ({} if reboot_needed is None else {"reboot_needed": reboot_needed})
+        say_json_outcome(plan, source, identity, more)
     else:
         say_outcome(plan, source, identity)
 
 
-def handlers_of(files: Files) -> Handlers:
-    """The handlers of every kind of step; those of steps that a plain attach does not take are loaded when needed."""
+def _say_aside(text: str) -> None:
+    say(f"     {text}")
+
+
+def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
+    """The handlers of every kind of step; those of steps that a plain attach does not take are loaded when needed.
+
+    `tell` is told what a step's own words do not say.
+    """
     processes = Processes()
 
     def of_host() -> Handlers:
@@ -71,8 +81,8 @@ def handlers_of(files: Files) -> Handlers:
 
     ready = {
         **take_handlers(files),
-        **libvirt_handlers(files),
-        **guard_handlers(files, processes, Hands(ask_version, tell=say_note)),
+        **libvirt_handlers(files, tell),
+        **guard_handlers(files, processes, Hands(ask_version, tell=tell)),
     }
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         GiveBackNic: of_host,

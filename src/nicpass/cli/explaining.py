@@ -13,6 +13,7 @@ from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
+from nicpass.model.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,8 @@ def explain_command(arguments: argparse.Namespace) -> int:
     codes = [arguments.code.upper()] if arguments.code else list(CATALOGUE)
     if codes[0] not in CATALOGUE:
         raise BadInputError(
-            _("There is no finding {code!r}.").format(code=arguments.code), _("All codes: nicpass explain")
+            _("There is no finding {code!r}.").format(code=arguments.code),
+            did_you_mean(codes[0], CATALOGUE, _("All codes: nicpass explain")),
         )
     entries = {code: _translate(CATALOGUE[code]) for code in codes}
     if arguments.json:
@@ -34,7 +36,9 @@ def explain_command(arguments: argparse.Namespace) -> int:
     elif arguments.code:
         _say_entry(codes[0], entries[codes[0]])
     else:
-        rows = ((code, describe_severity(entry.severity), entry.meaning) for code, entry in entries.items())
+        rows = (
+            (code, describe_severity(entry.severity), _in_capitals(entry.sentence)) for code, entry in entries.items()
+        )
         say_table((_("CODE"), _("SEVERITY"), _("MEANING")), rows)
     return ExitCode.DONE
 

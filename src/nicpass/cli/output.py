@@ -167,13 +167,35 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
         say_json({"error": fields | {"hint": hint, "findings": error.findings}})
         return
     complain_wrapped(sentence, "  ", "nicpass: ")
-    for finding in error.findings:
+    if hint:
+        _complain_hint(hint)
+    for number, finding in enumerate(error.findings):
         if finding.sentence not in sentence:
             complain_wrapped(_("also: {sentence}").format(sentence=finding.sentence), "    ", "  ")
-    if hint:
-        text = _("hint: {hint}").format(hint=hint)
-        for line in f"  {text}".split("\n"):  # a hint may be several lines to paste, in which names are quoted
-            complain(line)
+            if finding.mend:
+                complain_wrapped(_("mend: {mend}").format(mend=finding.mend), "    ", "    ")
+        elif number == 0 and finding.mend and finding.mend not in hint:
+            complain_wrapped(_("mend: {mend}").format(mend=finding.mend), "    ", "    ")
+        _complain_command(finding.command)
+
+
+def _complain_hint(hint: str) -> None:
+    """A hint may be several lines to paste, in which names are quoted: such lines are not folded."""
+    first, *more = _("hint: {hint}").format(hint=hint).split("\n")
+    if more:
+        complain(f"  {first}")
+    else:
+        complain_wrapped(first, "  ", "  ")
+    for line in more:
+        complain(line)
+
+
+def _complain_command(command: str) -> None:
+    """The shell lines that `check` prints for a finding, whole."""
+    lines = command.rstrip("\n").split("\n") if command else []
+    if all(line.isprintable() for line in lines):
+        for line in lines:
+            complain(f"      {line}")
 
 
 def say_table(

@@ -11,6 +11,7 @@ from nicpass.cli.output import say_as_it_is, terminal_width
 from nicpass.cli.translation import LANGUAGES
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
+from nicpass.model.nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,40 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadInputError(_as_sentence(message), f"{self.prog} --help")
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse; but an unknown option is told by the command that it was given to, with the likeliest one."""
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = self.innermost(known)
+            message = _("unrecognized arguments: %s") % " ".join(unknown)
+            options = parser.option_words()
+            word = unknown[0].partition("=")[0]
+            hint = did_you_mean(word, options) if word.startswith("-") else ""
+            raise BadInputError(_as_sentence(message), f"{hint} {parser.prog} --help".strip())
+        return known
+
+    def innermost(self, known: argparse.Namespace) -> Parser:
+        """The parser of the command that the words name."""
+        for action in self._actions:
+            if isinstance(action.choices, dict):  # only those of commands are
+                inner = action.choices.get(getattr(known, action.dest, None))
+                return inner.innermost(known) if isinstance(inner, Parser) else self
+        return self
+
+    def option_words(self) -> list[str]:
+        return [word for action in self._actions for word in action.option_strings]
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse; but a command that is misspelt is told by the one that was most likely meant."""
+        if action.choices is not None and value not in action.choices:
+            near = nearest(str(value), map(str, action.choices))
+            if near is not None:
+                raise BadInputError(
+                    _("There is no {what} {value!r}.").format(what=action.metavar or action.dest, value=value),
+                    did_you_mean(str(value), [near], f"{self.prog} --help"),
+                )
+        super()._check_value(action, value)
+
 
 def build_parser(command: str | None = None) -> Parser:
     """The parser, built once a run in that run's language; for `command` alone, where that is the name of a command."""
@@ -67,11 +102,19 @@ def build_parser(command: str | None = None) -> Parser:
 
 def _epilog() -> str:
     return _("""exit codes:
-  0 done, or ready        1 failed and rolled back       2 bad usage or input
-  3 not possible here     4 refused for safety           5 a reboot is needed first
-  6 rolled back incompletely, needs a person             7 busy: another run is at work
+  0 done, or ready       1 failed and rolled back    2 bad usage or input
+  3 not possible here    4 refused for safety        5 reboot needed first
+  6 rolled back incompletely, needs a person         7 busy: another run is at work
 
-A NIC is named by its address (0000:01:00.0, or 01:00.0), its netdev, or its MAC; a VM by name or UUID.""")
+A VM is a virtual machine that libvirt has; it is named by name or UUID.
+A NIC is a network card's port as the host sees it, named by its address
+(0000:01:00.0, or 01:00.0), its netdev (enp1s0), or its MAC. A PF is such a NIC
+that can make VFs: NICs of their own that share its port, each for another VM.
+
+for example:
+  nicpass list                          which NICs there are, and which may go
+  nicpass attach web01 enp1s0 --start   give enp1s0 to the VM web01; start it
+  nicpass detach web01 enp1s0 --stop    shut it down, take the NIC back""")
 
 
 def _add_list(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -134,8 +177,8 @@ def _add_prepare(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
     attach = _add_command(commands, "attach", _("give a NIC to a VM"))
-    attach.add_argument("vm", metavar="VM")
-    attach.add_argument("nic", metavar="NIC")
+    attach.add_argument("vm", metavar="VM", help=_("the VM that shall have it: name or UUID"))
+    attach.add_argument("nic", metavar="NIC", help=_("the NIC: address, netdev or MAC"))
     attach.add_argument("--start", action="store_true", help=_("start the VM with it"))
     attach.add_argument("--mac", help=_("the VF's MAC in the guest (default: the VF's own, or one from its PF's)"))
     attach.add_argument("--vlan", type=int, metavar="ID", help=_("the VLAN that the PF puts the VF into"))
@@ -152,8 +195,8 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
     detach = _add_command(commands, "detach", _("take a NIC back from a VM, and prove that it is what it was"))
-    detach.add_argument("vm", metavar="VM")
-    detach.add_argument("nic", metavar="NIC")
+    detach.add_argument("vm", metavar="VM", help=_("the VM that has it: name or UUID"))
+    detach.add_argument("nic", metavar="NIC", help=_("the NIC: address, MAC or netdev, also the one that it had"))
     _add_stop(detach)
     _add_dry_run(detach)
 
@@ -163,12 +206,12 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     vf = commands.add_parser("vf", help=text, description=_as_sentence(text))
     actions = vf.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = _add_command(actions, "create", _("make VFs"))
-    create.add_argument("pf", metavar="PF")
+    create.add_argument("pf", metavar="PF", help=_("the NIC that makes them: address, netdev or MAC"))
     create.add_argument("--count", type=int, required=True, metavar="N", help=_("how many there shall be"))
     _add_confirm_within(create)
     _add_dry_run(create)
     remove = _add_command(actions, "remove", _("remove all VFs"))
-    remove.add_argument("pf", metavar="PF")
+    remove.add_argument("pf", metavar="PF", help=_("the NIC that has made them: address, netdev or MAC"))
     _add_confirm_within(remove)
     _add_dry_run(remove)
 

@@ -18,7 +18,7 @@ from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.planner.attach import plan_attach
-from nicpass.planner.select import select_kept, select_nic
+from nicpass.planner.select import explain_swapped, select_kept, select_nic
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +49,16 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
 
 
 def plan_request(request: Request, source: Source) -> Plan:
+    try:
+        return _plan_request(request, source)
+    except BadInputError as error:
+        if isinstance(request, AttachRequest | DetachRequest):
+            command = "attach" if isinstance(request, AttachRequest) else "detach"
+            raise explain_swapped(HostIndex(source.host), request.vm, request.nic, command) or error from None
+        raise
+
+
+def _plan_request(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
             host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))

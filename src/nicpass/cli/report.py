@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.plan_text import describe_step
 from nicpass.engine.journal import read_change
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode
+from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, GiveBackNic, StartWindow
+from nicpass.model.plan import ArmTimer, GiveBackNic, SetNumvfs, StartWindow
 from nicpass.planner.observe import compare_states
 
 if TYPE_CHECKING:
@@ -67,11 +68,12 @@ def say_phase(number: int, phase: Phase, step: Step) -> None:
         say(f"  {number + 1}. {mark}: {describe_step(step)}")
 
 
-def say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dict[str, bool]) -> None:
+def say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dict[str, Any]) -> None:
     compared = _compare_given_back(plan, source)
     fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
-    outcome = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
-    say_json(outcome | {"compared": fields, "confirm_within": seconds_of(plan.steps)} | more)
+    outcome: dict[str, Any] = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
+    outcome |= {"compared": fields, "vfs": _made_vfs(plan, source), "confirm_within": seconds_of(plan.steps)}
+    say_json(outcome | more)
 
 
 def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
@@ -83,6 +85,9 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
             (_("FIELD"), _("BEFORE"), _("NOW"), ""),
             ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
         )
+    if vfs := _made_vfs(plan, source):
+        rows = ((str(vf["vf_index"]), vf["address"], ", ".join(vf["netdevs"]) or "-") for vf in vfs)
+        say_table((_("VF"), _("ADDRESS"), _("NETDEV")), rows)
     if (seconds := seconds_of(plan.steps)) is not None:
         until = time.strftime("%H:%M:%S", time.localtime(_counted_from(source.files, identity) + seconds))
         say(
@@ -90,6 +95,21 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
                 "All is taken back at {until}, and a VM that has the NIC is shut down, unless you say: nicpass confirm"
             ).format(until=until)
         )
+
+
+def _made_vfs(plan: Plan, source: Source) -> list[dict[str, Any]]:
+    """The VFs that are there now, of each PF of which the plan has set their number."""
+    pfs = [step.address for step in plan.steps if isinstance(step, SetNumvfs) and step.after]
+    if not pfs:
+        return []
+    from nicpass.host.pci.functions import read_function  # late: few changes make VFs
+
+    found = ((pf, read_function(source.files, pf)) for pf in pfs)
+    places = ((pf, *place) for pf, f in found for place in zip(f.virtfn_indices or range(999), f.virtfns, strict=False))
+    return [
+        {"pf": pf, "vf_index": number, "address": vf, "netdevs": value_or(read_function(source.files, vf).netdevs, ())}
+        for pf, number, vf in places
+    ]
 
 
 def seconds_of(steps: Iterable[Step]) -> int | None:

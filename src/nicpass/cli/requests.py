@@ -36,7 +36,8 @@ def request_of(arguments: argparse.Namespace) -> Request:
             return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
     if arguments.action == "create" and arguments.count < 1:
         raise BadInputError(
-            _("{count} VFs cannot be made.").format(count=arguments.count), _("To remove them: nicpass vf remove PF")
+            _("--count {count}: there is no such number of VFs to be made.").format(count=arguments.count),
+            _("To remove them: nicpass vf remove PF"),
         )
     count = arguments.count if arguments.action == "create" else 0
     return VfRequest(pf=arguments.pf, count=count, confirm_within=arguments.confirm_within)

@@ -30,7 +30,8 @@ def run(argv: list[str]) -> int:
     changed = False
     try:
         # argparse would take the word after a bare `--dry-run` for its value.
-        words = ["--dry-run=plan" if word == "--dry-run" else word for word in argv]
+        plans = bool(argv) and argv[0] in _WITH_DRY_RUN  # of others nobody shall read a word that he did not type
+        words = ["--dry-run=plan" if plans and word == "--dry-run" else word for word in argv]
         arguments = _without_surrogates(build_parser(words[0] if words else None).parse_args(words))
         changed = arguments.command not in _READING and getattr(arguments, "dry_run", None) is None
         exit_code = dispatch(arguments)
@@ -102,6 +103,7 @@ def dispatch(arguments: argparse.Namespace) -> int:
     return handler(arguments)
 
 
+_WITH_DRY_RUN = ("attach", "detach", "vf", "undo", "prepare")
 _READING = ("list", "check", "explain", "schema", "snapshot", "history", "show")
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),

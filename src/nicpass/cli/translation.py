@@ -15,7 +15,8 @@ LANGUAGES = ("en", "zh")
 DOMAIN = "nicpass"
 CATALOGUES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "locale")
 
-_FOLDERS = {"zh": "zh_CN"}
+FOLDERS = {"zh": "zh_CN"}
+"""Language to the folder of its catalogue."""
 _SAMPLES = {"zh": "直通"}
 
 
@@ -37,11 +38,11 @@ def choose_language(argv: Sequence[str], environment: Mapping[str, str]) -> str:
 
 def speak(language: str, encoding: str = "utf-8") -> None:
     """From now on print all that people read in `language`; in English where it has no catalogue or no letters."""
-    if language not in _FOLDERS or not _can_write(language, encoding):
+    if language not in FOLDERS or not _can_write(language, encoding):
         return
     import gettext  # late: English, which needs no catalogue, is to start quickly
 
-    found = gettext.translation(DOMAIN, CATALOGUES, [_FOLDERS[language]], fallback=True)
+    found = gettext.translation(DOMAIN, CATALOGUES, [FOLDERS[language]], fallback=True)
     use_translation(found.gettext)
 
 

@@ -92,7 +92,12 @@ def pending(changes: tuple[Change, ...]) -> tuple[Change, ...]:
 
 
 def summary_of(change: Change) -> str:
-    return change.opened.plan.summary if change.opened is not None else _("not readable")
+    """What the change was to do, in the reader's language."""
+    if change.opened is None:
+        return _("not readable")
+    from nicpass.cli.retelling import retell  # late: hardly a run tells of a change
+
+    return retell(change.opened.plan.summary)
 
 
 def owed_nics(arguments: argparse.Namespace, ask_domains: AskDomains | None = None) -> tuple[KeptNic, ...]:

@@ -288,7 +288,7 @@ class HostSteps:
         done = self.processes.run(["tee", path], stdin=str(count), timeout=_NUMVFS_SECONDS)
         if done.exit_code != 0:
             raise StepError(
-                _("The kernel did not make {count} VFs of {address}: {error}.").format(
+                _("The kernel did not make the VFs of {address} ({count}): {error}.").format(
                     count=count, address=address, error=done.error
                 ),
                 explain_refusal(done.error),
@@ -314,7 +314,7 @@ class HostSteps:
         count = function.numvfs
         if count != step.after or len(function.virtfns) != step.after:
             raise StepError(
-                _("{address} has {count} VFs ({links} links), not {after}.").format(
+                _("The number of VFs of {address} is {count} ({links} links), not {after}.").format(
                     address=step.address, count=count, links=len(function.virtfns), after=step.after
                 )
             )

@@ -51,6 +51,11 @@ def is_kept(files: Files, kept: KeptNic) -> bool:
     return files.read_bytes(_nic_path(kept.state.address)) == _encode(kept)
 
 
+def is_half_written(files: Files, address: Address) -> bool:
+    """Whether a run that was killed has left half of a record beside the whole one."""
+    return files.has_leftover(_nic_path(address))
+
+
 def _encode(kept: KeptNic) -> bytes:
     return msgspec.json.encode(kept, order="deterministic")
 

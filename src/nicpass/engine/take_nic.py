@@ -13,7 +13,7 @@ import msgspec
 
 from nicpass.engine.admission import forget_nic_of_start
 from nicpass.engine.handler import Handler, Handlers
-from nicpass.engine.store import KeptNic, is_kept, keep_nic, read_kept_nic
+from nicpass.engine.store import KeptNic, is_half_written, is_kept, keep_nic, read_kept_nic
 from nicpass.model.errors import StepError
 from nicpass.model.language import _
 from nicpass.model.plan import SetTerms, TakeNic
@@ -71,7 +71,7 @@ class TakeSteps:
             raise StepError(
                 _("The record of {address} is not the one that was to be changed.").format(address=step.address)
             )
-        if kept.owner != step.after:
+        if kept.owner != step.after or is_half_written(self.files, step.address):
             keep_nic(self.files, msgspec.structs.replace(kept, owner=step.after))
 
     def verify_terms(self, step: SetTerms) -> None:

@@ -53,6 +53,11 @@ def shell_line(words: list[str] | tuple[str, ...]) -> str:
     return " ".join(map(quote, words))
 
 
+def clause(text: str | None) -> str:
+    """What another program said, as a clause of a sentence: on one line, without the period at its end."""
+    return " ".join((text or "").split()).rstrip(" .")
+
+
 def vm_word(name: str, uuid: str | None) -> str:
     """The VM as one word of a command line, virsh's or our own: its name, or its UUID where the name might be misread.
 

@@ -9,6 +9,7 @@ from nicpass.checks.verdict import blocking
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RebootNeededError, RefusedError
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
+from nicpass.model.nearest import did_you_mean
 from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def refuse_unless_clear(findings: tuple[Finding, ...], allow: frozenset[str] = f
 
         sentence = _("There is no finding {code}.") if code not in CATALOGUE else _("{code} cannot be overridden.")
         raise BadInputError(
-            sentence.format(code=code), _("--allow takes {names}.").format(names=", ".join(sorted(OVERRIDABLE)))
+            sentence.format(code=code),
+            did_you_mean(code, OVERRIDABLE, _("--allow takes {names}.").format(names=", ".join(sorted(OVERRIDABLE)))),
         )
     standing = blocking(findings, allow)
     if standing:

@@ -11,7 +11,8 @@ from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
-from nicpass.model.text import printable
+from nicpass.model.nearest import did_you_mean
+from nicpass.model.text import printable, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +57,8 @@ def _select_given(index: HostIndex, name: str) -> PciFunction:
     given = find_given(index, name)
     if given is None:
         raise BadInputError(
-            _("There is no NIC {name!r} on this host.").format(name=name), _("The NICs of this host: nicpass list")
+            _("There is no NIC {name!r} on this host.").format(name=name),
+            did_you_mean(name, _names_of_nics(index), _("The NICs of this host: nicpass list")),
         )
     if (gone := why_card_gone(given, index)) is not None or given.address not in index.functions:
         raise BadInputError(
@@ -66,6 +68,33 @@ def _select_given(index: HostIndex, name: str) -> PciFunction:
             advise_gone(given, index),
         )
     return index.functions[given.address]
+
+
+def _names_of_nics(index: HostIndex) -> Iterable[str]:
+    """Every word that a NIC of this host answers to."""
+    for function in list_nics(index.host):
+        yield function.address
+        yield from value_or(function.netdevs, ())
+        for link in index.netdevs(function):
+            yield from link.altnames
+            yield from (mac for mac in (link.mac, link.permanent_mac) if mac is not None)
+    for given in index.given.values():
+        yield from (link.name for link in given.links)
+
+
+def explain_swapped(index: HostIndex, vm: str, nic: str, command: str) -> BadInputError | None:
+    """The error for a VM and a NIC in the wrong order; None where they are in the right one, or neither."""
+    domains = value_or(index.host.domains, None) or ()
+    if not any(nic in (domain.name, domain.uuid) for domain in domains):
+        return None
+    try:
+        select_nic(index, vm)
+    except BadInputError:
+        return None
+    return BadInputError(
+        _("{vm!r} is a NIC and {nic!r} a VM: the VM comes first.").format(vm=vm, nic=nic),
+        f"nicpass {command} {quote(nic)} {quote(vm)}",
+    )
 
 
 def find_given(index: HostIndex, name: str) -> GivenNic | None:
@@ -126,7 +155,9 @@ def select_domain(index: HostIndex, name: str) -> Domain:
         names = ", ".join(sorted(printable(domain.name) for domain in domains)) or _("none")
         raise BadInputError(
             _("There is no VM {name!r} on this host.").format(name=name),
-            _("The VMs that libvirt knows: {names}.").format(names=names),
+            did_you_mean(
+                name, [domain.name for domain in domains], _("The VMs that libvirt knows: {names}.").format(names=names)
+            ),
         )
     return found[0]
 

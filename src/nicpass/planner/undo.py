@@ -126,7 +126,7 @@ def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
     function = next((function for function in host.pci if function.address == step.address), None)
     if function is not None and isinstance(function.numvfs, int) and function.numvfs != step.after:
         raise RefusedError(
-            _("{address} has {count} VFs by now, not the {after} that this change made.").format(
+            _("The number of VFs of {address} is {count} by now, not the {after} that this change made.").format(
                 address=step.address, count=function.numvfs, after=step.after
             ),
             _("Say what you want: nicpass vf create {address} --count N, or nicpass vf remove {address}.").format(

@@ -49,7 +49,7 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
         )
     if numvfs == request.count:
         return Plan(
-            summary=_("{nic} has {count} VFs already").format(nic=label(function), count=request.count),
+            summary=_already(request.count).format(nic=label(function), count=request.count),
             request=request,
             steps=(),
         )
@@ -57,9 +57,7 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
         _refuse_what_cannot_be(function, index)
     _refuse_claimed(function, index)
     _refuse_used_vfs(function, index)
-    summary = _("Make {count} VFs of {nic}").format(count=request.count, nic=label(function))
-    if request.count == 0:
-        summary = _("Remove the {numvfs} VFs of {nic}").format(numvfs=numvfs, nic=label(function))
+    summary = _summarize(numvfs, request.count).format(numvfs=numvfs, count=request.count, nic=label(function))
     vfs = _settings_of(function, index)
     step = SetNumvfs(
         address=function.address,
@@ -94,6 +92,18 @@ def _notes(function: PciFunction, index: HostIndex, count: int) -> tuple[str, ..
             _("Whoever has {nic} by {driver} rules its VFs.").format(nic=label(function), driver=function.driver),
         )
     return notes
+
+
+def _summarize(before: int, after: int) -> str:
+    if after == 0:
+        return _("Remove the VF of {nic}") if before == 1 else _("Remove the {numvfs} VFs of {nic}")
+    return _("Make 1 VF of {nic}") if after == 1 else _("Make {count} VFs of {nic}")
+
+
+def _already(count: int) -> str:
+    if count == 0:
+        return _("{nic} has no VFs")
+    return _("{nic} has 1 VF already") if count == 1 else _("{nic} has {count} VFs already")
 
 
 def _pool_notes(pf: PciFunction, index: HostIndex) -> tuple[str, ...]:

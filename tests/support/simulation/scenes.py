@@ -57,6 +57,10 @@ SCENES: dict[str, Scene] = {
     "attach a VF with MAC and VLAN, and start": Scene(_GIVE_VF, numvfs=2),
     "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
     "start what was attached": Scene(_GIVE, earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)),
+    "allow more": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW | {"WAITED_FOR"}),
+        earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),),
+    ),
     "detach": Scene(DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,), meanwhile=stop_web),
     "detach what lost its addresses": Scene(
         DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,), meanwhile=stop_unguarded
@@ -91,6 +95,7 @@ MAIN_SCENES = (
     "detach and stop",
     "detach a VF from vfio-pci",
     "undo a start",
+    "allow more",
     "make more VFs",
     "make VFs, to be confirmed",
 )

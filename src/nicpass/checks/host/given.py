@@ -137,7 +137,7 @@ def _why_vf_gone(nic: GivenNic, index: HostIndex) -> str | None:
         return _("its PF {pf} has no VFs now; after a boot there are none until somebody makes them").format(
             pf=label(pf)
         )
-    return _("its PF {pf} has only {count} VFs now").format(pf=label(pf), count=pf.numvfs)
+    return _("of its PF {pf} there are fewer VFs now: {count}").format(pf=label(pf), count=pf.numvfs)
 
 
 def _advise_vf(nic: GivenNic, index: HostIndex) -> str:

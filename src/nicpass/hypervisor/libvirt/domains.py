@@ -19,7 +19,7 @@ from nicpass.model.errors import ImpossibleError, NicpassError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
 from nicpass.model.libvirt_network import LibvirtNetwork
-from nicpass.model.text import printable
+from nicpass.model.text import clause, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ def _answer(question: Callable[[Connection], T]) -> T | Unknown:
     try:
         return question(connection)
     except load_binding().libvirtError as error:
-        return Unknown(f"libvirt: {error.get_error_message()}")
+        return Unknown(f"libvirt: {clause(error.get_error_message())}")
     except UnicodeDecodeError:  # its binding decodes strictly
         return Unknown("libvirt: an answer that is no UTF-8")
     finally:
@@ -105,7 +105,7 @@ def connect(*, writing: bool) -> Connection:
         return libvirt.open(URI) if writing else libvirt.openReadOnly(URI)
     except libvirt.libvirtError as error:
         raise ImpossibleError(
-            _("libvirt does not answer: {message}.").format(message=error.get_error_message()),
+            _("libvirt does not answer: {message}.").format(message=clause(error.get_error_message())),
             "systemctl start libvirtd",
         ) from None
 

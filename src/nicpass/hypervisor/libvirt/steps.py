@@ -21,6 +21,7 @@ from nicpass.model.errors import ImpossibleError, NicpassError, NoAnswerError, S
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
+from nicpass.model.text import clause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,9 +40,12 @@ _SECONDS_MORE = 3.0
 T = TypeVar("T")
 
 
-def libvirt_handlers(files: Files) -> Handlers:
-    """The handlers of libvirt's steps; each opens its own connection, so a daemon that restarts is borne."""
-    steps = LibvirtSteps(files)
+def libvirt_handlers(files: Files, tell: Callable[[str], object] = str) -> Handlers:
+    """The handlers of libvirt's steps; each opens its own connection, so a daemon that restarts is borne.
+
+    `tell` is told what a step's own words do not say: whether a guest heeded.
+    """
+    steps = LibvirtSteps(files, tell)
     return {
         DefineDevice: Handler(steps.apply_define, steps.verify_define),
         UndefineDevice: Handler(steps.apply_undefine, steps.verify_undefine),
@@ -53,8 +57,8 @@ def libvirt_handlers(files: Files) -> Handlers:
 class LibvirtSteps:
     """Handlers of the steps that change a VM."""
 
-    def __init__(self, files: Files) -> None:
-        self.files = files
+    def __init__(self, files: Files, tell: Callable[[str], object] = str) -> None:
+        self.files, self.tell = files, tell
         self.started: set[str] = set()
         """VMs that this run has started, by UUID: it stops no other."""
 
@@ -147,14 +151,22 @@ class LibvirtSteps:
                 if not domain.isActive() or not (step.for_all or step.uuid in self.started):
                     return
                 with announce(self.files, step.uuid):
-                    if not (step.for_all and self._shut_down(domain, step)):
+                    heeded = step.for_all and self._shut_down(domain, step)
+                    if not heeded:
                         domain.destroy()
+                if step.for_all:
+                    self._tell_stop(step.domain, heeded=heeded)
         except (NoAnswerError, ImpossibleError):
             if step.unattended or step.uuid in self.started:
                 from nicpass.hypervisor.libvirt.shutdown import end_guest  # late: libvirt seldom hangs
 
                 end_guest(self.files, step.domain, step.uuid)
             raise
+
+    def _tell_stop(self, name: str, *, heeded: bool) -> None:
+        text = _("{name} did not heed within {seconds} s, and was switched off.")
+        text = _("{name} heeded, and has shut down.") if heeded else text
+        self.tell(text.format(name=name, seconds=f"{_SHUTDOWN_SECONDS:g}"))
 
     def verify_stop(self, step: StopDomain) -> None:
         with _DomainHandle(step.uuid, step.domain) as domain:
@@ -192,7 +204,7 @@ class _DomainHandle:
             self._close()
             raise StepError(
                 _("libvirt has no VM {name} any more: {message}.").format(
-                    name=self.name, message=error.get_error_message()
+                    name=self.name, message=clause(error.get_error_message())
                 )
             ) from error
         return self
@@ -200,7 +212,7 @@ class _DomainHandle:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._close()
         if isinstance(error, load_binding().libvirtError):
-            message = error.get_error_message()
+            message = clause(error.get_error_message())
             raise StepError(
                 _("libvirt, about {name}: {message}.").format(name=self.name, message=message),
                 "journalctl -u libvirtd -n 20",

@@ -103,7 +103,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "PF_HAS_VFS": Entry(
         severity=Severity.UNSAFE,
-        sentence="{nic} has {count} VFs, which would vanish with it.",
+        sentence="The VFs of {nic} ({count}) would vanish with it.",
         meaning="A PF is not given away while it has VFs: somebody may be using them.",
         background="VFs exist by grace of their PF's driver. When the PF leaves its driver, the VFs disappear from the "
         "bus, or stay without anybody who sets their MACs and VLANs; and a guest that has the PF rules all its VFs.",

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words for somebody who is tired: what was meant, which command mends it, what is true now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nicpass.cli.main import main
+from nicpass.cli.output import say_error
+from nicpass.cli.report import say_outcome
+from nicpass.cli.retelling import retell
+from nicpass.cli.source import Source
+from nicpass.cli.translation import speak
+from nicpass.engine.transaction import _conclude
+from nicpass.hypervisor.libvirt.steps import LibvirtSteps
+from nicpass.model.errors import RefusedError, StepError
+from nicpass.model.finding import Finding, Severity
+from nicpass.model.language import use_translation
+from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.model.text import clause
+from nicpass.planner.vf import plan_vf
+from tests.support.hosts import address, link, network, pf_with_vfs, ready_host, route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NIC = "0000:01:00.0"
+USED = ready_host(net=network(link("eth1"), address("eth1", "10.0.0.5/24"), route("eth1", "192.168.7.0/24")))
+
+
+@pytest.fixture
+def chinese() -> Iterator[None]:
+    speak("zh")
+    yield
+    use_translation(str)
+
+
+def told(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(list(argv)) != 0
+    return capsys.readouterr().err
+
+
+class TestMeant:
+    """What somebody most likely meant."""
+
+    @pytest.mark.parametrize(
+        ("argv", "words"),
+        [
+            (("atach", "web", "lan0"), "Did you mean attach?"),
+            (("vf", "creat", "eth1"), "Did you mean create?"),
+            (("attach", "web", "lan0", "--alow", "X"), "Did you mean --allow? nicpass attach --help"),
+            (("recover", "--abandn", "X"), "Did you mean --abandon? nicpass recover --help"),
+            (("explain", "group_shard"), "Did you mean GROUP_SHARED?"),
+        ],
+    )
+    def test_a_misspelt_word(self, argv: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert words in told(capsys, *argv)
+
+    @pytest.mark.parametrize("argv", [("recover", "--dry-run"), ("confirm", "--dry-run"), ("history", "--dry-run")])
+    def test_no_word_that_nobody_typed(self, argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+        error = told(capsys, *argv)
+        assert "--dry-run." in error
+        assert "=plan" not in error
+        assert f"nicpass {argv[0]} --help" in error
+
+    @pytest.mark.parametrize(
+        ("argv", "words"),
+        [
+            (("list", "eht1"), "Did you mean eth1?"),
+            (("attach", "gest", "eth1", "--dry-run"), "Did you mean guest?"),
+            (("attach", "guest", "eth1", "--dry-run", "--allow", "HAS_ADRESS"), "Did you mean HAS_ADDRESS?"),
+            (("attach", "eth1", "guest", "--dry-run"), "nicpass attach guest eth1"),
+            (("detach", "eth1", "guest", "--dry-run"), "nicpass detach guest eth1"),
+        ],
+    )
+    def test_of_this_host(
+        self, argv: tuple[str, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert words in told(capsys, *argv, "--root", str(ready_host().write(tmp_path)))
+
+    def test_what_is_like_nothing_gets_no_suggestion(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "Did you mean" not in told(capsys, "explain", "XYZZY")
+
+
+class TestRefusal:
+    """Every reason has its way out."""
+
+    def test_the_commands_of_check_for_every_reason(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = str(USED.write(tmp_path))
+        main(["check", "eth1", "--root", root])
+        commands = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("       ip ")]
+        assert len(commands) == 2
+        error = told(capsys, "attach", "guest", "eth1", "--dry-run", "--root", root)
+        for command in commands:
+            assert f"      {command}\n" in error
+
+    def test_a_command_that_cannot_be_shown_is_left_out(self, capsys: pytest.CaptureFixture[str]) -> None:
+        finding = Finding(code="X", severity=Severity.UNSAFE, sentence="No.", mend="Mend it.", command="rm \x1b[2J")
+        say_error(RefusedError("No.", "Mend it.", findings=(finding,)), as_json=False)
+        assert capsys.readouterr().err == "nicpass: No.\n  hint: Mend it.\n"
+
+
+@pytest.mark.parametrize("said", ["Hook failed: no\n", "Hook failed: no.", "Hook\nfailed: no .\n"])
+def test_what_libvirt_says_leaves_no_period_alone(said: str) -> None:
+    error = StepError(f"libvirt, about web: {clause(said)}.")
+    assert _conclude(error, [], "").sentence == "libvirt, about web: Hook failed: no. All was taken back."
+
+
+class TestVfs:
+    """vf create."""
+
+    @pytest.mark.parametrize(
+        ("before", "after", "summary"),
+        [
+            (0, 1, f"Make 1 VF of eth1 ({NIC})"),
+            (0, 2, f"Make 2 VFs of eth1 ({NIC})"),
+            (1, 0, f"Remove the VF of eth1 ({NIC})"),
+            (1, 1, f"eth1 ({NIC}) has 1 VF already"),
+            (0, 0, f"eth1 ({NIC}) has no VFs"),
+        ],
+    )
+    def test_one_is_no_plural(self, before: int, after: int, summary: str, tmp_path: Path) -> None:
+        links = (link("eth1"), *(link(f"eth1v{number}") for number in range(before)))
+        host = ready_host(*pf_with_vfs(NIC, "eth1", before), net=network(*links)).read(tmp_path)
+        assert plan_vf(host, VfRequest(pf="eth1", count=after)).summary == summary
+
+    def test_the_vfs_are_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        from nicpass.host.doors.files import Files
+        from nicpass.model.address import Address
+        from nicpass.model.host import Host
+
+        ready_host(*pf_with_vfs(NIC, "eth1", 2)).write(tmp_path)
+        step = SetNumvfs(address=Address(NIC), before=0, after=2)
+        plan = Plan(summary="Make 2 VFs", request=VfRequest(pf="eth1", count=2), steps=(step,))
+        say_outcome(plan, Source(Files(str(tmp_path)), Host(pci=()), is_live=False), None)
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert rows == [
+            ["VF", "ADDRESS", "NETDEV"],
+            ["0", "0000:01:02.0", "eth1v0"],
+            ["1", "0000:01:02.1", "eth1v1"],
+        ]
+
+
+class TestStop:
+    """detach --stop."""
+
+    @pytest.mark.parametrize(("heeded", "words"), [(True, "web heeded"), (False, "switched off")])
+    def test_whether_it_was_heeded(self, heeded: bool, words: str, tmp_path: Path) -> None:
+        from nicpass.host.doors.files import Files
+
+        lines: list[str] = []
+        LibvirtSteps(Files(str(tmp_path)), lines.append)._tell_stop("web", heeded=heeded)
+        assert words in lines[0]
+
+
+class TestRetelling:
+    """The journal in the reader's language."""
+
+    SUMMARIES = (
+        "Give lan0 (0000:03:00.0) to web",
+        "Take lan0 (0000:03:00.0) back from web",
+        "Make 4 VFs of eth1 (0000:01:00.0)",
+        "Undo 20261129T220022-0000001: Give lan0 (0000:03:00.0) to web",
+    )
+
+    @pytest.mark.usefixtures("chinese")
+    @pytest.mark.parametrize("summary", SUMMARIES)
+    def test_there_and_back(self, summary: str) -> None:
+        in_chinese = retell(summary)
+        assert not in_chinese.isascii()
+        assert retell(in_chinese) == in_chinese
+        use_translation(str)
+        assert retell(in_chinese) == summary
+        assert retell(summary) == summary
+
+    def test_what_is_not_known_stays(self) -> None:
+        assert retell("Something else {nic}") == "Something else {nic}"
+
+
+def test_the_help_says_what_vm_nic_and_pf_are_within_eighty_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["--help"])
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
+    for words in ("A VM is", "A NIC is", "A PF is", "for example:"):
+        assert words in output
+
+
+def test_the_table_of_codes_has_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain"])
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("DRIVERCTL_OVERRIDE"))
+    assert "driverctl binds NIC to DRIVER" in row
