@@ -104,7 +104,7 @@ def _epilog() -> str:
     return _("""exit codes:
   0 done, or ready       1 failed and rolled back    2 bad usage or input
   3 not possible here    4 refused for safety        5 reboot needed first
-  6 rolled back incompletely, needs a person         7 busy: another run is at work
+  6 rolled back incompletely, needs a person   7 busy: another run is at work
 
 A VM is a virtual machine that libvirt has; it is named by name or UUID.
 A NIC is a network card's port as the host sees it, named by its address

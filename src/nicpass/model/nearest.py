@@ -29,4 +29,5 @@ def did_you_mean(word: str, candidates: Iterable[str], otherwise: str = "") -> s
     near = nearest(word, candidates)
     if near is None:
         return otherwise
-    return f"{_('Did you mean {word}?').format(word=printable(near))} {otherwise}".strip()
+    question = _("Did you mean {word}?").format(word=printable(near))
+    return f"{question} {otherwise}".strip()

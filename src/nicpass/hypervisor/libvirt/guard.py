@@ -109,7 +109,7 @@ class Hands(NamedTuple):
     ask_version: Callable[[], int]
     """libvirt's version, as its daemon has it."""
     prove: Callable[[Files], str | None] = prove_hook
-    tell: Callable[[str], None] = lambda _sentence: None
+    tell: Callable[[str], object] = str
     """Says to people what they should know, and what is no error."""
 
 
