@@ -212,7 +212,7 @@ PROVOCATIONS = (
     Provocation(
         code="PF_HAS_VFS",
         how="VFs made of the NIC",
-        sees=r"has 2 VFs",
+        sees=r"would vanish with it",
         nic=NIC,
         scene="vfs",
         provoke=(f"nicpass vf create {NIC} --count 2",),

@@ -283,7 +283,7 @@ class TestUsage:
     def test_vfs_that_only_the_number_shows_count(self, tmp_path: Path) -> None:
         function = PciFunction(address=Address(NIC), class_code=0x020000, totalvfs=8, numvfs=2)
         index = HostIndex(Host(pci=(function,)))
-        assert "2 VFs" in next(f for f in check_nic(function, index) if f.code == "PF_HAS_VFS").sentence
+        assert "(2)" in next(f for f in check_nic(function, index) if f.code == "PF_HAS_VFS").sentence
 
 
 class TestWalk:

@@ -250,7 +250,7 @@ class TestDryRun:
     def test_vf(self, cli: Cli) -> None:
         tree = ready_host(nic(NIC, "eth1", totalvfs=8))
         assert "from 0 to 4" in cli("vf", "create", "eth1", "--count", "4", "--dry-run", on=tree).output
-        assert "has 0 VFs already." in cli("vf", "remove", "eth1", "--dry-run", "--root", str(cli.root)).output
+        assert "has no VFs." in cli("vf", "remove", "eth1", "--dry-run", "--root", str(cli.root)).output
 
     def test_nothing_to_do_is_said(self, cli: Cli) -> None:
         tree = ready_host(vms=(Vm(name="web", devices=hostdev_xml(NIC)),))

@@ -176,7 +176,7 @@ class TestVf:
         assert (step.before, step.after) == (2, 0)
 
     def test_there_are_others_by_now(self) -> None:
-        with pytest.raises(RefusedError, match="3 VFs by now, not the 2"):
+        with pytest.raises(RefusedError, match="is 3 by now, not the 2"):
             undo(self.host(3), self.made())
 
 

@@ -19,7 +19,8 @@ from nicpass.hypervisor.libvirt.hook import Hook
 from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError
 from nicpass.model.host import Host
-from nicpass.model.plan import NicOwner
+from nicpass.model.plan import AttachRequest, NicOwner
+from nicpass.planner.attach import plan_attach
 from tests.support.activity import having, packet, process
 from tests.support.hosts import address, link, network, ready_host
 from tests.support.trees import Vm, domain_xml, hostdev_xml
@@ -182,3 +183,33 @@ class TestClients:
     def test_one_of_a_managers_is_told_by_its_file(self, tmp_path: Path) -> None:
         (command,) = self.told(tmp_path, "dhclient", files=LAN)
         assert "kill" not in command
+
+
+class TestNextBoot:
+    """What comes back at the next boot."""
+
+    def test_an_address_that_comes_back_is_mended_for_good(self, tmp_path: Path) -> None:
+        """`ip address del` alone lasts until the boot, and there the guard would veto the VM's start."""
+        net = network(link("eth1"), address("eth1", "10.0.0.5/24"))
+        found = next(f for f in findings(tmp_path, LAN, net) if f.code == "HAS_ADDRESS")
+        lasting, reload, removal = found.command.splitlines()
+        assert "Unmanaged=yes" in lasting
+        assert "/etc/systemd/network/00-eth1-unmanaged.network" in lasting
+        assert reload == "networkctl reload"
+        assert removal == "ip address del 10.0.0.5/24 dev eth1"
+        assert "10-lan.network" in found.mend
+
+    def test_an_address_of_nobodys_is_only_removed(self, tmp_path: Path) -> None:
+        net = network(link("eth1"), address("eth1", "10.0.0.5/24"))
+        found = next(f for f in findings(tmp_path, {}, net) if f.code == "HAS_ADDRESS")
+        assert found.command == "ip address del 10.0.0.5/24 dev eth1"
+
+    @pytest.mark.parametrize(
+        ("allow", "warned"), [({"TO_BE_CONFIGURED"}, True), ({"TO_BE_CONFIGURED", "HAS_ADDRESS"}, False)]
+    )
+    def test_attach_warns_of_the_veto_that_comes(self, allow: set[str], warned: bool, tmp_path: Path) -> None:
+        host = ready_host(net=network(link("eth1")), files=LAN).read(tmp_path)
+        plan = plan_attach(host, AttachRequest(vm="guest", nic="eth1", allow=frozenset(allow)))
+        notes = [note for note in plan.notes if "will not let guest start" in note]
+        assert bool(notes) == warned
+        assert all(f"nicpass attach guest {NIC} --allow HAS_ADDRESS" in note for note in notes)
