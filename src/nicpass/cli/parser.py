@@ -23,6 +23,14 @@ class _Folding(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=terminal_width() - 2)
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """As argparse; but a Chinese character takes two cells, and has no spaces beside it to fold at."""
+        if text.isascii():
+            return super()._split_lines(text, width)
+        from nicpass.cli.folding import fold  # late: English is folded by argparse
+
+        return list(fold(" ".join(text.split()), width))
+
 
 class _AsWritten(_Folding, argparse.RawDescriptionHelpFormatter):
     """A `_Folding` that leaves the description and the epilog as they are."""
@@ -291,7 +299,9 @@ def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: 
     _add_json(parser)
     _add_language(parser)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--snapshot", metavar="FILE", help=_("read the host from what `nicpass snapshot` wrote"))
+    source.add_argument(
+        "--snapshot", metavar="FILE", help=_("read the host from what `nicpass snapshot` wrote; - is standard input")
+    )
     _add_root(source)
     return parser
 

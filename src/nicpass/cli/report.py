@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from nicpass.cli.output import say, say_json, say_table
+from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
 from nicpass.engine.journal import read_change
 from nicpass.model.change import Phase
@@ -39,7 +39,7 @@ def show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
     else:
         say(headline(plan))
         for number, step in enumerate(plan.steps, 1):
-            say(f"  {number}. {describe_step(step)}")
+            say_wrapped(describe_step(step), indent="     ", first=f"  {number}. ")
         say_notes(plan)
     return ExitCode.DONE
 
@@ -53,7 +53,7 @@ def headline(plan: Plan) -> str:
 def say_notes(plan: Plan) -> None:
     for note in plan.notes:
         text = _("note: {note}").format(note=note)
-        say(f"  {text}")
+        say_wrapped(text, indent="    ", first="  ")
 
 
 def mark_of(phase: Phase) -> str | None:
@@ -65,7 +65,7 @@ def mark_of(phase: Phase) -> str | None:
 def say_phase(number: int, phase: Phase, step: Step) -> None:
     """Print for people that a step has ended, while the plan is carried out."""
     if (mark := mark_of(phase)) is not None:
-        say(f"  {number + 1}. {mark}: {describe_step(step)}")
+        say_wrapped(f"{mark}: {describe_step(step)}", indent="     ", first=f"  {number + 1}. ")
 
 
 def say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dict[str, Any]) -> None:

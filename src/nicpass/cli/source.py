@@ -39,7 +39,8 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
         BadInputError: the snapshot or the tree cannot be read.
     """
     if arguments.snapshot is not None:
-        host = load_snapshot(arguments.snapshot, Files().read_stream(_absolute(arguments.snapshot)))
+        path = "/dev/stdin" if arguments.snapshot == "-" else _absolute(arguments.snapshot)
+        host = load_snapshot(arguments.snapshot, Files().read_stream(path))
         return Source(Files(), host, is_live=False)
     files = open_root(arguments)
     environment = os.environ if files.is_live else None

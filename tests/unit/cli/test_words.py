@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import cell_len
 
 from nicpass.cli.main import main
 from nicpass.cli.output import say_error
@@ -180,6 +183,17 @@ class TestRetelling:
         assert retell("Something else {nic}") == "Something else {nic}"
 
 
+@pytest.mark.usefixtures("chinese")
+@pytest.mark.parametrize("command", ["prepare", "attach", "detach", "vf", "undo", "recover", "history", ""])
+def test_the_chinese_help_is_no_wider_than_the_terminal(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["--lang", "zh", *([command] if command else []), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if cell_len(line) > 80] == []
+
+
 def test_the_help_says_what_vm_nic_and_pf_are_within_eighty_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +203,16 @@ def test_the_help_says_what_vm_nic_and_pf_are_within_eighty_columns(
     assert max(map(len, output.splitlines())) <= 80
     for words in ("A VM is", "A NIC is", "A PF is", "for example:"):
         assert words in output
+
+
+@pytest.mark.spawns
+def test_a_snapshot_comes_by_a_pipe_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(ready_host().write(tmp_path))
+    main(["snapshot", "--root", root])
+    snapshot = capsys.readouterr().out
+    argv = [sys.executable, "-m", "nicpass", "list", "--snapshot", "-"]
+    done = subprocess.run(argv, input=snapshot, capture_output=True, text=True, check=True)
+    assert NIC in done.stdout
 
 
 def test_the_table_of_codes_has_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
