@@ -152,6 +152,8 @@ class TestCommands:
         for module in ("source", "listing", "settling"):
             monkeypatch.setattr(f"nicpass.cli.{module}.Files", lambda *_: host.files)
         monkeypatch.setattr("os.geteuid", lambda: 0)
+        # The guard, which this tree lacks, is put in order by tests of its own.
+        monkeypatch.setattr("nicpass.cli.settling.mend_guard", lambda *_, **__: (False, 0))
         monkeypatch.setattr(host_steps.HostSteps, "restore", lambda _self, state: host._restore(state))
         return host
 
