@@ -59,12 +59,13 @@ _BY_RULE = {
     "DomainInterface.model DomainInterface.teaming Session.program Holder.program BoundSocket.program "
     "ForeignNetdev.program Boot.programs Dmi.sys_vendor Dmi.board_vendor Dmi.bios_vendor Dmar.oem_id Ivrs.oem_id "
     "Dmar.oem_table_id Ivrs.oem_table_id ForeignUpper.kind ForeignUpper.program LibvirtNetwork.forward Intent.manager "
-    "GivenNic.allow Veto.codes Veto.when",
+    "GivenNic.allow Veto.codes Veto.when Boot.mkconfig_shell",
     Rule.TEXT: "Host.pci_unread Unknown.unknown ConfigSpace.problems Platform.kvm_error Dmar.problems Ivrs.problems "
     "Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try Boot.evidence "
     "Directive.text Directive.value UdevRule.text IvhdEntry.special Activity.foreign_unseen Definition.unread_devices "
     "LibvirtNetwork.unread Intent.text Intents.unread Unguarded.when Unguarded.reason Unguarded.loss "
-    "Veto.sentence Veto.hint",
+    "Veto.sentence Veto.hint "
+    "VfCount.text KernelWord.text BootLine.text BootLine.devices Authorship.shown Authorship.image Boot.unwritable",
     Rule.KEPT: "Platform.kernel Dmi.product_name Dmi.board_name Dmi.bios_version NumaNode.cpus Link.driver_version "
     "Link.firmware_version Leftovers.loaded_ids ModuleAlias.pattern Definition.machine Definition.memory_nodes "
     "Definition.cpuset Definition.emulator_pin CpuPin.cpus DeviceIdentity.slots KernelImage.release BootEntry.kernel "
@@ -75,7 +76,7 @@ _BY_RULE = {
     "Route.netdev Rule.iif Rule.oif LinkManager.netdev NetworkStorage.netdev BoundSocket.netdev ForeignNetdev.netdev "
     "DomainInterface.source ForeignUpper.netdev ForeignUpper.lower FunctionDevice.netdevs Link.lowers Redirect.netdev "
     "Redirect.target Intent.netdev Intent.target LibvirtNetwork.bridge LibvirtNetwork.netdevs LibvirtNetwork.pfs "
-    "Representor.netdev GivenLink.name GivenLink.altnames",
+    "Representor.netdev GivenLink.name GivenLink.altnames VfCount.netdev",
     Rule.DEVICE: "PciFunction.block_devices Platform.iommu_units IommuCapability.unit Link.parent_device "
     "ClassDevice.name FunctionDevice.name NetworkStorage.source PciFunction.rdma "
     "Representor.port",
@@ -83,7 +84,8 @@ _BY_RULE = {
     "UdevRule.path Claim.path DamagedFile.path NetworkStorage.mounts FunctionDevice.nodes Holder.node "
     "ForeignNetdev.namespace DomainDevice.rom_file Boot.initramfs Boot.folders BootFile.path BootFile.target "
     "KernelImage.path GeneratedFile.path BootEntry.source ForeignUpper.namespace Intent.source "
-    "DomainInterface.dev Platform.bmc Guard.python Guard.package Unguarded.path",
+    "DomainInterface.dev Platform.bmc Guard.python Guard.package Unguarded.path "
+    "VfCount.source KernelWord.source BootLine.path Authorship.source Authorship.place",
     Rule.MAC: "Link.mac Link.permanent_mac VfSettings.mac DeviceIdentity.permanent_mac DomainDevice.mac "
     "DomainInterface.mac GivenLink.mac GivenLink.permanent_mac",
     Rule.IP: "Link.tunnel_local Link.tunnel_remotes IpAddress.address IpAddress.peer IpAddress.broadcast "
@@ -92,7 +94,7 @@ _BY_RULE = {
     "NetworkStorage.local_address",
     Rule.UUID: "Platform.boot_id Domain.uuid LibvirtNetwork.uuid Unguarded.uuid GivenNic.uuid VetoedVm.uuid",
     Rule.SERIAL: "ConfigSpace.serial_number DeviceIdentity.serial_number",
-    Rule.CMDLINE: "Platform.cmdline BootEntry.arguments",
+    Rule.CMDLINE: "Platform.cmdline BootEntry.arguments Boot.fallback_arguments Authorship.now",
     Rule.IDENTITY: "Boot.default_entry Boot.one_shot BootEntry.identity BootEntry.title",
     Rule.EMPTY: "BootEntry.text",
     Rule.ABSENT: "DomainDevice.xml GeneratedFile.before GeneratedFile.after BootFile.content",
@@ -127,6 +129,7 @@ WORDS = frozenset(
     # Who configures interfaces
     "NetworkManager systemd-networkd ifupdown netplan initscripts wicked connman "
     # Programs
+    "dash busybox "
     "sshd sshd-session cockpit-session qemu-system-x86 qemu-kvm qemu-system-x86_64 libvirtd virtqemud systemd dockerd "
     "containerd-shim tcpdump dhclient dhcpcd chronyd ptp4l phc2sys nsenter ip bash sleep update-grub grub-mkconfig "
     "grub2-mkconfig grubby grub-install kernel-install bootctl ukify update-initramfs mkinitramfs dracut mkinitcpio "
