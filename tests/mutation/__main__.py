@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m tests.mutation`: the mutation score of the rooms of safety, and what lives.
+
+`--sample 20` judges one mutant in twenty, the same ones each time; `--rooms` names files or folders; `--lived` judges
+those anew that lived when they were last judged. Verdicts stay in `.mutants/`, and the report is of all in the rooms.
+Exits 1 if the score is below `--least`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from tests.mutation import cold, warm
+from tests.mutation.judge import Verdict
+from tests.mutation.mutants import ROOMS, ROOT, Mutant, files_of, mutants_of
+from tests.mutation.report import report, stale
+
+KEPT = ROOT / ".mutants"
+LEFT_OUT = ("lab", "engine/test_two_at_once.py", "test_architecture.py", "test_locks.py", "cli/test_translation.py", "cli/test_startup.py")
+"""Tests of other things than what the rooms do."""
+PYTEST = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not full", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    rooms = tuple(_room(room) for room in arguments.rooms)
+    KEPT.mkdir(exist_ok=True)
+    start = time.monotonic()
+    mutants = [mutant for path in files_of(rooms) for mutant in mutants_of(path)]
+    verdicts = _read_verdicts()
+    chosen = [mutant for mutant in mutants if mutant.number % arguments.sample == 0]
+    if arguments.lived:
+        chosen = [m for m in chosen if m.key in verdicts and verdicts[m.key].outcome not in {"killed", "hung"}]
+    print(f"{len(chosen)} of {len(mutants)} mutants", flush=True)
+    failed = _judge(chosen, arguments.jobs, arguments.tests)
+    verdicts = _read_verdicts()
+    shown = chosen if arguments.only else mutants
+    for line in report(shown, verdicts):
+        print(line)
+    for key in stale(mutants, rooms):
+        print(f"no such mutant: {key}")
+    for name in failed:
+        print(f"fails without a mutant: {name}")
+    print(f"{time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("--rooms", nargs="+", default=list(ROOMS), help="files or folders, from src/nicpass or the root")
+    parser.add_argument("--sample", type=int, default=1, help="judge one in so many")
+    parser.add_argument("--lived", action="store_true", help="only those that lived last time")
+    parser.add_argument("--only", action="store_true", help="report only what was judged now")
+    parser.add_argument("--tests", nargs="+", default=["tests/unit"], help="the tests that judge")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once")
+    return parser
+
+
+def _room(name: str) -> str:
+    return name if name.startswith("src/") else f"src/nicpass/{name}"
+
+
+def _judge(mutants: list[Mutant], jobs: int, tests: list[str]) -> list[str]:
+    """Judge by forks of a process that has run all tests, then what needs a process that has loaded nothing yet."""
+    os.chdir(ROOT)
+    cold.preload()
+    chosen = [*PYTEST, *(f"--ignore=tests/unit/{name}" for name in LEFT_OUT)]
+    inside = sorted((mutant for mutant in mutants if mutant.inside), key=lambda mutant: mutant.number)
+    child = os.fork()
+    if not child:
+        _quietly(KEPT / "pytest.log")
+        plugin = warm.Warm(inside, _keep_covered, lambda all_, judging: warm.workers(jobs, all_, judging, _keep))
+        os._exit(int(pytest.main([*chosen, *tests], plugins=[plugin])))
+    os.waitpid(child, 0)
+    covered = pickle.loads((KEPT / "covered").read_bytes())  # noqa: S301
+    outside = [mutant for mutant in mutants if not mutant.inside]
+    warm.workers(jobs, outside, lambda mutant: cold.judge_cold(mutant, covered, PYTEST), _keep)
+    failed: list[str] = covered.failed
+    return failed
+
+
+def _quietly(log: Path) -> None:
+    sys.stdout.flush()
+    number = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for old, new in ((nothing, 0), (number, 1), (number, 2)):
+        os.dup2(old, new)
+
+
+def _keep_covered(covered: warm.Covered) -> None:
+    (KEPT / "covered").write_bytes(pickle.dumps(covered))
+
+
+def _keep(verdict: Verdict) -> None:
+    with (KEPT / "verdicts").open("a") as kept:
+        kept.write(json.dumps(asdict(verdict)) + "\n")
+
+
+def _read_verdicts() -> dict[str, Verdict]:
+    """The last verdict of each."""
+    if not (KEPT / "verdicts").exists():
+        return {}
+    return {(verdict := Verdict(**json.loads(line))).key: verdict for line in (KEPT / "verdicts").open()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest with all tests in memory: runs them once to see which lines each runs, then forks itself for each mutant.
+
+A mutant inside of a function is put in place by giving the functions that are there its code, so nothing is loaded
+anew. What is kept by `functools.cache` is forgotten first.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import pytest
+from coverage import Coverage
+from hypothesis import Phase, settings
+
+from tests.mutation.judge import Trial, Verdict, judge
+from tests.mutation.mutants import ROOT, Mutant, code_of
+
+SOURCE = ROOT / "src" / "nicpass"
+
+
+@dataclass
+class Covered:
+    """Which tests run which lines, and how long each takes in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    runners: dict[str, dict[int, set[str]]] = field(default_factory=dict)
+    """File to line to the names of tests."""
+    failed: list[str] = field(default_factory=list)
+    """Tests that fail without a mutant already; they judge none."""
+
+    def tests_of(self, path: str, lines: tuple[int, int]) -> list[str]:
+        """Who runs one of these lines, quickest first."""
+        by_line = self.runners.get(path, {})
+        found = set().union(*(by_line.get(line, ()) for line in range(lines[0], lines[1] + 1)))
+        return sorted(found, key=lambda name: (self.seconds[name], name))
+
+
+class Warm:
+    """A plugin of pytest, in the place of its loop over the tests."""
+
+    def __init__(self, mutants: list[Mutant], tell: Callable[[Covered], None], settle: Settle) -> None:
+        self.mutants = mutants
+        self.tell = tell
+        self.settle = settle
+        self.covered = Covered()
+        self.has_failed = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        # A failing property is a mutant noticed; its smallest example is nobody's affair here.
+        few = settings(settings.get_profile("unit"), phases=(Phase.explicit, Phase.generate))
+        settings.register_profile("mutation", few)
+        settings.load_profile("mutation")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.has_failed |= report.failed
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._cover(session)
+        self.tell(self.covered)
+        items = {item.nodeid: item for item in session.items}
+        memory = _Memory.read()
+        gc.collect()
+        gc.freeze()
+        self.settle(self.mutants, lambda mutant: self._judge(mutant, items, memory))
+        return True
+
+    def _cover(self, session: pytest.Session) -> None:
+        coverage = Coverage(data_file=None, config_file=False, include=[f"{SOURCE}/*"])
+        coverage.start()
+        # The last is told that the first comes next, so what was made for the whole session stays.
+        for item, following in zip(session.items, [*session.items[1:], session.items[0]], strict=True):
+            coverage.switch_context(item.nodeid)
+            start = time.monotonic()
+            if self._fails(item, following):
+                self.covered.failed.append(item.nodeid)
+            self.covered.seconds[item.nodeid] = time.monotonic() - start
+        coverage.stop()
+        self.covered.runners = dict(_runners(coverage, set(self.covered.failed)))
+
+    def _fails(self, item: pytest.Item, following: pytest.Item | None) -> bool:
+        self.has_failed = False
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        return self.has_failed
+
+    def _judge(self, mutant: Mutant, items: dict[str, pytest.Item], memory: _Memory) -> Verdict:
+        names = self.covered.tests_of(mutant.path, mutant.lines)
+        line = [items[name] for name in names]
+        trials = [
+            Trial(item.nodeid, self.covered.seconds[item.nodeid], functools.partial(self._fails, item, following))
+            for item, following in zip(line, [*line[1:], None], strict=True)
+        ]
+
+        def prepare(folder: str) -> None:
+            item = line[0]
+            item.config._tmp_path_factory._basetemp = Path(folder)  # type: ignore[attr-defined]
+            item.session._setupstate.teardown_exact(item)
+            memory.put_in_place(mutant)
+
+        return judge(mutant.key, trials, prepare)
+
+
+Settle = Callable[[list[Mutant], Callable[[Mutant], Verdict]], None]
+
+
+def _runners(coverage: Coverage, failed: set[str]) -> Iterator[tuple[str, dict[int, set[str]]]]:
+    data = coverage.get_data()
+    for path in data.measured_files():
+        by_line: dict[int, set[str]] = defaultdict(set)
+        for line, names in data.contexts_by_lineno(path).items():
+            by_line[line] = {name for name in names if name and name not in failed}
+        yield str(Path(path).relative_to(ROOT)), dict(by_line)
+
+
+@dataclass
+class _Memory:
+    functions: dict[tuple[str, str], list[FunctionType]]
+    """File and name to every function of them that is in memory."""
+    caches: list[functools._lru_cache_wrapper[object]]
+
+    @classmethod
+    def read(cls) -> _Memory:
+        memory = cls(defaultdict(list), [])
+        for thing in gc.get_objects():
+            if isinstance(thing, FunctionType) and thing.__code__.co_filename.startswith(str(SOURCE)):
+                memory.functions[thing.__code__.co_filename, thing.__code__.co_qualname].append(thing)
+            elif isinstance(thing, functools._lru_cache_wrapper):
+                memory.caches.append(thing)
+        return memory
+
+    def put_in_place(self, mutant: Mutant) -> None:
+        code = next(code for code in _codes(code_of(mutant)) if code.co_qualname == mutant.function)
+        there = self.functions[str(ROOT / mutant.path), mutant.function]
+        assert there, f"no such function in memory: {mutant.key}"
+        for function in there:
+            function.__code__ = code
+        for cache in self.caches:
+            cache.cache_clear()
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)
+
+
+def workers(count: int, mutants: list[Mutant], judging: Callable[[Mutant], Verdict], done: Callable[[Verdict], None]) -> None:
+    """Judge all by so many processes; `done` is called in them."""
+    reading, writing = os.pipe()
+    children = []
+    for _ in range(count):
+        child = os.fork()
+        if not child:
+            os.close(writing)
+            try:
+                while piece := os.read(reading, 4):
+                    done(judging(mutants[int.from_bytes(piece)]))
+            finally:
+                os._exit(0)
+        children.append(child)
+    os.close(reading)
+    for place in range(len(mutants)):
+        os.write(writing, place.to_bytes(4))
+    os.close(writing)
+    for child in children:
+        os.waitpid(child, 0)
