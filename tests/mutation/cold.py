@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutants of what runs when a module is loaded: constants, defaults. Each has a process that loads nicpass anew with it.
+"""Mutants of what runs when a module is loaded: constants, defaults. Each has a process that loads all anew.
 
 The tests for one are those that run a function, anywhere, in which the constant's or the argument's name stands.
 """
@@ -62,7 +62,9 @@ class _Finder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self.name:
             return None
-        return importlib.util.spec_from_file_location(fullname, self.path, loader=_Loader(fullname, self.path, self.code))
+        return importlib.util.spec_from_file_location(
+            fullname, self.path, loader=_Loader(fullname, self.path, self.code)
+        )
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TextIO
@@ -65,29 +65,19 @@ def judge(key: str, trials: list[Trial], prepare: Callable[[str], None]) -> Verd
 
 def _watch(reading: int, trials: list[Trial]) -> tuple[Outcome, int]:
     """The outcome, and which trial was the last."""
-    ready, last = False, -1
-    for line in _lines(reading, lambda: trials[max(last, 0)].seconds):
-        if line is None:
-            return "hung", max(last, 0)
-        if line in {b"lived", b"killed"}:
-            return ("lived" if line == b"lived" else "killed"), last
-        ready, last = True, int(line)
-    return ("killed" if ready else "broken"), max(last, 0)  # the process is gone, perhaps with the test
-
-
-def _lines(reading: int, expected: Callable[[], float]) -> Iterable[bytes | None]:
-    """Lines until the other end closes; None where the next does not come in its time."""
-    rest = b""
+    rest, ready, last = b"", False, 0
     while True:
-        ready, _, _ = select.select([reading], [], [], SPARE_SECONDS + SPARE_TIMES * expected())
-        if not ready:
-            yield None
-            return
+        limit = SPARE_SECONDS + SPARE_TIMES * trials[last].seconds
+        if not select.select([reading], [], [], limit)[0]:
+            return "hung", last
         piece = os.read(reading, 65536)
         if not piece:
-            return
+            return ("killed" if ready else "broken"), last  # the process is gone, perhaps with the test
         *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
+        for line in lines:
+            if line in {b"lived", b"killed"}:
+                return ("lived" if line == b"lived" else "killed"), last
+            ready, last = True, int(line)
 
 
 def _try(trials: list[Trial], prepare: Callable[[], None], writing: int) -> NoReturn:
@@ -114,4 +104,4 @@ def silence() -> None:
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w")  # noqa: PTH123, SIM115
+    return open(os.devnull, "w")  # noqa: PTH123

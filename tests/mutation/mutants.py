@@ -65,7 +65,9 @@ class Mutant:
 
 
 def files_of(rooms: tuple[str, ...]) -> list[Path]:
-    found = [path for room in rooms for path in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))]
+    found = [
+        path for room in rooms for path in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))
+    ]
     return sorted(path for path in found if path.name != "__init__.py")
 
 

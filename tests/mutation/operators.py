@@ -104,12 +104,11 @@ def _shorten(node: ast.AST) -> Iterator[ast.AST]:
 
 def _element(node: ast.AST) -> Iterator[ast.AST]:
     """An element, a pair or a named argument is missing."""
-    if isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load):
+    read = isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+    if isinstance(node, ast.Tuple | ast.List | ast.Set) and read:
         for place in range(len(node.elts)):
-            yield _with(node, elts=_without(node.elts, place))
-    elif isinstance(node, ast.Set) and len(node.elts) > 1:
-        for place in range(len(node.elts)):
-            yield _with(node, elts=_without(node.elts, place))
+            rest = _without(node.elts, place)
+            yield _with(node, elts=rest) if rest or not isinstance(node, ast.Set) else _call("set")
     elif isinstance(node, ast.Dict):
         for place in range(len(node.keys)):
             yield _with(node, keys=_without(node.keys, place), values=_without(node.values, place))
@@ -182,6 +181,10 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
     for name, value in fields.items():
         setattr(other, name, value)
     return other
+
+
+def _call(name: str) -> ast.expr:
+    return ast.Call(ast.Name(name, ast.Load()), [], [])
 
 
 def _not(node: ast.expr) -> ast.expr:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import os
+import sys
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +25,7 @@ from coverage import Coverage
 from hypothesis import Phase, settings
 
 from tests.mutation.judge import Trial, Verdict, judge
-from tests.mutation.mutants import ROOT, Mutant, code_of
+from tests.mutation.mutants import ROOMS, ROOT, Mutant, code_of, files_of
 
 SOURCE = ROOT / "src" / "nicpass"
 
@@ -37,21 +40,42 @@ class Covered:
     failed: list[str] = field(default_factory=list)
     """Tests that fail without a mutant already; they judge none."""
 
+    def add(self, path: str, line: int, names: set[str]) -> None:
+        """Put down who runs a line."""
+        self.runners.setdefault(path, {}).setdefault(line, set()).update(names)
+
+    def quick(self, longest: float) -> Covered:
+        """The same without tests that take longer, in seconds."""
+        slow = {name for name, seconds in self.seconds.items() if seconds > longest}
+        runners = {path: {line: names - slow for line, names in lines.items()} for path, lines in self.runners.items()}
+        return Covered(self.seconds, runners, self.failed)
+
     def tests_of(self, path: str, lines: tuple[int, int]) -> list[str]:
-        """Who runs one of these lines, quickest first."""
+        """Who runs one of these lines: the tests of the file's own street first, the quickest of them first."""
         by_line = self.runners.get(path, {})
         found = set().union(*(by_line.get(line, ()) for line in range(lines[0], lines[1] + 1)))
-        return sorted(found, key=lambda name: (self.seconds[name], name))
+        street = str(Path(path).parent).replace("src/nicpass", "tests/unit")
+        return sorted(found, key=lambda name: (not name.startswith(street), self.seconds[name], name))
 
 
 class Warm:
     """A plugin of pytest, in the place of its loop over the tests."""
 
-    def __init__(self, mutants: list[Mutant], tell: Callable[[Covered], None], settle: Settle) -> None:
+    def __init__(
+        self,
+        mutants: list[Mutant],
+        kept: Covered,
+        longest: float,
+        most: int,
+        tell: Callable[[Covered], None],
+        settle: Settle,
+    ) -> None:
         self.mutants = mutants
         self.tell = tell
         self.settle = settle
-        self.covered = Covered()
+        self.covered = kept
+        self.longest = longest
+        self.most = most
         self.has_failed = False
 
     @pytest.hookimpl(tryfirst=True)
@@ -65,8 +89,10 @@ class Warm:
         self.has_failed |= report.failed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self._cover(session)
+        self._cover([item for item in session.items if item.nodeid not in self.covered.seconds])
         self.tell(self.covered)
+        self.covered = self.covered.quick(self.longest)
+        _load_all()
         items = {item.nodeid: item for item in session.items}
         memory = _Memory.read()
         gc.collect()
@@ -74,18 +100,21 @@ class Warm:
         self.settle(self.mutants, lambda mutant: self._judge(mutant, items, memory))
         return True
 
-    def _cover(self, session: pytest.Session) -> None:
+    def _cover(self, items: list[pytest.Item]) -> None:
+        if not items:
+            return
         coverage = Coverage(data_file=None, config_file=False, include=[f"{SOURCE}/*"])
         coverage.start()
         # The last is told that the first comes next, so what was made for the whole session stays.
-        for item, following in zip(session.items, [*session.items[1:], session.items[0]], strict=True):
+        for item, following in zip(items, [*items[1:], *items[:1]], strict=True):
             coverage.switch_context(item.nodeid)
             start = time.monotonic()
             if self._fails(item, following):
                 self.covered.failed.append(item.nodeid)
             self.covered.seconds[item.nodeid] = time.monotonic() - start
         coverage.stop()
-        self.covered.runners = dict(_runners(coverage, set(self.covered.failed)))
+        for path, line, names in _runners(coverage):
+            self.covered.add(path, line, names - set(self.covered.failed))
 
     def _fails(self, item: pytest.Item, following: pytest.Item | None) -> bool:
         self.has_failed = False
@@ -93,11 +122,11 @@ class Warm:
         return self.has_failed
 
     def _judge(self, mutant: Mutant, items: dict[str, pytest.Item], memory: _Memory) -> Verdict:
-        names = self.covered.tests_of(mutant.path, mutant.lines)
+        names = [name for name in self.covered.tests_of(mutant.path, mutant.lines) if name in items][: self.most]
         line = [items[name] for name in names]
         trials = [
             Trial(item.nodeid, self.covered.seconds[item.nodeid], functools.partial(self._fails, item, following))
-            for item, following in zip(line, [*line[1:], None], strict=True)
+            for item, following in zip(line, [*line[1:], None], strict=False)
         ]
 
         def prepare(folder: str) -> None:
@@ -112,13 +141,17 @@ class Warm:
 Settle = Callable[[list[Mutant], Callable[[Mutant], Verdict]], None]
 
 
-def _runners(coverage: Coverage, failed: set[str]) -> Iterator[tuple[str, dict[int, set[str]]]]:
+def _runners(coverage: Coverage) -> Iterator[tuple[str, int, set[str]]]:
     data = coverage.get_data()
     for path in data.measured_files():
-        by_line: dict[int, set[str]] = defaultdict(set)
         for line, names in data.contexts_by_lineno(path).items():
-            by_line[line] = {name for name in names if name and name not in failed}
-        yield str(Path(path).relative_to(ROOT)), dict(by_line)
+            yield str(Path(path).relative_to(ROOT)), line, set(names) - {""}
+
+
+def _load_all() -> None:
+    """Load what tests have not: a mutant needs its function in memory."""
+    for path in files_of(ROOMS):
+        importlib.import_module(".".join(path.relative_to(SOURCE.parent).with_suffix("").parts))
 
 
 @dataclass
@@ -154,7 +187,9 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def workers(count: int, mutants: list[Mutant], judging: Callable[[Mutant], Verdict], done: Callable[[Verdict], None]) -> None:
+def workers(
+    count: int, mutants: list[Mutant], judging: Callable[[Mutant], Verdict], done: Callable[[Verdict], None]
+) -> None:
     """Judge all by so many processes; `done` is called in them."""
     reading, writing = os.pipe()
     children = []
@@ -165,12 +200,14 @@ def workers(count: int, mutants: list[Mutant], judging: Callable[[Mutant], Verdi
             try:
                 while piece := os.read(reading, 4):
                     done(judging(mutants[int.from_bytes(piece)]))
-            finally:
-                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
         children.append(child)
     os.close(reading)
     for place in range(len(mutants)):
         os.write(writing, place.to_bytes(4))
     os.close(writing)
-    for child in children:
-        os.waitpid(child, 0)
+    if sum(os.waitpid(child, 0)[1] for child in children):
+        sys.exit("A worker ended early.")
