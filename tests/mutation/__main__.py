@@ -9,6 +9,7 @@ Exits 1 if the score is below `--least`.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import pickle
@@ -19,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation import cold, warm
+from tests.mutation import cold, operators, warm
+from tests.mutation import mutants as mutants_module
 from tests.mutation.judge import Verdict
 from tests.mutation.mutants import ROOMS, ROOT, Mutant, files_of, mutants_of
 from tests.mutation.report import report, stale
@@ -57,11 +59,13 @@ def main() -> int:
     rooms = tuple(_room(room) for room in arguments.rooms)
     KEPT.mkdir(exist_ok=True)
     start = time.monotonic()
-    mutants = [mutant for path in files_of(rooms) for mutant in mutants_of(path)]
+    mutants = [mutant for path in files_of(rooms) for mutant in _kept_mutants(path)]
     verdicts = _read_verdicts()
     chosen = [mutant for mutant in mutants if mutant.number % arguments.sample == 0]
     if arguments.lived:
         chosen = [m for m in chosen if m.key in verdicts and verdicts[m.key].outcome not in {"killed", "hung"}]
+    if arguments.more:
+        chosen = [mutant for mutant in chosen if mutant.key not in verdicts]
     if arguments.warm:
         chosen = [mutant for mutant in chosen if mutant.inside]
     print(f"{len(chosen)} of {len(mutants)} mutants", flush=True)
@@ -85,12 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sample", type=int, default=1, help="judge one in so many")
     parser.add_argument("--lived", action="store_true", help="only those that lived last time")
+    parser.add_argument("--more", action="store_true", help="only those that were never judged")
     parser.add_argument("--only", action="store_true", help="report only what was judged now")
     parser.add_argument("--warm", action="store_true", help="leave out constants and defaults, which take long")
     parser.add_argument("--again", action="store_true", help="only new tests are run to see what they cover")
     parser.add_argument("--tests", nargs="+", default=["tests/unit"], help="the tests that judge")
-    parser.add_argument("--longest", type=float, default=4.0, help="seconds; a test that takes longer judges none")
-    parser.add_argument("--most", type=int, default=200, help="tests for one mutant, those of its own street first")
+    parser.add_argument("--longest", type=float, default=2.0, help="seconds; a test that takes longer judges none")
+    parser.add_argument("--most", type=int, default=120, help="tests for one mutant, those of its own street first")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once")
     return parser
 
@@ -127,6 +132,16 @@ def _quietly(log: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((nothing, 0), (number, 1), (number, 2)):
         os.dup2(old, new)
+
+
+def _kept_mutants(path: Path) -> list[Mutant]:
+    """The mutants of a file, from last time if neither it nor the operators have changed."""
+    code = b"".join(file.read_bytes() for file in (path, *map(Path, (operators.__file__, mutants_module.__file__))))
+    kept = KEPT / f"mutants-{hashlib.sha256(code).hexdigest()[:16]}"
+    if not kept.exists():
+        kept.write_bytes(pickle.dumps(mutants_of(path)))
+    found: list[Mutant] = pickle.loads(kept.read_bytes())  # noqa: S301
+    return found
 
 
 def _keep_covered(covered: warm.Covered) -> None:

@@ -16,7 +16,7 @@ from typing import Literal, NoReturn, TextIO
 
 Outcome = Literal["killed", "hung", "lived", "uncovered", "broken"]
 """`hung`: noticed, for a test did not end. `uncovered`: no test runs it. `broken`: it could not be put in place."""
-SPARE_SECONDS, SPARE_TIMES = 10.0, 10.0
+SPARE_SECONDS, SPARE_TIMES = 6.0, 8.0
 """A test that takes so much longer than without a mutant hangs: room for a machine that others use too."""
 
 

@@ -127,7 +127,7 @@ def _constant(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.Constant(value + 1)
     elif isinstance(value, float):  # a time limit; one that is a little longer is none that a test could tell
         yield ast.Constant(0.0 if value else 1.0)
-    elif isinstance(value, str):
+    elif isinstance(value, str) and " " not in value:  # what has a blank is words for people
         yield ast.Constant("XX" + value)
     elif isinstance(value, bytes):
         yield ast.Constant(b"XX" + value)

@@ -7,11 +7,14 @@ anew. What is kept by `functools.cache` is forgotten first.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib
 import os
+import pickle
 import sys
+import tempfile
 import time
 import traceback
 from collections import defaultdict
@@ -19,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import NoReturn
 
 import pytest
 from coverage import Coverage
@@ -89,10 +93,10 @@ class Warm:
         self.has_failed |= report.failed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        _load_all()
         self._cover([item for item in session.items if item.nodeid not in self.covered.seconds])
         self.tell(self.covered)
         self.covered = self.covered.quick(self.longest)
-        _load_all()
         items = {item.nodeid: item for item in session.items}
         memory = _Memory.read()
         gc.collect()
@@ -104,17 +108,21 @@ class Warm:
         if not items:
             return
         coverage = Coverage(data_file=None, config_file=False, include=[f"{SOURCE}/*"])
-        coverage.start()
-        # The last is told that the first comes next, so what was made for the whole session stays.
-        for item, following in zip(items, [*items[1:], *items[:1]], strict=True):
-            coverage.switch_context(item.nodeid)
-            start = time.monotonic()
-            if self._fails(item, following):
-                self.covered.failed.append(item.nodeid)
-            self.covered.seconds[item.nodeid] = time.monotonic() - start
-        coverage.stop()
-        for path, line, names in _runners(coverage):
-            self.covered.add(path, line, names - set(self.covered.failed))
+        with tempfile.TemporaryDirectory() as folder, _covering_children(coverage, Path(folder)) as children:
+            memory = _Memory.read()
+            coverage.start()
+            # The last is told that the first comes next, so what was made for the whole session stays.
+            for item, following in zip(items, [*items[1:], *items[:1]], strict=True):
+                children.begin(item.nodeid)
+                memory.forget()  # else what is kept would be run by the first test alone
+                coverage.switch_context(item.nodeid)
+                start = time.monotonic()
+                if self._fails(item, following):
+                    self.covered.failed.append(item.nodeid)
+                self.covered.seconds[item.nodeid] = time.monotonic() - start
+            coverage.stop()
+            for path, line, names in (*_runners(coverage), *children.read()):
+                self.covered.add(path, line, names - set(self.covered.failed))
 
     def _fails(self, item: pytest.Item, following: pytest.Item | None) -> bool:
         self.has_failed = False
@@ -139,6 +147,59 @@ class Warm:
 
 
 Settle = Callable[[list[Mutant], Callable[[Mutant], Verdict]], None]
+
+
+class _Children:
+    """What is run by forks of a test, the first of them: simulated hosts are such, and children that may hang."""
+
+    most = 8
+
+    def __init__(self, coverage: Coverage, folder: Path) -> None:
+        self.coverage = coverage
+        self.folder = folder
+        self.name = ""
+        self.forks = 0
+        self.parent = os.getpid()
+
+    def begin(self, name: str) -> None:
+        self.name, self.forks = name, 0
+
+    def forked(self) -> None:
+        self.forks += 1
+
+    def write(self) -> None:
+        """Called in the child, before it ends."""
+        if os.getpid() == self.parent or self.forks > self.most:
+            return
+        with contextlib.suppress(Exception):
+            self.coverage.stop()
+            data = self.coverage.get_data()
+            lines = {path: data.lines(path) or [] for path in data.measured_files()}
+            (self.folder / str(os.getpid())).write_bytes(pickle.dumps((self.name, lines)))
+
+    def read(self) -> Iterator[tuple[str, int, set[str]]]:
+        for file in self.folder.iterdir():
+            name, lines = pickle.loads(file.read_bytes())  # noqa: S301
+            for path, numbers in lines.items():
+                for line in numbers:
+                    yield str(Path(path).relative_to(ROOT)), line, {name}
+
+
+@contextlib.contextmanager
+def _covering_children(coverage: Coverage, folder: Path) -> Iterator[_Children]:
+    children = _Children(coverage, folder)
+    os.register_at_fork(after_in_parent=children.forked)
+    end = os._exit
+
+    def write_and_end(status: int) -> NoReturn:
+        children.write()
+        end(status)
+
+    os._exit = write_and_end
+    try:
+        yield children
+    finally:
+        os._exit = end
 
 
 def _runners(coverage: Coverage) -> Iterator[tuple[str, int, set[str]]]:
@@ -166,7 +227,7 @@ class _Memory:
         for thing in gc.get_objects():
             if isinstance(thing, FunctionType) and thing.__code__.co_filename.startswith(str(SOURCE)):
                 memory.functions[thing.__code__.co_filename, thing.__code__.co_qualname].append(thing)
-            elif isinstance(thing, functools._lru_cache_wrapper):
+            elif isinstance(thing, functools._lru_cache_wrapper) and thing.__module__.startswith("nicpass"):
                 memory.caches.append(thing)
         return memory
 
@@ -176,6 +237,10 @@ class _Memory:
         assert there, f"no such function in memory: {mutant.key}"
         for function in there:
             function.__code__ = code
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty everything that `functools.cache` keeps."""
         for cache in self.caches:
             cache.cache_clear()
 
