@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was seen of a NIC is put down only when it is all of it (law 10): each thing that may come later is waited for."""
+"""Only what was seen of all of a NIC is put down (law 10): each thing that may come later is waited for."""
 
 from __future__ import annotations
 
