@@ -74,8 +74,8 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(quick_path: Path) -> Host:
+    return Host(quick_path)
 
 
 def test_what_is_set_tries_again_until_only_a_person_can_help(host: Host) -> None:
@@ -166,8 +166,8 @@ class TestNotSeen:
             host.do(ARM)
 
 
-def test_without_systemd_there_is_none(tmp_path: Path) -> None:
-    handlers = deadman_handlers(Files(str(tmp_path)), Systemd())
+def test_without_systemd_there_is_none(quick_path: Path) -> None:
+    handlers = deadman_handlers(Files(str(quick_path)), Systemd())
     with pytest.raises(StepError, match="needs systemd") as caught:
         handlers[ArmTimer].apply(ARM)
     assert "--confirm-within 0" in caught.value.hint

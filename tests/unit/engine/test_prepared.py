@@ -31,8 +31,8 @@ LINK = "/etc/systemd/system/multi-user.target.wants/nicpass-prepare.service"
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(str(tmp_path))
+def files(quick_path: Path) -> Files:
+    return Files(str(quick_path))
 
 
 def plan_of(*steps: SetNumvfs | ChangeBoot) -> Plan:
@@ -67,22 +67,22 @@ class TestRecord:
         prepare(files)
         assert read_prepared(files) == WAITING
 
-    def test_it_is_roots_alone(self, files: Files, tmp_path: Path) -> None:
+    def test_it_is_roots_alone(self, files: Files, quick_path: Path) -> None:
         prepare(files)
-        assert (tmp_path / RECORD[1:]).stat().st_mode & 0o777 == 0o600
-        assert (tmp_path / UNIT[1:]).stat().st_mode & 0o777 == 0o644
-        assert (tmp_path / RECORD[1:]).read_bytes().endswith(b"}\n")
+        assert (quick_path / RECORD[1:]).stat().st_mode & 0o777 == 0o600
+        assert (quick_path / UNIT[1:]).stat().st_mode & 0o777 == 0o644
+        assert (quick_path / RECORD[1:]).read_bytes().endswith(b"}\n")
 
     @pytest.mark.parametrize("content", [b"", b"{", b'{"stage": "soon"}', b'{"stage": "\xff"}', b"[]"])
     def test_a_damaged_one(self, content: bytes, files: Files) -> None:
         files.write_atomic(RECORD, content)
-        with pytest.raises(StepError, match="What this host was prepared for cannot be read: .+") as caught:
+        with pytest.raises(StepError, match=r"What this host was prepared for cannot be read: .+") as caught:
             read_prepared(files)
         assert RECORD in caught.value.hint
 
-    def test_one_that_cannot_be_read(self, files: Files, tmp_path: Path) -> None:
-        (tmp_path / RECORD[1:]).mkdir(parents=True)
-        with pytest.raises(StepError, match="cannot be read: .*directory"):
+    def test_one_that_cannot_be_read(self, files: Files, quick_path: Path) -> None:
+        (quick_path / RECORD[1:]).mkdir(parents=True)
+        with pytest.raises(StepError, match=r"cannot be read: .*directory"):
             read_prepared(files)
 
 
@@ -106,7 +106,7 @@ class TestPlan:
         (made,) = boot.change.generators[0].makes
         assert made.before == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # printf x | sha256sum
 
-    def test_its_files_are_written_with_the_folders_that_are_missing(self, files: Files, tmp_path: Path) -> None:
+    def test_its_files_are_written_with_the_folders_that_are_missing(self, files: Files, quick_path: Path) -> None:
         step = finish_of(complete(files, WAITING, None))
         paths = [change.path for change in step.change.files]
         assert len(paths) == len(set(paths))
@@ -115,22 +115,22 @@ class TestPlan:
             assert change.before is None
             assert isinstance(change.after, Folder | RegularFile | SymbolicLink)
         prepare(files)
-        assert (tmp_path / "etc/systemd").stat().st_mode & 0o777 == 0o755
-        assert (tmp_path / LINK[1:]).readlink() == tmp_path.__class__(UNIT)
+        assert (quick_path / "etc/systemd").stat().st_mode & 0o777 == 0o755
+        assert (quick_path / LINK[1:]).readlink() == quick_path.__class__(UNIT)
 
-    def test_taken_back_all_of_it_is_gone(self, files: Files, tmp_path: Path) -> None:
+    def test_taken_back_all_of_it_is_gone(self, files: Files, quick_path: Path) -> None:
         step = prepare(files)
         apply_changes(files, invert_changes(step.change.files))
-        assert list(tmp_path.iterdir()) == []
+        assert list(quick_path.iterdir()) == []
 
-    def test_taken_away_its_files_are_gone_and_what_stood_there_is_known(self, files: Files, tmp_path: Path) -> None:
+    def test_taken_away_its_files_are_gone_and_what_stood_there_is_known(self, files: Files, quick_path: Path) -> None:
         prepare(files)
         step = finish_of(complete(files, None, WAITING))
         assert [change.path for change in step.change.files] == [LINK, UNIT, RECORD]
         assert all(change.before is not None and change.after is None for change in step.change.files)
         apply_changes(files, step.change.files)
         assert read_prepared(files) is None
-        assert not (tmp_path / UNIT[1:]).exists()
+        assert not (quick_path / UNIT[1:]).exists()
         apply_changes(files, invert_changes(step.change.files))
         assert read_prepared(files) == WAITING
 
@@ -160,32 +160,32 @@ def test_the_unit_names_what_it_needs_and_escapes_what_systemd_would_read() -> N
 class TestFileChanges:
     """Each bears being done twice, and what others have come to use stays."""
 
-    def test_a_folder_that_others_use_by_now_stays(self, files: Files, tmp_path: Path) -> None:
+    def test_a_folder_that_others_use_by_now_stays(self, files: Files, quick_path: Path) -> None:
         change = FileChange(path="/ours", after=Folder(0o755))
         apply_changes(files, (change,))
-        (tmp_path / "ours/theirs").write_text("")
+        (quick_path / "ours/theirs").write_text("")
         back = invert_changes((change,))
         apply_changes(files, back)
         verify_changes(files, back)
-        assert (tmp_path / "ours/theirs").exists()
-        (tmp_path / "ours/theirs").unlink()
+        assert (quick_path / "ours/theirs").exists()
+        (quick_path / "ours/theirs").unlink()
         with pytest.raises(StepError, match="/ours is not what was written there"):
             verify_changes(files, back)
         apply_changes(files, back)
-        assert not (tmp_path / "ours").exists()
+        assert not (quick_path / "ours").exists()
 
-    def test_what_is_so_already_is_not_written(self, files: Files, tmp_path: Path) -> None:
+    def test_what_is_so_already_is_not_written(self, files: Files, quick_path: Path) -> None:
         change = FileChange(path="/f", after=RegularFile(b"x", 0o644))
         apply_changes(files, (change,))
-        before = (tmp_path / "f").stat().st_ino
+        before = (quick_path / "f").stat().st_ino
         apply_changes(files, (change,))
-        assert (tmp_path / "f").stat().st_ino == before
+        assert (quick_path / "f").stat().st_ino == before
         verify_changes(files, (change,))
-        (tmp_path / "f").write_text("y")
+        (quick_path / "f").write_text("y")
         with pytest.raises(StepError, match="/f is not what was written there"):
             verify_changes(files, (change,))
 
-    def test_a_file_where_a_folder_shall_be_is_none(self, files: Files, tmp_path: Path) -> None:
-        (tmp_path / "f").write_text("")
+    def test_a_file_where_a_folder_shall_be_is_none(self, files: Files, quick_path: Path) -> None:
+        (quick_path / "f").write_text("")
         with pytest.raises(StepError):
             verify_changes(files, (FileChange(path="/f", after=Folder(0o755)),))

@@ -55,8 +55,8 @@ class TestRoutes:
 
     def test_all_of_it(self) -> None:
         assert describe_whole_route(self.FULL) == (
-            "10.9.0.0/16 via 10.0.0.1 dev eth1 table 100 proto static metric 7 from 10.8.0.0/16 src 10.0.0.5 scope site "
-            "tos 0x10 realms 3 pref high weight 2 nhid 9 encap 5 mtu 1300 congctl bbr onlink"
+            "10.9.0.0/16 via 10.0.0.1 dev eth1 table 100 proto static metric 7 from 10.8.0.0/16 src 10.0.0.5 "
+            "scope site tos 0x10 realms 3 pref high weight 2 nhid 9 encap 5 mtu 1300 congctl bbr onlink"
         )
 
     def test_what_says_nothing_is_left_out(self) -> None:
