@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m tests.mutation`: the mutation score of the rooms of safety, and what lives.
 
-`--sample 20` judges one mutant in twenty, the same ones each time; `--rooms` names files or folders; `--lived` judges
-those anew that lived when they were last judged. Verdicts stay in `.mutants/`, and the report is of all in the rooms.
-Exits 1 if the score is below `--least`.
+`--sample 20` judges one mutant in twenty, the same ones each time; `--rooms` names files or folders; `--left` judges
+only those that were not judged yet, or lived when they were. Verdicts stay in `.mutants/`, and the report is of all
+that stand there.
 """
 
 from __future__ import annotations
@@ -62,10 +62,8 @@ def main() -> int:
     mutants = [mutant for path in files_of(rooms) for mutant in _kept_mutants(path)]
     verdicts = _read_verdicts()
     chosen = [mutant for mutant in mutants if mutant.number % arguments.sample == 0]
-    if arguments.lived:
-        chosen = [m for m in chosen if m.key in verdicts and verdicts[m.key].outcome not in {"killed", "hung"}]
-    if arguments.more:
-        chosen = [mutant for mutant in chosen if mutant.key not in verdicts]
+    if arguments.left:
+        chosen = [m for m in chosen if m.key not in verdicts or not verdicts[m.key].noticed]
     if arguments.warm:
         chosen = [mutant for mutant in chosen if mutant.inside]
     print(f"{len(chosen)} of {len(mutants)} mutants", flush=True)
@@ -88,8 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rooms", nargs="+", default=list(ROOMS), help="files or folders, from src/nicpass or the root"
     )
     parser.add_argument("--sample", type=int, default=1, help="judge one in so many")
-    parser.add_argument("--lived", action="store_true", help="only those that lived last time")
-    parser.add_argument("--more", action="store_true", help="only those that were never judged")
+    parser.add_argument("--left", action="store_true", help="only those that nothing has noticed yet")
     parser.add_argument("--only", action="store_true", help="report only what was judged now")
     parser.add_argument("--warm", action="store_true", help="leave out constants and defaults, which take long")
     parser.add_argument("--again", action="store_true", help="only new tests are run to see what they cover")

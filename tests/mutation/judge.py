@@ -28,6 +28,10 @@ class Verdict:
     """The test that noticed it."""
     seconds: float = 0.0
 
+    @property
+    def noticed(self) -> bool:
+        return self.outcome in {"killed", "hung"}
+
 
 @dataclass(frozen=True)
 class Trial:

@@ -25,11 +25,10 @@ def report(mutants: list[Mutant], verdicts: dict[str, Verdict]) -> Iterator[str]
     judged = [mutant for mutant in mutants if mutant.key in verdicts]
     counted = [mutant for mutant in judged if mutant.key not in equal]
     for mutant in sorted(counted, key=lambda mutant: (mutant.path, mutant.line)):
-        outcome = verdicts[mutant.key].outcome
-        if outcome not in {"killed", "hung"}:
-            yield f"{outcome:9} {mutant.line:4} {mutant.key}"
+        if not verdicts[mutant.key].noticed:
+            yield f"{verdicts[mutant.key].outcome:9} {mutant.line:4} {mutant.key}"
     for mutant in judged:
-        if mutant.key in equal and verdicts[mutant.key].outcome in {"killed", "hung"}:
+        if mutant.key in equal and verdicts[mutant.key].noticed:
             yield f"not equal {mutant.line:4} {mutant.key}: noticed by {verdicts[mutant.key].by}"
     yield ""
     for room in [*ROOMS, ""]:
@@ -50,6 +49,6 @@ def stale(mutants: list[Mutant], rooms: tuple[str, ...]) -> list[str]:
 
 
 def _score(name: str, mutants: list[Mutant], verdicts: dict[str, Verdict]) -> str:
-    noticed = sum(verdicts[mutant.key].outcome in {"killed", "hung"} for mutant in mutants)
+    noticed = sum(verdicts[mutant.key].noticed for mutant in mutants)
     share = f"{100 * noticed / len(mutants):5.1f} %" if mutants else "     –"
     return f"{name:45} {noticed:5} of {len(mutants):5} noticed  {share}"

@@ -34,6 +34,7 @@ from nicpass.planner.recovery import Direction
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nicpass.engine.handler import Handlers
     from nicpass.model.plan import Step
 
 NIC = Address("0000:01:00.0")
@@ -66,8 +67,8 @@ class World:
         (self.root / BOOT).parent.mkdir(parents=True, exist_ok=True)
         (self.root / BOOT).write_text(f"{name}\n")
 
-    def handlers(self) -> dict[type[Step], Handler]:  # type: ignore[override]
-        return dict.fromkeys(KINDS, Handler(self._apply, self._verify))  # type: ignore[arg-type]
+    def handlers(self) -> Handlers:
+        return dict.fromkeys(KINDS, Handler(self._apply, self._verify))
 
     def _apply(self, step: Step) -> None:
         if type(step) in self.fails:
@@ -90,7 +91,7 @@ class World:
         return journal
 
     def recover(self, **more: Any) -> Settled:
-        (settled,) = recover(self.files, self.handlers(), **more)  # type: ignore[arg-type]
+        (settled,) = recover(self.files, self.handlers(), **more)
         return settled
 
     def outcome(self) -> Outcome:
@@ -311,7 +312,7 @@ class TestUnattended:
 
     def take_back(self, world: World) -> Settled:
         change = read_changes(world.files)[-1]
-        return take_back_as_recorded(change, world.files, world.handlers(), ROOT, lambda *_: None)  # type: ignore[arg-type]
+        return take_back_as_recorded(change, world.files, world.handlers(), ROOT, lambda *_: None)
 
     def test_by_the_record_alone(self, world: World) -> None:
         world.cut_off(ARM, TAKE, START, phases={0: DONE, 1: DONE, 2: DONE}).close(ExitCode.DONE)
@@ -340,7 +341,7 @@ def test_the_newest_is_settled_first_whatever_becomes_of_it(world: World) -> Non
     first = world.cut_off(TAKE, phases={0: DONE})
     second = world.cut_off(VFS, phases={0: DONE})
     world.fails[SetNumvfs] = StepError("In use.")
-    found = recover(world.files, world.handlers())  # type: ignore[arg-type]
+    found = recover(world.files, world.handlers())
     assert [(settled.change, settled.exit_code) for settled in found] == [
         (second.identity, ExitCode.NEEDS_PERSON),
         (first.identity, ExitCode.DONE),
@@ -359,7 +360,7 @@ class TestGoingOn:
 
     def run(self, world: World, **more: Any) -> None:
         plan = Plan(summary="", request=DetachRequest(vm="web", nic=NIC), steps=(BACK, VFS))
-        run_plan(plan, world.handlers(), world.files, **more)  # type: ignore[arg-type]
+        run_plan(plan, world.handlers(), world.files, **more)
 
     def test_each_end_is_recorded(self, world: World) -> None:
         once = [StepError("Not yet.")]
@@ -387,7 +388,7 @@ class TestGoingOn:
         def fail(_: Step) -> None:
             raise errors.pop(0)
 
-        world._apply = fail  # type: ignore[method-assign]
+        world._apply = fail  # type: ignore[assignment, method-assign]
         with pytest.raises(NeedsPersonError, match=r"Second\.") as caught:
             self.run(world)
         assert caught.value.hint.startswith(f"{hint} Mend it, then: nicpass recover.")

@@ -63,7 +63,8 @@ class TestNames:
         found = find(before, link("eth1", mac="52:54:00:00:00:09"), now=at_present(links=(link("eth7"),)))
         assert found.moved == ("another interface is called eth1 by now",)
         assert [each.name for each in found.state.links] == ["eth7"]
-        assert [each.netdev for each in (*found.state.addresses, *found.state.routes)] == ["eth7", "eth7"]
+        assert [address.netdev for address in found.state.addresses] == ["eth7"]
+        assert [route.netdev for route in found.state.routes] == ["eth7"]
 
     def test_a_name_that_another_answers_to(self) -> None:
         found = find(STATE, link("eth2", altnames=("eth1",)), now=at_present(links=(link("eth7"),)))

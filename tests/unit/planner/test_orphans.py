@@ -41,6 +41,15 @@ def identity(serial: str | None = None, **more: Any) -> DeviceIdentity:
     return DeviceIdentity(slots=("pci0000:01", "00.0"), serial_number=serial, **{**IDS, **more})
 
 
+def with_id(name: str) -> DeviceIdentity:
+    """With another one than the card has."""
+    return msgspec.structs.replace(identity(), **{name: 7})
+
+
+def without(name: str, fact: Unknown | None) -> PciFunction:
+    return msgspec.structs.replace(card(), **{name: fact})
+
+
 def state(mac: str | None = MAC, **more: Any) -> NicState:
     links = (link("eth1", permanent_mac=mac),)
     return msgspec.structs.replace(NicState(address=NIC, driver="ixgbe", links=links), **more)
@@ -76,7 +85,8 @@ class TestVm:
 
     @pytest.mark.parametrize("field", ["config_devices", "live_devices"])
     def test_one_that_has_it(self, field: str) -> None:
-        assert self.orphans((Domain(name="web", uuid="1", **{field: (DEVICE,)}),)) == []
+        domain = msgspec.structs.replace(Domain(name="web", uuid="1"), **{field: (DEVICE,)})
+        assert self.orphans((domain,)) == []
 
     @pytest.mark.parametrize("domains", [None, Unknown("no answer")])
     def test_while_nobody_tells_none_is_gone(self, domains: Any) -> None:
@@ -168,9 +178,9 @@ class TestAnotherCard:
             (state(identity=identity()), card(serial=OTHER_SERIAL), None, False),
             (state(identity=identity(SERIAL)), card(config=Unknown("denied")), None, False),
             (state(identity=identity(SERIAL)), card(config=None), None, False),
-            *((state(identity=identity(**{name: 7})), card(), None, True) for name in IDS),
-            *((state(identity=identity(**{name: 7})), card(**{name: Unknown("denied")}), None, False) for name in IDS),
-            *((state(identity=identity(**{name: 7})), card(**{name: None}), None, False) for name in IDS),
+            *((state(identity=with_id(name)), card(), None, True) for name in IDS),
+            *((state(identity=with_id(name)), without(name, Unknown("denied")), None, False) for name in IDS),
+            *((state(identity=with_id(name)), without(name, None), None, False) for name in IDS),
         ],
     )
     def test_it(self, record: NicState, there: PciFunction, mac: str | None, another: bool) -> None:
