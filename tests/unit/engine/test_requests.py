@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from nicpass.engine.interface import Interface
 from nicpass.host.network import ethtool
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown
-from nicpass.model.network import IpAddress, Link, Route, Setting, VfSettings
+from nicpass.model.network import IpAddress, Route, Setting, VfSettings
 from tests.support.hosts import address, link, route
 
 INDEX = {"eth1": 7, "eth9": 7, "br0": 3}
@@ -193,7 +193,7 @@ class TestAddresses:
 class TestRoutes:
     """With all that they had."""
 
-    BASE = {"dst": "10.9.0.0/16", "family": socket.AF_INET, "oif": 7, "table": 254, "proto": 3, "scope": 0}
+    BASE: ClassVar = {"dst": "10.9.0.0/16", "family": socket.AF_INET, "oif": 7, "table": 254, "proto": 3, "scope": 0}
 
     @pytest.mark.parametrize(
         ("more", "words"),
@@ -274,9 +274,7 @@ class TestVfs:
             ({}, {"min_tx_rate": 5, "max_tx_rate": 9}, []),
         ],
     )
-    def test_it(
-        self, was: dict[str, Any], now: dict[str, Any], requests: list[dict[str, Any]], kernel: Kernel
-    ) -> None:
+    def test_it(self, was: dict[str, Any], now: dict[str, Any], requests: list[dict[str, Any]], kernel: Kernel) -> None:
         wanted, present = (msgspec.structs.replace(self.VF, **each) for each in (was, now))
         Interface("eth1", kernel).set_vf(wanted, present)
         assert sets(kernel) == [{"vf": {"vf": 2, **each}} for each in requests]
@@ -319,9 +317,7 @@ class TestDriver:
     WANTED = (Setting("rx", "512"), Setting("tx", "256"))
 
     @pytest.mark.parametrize("error", [OSError(95, "Operation not supported"), ValueError("Operation not supported")])
-    def test_a_group_that_is_refused(
-        self, error: Exception, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_group_that_is_refused(self, error: Exception, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
             raise error
 

@@ -13,6 +13,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.binding import BootBindings, BuiltinDriver
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
+from nicpass.model.file_image import RegularFile
 from nicpass.model.host import Host
 from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, PrepareRequest
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
@@ -119,6 +120,56 @@ def test_what_cannot_or_may_not_be(
     host = giving(host_of(tree, tmp_path))
     with pytest.raises(error, match=words):
         plan_prepare(host, PrepareRequest(nics=nics), None, {})
+
+
+@pytest.mark.parametrize("group", ["", "a b", "-x", "root:x"])
+def test_what_is_no_name_of_a_group(group: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="is no name of a group"):
+        plan_prepare(host_of(OFF, tmp_path), PrepareRequest(group=group), None, {})
+
+
+def test_a_group_gets_rights_and_is_kept(tmp_path: Path) -> None:
+    host = host_of(OFF, tmp_path)
+    preparation = plan_prepare(host, PrepareRequest(group="libvirt-qemu"), None, {})
+    assert BootPurpose.RIGHTS in purposes(preparation)
+    assert preparation.record is not None
+    assert preparation.record.group == "libvirt-qemu"
+    later = plan_prepare(host, REQUEST, preparation.record, {}).record
+    assert later is not None
+    assert later.group == "libvirt-qemu"
+
+
+def test_all_of_it_is_taken_out_and_each_step_says_so(tmp_path: Path) -> None:
+    up = host_of(READY, tmp_path, boot_id="second")
+    done = plan_finish(up, waiting(tmp_path))
+    assert done.record is not None
+    places = _written(waiting_plan(tmp_path), done)
+    files = BootTree(files={**BOOT.files, OUR_FILE: places[OUR_FILE].content.decode()})
+    boot = files.read(tmp_path / "prepared")
+    removal = plan_removal_of(msgspec.structs.replace(up, boot=boot), PrepareRequest(remove=True), done.record, places)
+    assert purposes(removal) == [BootPurpose.BINDING, BootPurpose.RIGHTS, BootPurpose.ARGUMENTS]
+    assert all(step.removes for step in removal.plan.steps if isinstance(step, ChangeBoot))
+    assert removal.record is None
+    back = removal.plan.steps[-1]
+    assert isinstance(back, GiveBackNic)
+    assert back.state == done.record.nics[0].state
+
+
+def waiting_plan(folder: Path) -> Preparation:
+    return plan_prepare(host_of(OFF, folder / "plan"), REQUEST, None, {})
+
+
+def _written(*preparations: Preparation) -> dict[str, RegularFile]:
+    """What these plans have left at the places of files."""
+    steps = [step for each in preparations for step in each.plan.steps if isinstance(step, ChangeBoot)]
+    changes = [change for step in steps for change in step.change.files]
+    return {change.path: change.after for change in changes if isinstance(change.after, RegularFile)}
+
+
+def test_a_nic_that_is_not_on_vfio_any_more_is_the_hosts_already(tmp_path: Path) -> None:
+    own = host_of(ready_host(nic(NIC, "eth1"), cmdline="ro intel_iommu=on"), tmp_path, boot_id="second")
+    removal = plan_removal_of(own, PrepareRequest(remove=True), waiting(tmp_path), {})
+    assert [step for step in removal.plan.steps if isinstance(step, GiveBackNic)] == []
 
 
 def test_a_nic_of_the_session_is_to_be_confirmed_after_the_reboot(tmp_path: Path) -> None:

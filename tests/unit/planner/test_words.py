@@ -29,7 +29,9 @@ ETH1 = link("eth1", mac="52:54:00:00:00:01")
 
 def told(before: Link, after: Link | None) -> dict[str, tuple[str, str]]:
     """Every field of a NIC with this interface."""
-    states = [NicState(address=NIC, driver="igb", links=(each,) if each is not None else ()) for each in (before, after)]
+    states = [
+        NicState(address=NIC, driver="igb", links=(each,) if each is not None else ()) for each in (before, after)
+    ]
     return {field.field: (field.before, field.after) for field in compare_states(*states)}
 
 
