@@ -258,8 +258,9 @@ class TestUnseen:
         ],
     )
     def test_of_what_goes_on(self, field: str, idle: bool, used: bool) -> None:
-        assert bool(self.reasons(**{field: DENIED})) is idle
-        assert bool(self.reasons(net=self.USED, **{field: DENIED})) is used
+        unread: dict[str, Any] = {field: DENIED}
+        assert bool(self.reasons(**unread)) is idle
+        assert bool(self.reasons(net=self.USED, **unread)) is used
 
     def test_of_sockets_where_a_program_hangs_on_it(self) -> None:
         xdp = network(link("eth1", xdp_programs=(4,)))
