@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--again", action="store_true", help="only new tests are run to see what they cover")
     parser.add_argument("--tests", nargs="+", default=["tests/unit"], help="the tests that judge")
     parser.add_argument("--longest", type=float, default=2.0, help="seconds; a test that takes longer judges none")
-    parser.add_argument("--most", type=int, default=120, help="tests for one mutant, those of its own street first")
+    parser.add_argument("--most", type=int, default=400, help="tests for one mutant, those of its own street first")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once")
     return parser
 

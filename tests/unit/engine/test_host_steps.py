@@ -21,6 +21,7 @@ from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, StepError
+from nicpass.model.fact import Unknown
 from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
 from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
@@ -338,6 +339,59 @@ class TestGiveBack:
             handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of()))
         assert read_nic_state(kernel, NIC) == state_of()
 
+    @pytest.mark.parametrize("change", [{"after_boot": True}, {"gone": True}])
+    def test_after_a_boot_or_without_its_card_only_the_record_is_let_go(
+        self, change: dict[str, bool], kernel: FakeKernel
+    ) -> None:
+        kernel.bind("vfio-pci")
+        keep_nic_state(kernel, state_of())
+        step = msgspec.structs.replace(GiveBackNic(address=NIC, state=state_of()), **change)
+        apply, verify = handler_of(GiveBackNic, kernel)
+        with pytest.raises(StepError, match="is still there"):
+            verify(step)
+        apply(step)
+        verify(step)
+        assert kernel.writes == []
+        assert read_nic_state(kernel, NIC) is None
+
+    @pytest.mark.parametrize(
+        ("holder", "words"),
+        [
+            (17, "vfio-pci, and process 17 has it open"),
+            (Unknown("denied"), "whether a process has it open is not known"),
+        ],
+    )
+    def test_a_device_that_a_program_has_open_is_not_taken_from_it(
+        self, holder: object, words: str, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The kernel would wait for the program in that write."""
+        kernel.bind("vfio-pci")
+        monkeypatch.setattr(host_steps, "find_vfio_user", lambda *_: holder)
+        with pytest.raises(NeedsPersonError, match=words):
+            handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of()))
+        assert "unbind" not in [name for name, _ in kernel.writes]
+
+    def test_another_card_in_its_place_is_told_with_its_mac(self, tmp_path: Path) -> None:
+        ready_host(nic(NIC, "eth1"), net=network(link("eth1", permanent_mac="52:54:00:00:00:09"))).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        was = link("eth1", permanent_mac="52:54:00:00:00:01")
+        words = f"Another card stands at {NIC} now: its MAC is 52:54:00:00:00:09"
+        with pytest.raises(NeedsPersonError, match=words):
+            handler_of(GiveBackNic, kernel).apply(
+                GiveBackNic(address=NIC, state=msgspec.structs.replace(state_of(), links=(was,)))
+            )
+
+    def test_an_error_of_the_kernels_is_told_by_its_words(
+        self, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(host_steps.HostSteps, "restore", fail)
+        kernel.bind("vfio-pci")
+        with pytest.raises(NeedsPersonError, match=r"is vfio-pci\. Input/output error\.$"):
+            handler_of(GiveBackNic, kernel).apply(GiveBackNic(address=NIC, state=state_of()))
+
     def test_a_missing_driver_module_is_loaded(self, kernel: FakeKernel, tmp_path: Path) -> None:
         kernel.bind("vfio-pci")
         shutil.rmtree(tmp_path / "sys/bus/pci/drivers/ixgbe")
@@ -523,6 +577,36 @@ class TestNumvfs:
         assert os.strerror(number) in str(caught.value)
         assert reason in caught.value.hint
         assert bool(caught.value.hint) is bool(reason)
+
+    @pytest.mark.parametrize(("numvfs", "links"), [("4", 3), ("3", 4)])
+    def test_the_number_and_the_links_are_both_seen(self, numvfs: str, links: int, kernel: FakeKernel) -> None:
+        FakeProcesses().run(["tee", kernel.path(f"{FOLDER}/sriov_numvfs")], timeout=1, stdin=str(links))
+        Path(kernel.path(f"{FOLDER}/sriov_numvfs")).write_text(numvfs)
+        words = rf"has {numvfs} VFs \({links} links\), not 4"
+        with pytest.raises(StepError, match=words):
+            handler_of(SetNumvfs, kernel).verify(SetNumvfs(address=NIC, before=0, after=4))
+
+    def test_udev_has_named_what_was_made_before_it_is_set(self, kernel: FakeKernel) -> None:
+        processes = FakeProcesses()
+        handler_of(SetNumvfs, kernel, processes).apply(SetNumvfs(address=NIC, before=0, after=2))
+        assert [argv for argv, _ in processes.ran if argv[0] != "tee"] == [["udevadm", "settle", "--timeout=20"]]
+
+    def test_a_pf_gets_back_the_vfs_that_went_with_it(self, tmp_path: Path) -> None:
+        """VFs that are there by now are somebody's, and stay."""
+        ready_host(nic(NIC, "eth1", totalvfs=8), net=network(link("eth1"))).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        state = msgspec.structs.replace(read_state(kernel, NIC), numvfs=2)
+        for present, written in ((None, ["2"]), (2, []), (1, [])):
+            if present is not None:
+                FakeProcesses().run(["tee", kernel.path(f"{FOLDER}/sriov_numvfs")], timeout=1, stdin=str(present))
+            processes = FakeProcesses()
+            apply = handler_of(GiveBackNic, kernel, processes).apply
+            if present == 1:
+                with pytest.raises(NeedsPersonError, match="VFs was 2, is 1"):
+                    apply(GiveBackNic(address=NIC, state=state))
+            else:
+                apply(GiveBackNic(address=NIC, state=state))
+            assert self.counts(processes) == written
 
     def test_fewer_than_promised_is_seen(self, kernel: FakeKernel) -> None:
         with pytest.raises(StepError, match="is 0 "):

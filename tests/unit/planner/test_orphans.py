@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from nicpass.planner.orphans import find_orphans, is_another_card, why_card_gone
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
@@ -18,7 +19,6 @@ from nicpass.model.host import Host
 from nicpass.model.network import VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import NicOwner, NicState
-from nicpass.planner.orphans import find_orphans, is_another_card, why_card_gone
 from tests.support.hosts import link, network
 
 NIC, OTHER = Address("0000:01:00.0"), Address("0000:02:00.0")
