@@ -13,7 +13,7 @@ from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, GiveBackNic, SetNumvfs, StartWindow
+from nicpass.model.plan import ArmTimer, DefineDevice, GiveBackNic, SetNumvfs, StartDomain, StartWindow
 from nicpass.planner.observe import compare_states
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
     if vfs := _made_vfs(plan, source):
         rows = ((str(vf["vf_index"]), vf["address"], ", ".join(vf["netdevs"]) or "-") for vf in vfs)
         say_table((_("VF"), _("ADDRESS"), _("NETDEV")), rows)
+    if identity is not None and (line := _what_is_so_now(plan)) is not None:
+        say_wrapped(line)
+        say(f"  {_way_back(plan, identity)}")
     if (seconds := seconds_of(plan.steps)) is not None:
         until = time.strftime("%H:%M:%S", time.localtime(_counted_from(source.files, identity) + seconds))
         say(
@@ -95,6 +98,25 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
                 "All is taken back at {until}, and a VM that has the NIC is shut down, unless you say: nicpass confirm"
             ).format(until=until)
         )
+
+
+def _what_is_so_now(plan: Plan) -> str | None:
+    """A sentence that says what has become of an attach; of other changes the tables say it."""
+    gives = next((step for step in plan.steps if isinstance(step, DefineDevice)), None)
+    starts = next((step for step in plan.steps if isinstance(step, StartDomain)), None)
+    if starts is not None:
+        return _("{name} runs, and has {address}. To take that back:").format(
+            name=starts.domain, address=starts.address
+        )
+    if gives is not None:
+        sentence = _("{name} has {address} from its next start on. To take that back:")
+        return sentence.format(name=gives.domain, address=gives.address)
+    return None
+
+
+def _way_back(plan: Plan, identity: str) -> str:
+    starts = any(isinstance(step, StartDomain) for step in plan.steps)
+    return f"nicpass undo {identity}{' --stop' if starts else ''}"
 
 
 def _made_vfs(plan: Plan, source: Source) -> list[dict[str, Any]]:

@@ -27,8 +27,8 @@ _MOST_VMS = 100
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def note_veto(files: Files, uuid: str, vm: str, error: NicpassError) -> None:
-    """Put down that a start was vetoed, and why."""
+def note_veto(files: Files, uuid: str, vm: str, error: NicpassError, command: str = "") -> None:
+    """Put down that a start was vetoed, and why; `command` is the way out, where one command is."""
     if not _UUID.fullmatch(uuid):  # it is part of a path, and comes from outside
         return
     now = time.time()
@@ -37,6 +37,8 @@ def note_veto(files: Files, uuid: str, vm: str, error: NicpassError) -> None:
         when=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)),
         sentence=error.sentence,
         hint=error.hint,
+        mend=error.findings[0].mend if error.findings and command else "",
+        command=command,
         codes=tuple(dict.fromkeys(finding.code for finding in error.findings)),
     )
     before = _read(files, uuid)

@@ -64,7 +64,7 @@ _BY_RULE = {
     "Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try Boot.evidence "
     "Directive.text Directive.value UdevRule.text IvhdEntry.special Activity.foreign_unseen Definition.unread_devices "
     "LibvirtNetwork.unread Intent.text Intents.unread Unguarded.when Unguarded.reason Unguarded.loss "
-    "Veto.sentence Veto.hint "
+    "Veto.sentence Veto.hint Veto.mend Veto.command "
     "VfCount.text KernelWord.text BootLine.text BootLine.devices Authorship.shown Authorship.image Boot.unwritable",
     Rule.KEPT: "Platform.kernel Dmi.product_name Dmi.board_name Dmi.bios_version NumaNode.cpus Link.driver_version "
     "Link.firmware_version Leftovers.loaded_ids ModuleAlias.pattern Definition.machine Definition.memory_nodes "

@@ -58,6 +58,10 @@ class Veto(msgspec.Struct, frozen=True, kw_only=True):
     """The same, `2026-11-23 06:35:00 +0100`, by the host's own clock on the wall."""
     sentence: str
     hint: str = ""
+    mend: str = ""
+    """What to do about it, without the command; empty where `hint` is all."""
+    command: str = ""
+    """The command that lets the VM start all the same, or the one that takes the NIC back where that cannot be."""
     codes: tuple[str, ...] = ()
     """Codes of the findings that stood in the way; none where it was something else."""
 

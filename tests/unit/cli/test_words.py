@@ -17,11 +17,14 @@ from nicpass.cli.retelling import retell
 from nicpass.cli.source import Source
 from nicpass.cli.translation import speak
 from nicpass.engine.transaction import _conclude
+from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.steps import LibvirtSteps
+from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError, StepError
 from nicpass.model.finding import Finding, Severity
+from nicpass.model.host import Host
 from nicpass.model.language import use_translation
-from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.model.plan import AttachRequest, DefineDevice, DeviceSpec, Plan, SetNumvfs, StartDomain, VfRequest
 from nicpass.model.text import clause
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import address, link, network, pf_with_vfs, ready_host, route
@@ -29,6 +32,8 @@ from tests.support.hosts import address, link, network, pf_with_vfs, ready_host,
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from nicpass.model.plan import Step
 
 NIC = "0000:01:00.0"
 USED = ready_host(net=network(link("eth1"), address("eth1", "10.0.0.5/24"), route("eth1", "192.168.7.0/24")))
@@ -131,10 +136,6 @@ class TestVfs:
         assert plan_vf(host, VfRequest(pf="eth1", count=after)).summary == summary
 
     def test_the_vfs_are_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        from nicpass.host.doors.files import Files
-        from nicpass.model.address import Address
-        from nicpass.model.host import Host
-
         ready_host(*pf_with_vfs(NIC, "eth1", 2)).write(tmp_path)
         step = SetNumvfs(address=Address(NIC), before=0, after=2)
         plan = Plan(summary="Make 2 VFs", request=VfRequest(pf="eth1", count=2), steps=(step,))
@@ -152,8 +153,6 @@ class TestStop:
 
     @pytest.mark.parametrize(("heeded", "words"), [(True, "web heeded"), (False, "switched off")])
     def test_whether_it_was_heeded(self, heeded: bool, words: str, tmp_path: Path) -> None:
-        from nicpass.host.doors.files import Files
-
         lines: list[str] = []
         LibvirtSteps(Files(str(tmp_path)), lines.append)._tell_stop("web", heeded=heeded)
         assert words in lines[0]
@@ -203,6 +202,24 @@ def test_the_help_says_what_vm_nic_and_pf_are_within_eighty_columns(
     assert max(map(len, output.splitlines())) <= 80
     for words in ("A VM is", "A NIC is", "A PF is", "for example:"):
         assert words in output
+
+
+@pytest.mark.parametrize(
+    ("start", "lines"),
+    [
+        (False, ["web has 0000:01:00.0 from its next start on. To take that back:", "  nicpass undo NAME"]),
+        (True, ["web runs, and has 0000:01:00.0. To take that back:", "  nicpass undo NAME --stop"]),
+    ],
+)
+def test_an_attach_ends_with_what_is_so_now_and_the_way_back(
+    start: bool, lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = DeviceSpec(address=Address(NIC), element="hostdev")
+    steps: list[Step] = [DefineDevice(address=Address(NIC), domain="web", uuid="1", device=device)]
+    steps += [StartDomain(address=Address(NIC), domain="web", uuid="1")] if start else []
+    plan = Plan(summary="Give it", request=AttachRequest(vm="web", nic="eth1"), steps=tuple(steps))
+    say_outcome(plan, Source(Files(str(tmp_path)), Host(pci=()), is_live=False), "NAME")
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 @pytest.mark.spawns

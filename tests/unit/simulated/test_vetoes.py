@@ -155,7 +155,9 @@ class TestTold:
         assert "A start of the VM web was vetoed" in seen.error
         assert "carries an address of the host" in seen.error
         assert "--start" in seen.error
-        assert "START_VETOED" in seen("check")
+        told = seen("check")
+        assert "START_VETOED" in told
+        assert f"       nicpass attach web {NIC} --allow HAS_ADDRESS --start\n" in told
         rows = [line for line in seen("history").splitlines() if "vetoed" in line]
         assert len(rows) == 1
         assert "web" in rows[0]

@@ -71,7 +71,8 @@ def _check_vetoes(index: HostIndex) -> Iterator[Finding]:
                 vm=vm.vm,
                 when=veto.when,
                 sentence=veto.sentence,
-                advice=veto.hint,
+                advice=veto.mend or veto.hint,
+                command=veto.command,
             )
 
 

@@ -84,7 +84,7 @@ class Hook:
         try:
             told = self._prepare(domain)
         except NicpassError as error:
-            note_veto(self.files, domain.uuid, domain.name, error)
+            note_veto(self.files, domain.uuid, domain.name, error, getattr(error, "command", ""))
             raise
         note_passed(self.files, domain.uuid)
         return told
@@ -187,11 +187,7 @@ class Hook:
             check_dependence(function, index.for_vm(domain)), nic.owner.allow if nic.owner else frozenset()
         )
         if standing:
-            raise RefusedError(
-                _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence),
-                _way_out(standing, domain, address),
-                findings=standing,
-            )
+            raise _veto_for(standing, domain, address)
         return function
 
     def _note_leaving(self, nic: KeptNic, function: PciFunction, index: HostIndex) -> str | None:
@@ -239,17 +235,27 @@ class Hook:
         return boot
 
 
-def _way_out(standing: tuple[Finding, ...], domain: Domain, address: Address) -> str:
-    """What to do about a veto: the whole command that allows it, where all that stands in the way can be allowed."""
+class _VetoError(RefusedError):
+    """A veto that one command ends: it goes to where `check` prints it, on a line of its own."""
+
+    command = ""
+
+
+def _veto_for(standing: tuple[Finding, ...], domain: Domain, address: Address) -> RefusedError:
+    """The veto with the whole command that allows it, where all that stands in the way can be allowed."""
     codes = {finding.code for finding in standing}
     words = {
         "mend": standing[0].mend,
         "back": f"nicpass detach {vm_word(domain.name, domain.uuid)} {address}",
         "command": f"{attach_command(domain.name, domain.uuid, address, codes)} --start",
     }
+    hint = _("{mend} Or take it back: {back}")
     if codes <= OVERRIDABLE:
-        return _("{mend} To start it all the same: {command}. To take the NIC back: {back}").format(**words)
-    return _("{mend} Or take it back: {back}").format(**words)
+        hint = _("{mend} To start it all the same: {command}. To take the NIC back: {back}")
+    sentence = _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence)
+    veto = _VetoError(sentence, hint.format(**words), findings=standing)
+    veto.command = words["command"] if codes <= OVERRIDABLE else words["back"]
+    return veto
 
 
 def _tell_gone(nic: KeptNic, domain: Domain, index: HostIndex) -> StepError:

@@ -37,5 +37,6 @@ ENTRIES: dict[str, Entry] = {
         "whoever starts the VM; a VM that a boot starts has nobody who sees it. This goes away with the next start "
         "that is let through, or when the NIC is taken back.",
         mend="Mend what stands in the way, and start the VM again. {advice}",
+        command="{command}",
     ),
 }
