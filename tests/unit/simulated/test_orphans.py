@@ -276,7 +276,7 @@ def abandon(machine: Machine) -> None:
     """As `nicpass recover --abandon 0000:03:00.0` does, on the doors of this host."""
     from nicpass.cli import carry_out, orphans
 
-    setattr(carry_out, "handlers_of", lambda _files: machine.handlers())  # noqa: B010
+    setattr(carry_out, "handlers_of", lambda _files, _tell: machine.handlers())  # noqa: B010
     live = Source(machine.files, machine.read(), is_live=True)
     setattr(orphans, "read_live_source", lambda _files, *, boot: live)  # noqa: B010
     actor = read_actor(machine.files, ["recover", "--abandon", NIC])
