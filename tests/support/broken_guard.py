@@ -6,7 +6,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from nicpass.hypervisor.libvirt.guard_files import EVENTS, EVENTS_OF_BOOT, hook_script
+from nicpass.host.system.given import EVENTS, EVENTS_OF_BOOT
+from nicpass.hypervisor.libvirt.guard_files import hook_script
 from tests.support.trees import Vm, domain_xml, hostdev_xml
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import msgspec
 
 from nicpass.engine.store import KeptNic
-from nicpass.hypervisor.libvirt.guard import HOOK
-from nicpass.hypervisor.libvirt.guard_files import EVENTS, hook_script
+from nicpass.host.system.given import EVENTS
+from nicpass.hypervisor.libvirt.guard_files import hook_script
 from nicpass.model.address import Address
+from nicpass.model.guard import HOOK
 from nicpass.model.plan import NicOwner, NicState
 from tests.support.hosts import VM, ready_host
 from tests.support.trees import Tree

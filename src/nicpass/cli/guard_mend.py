@@ -6,14 +6,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from nicpass.checks.host.guard import check_guard, tell_unguarded
+from nicpass.checks.host.guard import check_guard, guarded_nics, tell_unguarded
 from nicpass.cli.output import say, say_error, say_note
-from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers, plan_guard
+from nicpass.host.system.given import read_given
 from nicpass.hypervisor.libvirt.guard_reading import read_guard
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
-from nicpass.model.plan import InstallGuard
 
 if TYPE_CHECKING:
     from nicpass.cli.source import Source
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
 def tell_guard(source: Source) -> None:
     """Print what is wrong with the guard, and what it missed, for whoever looks at the host."""
-    guard = source.host.guard
-    concerned = bool(value_or(guard.guarded, ())) or bool(value_or(guard.unguarded, ()))
+    host = source.host
+    concerned = bool(value_or(host.given, ())) or bool(value_or(host.guard.unguarded, ()))
     if not source.is_live or not concerned:
         return
     for finding in check_guard(source.host):
@@ -40,9 +39,10 @@ def mend_guard(files: Files, *, boot: bool, as_json: bool) -> tuple[bool, int]:
     """
     guard = read_guard(files)
     renewed = False
-    if known(guard.guarded) and guard.guarded:
+    guarded = value_or(guarded_nics(read_given(files)), ())
+    if guarded:
         try:
-            renewed = _renew(files, guard.guarded[0])
+            renewed = _renew(files, guarded[0])
         except (NicpassError, OSError) as error:
             failure = error if isinstance(error, NicpassError) else NicpassError(f"{error.strerror or error}.")
             say_error(failure, as_json=as_json)
@@ -61,7 +61,10 @@ def mend_guard(files: Files, *, boot: bool, as_json: bool) -> tuple[bool, int]:
 
 def _renew(files: Files, guarded: Address) -> bool:
     """Write what differs and try it; raises NicpassError or OSError where it does not run."""
-    from nicpass.host.doors.processes import Processes  # late: hardly a run needs it
+    # Late: a listing, which only tells of the guard, needs none of it.
+    from nicpass.host.doors.processes import Processes
+    from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers, plan_guard
+    from nicpass.model.plan import InstallGuard
 
     changes = plan_guard(files)
     if not changes:

@@ -10,6 +10,9 @@ import msgspec
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact
 
+HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
+"""Where libvirt looks for it since 6.5.0 (https://libvirt.org/hooks.html)."""
+
 
 class Unguarded(msgspec.Struct, frozen=True, kw_only=True):
     """A start or a stop of a VM for which nicpass could not run, so that the hook's script stood alone."""
@@ -29,10 +32,8 @@ class Unguarded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
-    """The hook's file, what it names, and what it guards; all None in a snapshot from before this was read."""
+    """The hook's file and what it names; all None in a snapshot from before this was read."""
 
-    guarded: Fact[tuple[Address, ...]] = None
-    """The NICs that were given to VMs and that libvirt takes at each start: these are what the guard is for."""
     hook_mode: Fact[int] = None
     """The permission bits of the hook's file; None where there is none."""
     python: Fact[str] = None

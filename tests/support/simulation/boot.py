@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.hypervisor.libvirt.guard import HOOK
+from nicpass.model.guard import HOOK
 
 if TYPE_CHECKING:
     from tests.support.simulation.contents import Raw

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.engine.host_steps import HostSteps
-from nicpass.hypervisor.libvirt.guard import HOOK
 from nicpass.hypervisor.libvirt.hook import Hook
+from nicpass.model.guard import HOOK
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses
 from tests.support.simulation.effects import Effects
 

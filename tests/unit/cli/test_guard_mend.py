@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.cli import guard_mend
 from nicpass.cli.guard_mend import mend_guard, tell_guard
 from nicpass.cli.source import Source
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
-from nicpass.hypervisor.libvirt.guard import HOOK, Hands, guard_handlers, plan_guard
+from nicpass.hypervisor.libvirt.guard import Hands, guard_handlers, plan_guard
 from nicpass.hypervisor.libvirt.guard_reading import read_guard
 from nicpass.model.errors import ExitCode, StepError
+from nicpass.model.guard import HOOK
 from tests.support.guards import HAVING, event, guarded
 from tests.support.hosts import ready_host
 from tests.support.trees import Tree
@@ -41,8 +41,7 @@ def mended(monkeypatch: pytest.MonkeyPatch) -> list[StepError]:
 
     monkeypatch.setattr("nicpass.host.doors.processes.Processes", Quiet)
     monkeypatch.setattr(
-        guard_mend,
-        "guard_handlers",
+        "nicpass.hypervisor.libvirt.guard.guard_handlers",
         lambda files, processes, _hands: guard_handlers(files, processes, Hands(lambda: 11_003_000, prove)),
     )
     return errors

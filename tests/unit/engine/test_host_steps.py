@@ -582,7 +582,7 @@ class TestNumvfs:
     def test_the_number_and_the_links_are_both_seen(self, numvfs: str, links: int, kernel: FakeKernel) -> None:
         FakeProcesses().run(["tee", kernel.path(f"{FOLDER}/sriov_numvfs")], timeout=1, stdin=str(links))
         Path(kernel.path(f"{FOLDER}/sriov_numvfs")).write_text(numvfs)
-        words = rf"has {numvfs} VFs \({links} links\), not 4"
+        words = rf"is {numvfs} \({links} links\), not 4"
         with pytest.raises(StepError, match=words):
             handler_of(SetNumvfs, kernel).verify(SetNumvfs(address=NIC, before=0, after=4))
 

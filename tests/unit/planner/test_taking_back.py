@@ -275,9 +275,9 @@ class TestUndo:
         assert plan.request == self.REQUEST
 
     def test_vfs_that_are_others_by_now(self) -> None:
-        with pytest.raises(RefusedError, match=f"{NIC} has 3 VFs by now, not the 2 that this change made"):
+        with pytest.raises(RefusedError, match=f"of {NIC} is 3 by now, not the 2 that this change made"):
             plan_undo(self.vf_host(3), done(self.VFS), self.REQUEST, Kept())
 
     def test_vfs_that_are_gone_already(self) -> None:
-        with pytest.raises(RefusedError, match="has 1 VFs by now"):
+        with pytest.raises(RefusedError, match="is 1 by now"):
             plan_undo(self.vf_host(1), done(self.VFS), self.REQUEST, Kept())

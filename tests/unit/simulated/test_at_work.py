@@ -40,7 +40,10 @@ def look(capsys: pytest.CaptureFixture[str], files: Files, *argv: str) -> str:
     return capsys.readouterr().out
 
 
-def test_history_says_who_is_at_work(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_says_who_is_at_work(
+    files: Files, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # however long the number of this process is
     with hold_lock(files, ME):
         told = look(capsys, files, "history")
         assert f"at work: process {os.getpid()}, nicpass attach web lan0, by alice" in told

@@ -20,8 +20,8 @@ from nicpass.engine.lock import hold_lock
 from nicpass.engine.store import read_kept_nic
 from nicpass.engine.transaction import run_plan
 from nicpass.host.system.actor import read_actor
-from nicpass.hypervisor.libvirt.guard import HOOK
 from nicpass.model.address import Address
+from nicpass.model.guard import HOOK
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.observe import differences
 from tests.support.simulation.hardware import NIC, PF, VFS

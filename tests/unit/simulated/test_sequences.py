@@ -22,9 +22,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from nicpass.engine.journal import read_changes, unsettled
 from nicpass.engine.store import NICS
 from nicpass.host.doors.files import Files
-from nicpass.hypervisor.libvirt.guard import HOOK, RECORD
+from nicpass.hypervisor.libvirt.guard import RECORD
 from nicpass.hypervisor.libvirt.hostdevs import parse_devices
 from nicpass.model.errors import ExitCode
+from nicpass.model.guard import HOOK
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.clock import Clock

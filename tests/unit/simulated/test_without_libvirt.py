@@ -14,9 +14,9 @@ from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import recover, take_back_as_recorded
 from nicpass.engine.transaction import watch_nothing
 from nicpass.host.system.actor import read_actor
-from nicpass.hypervisor.libvirt.guard import HOOK
 from nicpass.model.change import Outcome
 from nicpass.model.errors import ExitCode
+from nicpass.model.guard import HOOK
 from tests.support.simulation.effects import Death
 from tests.support.simulation.host import change
 from tests.support.simulation.libvirt import SimulatedLibvirtError

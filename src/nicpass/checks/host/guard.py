@@ -6,26 +6,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
-from nicpass.model.fact import known
+from nicpass.model.fact import Unknown, known
+from nicpass.model.guard import HOOK
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nicpass.model.address import Address
+    from nicpass.model.fact import Fact
     from nicpass.model.finding import Finding
+    from nicpass.model.given import GivenNic
     from nicpass.model.guard import Guard
     from nicpass.model.host import Host
 
 make_finding = Finder("host.guard")
 
-_HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
 _NICS = "/var/lib/nicpass/nics"
 _CODES = {"started": "STARTED_UNGUARDED", "vetoed": "VETOED_UNGUARDED", "stopped": "STOPPED_UNGUARDED"}
 
 
 def check_guard(host: Host) -> Iterator[Finding]:
     """Findings about the guard as it stands, and about what it missed."""
-    yield from _check_hook(host.guard)
+    yield from _check_hook(host.guard, guarded_nics(host.given))
     yield from check_confinement(host.guard)
     yield from tell_unguarded(host.guard)
 
@@ -51,20 +54,30 @@ def tell_unguarded(guard: Guard) -> Iterator[Finding]:
         )
 
 
-def _check_hook(guard: Guard) -> Iterator[Finding]:
+def guarded_nics(given: Fact[tuple[GivenNic, ...]]) -> Fact[tuple[Address, ...]]:
+    """The NICs that libvirt takes at each start of a VM: these are what the guard is for.
+
+    Of a record that cannot be read nobody knows whether libvirt takes its NIC: then it does.
+    """
+    if known(given):
+        return tuple(nic.address for nic in given if nic.managed)
+    return given if isinstance(given, Unknown) else None
+
+
+def _check_hook(guard: Guard, guarded: Fact[tuple[Address, ...]]) -> Iterator[Finding]:
     """One finding at most: the gravest. Where no NIC of ours is given away, there is nothing to guard."""
-    if guard.guarded in ((), None):
+    if guarded in ((), None):
         return
     mode = guard.hook_mode
-    if mode is None and known(guard.guarded):
-        nics = ", ".join(guard.guarded)
-        yield make_finding("GUARD_MISSING", evidence=((_HOOK, _("absent")), (_NICS, nics)), nics=nics)
+    if mode is None and known(guarded):
+        nics = ", ".join(guarded)
+        yield make_finding("GUARD_MISSING", evidence=((HOOK, _("absent")), (_NICS, nics)), nics=nics)
     elif known(mode) and not mode & 0o100:
-        yield make_finding("GUARD_NOT_EXECUTABLE", evidence=((_HOOK, f"{mode:o}"),))
+        yield make_finding("GUARD_NOT_EXECUTABLE", evidence=((HOOK, f"{mode:o}"),))
     elif (reason := _why_broken(guard)) is not None:
-        yield make_finding("GUARD_BROKEN", evidence=((_HOOK, reason),), reason=reason)
+        yield make_finding("GUARD_BROKEN", evidence=((HOOK, reason),), reason=reason)
     elif guard.is_ours is False or (known(mode) and guard.python is None):
-        yield make_finding("GUARD_CHANGED", evidence=((_HOOK, f"python={guard.python} package={guard.package}"),))
+        yield make_finding("GUARD_CHANGED", evidence=((HOOK, f"python={guard.python} package={guard.package}"),))
 
 
 def _why_broken(guard: Guard) -> str | None:

@@ -23,6 +23,12 @@ NICS = f"{STATE}/nics"
 """A folder with a file for each NIC that is given away, named by its address."""
 VETOES = f"{STATE}/vetoes"
 """A folder with a file for each VM of which a start was vetoed, named by the VM's UUID."""
+EVENTS = f"{STATE}/unguarded"
+"""A folder with a file for each start or stop that the hook's script had to answer for without Python: `UUID.started`,
+`UUID.vetoed` or `UUID.stopped`, the last of each. Lines: when, the word again, the NICs' addresses, why
+nicpass could not run, what the administrator would have lost, the VM's name."""
+EVENTS_OF_BOOT = "/run/nicpass/unguarded"
+"""The same, where the first cannot be written to."""
 
 
 class _Vf(msgspec.Struct):

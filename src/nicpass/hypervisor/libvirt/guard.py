@@ -26,6 +26,7 @@ from nicpass.hypervisor.libvirt.guard_proof import prove_hook
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
+from nicpass.model.guard import HOOK
 from nicpass.model.language import _
 from nicpass.model.plan import InstallGuard, RemoveGuard
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 RECORD = f"{STATE}/guard.json"
 """What stood at the guard's places before it was installed, as FileChanges."""
-HOOK = "/etc/libvirt/hooks/qemu.d/nicpass"
 UNIT = "/etc/systemd/system/nicpass-recover.service"
 _WANTS = "/etc/systemd/system/multi-user.target.wants"
 _SYSTEMD = "/run/systemd/system"

@@ -6,18 +6,12 @@ from __future__ import annotations
 from shlex import quote
 
 from nicpass.engine.admission import STARTED
-from nicpass.engine.store import STATE
+from nicpass.host.system.given import EVENTS, EVENTS_OF_BOOT
 
 PROOF_NAME = "nicpass-proof"
 """The name of the VM that is never let through: its start shows whether libvirt runs the hook."""
 PROOF = "/run/nicpass/proof"
 """The file into which the hook puts the UUID of that VM; where it is not there, the hook treats it as any VM."""
-EVENTS = f"{STATE}/unguarded"
-"""A folder with a file for each start or stop that the script had to answer for without Python: `UUID.started`,
-`UUID.vetoed` or `UUID.stopped`, the last of each. Lines: when, the word again, the NICs' addresses, why
-nicpass could not run, what the administrator would have lost, the VM's name."""
-EVENTS_OF_BOOT = "/run/nicpass/unguarded"
-"""The same, where the first cannot be written to."""
 
 _HOOK = r"""#!/bin/sh
 # Put here by nicpass, which takes it away when the last NIC comes back (nicpass detach).

@@ -15,13 +15,10 @@ import shlex
 import stat
 from typing import TYPE_CHECKING, Literal
 
-from nicpass.engine.store import list_kept_nics, read_kept_nic
-from nicpass.hypervisor.libvirt.guard import HOOK, plan_guard
-from nicpass.hypervisor.libvirt.guard_files import EVENTS, EVENTS_OF_BOOT
-from nicpass.model.address import Address, parse_address
-from nicpass.model.errors import StepError
+from nicpass.host.system.given import EVENTS, EVENTS_OF_BOOT
+from nicpass.model.address import parse_address
 from nicpass.model.fact import Fact, Unknown, known
-from nicpass.model.guard import Guard, Unguarded
+from nicpass.model.guard import HOOK, Guard, Unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +43,6 @@ def read_guard(files: Files) -> Guard:
     python, package = (named.get(word) if isinstance(text, str) else text for word in ("python", "package"))
     program = _follow(files, python) if isinstance(python, str) else None
     return Guard(
-        guarded=_read_guarded(files),
         hook_mode=stat.S_IMODE(status.st_mode) if isinstance(status, os.stat_result) else status,
         python=python,
         python_is_there=_may_be_run(files, program) if program is not None else None,
@@ -59,22 +55,6 @@ def read_guard(files: Files) -> Guard:
         selinux=_read_switch(files, f"{SELINUX}/enforce"),
         hooks_unconfined=_read_switch(files, f"{SELINUX}/booleans/{HOOKS_BOOLEAN}"),
     )
-
-
-def _read_guarded(files: Files) -> Fact[tuple[Address, ...]]:
-    """Of a record that cannot be read nobody knows whether libvirt takes its NIC: then it does."""
-    addresses = list_kept_nics(files)
-    if not isinstance(addresses, tuple):
-        return addresses
-    return tuple(address for address in addresses if _is_guarded(files, address))
-
-
-def _is_guarded(files: Files, address: Address) -> bool:
-    try:
-        kept = read_kept_nic(files, address)
-    except StepError:
-        return True
-    return kept is not None and kept.owner is not None and kept.owner.managed
 
 
 def _named_in(text: str) -> dict[str, str]:
@@ -113,7 +93,11 @@ def _version_in(pattern: str, path: str) -> str | None:
 def _is_ours(files: Files, text: Fact[str]) -> Fact[bool]:
     if not isinstance(text, str):
         return text
-    return plan_guard(files) == () if files.is_live else Unknown("a tree does not show which nicpass it has")
+    if not files.is_live:
+        return Unknown("a tree does not show which nicpass it has")
+    from nicpass.hypervisor.libvirt.guard import plan_guard  # late: on most hosts there is no hook
+
+    return plan_guard(files) == ()
 
 
 def _read_switch(files: Files, path: str) -> Fact[bool]:

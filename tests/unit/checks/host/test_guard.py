@@ -11,23 +11,25 @@ import pytest
 from nicpass.checks.host.guard import check_guard
 from nicpass.host.doors.files import Files
 from nicpass.host.redaction import redact
-from nicpass.hypervisor.libvirt.guard import HOOK
-from nicpass.hypervisor.libvirt.guard_files import EVENTS, EVENTS_OF_BOOT
+from nicpass.host.system.given import EVENTS, EVENTS_OF_BOOT
 from nicpass.hypervisor.libvirt.guard_reading import read_guard
-from nicpass.model.fact import Unknown
-from nicpass.model.guard import Guard
+from nicpass.model.fact import Fact, Unknown
+from nicpass.model.given import GivenNic
+from nicpass.model.guard import HOOK, Guard
 from nicpass.model.host import Host
 from tests.support.guards import HAVING, NIC, PYTHON, REASON, event, guarded
 from tests.support.hosts import VM, ready_host
 from tests.support.trees import Tree
+
+GIVEN = (GivenNic(address=NIC),)
 
 
 def codes(tree: Tree, root: Path) -> list[str]:
     return [finding.code for finding in check_guard(tree.read(root))]
 
 
-def codes_of(guard: Guard) -> list[str]:
-    return [finding.code for finding in check_guard(Host(pci=(), guard=guard))]
+def codes_of(guard: Guard, given: Fact[tuple[GivenNic, ...]] = GIVEN) -> list[str]:
+    return [finding.code for finding in check_guard(Host(pci=(), guard=guard, given=given))]
 
 
 @pytest.mark.parametrize("code", HAVING)
@@ -67,9 +69,7 @@ def test_a_nic_that_libvirt_does_not_take_needs_none(tmp_path: Path) -> None:
 
 
 def test_of_this_machine_it_is_seen_whether_it_is_ours() -> None:
-    facts = Guard(
-        guarded=(NIC,), hook_mode=0o755, python="/usr/bin/python3", python_is_there=True, package="/x/nicpass"
-    )
+    facts = Guard(hook_mode=0o755, python="/usr/bin/python3", python_is_there=True, package="/x/nicpass")
     assert codes_of(msgspec.structs.replace(facts, package_is_there=True, is_ours=False)) == ["GUARD_CHANGED"]
     assert codes_of(msgspec.structs.replace(facts, package_is_there=True, is_ours=True)) == []
     # What runs this check is what it names.
@@ -78,9 +78,9 @@ def test_of_this_machine_it_is_seen_whether_it_is_ours() -> None:
 
 def test_what_may_not_be_read_is_unknown_and_no_guess() -> None:
     denied = Unknown("permission denied: /var/lib/nicpass")
-    assert codes_of(Guard(guarded=denied, hook_mode=None, unguarded=denied)) == []
-    assert codes_of(Guard(guarded=denied, hook_mode=0o600)) == ["GUARD_NOT_EXECUTABLE"]
-    assert codes_of(Guard(guarded=(NIC,), hook_mode=denied)) == []
+    assert codes_of(Guard(hook_mode=None, unguarded=denied), denied) == []
+    assert codes_of(Guard(hook_mode=0o600), denied) == ["GUARD_NOT_EXECUTABLE"]
+    assert codes_of(Guard(hook_mode=denied)) == []
 
 
 def test_selinux_without_the_boolean_confines_nothing(tmp_path: Path) -> None:

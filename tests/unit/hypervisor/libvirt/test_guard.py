@@ -29,7 +29,6 @@ from nicpass.host.doors.processes import Completed, Processes
 from nicpass.hypervisor.libvirt import guard
 from nicpass.hypervisor.libvirt import steps as libvirt
 from nicpass.hypervisor.libvirt.guard import (
-    HOOK,
     RECORD,
     UNIT,
     Hands,
@@ -43,6 +42,7 @@ from nicpass.model.address import Address
 from nicpass.model.errors import BusyError, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import FileChange, Folder, RegularFile, SymbolicLink, invert_changes
+from nicpass.model.guard import HOOK
 from nicpass.model.plan import (
     AttachRequest,
     DefineDevice,

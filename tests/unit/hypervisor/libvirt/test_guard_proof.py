@@ -59,7 +59,7 @@ class FakeLibvirt:
 
 def prove(monkeypatch: pytest.MonkeyPatch, libvirt: FakeLibvirt) -> str | None:
     monkeypatch.setattr(guard_proof, "connect", lambda *, writing: libvirt)
-    monkeypatch.setattr(guard_proof, "library", lambda: libvirt)
+    monkeypatch.setattr(guard_proof, "load_binding", lambda: libvirt)
     monkeypatch.setattr(guard_proof, "_RELOAD_SECONDS", 0)
     try:
         return guard_proof.prove_hook(libvirt.files)
