@@ -39,7 +39,7 @@ def test_from_iommu_off_to_a_nic_that_is_ready_and_back(fresh_host: Machine) -> 
     assert "reboot" in prepare(machine, NIC)
     assert machine.succeed(loader.menu) == menu, "tried once first"
     machine.succeed(loader.due)
-    assert "prepared already" in prepare(machine, NIC)
+    assert "only the reboot is missing" in prepare(machine, NIC)
 
     machine.reboot()
     see_it_ready(machine)

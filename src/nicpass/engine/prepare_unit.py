@@ -9,22 +9,26 @@ _UNIT = """\
 Description=See whether the host came up as nicpass prepared it
 After=local-fs.target systemd-modules-load.service nicpass-recover.service
 After=libvirtd.socket libvirtd.service virtqemud.socket virtqemud.service
-ConditionPathExists=@PYTHON@
-ConditionPathExists=@PACKAGE@/cli/main.py
 ConditionPathExists=@RECORD@
 
 [Service]
 Type=oneshot
+# Far more than the longest of it, the making of an initramfs, and yet a bound: without one a boot never ends.
+TimeoutStartSec=3600
 ExecStart="@PYTHON@" -I -m nicpass prepare --finish
+# A unit that has failed is seen; of one whose Python is gone nobody else would say what that means.
+ExecStopPost=/bin/sh -c 'test "$$SERVICE_RESULT" = success || \\
+    echo "<3>nicpass did not see how this boot came up ($$SERVICE_RESULT, $$EXIT_STATUS)." \\
+    "If its Python or its package is gone, install nicpass anew, then: nicpass prepare --finish"'
 
 [Install]
 WantedBy=multi-user.target
 """
 
 
-def finish_unit(python: str, package: str, record: str) -> str:
-    """The text of the unit; all three arguments are absolute paths."""
+def finish_unit(python: str, record: str) -> str:
+    """The text of the unit; both arguments are absolute paths."""
     text = _UNIT
-    for name, word in {"@PYTHON@": python, "@PACKAGE@": package, "@RECORD@": record}.items():
+    for name, word in {"@PYTHON@": python, "@RECORD@": record}.items():
         text = text.replace(name, word.replace("%", "%%"))
     return text

@@ -10,7 +10,7 @@ import msgspec
 
 from nicpass.engine.boot_steps import with_digests
 from nicpass.engine.file_changes import image_at
-from nicpass.engine.installation import PACKAGE, PYTHON
+from nicpass.engine.installation import PYTHON
 from nicpass.engine.prepare_unit import finish_unit
 from nicpass.engine.store import STATE
 from nicpass.model.boot import BootChange, Generator
@@ -80,7 +80,7 @@ def _finish(record: Prepared | None, files: Files) -> ChangeBoot:
         content = msgspec.json.encode(record, order="deterministic")
         desired = {
             RECORD: RegularFile(content + b"\n", 0o600),
-            UNIT: RegularFile(finish_unit(PYTHON, PACKAGE, RECORD).encode(), 0o644),
+            UNIT: RegularFile(finish_unit(PYTHON, RECORD).encode(), 0o644),
             _LINK: SymbolicLink(UNIT),
         }
     changes: list[FileChange] = []

@@ -148,13 +148,18 @@ class TestPlan:
 
 
 def test_the_unit_names_what_it_needs_and_escapes_what_systemd_would_read() -> None:
-    text = finish_unit("/opt/50%/python", "/opt/nicpass", "/var/record")
+    text = finish_unit("/opt/50%/python", "/var/record")
     lines = text.splitlines()
-    assert "ConditionPathExists=/opt/50%%/python" in lines
     assert 'ExecStart="/opt/50%%/python" -I -m nicpass prepare --finish' in lines
-    assert "ConditionPathExists=/opt/nicpass/cli/main.py" in lines
     assert "ConditionPathExists=/var/record" in lines
     assert "@" not in text
+
+
+def test_the_unit_ends_and_is_not_passed_over_in_silence_where_its_python_is_gone() -> None:
+    text = " ".join(finish_unit("/python", "/r").replace("\\\n", "").split())
+    assert text.count("ConditionPathExists=") == 1
+    assert 'ExecStopPost=/bin/sh -c \'test "$$SERVICE_RESULT" = success || echo "<3>nicpass did not see' in text
+    assert "TimeoutStartSec=3600" in text  # systemd gives a oneshot for ever
 
 
 class TestFileChanges:

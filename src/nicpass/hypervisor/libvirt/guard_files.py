@@ -220,6 +220,8 @@ ConditionDirectoryNotEmpty=@STATE@/journal
 
 [Service]
 Type=oneshot
+# Far more than the longest of it, the making of an initramfs, and yet a bound: without one a boot never ends.
+TimeoutStartSec=3600
 ExecStart="@PYTHON@" -I -m nicpass recover --boot
 # A unit that has failed is seen; of one whose Python is gone nobody else would say what that means.
 ExecStopPost=/bin/sh -c 'test "$$SERVICE_RESULT" = success || \\

@@ -468,6 +468,9 @@ class TestTexts:
         assert "ConditionPathExists" not in text
         assert 'ExecStopPost=/bin/sh -c \'test "$$SERVICE_RESULT" = success || echo "<3>nicpass recover failed' in text
 
+    def test_a_boot_does_not_wait_for_it_for_ever(self) -> None:
+        assert "TimeoutStartSec=3600\n" in recover_unit("/python", "/s")  # systemd gives a oneshot all the time
+
     def test_what_is_desired_ends_in_lines(self) -> None:
         for image in desired_guard(systemd=True).values():
             assert not isinstance(image, RegularFile) or image.content.endswith(b"\n")
