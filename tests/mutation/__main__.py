@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m tests.mutation`: the mutation score of the rooms of safety, and what lives.
 
-`--sample 20` judges one mutant in twenty, the same ones each time; `--rooms` names files or folders; `--left` judges
-only those that were not judged yet, or lived when they were. Verdicts stay in `.mutants/`, and the report is of all
-that stand there.
+`--sample 20` judges one mutant in twenty, the same ones each time, and `--part 1` the ones after them; `--rooms` names
+files or folders; `--left` judges only those that were not judged yet, or lived when they were. Verdicts stay in
+`.mutants/`, and the report is of all that stand there.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> int:
     start = time.monotonic()
     mutants = [mutant for path in files_of(rooms) for mutant in _kept_mutants(path)]
     verdicts = _read_verdicts()
-    chosen = [mutant for mutant in mutants if mutant.number % arguments.sample == 0]
+    chosen = [mutant for mutant in mutants if mutant.number % arguments.sample == arguments.part]
     if arguments.left:
         chosen = [m for m in chosen if m.key not in verdicts or not verdicts[m.key].noticed]
     if arguments.warm:
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rooms", nargs="+", default=list(ROOMS), help="files or folders, from src/nicpass or the root"
     )
     parser.add_argument("--sample", type=int, default=1, help="judge one in so many")
+    parser.add_argument("--part", type=int, default=0, help="which one in so many, from 0")
     parser.add_argument("--left", action="store_true", help="only those that nothing has noticed yet")
     parser.add_argument("--only", action="store_true", help="report only what was judged now")
     parser.add_argument("--warm", action="store_true", help="leave out constants and defaults, which take long")

@@ -23,6 +23,7 @@ from nicpass.engine.journal import (
     read_changes,
     read_changes_unless_settled,
     select_change,
+    undone_by,
     unsettled,
 )
 from nicpass.host.doors.files import Files
@@ -30,7 +31,7 @@ from nicpass.host.system.actor import read_actor
 from nicpass.model.address import Address
 from nicpass.model.change import Actor, Change, Outcome, Phase
 from nicpass.model.errors import BadInputError, ExitCode, NotPermittedError
-from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, VfRequest
+from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, UndoRequest, VfRequest
 
 NIC = Address("0000:01:00.0")
 STEP = SetNumvfs(address=NIC, before=0, after=4)
@@ -310,3 +311,96 @@ class TestOrder:
         Journal(files, "20260101T000000-9999999").close(ExitCode.DONE)
         newest = write_change(files)
         assert list_changes(files)[-1] == newest
+
+
+class TestLettingGo:
+    """What is settled goes, whatever it ended as; what is not stays, and stops nothing."""
+
+    @pytest.mark.parametrize("closed", [ExitCode.ROLLED_BACK, ExitCode.NEEDS_PERSON])
+    def test_what_ended_otherwise_than_asked(
+        self, closed: ExitCode, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(journal_module, "_KEPT", 1)
+        write_change(files, Phase.DOING, closed=closed)
+        newest = write_change(files)
+        assert list_changes(files) == (newest,)
+
+    def test_what_was_closed_and_resumed_after_all(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not plain to see from its last line, and settled all the same."""
+        monkeypatch.setattr(journal_module, "_KEPT", 1)
+        identity = write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE)
+        Journal(files, identity).resume(ALICE, finishing=True)
+        newest = write_change(files)
+        assert list_changes(files) == (newest,)
+
+    def test_what_awaits_confirmation_stays(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal_module, "_KEPT", 1)
+        plan = msgspec.structs.replace(PLAN, steps=(TIMER, STEP))
+        waiting = write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE, plan=plan)
+        newest = write_change(files)
+        assert list_changes(files) == (waiting, newest)
+
+    def test_one_that_cannot_be_removed_stops_no_change(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(journal_module, "_KEPT", 1)
+        old = write_change(files, Phase.DOING, closed=ExitCode.ROLLED_BACK)
+
+        def fail(_: object) -> None:
+            raise OSError(1, "Operation not permitted")
+
+        monkeypatch.setattr(files, "remove", fail)
+        newest = write_change(files)
+        assert list_changes(files) == (old, newest)
+
+
+class TestUndone:
+    """Who has taken a change back, and which is the last to take back."""
+
+    def undo_of(self, files: Files, change: str, closed: ExitCode | None) -> str:
+        plan = msgspec.structs.replace(PLAN, request=UndoRequest(change=change))
+        return write_change(files, Phase.DOING, Phase.DONE, closed=closed, plan=plan)
+
+    @pytest.mark.parametrize(
+        ("closed", "undone"),
+        [(ExitCode.DONE, True), (ExitCode.NEEDS_PERSON, True), (ExitCode.ROLLED_BACK, False), (None, False)],
+    )
+    def test_only_by_one_that_came_to_its_end(self, closed: ExitCode | None, undone: bool, files: Files) -> None:
+        identity = write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE)
+        undoing = self.undo_of(files, identity, closed)
+        changes = read_changes(files)
+        assert undone_by(changes[0], changes) == (undoing if undone else None)
+        assert undone_by(changes[1], changes) is None
+
+    def test_one_that_is_not_confirmed_yet_is_the_last(self, files: Files) -> None:
+        write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE)
+        plan = msgspec.structs.replace(PLAN, steps=(TIMER, STEP))
+        waiting = write_change(files, Phase.DOING, Phase.DONE, closed=ExitCode.DONE, plan=plan)
+        assert last_to_undo(read_changes(files)).identity == waiting
+
+    @pytest.mark.parametrize("closed", [ExitCode.ROLLED_BACK, ExitCode.NEEDS_PERSON, None])
+    def test_one_that_was_not_done_is_none(self, closed: ExitCode | None, files: Files) -> None:
+        write_change(files, Phase.DOING, closed=closed)
+        with pytest.raises(BadInputError, match="There is no change to undo"):
+            last_to_undo(read_changes(files))
+
+
+class TestUnreadable:
+    """A journal that is gone or cannot be read is damaged, and no change is begun in the wrong order."""
+
+    def test_one_that_is_gone(self, files: Files) -> None:
+        change = read_change(files, "20260101T000000-0000001")
+        assert (change.identity, change.damage) == ("20260101T000000-0000001", "gone")
+        assert change.outcome == Outcome.DAMAGED
+
+    def test_one_that_cannot_be_read(self, files: Files, tmp_path: Path) -> None:
+        identity = write_change(files)
+        path = tmp_path / f"var/lib/nicpass/journal/{identity}.jsonl"
+        path.unlink()
+        path.mkdir()
+        assert "directory" in read_change(files, identity).damage
+
+    def test_where_the_next_number_is_not_known_nothing_is_begun(self, tmp_path: Path) -> None:
+        (tmp_path / "var/lib/nicpass").mkdir(parents=True)
+        (tmp_path / "var/lib/nicpass/journal").symlink_to("journal")
+        with pytest.raises(OSError, match="cannot be read") as caught:
+            Journal.open(Files(str(tmp_path)), PLAN)
+        assert caught.value.errno == 13

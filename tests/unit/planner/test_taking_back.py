@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.boot import BootChange
 from nicpass.model.change import Change, Closed, Opened
@@ -38,8 +39,9 @@ from nicpass.model.plan import (
     UndefineDevice,
     UndoRequest,
 )
-from nicpass.planner.attach import plan_detach, stop_first, undefine_step
+from nicpass.planner.attach import _refuse_other_settings, plan_detach, stop_first, undefine_step
 from nicpass.planner.detach import plan_taking_back
+from nicpass.planner.select import select_domain, select_kept
 from nicpass.planner.undo import Kept, nic_of, plan_undo
 from tests.support.hosts import link, network
 
@@ -221,6 +223,80 @@ def done(*steps: Step, exit_code: int | None = 0, opened: bool = True) -> Change
         opened=Opened(time=0.0, boot_id="b", plan=plan) if opened else None,
         closed=Closed(time=1.0, exit_code=exit_code) if exit_code is not None else None,
     )
+
+
+class TestAskedTwice:
+    """A VM that has the NIC with other settings does not have what was asked for."""
+
+    VF = PciFunction(address=OTHER, class_code=0x020000, driver="igbvf", netdevs=("v0",), physfn=NIC)
+    HAS = DomainDevice(address=OTHER, element="interface", managed=True, mac=MAC, vlan=7)
+    FOREIGN = DomainDevice(address=Address("0000:03:00.0"), element="interface", managed=True, mac="52:54:00:00:00:77")
+
+    def refuse(self, **asked: Any) -> None:
+        index = HostIndex(host(vm("web", "1", self.FOREIGN, self.HAS), card=self.VF))
+        (domain,) = index.host.domains or ()  # type: ignore[misc]
+        _refuse_other_settings(self.VF, AttachRequest(vm="web", nic="v0", **asked), domain)
+
+    @pytest.mark.parametrize("asked", [{}, {"mac": MAC}, {"mac": MAC.upper()}, {"vlan": 7}, {"mac": MAC, "vlan": 7}])
+    def test_the_same(self, asked: dict[str, Any]) -> None:
+        self.refuse(**asked)
+
+    @pytest.mark.parametrize("asked", [{"mac": "52:54:00:00:00:77"}, {"vlan": 8}, {"mac": MAC, "vlan": 8}])
+    def test_others(self, asked: dict[str, Any]) -> None:
+        with pytest.raises(BadInputError, match=f"has {OTHER}|has v0 .* already, with MAC {MAC} and VLAN 7") as caught:
+            self.refuse(**asked)
+        assert caught.value.hint == f"nicpass detach web {OTHER}, and attach it anew."
+
+
+class TestKept:
+    """A NIC that is not there any more answers by its record."""
+
+    STATES = (
+        NicState(address=NIC, driver=None, links=(link("eth1", altnames=("lan",), mac=MAC, permanent_mac=None),)),
+        NicState(address=OTHER, driver=None, links=(link("eth2", mac=None, permanent_mac="52:54:00:00:00:02"),)),
+    )
+
+    @pytest.mark.parametrize(
+        ("name", "where"),
+        [
+            (NIC, NIC),
+            ("01:00.0", NIC),
+            ("eth1", NIC),
+            ("lan", NIC),
+            (MAC, NIC),
+            ("52:54:00:00:00:02", OTHER),
+            ("52-54-00-00-00-02", OTHER),
+            ("eth2", OTHER),
+        ],
+    )
+    def test_by_all_its_names(self, name: str, where: Address) -> None:
+        assert select_kept(HostIndex(host(card=None)), name, self.STATES) == where
+
+    def test_one_that_is_there_goes_before(self) -> None:
+        there = msgspec.structs.replace(CARD, address=OTHER)
+        assert select_kept(HostIndex(host(card=there)), "eth1", self.STATES) == OTHER
+
+    @pytest.mark.parametrize("name", ["eth9", "0000:09:00.0"])
+    def test_one_that_nobody_knows(self, name: str) -> None:
+        with pytest.raises(BadInputError, match="There is no NIC"):
+            select_kept(HostIndex(host(card=None)), name, self.STATES)
+
+    def test_one_that_two_records_have(self) -> None:
+        with pytest.raises(BadInputError):
+            select_kept(
+                HostIndex(host(card=None)),
+                "eth1",
+                (self.STATES[0], msgspec.structs.replace(self.STATES[0], address=OTHER)),
+            )
+
+
+def test_the_vms_that_there_are_are_named() -> None:
+    with pytest.raises(BadInputError) as caught:
+        select_domain(HostIndex(host(vm("web", "1"), vm("db", "2"))), "x")
+    assert caught.value.hint == "The VMs that libvirt knows: db, web."
+    with pytest.raises(BadInputError) as caught:
+        select_domain(HostIndex(host()), "x")
+    assert caught.value.hint == "The VMs that libvirt knows: none."
 
 
 class TestUndo:
