@@ -15,7 +15,7 @@ LAB_MARKS := not full
 UNIT_MARKS := not full
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-full test-ranges lab-shell bench documents messages format setup lock \
+.PHONY: help demo test test-fast test-full test-ranges mutants lab-shell bench documents messages format setup lock \
 	lab-packages clean
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make test-fast  all of that but the lab (minutes)'
 	@echo 'make test-full  make test with the tests that take long, and make bench with its targets'
 	@echo 'make test-ranges  make test-fast with the oldest, then with the newest libraries that users may have'
+	@echo 'make mutants    the mutation score of what keeps a host safe, and what lives (long; MUTANTS_ARGS=--help)'
 	@echo 'make lab-shell  a prompt on an emulated host with NICs to play with'
 	@echo 'make bench      start-up and listing against the tools of the trade, as ratios'
 	@echo 'make messages   bring the translations up to date with the sentences in the code'
@@ -47,6 +48,9 @@ test-fast: $(STAMP) $(MESSAGES)
 test-full: LAB_MARKS := lab
 test-full: UNIT_MARKS := full or not full
 test-full: test bench
+
+mutants: $(STAMP)
+	$(RUN)/python -m tests.mutation $(MUTANTS_ARGS)
 
 lab-shell: $(STAMP) lab-packages
 	$(RUN)/python -m lab shell
@@ -114,4 +118,4 @@ lab-packages:
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .mutants
