@@ -166,6 +166,60 @@ def _written(*preparations: Preparation) -> dict[str, RegularFile]:
     return {change.path: change.after for change in changes if isinstance(change.after, RegularFile)}
 
 
+def test_the_end_of_the_trial_is_part_of_the_finish(tmp_path: Path) -> None:
+    up = host_of(READY, tmp_path, BootTree(files={**BOOT.files, **_trial_files(tmp_path)}), boot_id="second")
+    finished = plan_finish(up, waiting(tmp_path))
+    assert purposes(finished) == [BootPurpose.ARGUMENTS, BootPurpose.TRIAL]
+    trial = finished.plan.steps[1]
+    assert isinstance(trial, ChangeBoot)
+    assert trial.removes
+    assert finished.plan.summary == "The host came up as it was prepared"
+    failed = plan_finish(host_of(OFF, tmp_path / "off", boot_id="second"), waiting(tmp_path / "b"))
+    assert failed.plan.summary == "The reboot did not bring what was prepared"
+
+
+def _trial_files(folder: Path) -> dict[str, str]:
+    """What the trial of the next boot has left on disk."""
+    return {
+        path: image.content.decode() for path, image in _written(waiting_plan(folder / "t")).items() if "grub" in path
+    }
+
+
+def test_one_of_two_goes_with_its_rights_and_the_other_keeps_its_own(tmp_path: Path) -> None:
+    up = host_of(READY, tmp_path, boot_id="second")
+    done = plan_finish(up, waiting(tmp_path)).record
+    assert done is not None
+    places = _written(waiting_plan(tmp_path))
+    removal = plan_removal_of(up, PrepareRequest(nics=("eth1",), remove=True), done, places)
+    everything = plan_removal_of(up, PrepareRequest(remove=True), done, places)
+    assert BootPurpose.ARGUMENTS not in purposes(removal)
+    assert removal.record is not None
+    assert everything.record is None
+
+
+@pytest.mark.parametrize("word", ["eth1", "lan0", "52:54:00:00:00:01", "52-54-00-00-00-02", NIC])
+def test_a_prepared_nic_answers_to_its_macs_and_other_names_too(word: str, tmp_path: Path) -> None:
+    record = waiting(tmp_path)
+    was = link("eth1", altnames=("lan0",), mac="52:54:00:00:00:01", permanent_mac="52:54:00:00:00:02")
+    one = msgspec.structs.replace(record.nics[0], state=msgspec.structs.replace(record.nics[0].state, links=(was,)))
+    index = HostIndex(host_of(READY, tmp_path / "after", boot_id="second"))
+    assert list(select_unprepared((word,), msgspec.structs.replace(record, nics=(one,)), index)) == []
+
+
+def test_what_the_boot_has_on_another_driver_is_named(tmp_path: Path) -> None:
+    record = waiting(tmp_path)
+    on_none = host_of(ready_host(nic(NIC, driver=None), cmdline="ro intel_iommu=on"), tmp_path, boot_id="second")
+    assert "is on no driver, not on vfio-pci" in what_is_missing(on_none, record)
+    on_ixgbe = host_of(ready_host(nic(NIC, "eth1"), cmdline="ro intel_iommu=on"), tmp_path / "b", boot_id="second")
+    assert "is on ixgbe, not on vfio-pci" in what_is_missing(on_ixgbe, record)
+    gone = host_of(ready_host(bridge("0000:00:01.0"), cmdline="ro intel_iommu=on"), tmp_path / "c", boot_id="second")
+    assert f"The NIC that was prepared as {NIC} is not there" in what_is_missing(gone, record)
+    old = host_of(OFF, tmp_path / "d", boot_id="second")
+    assert what_is_missing(old, record).startswith(
+        "The kernel was not given intel_iommu=on: /proc/cmdline says ro quiet"
+    )
+
+
 def test_a_nic_that_is_not_on_vfio_any_more_is_the_hosts_already(tmp_path: Path) -> None:
     own = host_of(ready_host(nic(NIC, "eth1"), cmdline="ro intel_iommu=on"), tmp_path, boot_id="second")
     removal = plan_removal_of(own, PrepareRequest(remove=True), waiting(tmp_path), {})
