@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from nicpass.checks.dependence.intent import _advise, _command
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.verdict import blocking
@@ -19,6 +20,7 @@ from nicpass.hypervisor.libvirt.hook import Hook
 from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError
 from nicpass.model.host import Host
+from nicpass.model.network import Intent
 from nicpass.model.plan import AttachRequest, NicOwner
 from nicpass.planner.attach import plan_attach
 from tests.support.activity import having, packet, process
@@ -213,3 +215,29 @@ class TestNextBoot:
         notes = [note for note in plan.notes if "will not let guest start" in note]
         assert bool(notes) == warned
         assert all(f"nicpass attach guest {NIC} --allow HAS_ADDRESS" in note for note in notes)
+
+
+ADVICE = {
+    "systemd-networkd": "comes before /etc/x and has Unmanaged=yes",
+    "NetworkManager": "delete the profile in /etc/x",
+    "netplan": "Take eth1 out of /etc/x (the text), then: netplan apply",
+    "ifupdown": 'Take eth1 out of the line "the text" in /etc/x',
+    "initscripts": "Set ONBOOT=no in /etc/x",
+    "wicked": "Set STARTMODE=off in /etc/x",
+    "kernel": "Take the text off the kernel's command line (/etc/x)",
+    "initramfs": "Take the text out of /etc/x, then have the initramfs made anew",
+    "systemd": 'Take eth1 out of "the text" in /etc/x, then: systemctl daemon-reload',
+}
+COMMANDS = {
+    "systemd-networkd": "printf '%s\\n' '[Match]' Name=eth1 '[Link]' Unmanaged=yes "
+    ">/etc/systemd/network/00-eth1-unmanaged.network\nnetworkctl reload",
+    "NetworkManager": "printf '%s\\n' '[keyfile]' unmanaged-devices+=interface-name:=eth1 "
+    ">/etc/NetworkManager/conf.d/zz-eth1-unmanaged.conf\nnmcli general reload",
+}
+
+
+@pytest.mark.parametrize("manager", sorted(ADVICE))
+def test_each_manager_is_told_in_its_own_way(manager: Any) -> None:
+    intent = Intent(netdev="eth1", manager=manager, source="/etc/x", text="the text", purpose="configure")
+    assert ADVICE[manager] in _advise(intent)
+    assert _command(intent) == COMMANDS.get(manager, "")
