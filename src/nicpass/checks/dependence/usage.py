@@ -74,7 +74,7 @@ def summarize_usage(function: PciFunction, index: HostIndex) -> str:
     """
     chains = index.chains(function)
     tops = [chain[-1].name for chain in chains]
-    routes = [route for top in tops for route in index.routes.get(top, ()) if _matters(route)]
+    routes = [route for top in tops for route in index.routes.get(top, ())]
     words = [_DEFAULT_ROUTE] if any(route.destination == "default" for route in routes) else []
     words += [address.text for top in tops for address in index.addresses.get(top, ()) if not address.comes_with_link]
     words += [chain[-1].name for chain in chains if len(chain) > 1]
@@ -90,8 +90,8 @@ def tell_usage(summary: str) -> str:
 def _check_routes(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     seen: set[str] = set()
     for chain in index.chains(function):
-        for route in filter(_matters, index.routes.get(chain[-1].name, ())):
-            # The route that comes with an address says nothing that the address does not say.
+        for route in index.routes.get(chain[-1].name, ()):
+            # The route that comes with an address says nothing that the address does not say, or is any link's own.
             if route.protocol == "kernel" or (text := _route_chain(chain, route, index)) in seen:
                 continue
             seen.add(text)
@@ -150,11 +150,6 @@ def _check_rules(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
                 words=" ".join(quote(word) for word in words),
                 family="-6 " if rule.family == "inet6" else "",
             )
-
-
-def _matters(route: Route) -> bool:
-    """Whether a route is use: not the kernel's link-local and multicast ones, which any interface that is up has."""
-    return not (route.protocol == "kernel" and route.destination.startswith(("fe80:", "ff00:")))
 
 
 def _route_chain(chain: list[Link], route: Route, index: HostIndex) -> str:
