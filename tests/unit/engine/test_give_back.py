@@ -216,11 +216,13 @@ class TestUppers:
     VLAN = link("eth1.20", kind="vlan", lower="eth1", vlan_id=20, vlan_protocol="802.1Q", mtu=1400)
 
     def test_a_vlan_that_went_is_made_and_gets_its_settings(self, kernel: Kernel) -> None:
-        give_back.restore_uppers(kernel.open, state(uppers=(self.VLAN,)), state(uppers=()), Attempts())
+        """It is new, so it has none of them, neither its other names nor its place in a bridge."""
+        vlan = msgspec.structs.replace(self.VLAN, altnames=("lan20",), master="br0")
+        give_back.restore_uppers(kernel.open, state(uppers=(vlan,)), state(uppers=()), Attempts())
         made, restored = kernel.did
-        assert made == ("add_vlan", "eth1", self.VLAN)
-        bare = msgspec.structs.replace(self.VLAN, mac=None, mtu=None, up=False, master=None, altnames=())
-        assert restored == ("restore", "eth1.20", self.VLAN, bare)
+        assert made == ("add_vlan", "eth1", vlan)
+        bare = msgspec.structs.replace(vlan, mac=None, mtu=None, up=False, master=None, altnames=())
+        assert restored == ("restore", "eth1.20", vlan, bare)
 
     def test_one_that_is_there_is_not_made(self, kernel: Kernel) -> None:
         now = msgspec.structs.replace(self.VLAN, mtu=1500)
@@ -251,6 +253,19 @@ def restore_addresses(kernel: Kernel, before: NicState, *now: NicState) -> Attem
     give_back.restore_addresses(kernel.open, before, lambda: reads.pop(0), attempts)
     kernel.did.append(("left", len(reads)))
     return attempts
+
+
+def test_an_address_on_another_interface_of_the_nic_is_not_this_one(kernel: Kernel) -> None:
+    before = state(addresses=(address("eth1", "10.0.0.5/24"),))
+    restore_addresses(kernel, before, state(addresses=(address("eth2", "10.0.0.5/24"),)))
+    assert changes(kernel) == [("add_address", "eth1", "10.0.0.5/24")]
+
+
+def test_routes_are_compared_by_what_every_record_of_them_knew(kernel: Kernel) -> None:
+    whole, old = route("eth1", "10.8.0.0/16", onlink=False, tos=4), route("eth1", "10.9.0.0/16")
+    now = (msgspec.structs.replace(whole, weight=3), msgspec.structs.replace(old, weight=3))
+    give_back.restore_routes(kernel.open, state(routes=(whole, old)), state(routes=now), Attempts())
+    assert kernel.did == []
 
 
 def changes(kernel: Kernel) -> list[tuple[str, str, str]]:
