@@ -2,8 +2,8 @@
 """`python -m tests.mutation`: the mutation score of the rooms of safety, and what lives.
 
 `--sample 20` judges one mutant in twenty, the same ones each time, and `--part 1` the ones after them; `--rooms` names
-files or folders; `--left` judges only those that were not judged yet, or lived when they were. Verdicts stay in
-`.mutants/`, and the report is of all that stand there.
+files or folders; `--left lived` judges only those anew that lived, `--left unjudged` those that have no verdict yet.
+Verdicts stay in `.mutants/`, and the report is of all that stand there.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ def main() -> int:
     mutants = [mutant for path in files_of(rooms) for mutant in _kept_mutants(path)]
     verdicts = _read_verdicts()
     chosen = [mutant for mutant in mutants if mutant.number % arguments.sample == arguments.part]
-    if arguments.left:
-        chosen = [m for m in chosen if m.key not in verdicts or not verdicts[m.key].noticed]
+    chosen = [mutant for mutant in chosen if _is_left(mutant, verdicts, arguments.left)]
     if arguments.warm:
         chosen = [mutant for mutant in chosen if mutant.inside]
     print(f"{len(chosen)} of {len(mutants)} mutants", flush=True)
@@ -87,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sample", type=int, default=1, help="judge one in so many")
     parser.add_argument("--part", type=int, default=0, help="which one in so many, from 0")
-    parser.add_argument("--left", action="store_true", help="only those that nothing has noticed yet")
+    parser.add_argument("--left", choices=("unjudged", "lived", "all"), help="judge only what was not noticed yet")
     parser.add_argument("--only", action="store_true", help="report only what was judged now")
     parser.add_argument("--warm", action="store_true", help="leave out constants and defaults, which take long")
     parser.add_argument("--again", action="store_true", help="only new tests are run to see what they cover")
@@ -96,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--most", type=int, default=400, help="tests for one mutant, those of its own street first")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once")
     return parser
+
+
+def _is_left(mutant: Mutant, verdicts: dict[str, Verdict], left: str | None) -> bool:
+    """Whether it is to be judged: any, or only what has no verdict yet, or what lived, or both of these."""
+    verdict = verdicts.get(mutant.key)
+    if verdict is None:
+        return left != "lived"
+    return left is None or (left != "unjudged" and not verdict.noticed)
 
 
 def _room(name: str) -> str:

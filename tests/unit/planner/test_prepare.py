@@ -13,6 +13,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.binding import BootBindings, BuiltinDriver
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
+from nicpass.model.fact import Unknown
 from nicpass.model.file_image import RegularFile
 from nicpass.model.host import Host
 from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, PrepareRequest
@@ -183,6 +184,56 @@ def _trial_files(folder: Path) -> dict[str, str]:
     return {
         path: image.content.decode() for path, image in _written(waiting_plan(folder / "t")).items() if "grub" in path
     }
+
+
+def test_a_trial_that_is_still_to_come_goes_too(tmp_path: Path) -> None:
+    """Before the reboot: the next boot is as it was."""
+    places = _written(waiting_plan(tmp_path))
+    boot = BootTree(files={**BOOT.files, **_trial_files(tmp_path / "t")})
+    removal = plan_removal_of(host_of(OFF, tmp_path, boot), PrepareRequest(remove=True), waiting(tmp_path), places)
+    assert BootPurpose.TRIAL in purposes(removal)
+    assert all(step.removes for step in removal.plan.steps if isinstance(step, ChangeBoot))
+
+
+def test_a_card_that_cannot_be_told_from_another_is_not_bound(tmp_path: Path) -> None:
+    host = host_of(OFF, tmp_path)
+    unread = tuple(msgspec.structs.replace(function, config=Unknown("denied")) for function in host.pci)
+    with pytest.raises(ImpossibleError, match=r"What makes eth1 .* this very card cannot be read: denied"):
+        plan_prepare(msgspec.structs.replace(host, pci=unread), REQUEST, None, {})
+
+
+def test_what_was_asked_for_once_is_asked_for_again(tmp_path: Path) -> None:
+    """And what is written is not written twice."""
+    host = host_of(OFF, tmp_path)
+    first = plan_prepare(host, PrepareRequest(iommu_pt=True), None, {}).record
+    assert first is not None
+    assert set(first.arguments) == {"intel_iommu=on", "iommu=pt"}
+    second = plan_prepare(host, REQUEST, first, {})
+    assert second.record is not None
+    assert second.record.arguments == first.arguments
+    assert second.record.trial
+    assert BootPurpose.TRIAL not in purposes(second)
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(None, 0), (0, 0), (120, 120)])
+def test_how_long_there_is_to_confirm_it(asked: int | None, seconds: int, tmp_path: Path) -> None:
+    request = PrepareRequest(nics=("eth1",), confirm_within=asked)
+    record = plan_prepare(host_of(OFF, tmp_path), request, None, {}).record
+    assert record is not None
+    assert record.confirm_within == seconds
+    finished = plan_finish(host_of(READY, tmp_path / "after", boot_id="second"), record)
+    assert [step.seconds for step in finished.plan.steps if isinstance(step, ArmTimer)] == (
+        [seconds] if seconds else []
+    )
+    assert isinstance(finished.plan.request, PrepareRequest)
+    assert finished.plan.request.finish
+
+
+def test_a_boot_without_groups_is_told_as_the_finding_tells_it(tmp_path: Path) -> None:
+    record = msgspec.structs.replace(waiting(tmp_path), arguments=())
+    assert what_is_missing(host_of(OFF, tmp_path, boot_id="second"), record).startswith(
+        "The kernel shows no IOMMU group"
+    )
 
 
 def test_one_of_two_goes_with_its_rights_and_the_other_keeps_its_own(tmp_path: Path) -> None:
