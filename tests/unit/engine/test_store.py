@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NIC, OTHER = Address("0000:01:00.0"), Address("0000:02:00.0")
 STATE = NicState(address=NIC, driver="igb")
-OWNER = NicOwner(domain="web", uuid="1", allow=frozenset({"B", "A", "C"}))
+OWNER = NicOwner(domain="web", uuid="00000000-0000-0000-0000-000000000001", allow=frozenset({"B", "A", "C"}))
 KEPT = KeptNic(state=STATE, owner=OWNER, away="boot")
 FOLDER = "/var/lib/nicpass/nics"
 

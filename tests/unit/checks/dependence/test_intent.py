@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from nicpass.checks.dependence.intent import _advise, _command
+from nicpass.checks.dependence.intent import advise_intent, command_for
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.verdict import blocking
@@ -239,5 +239,5 @@ COMMANDS = {
 @pytest.mark.parametrize("manager", sorted(ADVICE))
 def test_each_manager_is_told_in_its_own_way(manager: Any) -> None:
     intent = Intent(netdev="eth1", manager=manager, source="/etc/x", text="the text", purpose="configure")
-    assert ADVICE[manager] in _advise(intent)
-    assert _command(intent) == COMMANDS.get(manager, "")
+    assert ADVICE[manager] in advise_intent(intent)
+    assert command_for(intent) == COMMANDS.get(manager, "")
