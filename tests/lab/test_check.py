@@ -29,6 +29,8 @@ _TREES = (
 _ONLY_LIVE = {
     *("HYPERVISOR_UNKNOWN", "USE_UNKNOWN", "CARRIES_DEFAULT_ROUTE", "CARRIES_ROUTE", "HAS_ADDRESS", "CAPTURED_BY"),
     *("AF_PACKET_IN_USE", "CONFIGURED_BY"),
+    # Whether a member of the group is idle hangs on these.
+    *("GROUP_SHARED", "GROUP_SHARED_BOUND"),
 }
 # Who may not read may not say that something is not there.
 _ABSENCES = {"RESET_NONE", "MSI_NONE", "MSIX_NONE", "IOMMU_TABLE_ABSENT", "TABLE_DAMAGED", "SRIOV_OFF_IN_FIRMWARE"}

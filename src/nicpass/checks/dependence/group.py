@@ -216,6 +216,7 @@ def describe_ways_out(function: PciFunction, companions: list[PciFunction], inde
         _way_by_vf(function, companions, index),
         "" if is_cards_own else _way_by_slot(function, index),
         _way_by_whole(function, companions, index),
+        _way_by_taking_back(function, companions, index),
         _way_by_unbinding(companions, index),
         "" if is_cards_own else _way_by_firmware(index),
     ]
@@ -258,6 +259,17 @@ def _way_by_whole(function: PciFunction, companions: list[PciFunction], index: H
     if index.taker is not None:
         return _("Give all of it to this VM: {members}.").format(members=members)
     return _("Give all of it to one VM: {members}.").format(members=members)
+
+
+def _way_by_taking_back(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
+    """The sentence about what other VMs have of the group; empty where none has any."""
+    taken = [c for c in companions if index.owners.get(c.address) and not _comes_along(c, function, index)]
+    if not taken:
+        return ""
+    vms = sorted({owner.name for member in taken for owner in index.owners[member.address]})
+    return _("Take back what {vms} has of it ({members}); then all of it may go to one VM.").format(
+        vms=", ".join(vms), members=", ".join(member.address for member in taken)
+    )
 
 
 def _way_by_unbinding(companions: list[PciFunction], index: HostIndex) -> str:

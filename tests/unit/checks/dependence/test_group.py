@@ -85,7 +85,16 @@ class TestMembers:
     def test_the_vm_of_a_member_is_named(self, tmp_path: Path) -> None:
         vms = (Vm(name="web", devices=hostdev_xml("0000:01:00.1")),)
         tree = ready_host(ETH1, nic("0000:01:00.1", driver="vfio-pci"), vms=vms)
-        assert "VM web" in told(tree, tmp_path)["GROUP_HAS_OTHER_VM"].sentence
+        found = told(tree, tmp_path)["GROUP_HAS_OTHER_VM"]
+        assert "VM web" in found.sentence
+        assert "Take back what web has of it (0000:01:00.1)" in found.mend
+
+    def test_there_is_a_way_out_where_the_card_does_not_isolate_itself(self, tmp_path: Path) -> None:
+        vms = (Vm(name="web", devices=hostdev_xml("0000:01:00.1")),)
+        port = bridge("0000:00:01.0")
+        other = nic("0000:01:00.1", "eth2", under="0000:00:01.0")
+        tree = ready_host(port, nic("0000:01:00.0", "eth1", under="0000:00:01.0"), other, vms=vms)
+        assert told(tree, tmp_path)["GROUP_HAS_OTHER_VM"].mend
 
 
 class TestWaysOut:
@@ -111,7 +120,7 @@ class TestWaysOut:
 
     def test_a_free_root_port_is_named(self, tmp_path: Path) -> None:
         ports = (bridge("0000:00:01.0", group=2), bridge("0000:00:1c.0", group=3))
-        tree = ready_host(*ports, nic(NIC, "eth1", under="0000:00:01.0"), nic("0000:01:00.1", "eth2"))
+        tree = ready_host(*ports, nic("0000:01:00.0", "eth1", under="0000:00:01.0"), nic("0000:01:00.1", "eth2"))
         assert "nothing: 0000:00:1c.0." in self.ways(tree, tmp_path)
 
     def test_a_port_in_a_shared_group_is_not(self, tmp_path: Path) -> None:
