@@ -236,7 +236,8 @@ class _Memory:
         there = self.functions[str(ROOT / mutant.path), mutant.function]
         assert there, f"no such function in memory: {mutant.key}"
         for function in there:
-            function.__code__ = code
+            # A function that `super()` has given its class keeps the cell, though the mutant may not ask for it.
+            function.__code__ = code.replace(co_freevars=function.__code__.co_freevars)
         self.forget()
 
     def forget(self) -> None:

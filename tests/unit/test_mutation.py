@@ -7,10 +7,12 @@ import ast
 
 import pytest
 
+from nicpass.hypervisor.libvirt.hook import OutOfTimeError
 from tests.mutation.judge import Verdict
 from tests.mutation.mutants import ROOMS, ROOT, Mutant, files_of, mutants_of
 from tests.mutation.operators import changes_of
 from tests.mutation.report import equivalents, report, stale
+from tests.mutation.warm import _Memory
 
 
 def changes(text: str) -> set[str]:
@@ -79,6 +81,22 @@ def test_the_report_counts_what_was_judged() -> None:
     assert [line for line in lines if line.startswith("lived")] == [f"lived     {mutants[2].line:4} {mutants[2].key}"]
     (total,) = [line for line in lines if line.startswith("all ")]
     assert "2 of     3 noticed   66.7 %" in total
+
+
+def test_a_method_that_does_not_ask_its_class_any_more_is_put_in_place() -> None:
+    """`super()` needs a cell, which a function keeps for life."""
+    (mutant,) = (
+        mutant
+        for mutant in mutants_of(ROOT / "src/nicpass/hypervisor/libvirt/hook.py")
+        if mutant.function == "OutOfTimeError.__init__" and mutant.after == "pass"
+    )
+    before = OutOfTimeError.__init__.__code__
+    assert str(OutOfTimeError())
+    try:
+        _Memory.read().put_in_place(mutant)
+        assert str(OutOfTimeError()) == ""
+    finally:
+        OutOfTimeError.__init__.__code__ = before
 
 
 def _other(mutant: Mutant) -> Mutant:
