@@ -124,16 +124,14 @@ class Hook:
         """
         domain = parse_domain(definition)
         failures: list[NicpassError] = []
-        # Of what left while the disk was full, or while the script stood alone, only this mark tells.
-        marked = frozenset(read_start(self.files, domain.uuid))
         unread: list[NicpassError] = []
-        away = self._those_away(domain, unread, marked)
+        away = self._those_away(domain, unread)
         if all(nic.away == self._boot() for nic in away):
             self._forget(domain, failures)
         if not away:
             return failures + unread
         with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
-            for nic in self._those_away(domain, failures, marked):
+            for nic in self._those_away(domain, failures):  # anew: who had the lock may have brought them back
                 try:
                     bring_back(self.files, nic, self.restore)
                 except OutOfTimeError as error:
@@ -153,9 +151,11 @@ class Hook:
         except OSError as error:  # what was given is restored all the same
             failures.append(StepError(sentence_of(error)))
 
-    def _those_away(self, domain: Domain, failures: list[NicpassError], marked: frozenset[str]) -> list[KeptNic]:
+    def _those_away(self, domain: Domain, failures: list[NicpassError]) -> list[KeptNic]:
         """Those of the VM's NICs that left in this boot."""
         boot = self._boot()
+        # Of what left while the disk was full, or while the script stood alone, only this mark tells.
+        marked = read_start(self.files, domain.uuid)
         return [nic for nic in self._kept_nics(domain, failures) if nic.away == boot or nic.state.address in marked]
 
     def _kept_nics(self, domain: Domain, failures: list[NicpassError] | None = None) -> list[KeptNic]:

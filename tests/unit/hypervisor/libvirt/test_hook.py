@@ -163,8 +163,11 @@ class TestPrepare:
         host.give()
         host.give(SECOND)
         if veto:
-            with pytest.raises(RefusedError, match="that nobody uses, and that have a driver of the host: 0000:03"):
+            with pytest.raises(
+                RefusedError, match="that nobody uses, and that have a driver of the host: 0000:03"
+            ) as vetoed:
                 host.hook.prepare(domain_xml(both))
+            assert f"Give all of it to this VM: {NIC}, {SECOND}, 0000:03:00.0." in vetoed.value.hint
         else:
             host.hook.prepare(domain_xml(both))
             assert read_start(host.files, both.uuid) == (NIC, SECOND)
