@@ -98,4 +98,4 @@ def _is_root(process: str) -> bool:
     text = Files().read_text(f"/proc/{process}/status")
     lines = text.splitlines() if isinstance(text, str) else []
     ids = next((line.split()[1:] for line in lines if line.startswith("Uid:")), [])
-    return bool(ids) and set(ids) == {str(os.geteuid())}
+    return set(ids) == {str(os.geteuid())}

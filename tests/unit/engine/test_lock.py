@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -37,9 +37,9 @@ UUID = "11111111-2222-3333-4444-555555555555"
 ME = Actor(user="root", process=os.getpid(), command=("recover",))
 _HOLD = """
 import fcntl, os, sys
-user, path = int(sys.argv[1]), sys.argv[2]
+user, path, effective = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 if user:
-    os.setgid(user), os.setuid(user)
+    os.setresgid(user, effective, effective), os.setresuid(user, effective, effective)
 held = os.open(path, os.O_RDONLY)
 fcntl.flock(held, fcntl.LOCK_EX)
 print("has it", os.getpid(), flush=True)
@@ -49,9 +49,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another
 
 
 @contextlib.contextmanager
-def held_by(path: Path, user: int = NOBODY) -> Iterator[int]:
+def held_by(path: Path, user: int = NOBODY, effective: int | None = None) -> Iterator[int]:
     """A process of its own has the file's flock by a descriptor for reading."""
-    argv = [sys.executable, "-c", _HOLD, str(user), str(path)]
+    argv = [sys.executable, "-c", _HOLD, str(user), str(path), str(user if effective is None else effective)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = process.stdout.readline().split()
@@ -100,7 +100,17 @@ class TestOtherUsers:
             goes_through(root)
             old.write_text(f"process {holder}, nicpass attach web eth1, by root\n")
             goes_through(root)
+            old.write_text("process 1, nicpass attach web eth1, by root\n")
+            goes_through(root)
         assert stat.S_IMODE(old.stat().st_mode) == 0o600
+
+    @as_root
+    def test_a_program_with_the_set_user_id_bit_is_not_roots(self, root: Path) -> None:
+        """Whoever may start one may have it hold what it opens."""
+        old = place(root, OLD_PATH)
+        with held_by(old, effective=0) as holder:
+            old.write_text(f"process {holder}, nicpass attach web eth1, by root\n")
+            goes_through(root)
 
     @as_root
     def test_nor_does_one_that_is_held_where_we_have_ours(self, root: Path) -> None:
@@ -121,7 +131,7 @@ class TestOtherUsers:
         with hold_lock(files, ME), announce(files, UUID):
             for path in (RUNS, PATH, f"/run/nicpass/announced/{UUID}"):
                 held = subprocess.run(
-                    [sys.executable, "-c", _HOLD, str(NOBODY), str(root / path[1:])],
+                    [sys.executable, "-c", _HOLD, str(NOBODY), str(root / path[1:]), str(NOBODY)],
                     capture_output=True,
                     text=True,
                     check=False,
@@ -225,6 +235,42 @@ class TestOlderVersion:
         old = place(root, OLD_PATH)
         with hold_lock(Files(str(root)), ME), old.open() as stream, pytest.raises(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    @pytest.mark.parametrize("kind", ["link", "fifo"])
+    def test_what_is_none_of_its_locks_is_passed_over(self, kind: str, root: Path) -> None:
+        elsewhere = place(root, "/etc/elsewhere", "mine")
+        if kind == "link":
+            (root / OLD_PATH[1:]).symlink_to(elsewhere)
+        else:
+            os.mkfifo(root / OLD_PATH[1:])
+        goes_through(root)
+        assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o644
+
+    def test_what_a_killed_one_has_left_keeps_nobody_out(self, root: Path) -> None:
+        """Its number may even be ours by now."""
+        place(root, OLD_PATH, f"process {os.getpid()}, nicpass attach web eth1, by alice\n")
+        goes_through(root)
+
+    def test_a_name_that_is_no_text_is_told_as_far_as_it_is(self, root: Path) -> None:
+        old = place(root, OLD_PATH)
+        with held_by(old, 0) as holder:
+            old.write_bytes(f"process {holder}, nicpass attach ".encode() + b"\xff, by alice\n")
+            with pytest.raises(BusyError, match=r"attach ., by alice"), hold_lock(Files(str(root)), ME):
+                pass
+
+    def test_a_lock_whose_rights_cannot_be_narrowed_is_heeded_all_the_same(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> NoReturn:
+            raise OSError(30, "Read-only file system")
+
+        old = place(root, OLD_PATH)
+        monkeypatch.setattr("nicpass.engine.old_lock.os.fchmod", refuse)
+        goes_through(root)
+        with held_by(old, 0) as holder:
+            old.write_text(f"process {holder}, nicpass attach web eth1, by alice\n")
+            with pytest.raises(BusyError), hold_lock(Files(str(root)), ME):
+                pass
 
     def test_none_is_made_where_there_is_none(self, root: Path) -> None:
         goes_through(root)
