@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import signal
+import sys
 import syslog
 from typing import TYPE_CHECKING, NoReturn
 
@@ -128,6 +130,19 @@ class TestJournal:
         later = called.logged_as(syslog.LOG_WARNING)
         assert ["the NICs of guest:" in text for text in later] == ([] if operation == "prepare" else [True])
 
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O on closed file")])
+    def test_it_is_there_also_where_standard_error_cannot_be_written(
+        self, error: Exception, called: Called, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Full(io.StringIO):
+            def write(self, _text: str) -> int:
+                raise error
+
+        called.host.put(link("eth1"), address("eth1", "10.0.0.5/24"))
+        monkeypatch.setattr(sys, "stderr", Full())
+        assert called.work("prepare") == ExitCode.REFUSED
+        assert len(called.logged_as(syslog.LOG_ERR)) == 1
+
 
 class TestNobodyTriesAgain:
     """Where no later try can be had, a person is told what to type."""
@@ -251,3 +266,13 @@ def test_the_answer_of_the_child_is_the_hooks(called: Called, capfd: pytest.Capt
     called.host.put(link("eth1"), address("eth1", "10.0.0.5/24"))
     assert hook_command.main(argv, domain_xml(VM).encode()) == ExitCode.REFUSED
     assert capfd.readouterr().err.startswith("nicpass: guest is not started: ")
+
+
+@pytest.mark.parametrize("argv", [[], ["guest"], ["guest", "started", "begin", "-"]])
+def test_what_is_no_affair_of_ours_is_done(argv: list[str]) -> None:
+    assert hook_command.main(argv, b"<") == ExitCode.DONE
+
+
+def test_two_words_are_enough_for_a_test_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hook_command.main(["-", "self-test"], b"") == ExitCode.DONE
+    assert capsys.readouterr().out.startswith("nicpass ")

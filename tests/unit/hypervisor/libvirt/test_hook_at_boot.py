@@ -165,16 +165,19 @@ def test_an_address_that_is_not_sure_yet_is_not_put_down(tmp_path: Path) -> None
     assert start(tmp_path, as_it_boots(ETH1, tentative, names=("eth1",)), state)[0].kept().state == state
 
 
-def test_addresses_that_cannot_be_asked_for_are_not_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unread", ["addresses", "routes"])
+def test_what_cannot_be_asked_for_is_not_none(unread: str, tmp_path: Path) -> None:
     tree = as_it_boots(ETH1, names=("eth1",))
     host = Host(tmp_path, tree)
     (tmp_path / "netlink.json").write_bytes(
-        msgspec.json.encode({"links": [ETH1], "addresses": {"unknown": "no answer"}, "routes": []})
+        msgspec.json.encode({"links": [ETH1], "addresses": [], "routes": [], unread: {"unknown": "no answer"}})
     )
     owner = msgspec.structs.replace(OWNER, allow=frozenset({"USE_UNKNOWN"}))
-    keep_nic(host.files, KeptNic(state=BY_HAND, owner=owner))
-    host.hook.prepare(domain_xml(VM))
-    assert host.kept().state == BY_HAND
+    before = msgspec.structs.replace(BY_HAND, addresses=())
+    keep_nic(host.files, KeptNic(state=before, owner=owner))
+    (told,) = host.hook.prepare(domain_xml(VM))
+    assert "no answer" in told
+    assert (host.kept().state, host.kept().renewed) == (before, False)
 
 
 def test_a_vlan_of_a_managers_is_waited_for(tmp_path: Path) -> None:

@@ -90,6 +90,14 @@ class TestLooking:
         host.hook.prepare(domain_xml(VM))
         assert host.kept().away == BOOT
 
+    def test_one_that_is_not_there_is_none_also_where_others_cannot_be_read(self, host: Host) -> None:
+        """What became of it cannot be told then; that it is not there can."""
+        state = NicState(address=Address("0000:77:00.0"), driver="ixgbe")
+        keep_nic(host.files, KeptNic(state=state, owner=OWNER))
+        (host.root / f"sys/bus/pci/devices/{NIC}/class").unlink()
+        with pytest.raises(StepError, match=r"is not there: there is no 0000:77:00\.0 on this host any more"):
+            host.hook.prepare(domain_xml(Vm(name="guest", devices=hostdev_xml("0000:77:00.0"))))
+
     def test_a_card_whose_own_mac_was_never_seen_is_no_other(self, tmp_path: Path) -> None:
         host = Host(tmp_path, host_with())
         host.give()
@@ -164,6 +172,15 @@ class TestVetoes:
         assert veto.command == f"nicpass detach guest {SECOND}"
         assert "--allow" not in refused.value.hint
         assert f"Or take it back: {veto.command}" in refused.value.hint
+
+    def test_one_that_no_command_ends_has_none(self, host: Host) -> None:
+        state = NicState(address=Address("0000:77:00.0"), driver="ixgbe")
+        keep_nic(host.files, KeptNic(state=state, owner=OWNER))
+        with pytest.raises(StepError):
+            host.hook.prepare(domain_xml(Vm(name="guest", devices=hostdev_xml("0000:77:00.0"))))
+        veto = self.vetoed(host).standing
+        assert veto is not None
+        assert (veto.command, veto.mend, veto.codes) == ("", "", ())
 
     def test_one_from_outside_is_put_down_too(self, host: Host) -> None:
         host.hook.note_veto(domain_xml(VM), StepError("It took too long."))
@@ -244,12 +261,22 @@ class TestStopping:
         assert "Read-only file system" in told.sentence
         assert len(host.restored) == 1
 
-    def test_a_failure_says_which_nic_and_that_it_is_tried_again(self, host: Host) -> None:
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (ZeroDivisionError("division"), "ZeroDivisionError: division."),
+            (OSError(errno.EIO, "Input/output error"), "Input/output error."),
+            (StepError("No carrier."), "No carrier."),
+        ],
+    )
+    def test_a_failure_says_which_nic_and_that_it_is_tried_again(
+        self, error: Exception, words: str, host: Host
+    ) -> None:
         host.give()
         host.hook.prepare(domain_xml(VM))
-        host.failure = ZeroDivisionError("division")
+        host.failure = error
         (told,) = host.hook.release(domain_xml(VM))
-        assert told.sentence == f"{NIC} came back, but not as it was: ZeroDivisionError: division."
+        assert told.sentence == f"{NIC} came back, but not as it was: {words}"
         assert "nicpass recover" in told.hint
 
 
