@@ -13,12 +13,16 @@ import pytest
 
 from nicpass.cli import hook as hook_command
 from nicpass.engine import arrival
+from nicpass.engine.host_steps import HostSteps
 from nicpass.engine.retry import AFTER_SECONDS
 from nicpass.host.doors.processes import Completed, Processes
+from nicpass.host.system.given import read_vetoes
 from nicpass.hypervisor.libvirt import hook as hook_module
 from nicpass.hypervisor.libvirt.hook import OutOfTimeError
 from nicpass.model.errors import BusyError, ExitCode, StepError
-from tests.support.guarded import NIC, VM, Host, host_with
+from nicpass.model.fact import value_or
+from nicpass.model.plan import NicState
+from tests.support.guarded import BOOT, NIC, VM, Host, host_with
 from tests.support.hosts import address, link
 from tests.support.trees import domain_xml
 
@@ -122,13 +126,22 @@ class TestJournal:
     ) -> None:
         """The child that had opened the journal is gone."""
         monkeypatch.setattr("nicpass.host.doors.apart.run_apart", lambda *_: None)
-        code = hook_command.main(["guest", operation, "begin", "-"], domain_xml(VM).encode())
+        definition = domain_xml(VM).encode() + b"<!-- no text: \xff -->"
+        code = hook_command.main(["guest", operation, "begin", "-"], definition)
         assert code == (ExitCode.REFUSED if operation == "prepare" else ExitCode.NEEDS_PERSON)
         (told,) = called.logged_as(syslog.LOG_ERR)
         assert "It hung in the kernel and was abandoned" in told
         assert ("guest is not started" in told) == (operation == "prepare")
+        vetoed = value_or(read_vetoes(called.host.files), ())
+        standing = [vm.standing.sentence for vm in vetoed if vm.standing]
+        assert standing == ([told] if operation == "prepare" else [])
         later = called.logged_as(syslog.LOG_WARNING)
         assert ["the NICs of guest:" in text for text in later] == ([] if operation == "prepare" else [True])
+
+    def test_a_definition_that_is_no_text_is_read_as_far_as_it_is(self, called: Called) -> None:
+        definition = domain_xml(VM).encode() + b"<!-- no text: \xff -->"
+        assert hook_command.work(["guest", "prepare", "begin", "-"], definition) == ExitCode.DONE
+        assert called.host.kept().away == BOOT
 
     @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O on closed file")])
     def test_it_is_there_also_where_standard_error_cannot_be_written(
@@ -183,23 +196,32 @@ class TestMistakes:
     """What fails outside of any one NIC."""
 
     @pytest.mark.parametrize("operation", ["prepare", "release"])
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (
+                ZeroDivisionError("division"),
+                "A mistake of nicpass itself: ZeroDivisionError: division. Please report it.",
+            ),
+            (OSError(28, "No space left on device"), "No space left on device."),
+        ],
+    )
     def test_it_is_told_by_what_was_not_done(
         self,
+        error: Exception,
+        words: str,
         operation: str,
         called: Called,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         def fail(*_: object, **__: object) -> NoReturn:
-            raise ZeroDivisionError("division")
+            raise error
 
         monkeypatch.setattr(hook_module, "parse_domain", fail)
         code = called.work(operation)
         done = {"prepare": "looked at", "release": "restored"}[operation]
-        assert capsys.readouterr().err == (
-            f"nicpass: The NICs of guest were not {done}. "
-            "A mistake of nicpass itself: ZeroDivisionError: division. Please report it.\n"
-        )
+        assert capsys.readouterr().err == f"nicpass: The NICs of guest were not {done}. {words}\n"
         assert code == (ExitCode.NEEDS_PERSON if operation == "release" else 1)
         assert len(called.systemd.timers) == (1 if operation == "release" else 0), "a stop is made up for"
 
@@ -209,11 +231,14 @@ class TestTime:
 
     def test_a_start_and_a_stop_have_their_time(self, called: Called, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[tuple[float, float]] = []
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         for call in ("prepare", "release"):
             act = getattr(hook_module.Hook, call)
 
             def look(hook: hook_module.Hook, definition: str, act: object = act) -> object:
                 seen.append(signal.getitimer(signal.ITIMER_REAL))
+                with pytest.raises(OutOfTimeError):
+                    signal.raise_signal(signal.SIGALRM)
                 return act(hook, definition)  # type: ignore[operator]
 
             monkeypatch.setattr(hook_module.Hook, call, look)
@@ -276,3 +301,21 @@ def test_what_is_no_affair_of_ours_is_done(argv: list[str]) -> None:
 def test_two_words_are_enough_for_a_test_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert hook_command.main(["-", "self-test"], b"") == ExitCode.DONE
     assert capsys.readouterr().out.startswith("nicpass ")
+
+
+def test_without_what_a_start_needs_the_test_says_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hook_command, "find_spec", lambda _: None)
+    assert hook_command.main(["-", "self-test", "-", "-"], b"") == ExitCode.IMPOSSIBLE
+    streams = capsys.readouterr()
+    assert (streams.out, streams.err) == ("", "no module named pyroute2\n")
+
+
+def test_what_restores_is_what_a_detach_restores_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[HostSteps, NicState]] = []
+    monkeypatch.setattr(HostSteps, "restore", lambda steps, state: asked.append((steps, state)))
+    hook_command._restore(NicState(address=NIC, driver="ixgbe"))
+    ((steps, state),) = asked
+    assert state.address == NIC
+    assert isinstance(steps.processes, Processes)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 UUID = "11111111-2222-3333-4444-555555555555"
 ME = Actor(user="root", process=os.getpid(), command=("recover",))
 LONG = 60.0
+NAME = f"process {ME.process}, nicpass undo\n".encode()
 
 
 @pytest.fixture
@@ -86,8 +87,8 @@ def test_a_user_whose_name_is_no_text_is_no_hindrance(files: Files) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"process 1, nicpass attach web eth1\n", "process 1, nicpass attach web eth1"),
-        (b"process 1, nicpass attach web \xff\n", "process 1, nicpass attach web \N{REPLACEMENT CHARACTER}"),
+        (b"process %d, nicpass attach web eth1\n" % ME.process, f"process {ME.process}, nicpass attach web eth1"),
+        (b"process %d, nicpass \xff\n" % ME.process, f"process {ME.process}, nicpass \N{REPLACEMENT CHARACTER}"),
         (b"", ""),
         (b"process 1, nicpass attach web", ""),
         (b"process one, nicpass attach\n", ""),
@@ -150,9 +151,9 @@ class TestNaming:
     def test_a_name_that_comes_late_is_told(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            waits = Waits(lambda: os.pwrite(other, b"process 1, nicpass undo\n", 0))
+            waits = Waits(lambda: os.pwrite(other, NAME, 0))
             monkeypatch.setattr(lock, "wait_until", waits)
-            with pytest.raises(BusyError, match="process 1, nicpass undo"), hold_lock(files, ME):
+            with pytest.raises(BusyError, match="nicpass undo"), hold_lock(files, ME):
                 pass
 
     def test_who_has_let_go_meanwhile_keeps_nobody_out(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ class TestNaming:
         """The number may be another process's by now."""
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            os.pwrite(other, f"process 1, nicpass undo\n{started}".encode(), 0)
+            os.pwrite(other, NAME + started.encode(), 0)
             with (
                 pytest.raises(BusyError, match="nicpass undo"),
                 hold_lock(files, ME, end_holder=lambda _: pytest.fail("whom?")),
@@ -189,10 +190,20 @@ class TestNaming:
         ):
             pass
 
-    def test_nor_is_it_said_of_a_lock_that_is_still_held(self, files: Files) -> None:
-        """Who was to end it says that it did, and the kernel knows better."""
-        with hold_lock(files, ME), pytest.raises(BusyError), hold_lock(files, ME, end_holder=lambda _: True):
-            pass
+    def test_one_that_is_said_to_have_ended_and_has_not_is_heeded(self, files: Files) -> None:
+        with files.open_for_lock(RUNS) as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            os.pwrite(other, NAME + b"started 5\n", 0)
+            with pytest.raises(BusyError), hold_lock(files, ME, end_holder=lambda _: True):
+                pass
+
+    def test_a_name_that_is_there_is_not_waited_for(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lock, "wait_until", Waits(lambda: pytest.fail("it waits")))
+        with files.open_for_lock(RUNS) as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            os.pwrite(other, NAME, 0)
+            with pytest.raises(BusyError), hold_lock(files, ME):
+                pass
 
 
 class TestHooksBetween:
@@ -268,6 +279,12 @@ class TestAdmission:
             with pytest.raises(BusyError) as busy, admit(files, UUID, "web"):
                 pass
         assert busy.value.sentence == f"Another run of nicpass is at work: {told}"
+
+    def test_a_hook_that_just_looks_announces_nothing(self, files: Files) -> None:
+        with at_work(files), files.open_for_lock(f"/run/nicpass/announced/{UUID}") as other:
+            fcntl.flock(other, fcntl.LOCK_SH)
+            with pytest.raises(BusyError), admit(files, UUID, "web"):
+                pass
 
     @pytest.mark.parametrize(("patience", "least", "most"), [(0, 0, 0), (LONG, LONG / 2, LONG)])
     def test_an_older_run_has_what_is_left_of_its_patience(

@@ -98,6 +98,34 @@ class TestLooking:
         with pytest.raises(StepError, match=r"is not there: there is no 0000:77:00\.0 on this host any more"):
             host.hook.prepare(domain_xml(Vm(name="guest", devices=hostdev_xml("0000:77:00.0"))))
 
+    def test_a_vf_that_is_gone_with_its_pfs_vfs_says_so(self, tmp_path: Path) -> None:
+        vf = Address("0000:01:10.0")
+        vm = Vm(name="guest", devices=hostdev_xml(vf))
+        pf = nic(NIC, "eth1", totalvfs=8)
+        host = Host(tmp_path, ready_host(pf, net=network(link("eth1")), vms=(vm,), files={BOOT_ID: f"{BOOT}\n"}))
+        state = NicState(address=vf, driver="ixgbevf", pf=NIC, vf=VfSettings(vf_index=0, mac="52:54:00:00:00:01"))
+        keep_nic(host.files, KeptNic(state=state, owner=OWNER))
+        with pytest.raises(StepError, match="has no VFs now"):
+            host.hook.prepare(domain_xml(vm))
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+            (OSError("no more of it"), "no more of it"),
+        ],
+    )
+    def test_why_it_could_not_be_put_down_is_told(
+        self, error: OSError, words: str, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> NoReturn:
+            raise error
+
+        host.give()
+        monkeypatch.setattr(hook_module, "keep_nic", refuse)
+        (told,) = host.hook.prepare(domain_xml(VM))
+        assert f"cannot be put down ({words}" in told
+
     def test_a_card_whose_own_mac_was_never_seen_is_no_other(self, tmp_path: Path) -> None:
         host = Host(tmp_path, host_with())
         host.give()
@@ -291,6 +319,7 @@ class TestWaiting:
 
             def wait(is_true: Callable[[], bool], timeout: float, interval: float) -> bool:
                 assert not is_true()
+                assert 0 < interval < 1, "libvirt waits"
                 patience.append(timeout)
                 other.close()
                 return wait_until(is_true, timeout, interval)
