@@ -26,14 +26,13 @@ WantedBy=multi-user.target
 """
 PRIVATE = "umask 077; mkdir -p /run/nicpass/locks"
 """What others could have open is no lock of nicpass."""
+STOP_RETRIES = "systemctl stop 'nicpass-restore-*.timer' 'nicpass-restore-*.service'"
+RETRIES = "systemctl list-units --plain --no-legend --state=active,activating 'nicpass-restore-*'"
 
 
 def record(host: Machine) -> dict[str, object]:
     found: dict[str, object] = json.loads(host.succeed(["cat", RECORD]))
     return found
-
-STOP_RETRIES = "systemctl stop 'nicpass-restore-*.timer' 'nicpass-restore-*.service'"
-RETRIES = "systemctl list-units --plain --no-legend --state=active,activating 'nicpass-restore-*'"
 
 
 def give(host: Machine) -> None:
@@ -88,7 +87,7 @@ def test_what_a_stop_missed_is_told_and_made_up_for(fresh_host: Machine) -> None
     assert json.loads(host.succeed(["nicpass", "list", "--json"], LONG))["owed"] == [ADDRESS]
     host.fail(["nicpass", "recover"], 7, LONG)
     # The guard has asked for a try of its own; here it is a person who comes first.
-    host.wait_until_succeeds(f"{STOP_RETRIES} && test -z \"$({RETRIES})\"")  # its timer may elapse, and go, meanwhile
+    host.wait_until_succeeds(f'{STOP_RETRIES} && test -z "$({RETRIES})"')  # its timer may elapse, and go, meanwhile
     host.succeed("pkill -P $(cat /run/holder); rm /run/holder")
     assert "It was restored." in host.succeed(["nicpass", "recover"], LONG)
     assert_restored(host)
