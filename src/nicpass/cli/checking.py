@@ -63,6 +63,7 @@ def _examine(host: Host, arguments: argparse.Namespace) -> Report:
         return Report(host=common, nics=(gone,))
     functions = [select_nic(index, arguments.nic)] if arguments.nic else list_nics(host)
     domain = select_domain(index, arguments.vm) if arguments.vm else None
+    index = index.for_vm(domain)
     common = check_host(host, index)
     nics = (judge(f.address, label(f), common, _findings_for(f, domain, index)) for f in functions)
     return Report(host=common, nics=tuple(nics))
@@ -81,7 +82,7 @@ def _find_gone(name: str | None, index: HostIndex) -> NicReport | None:
 
 
 def _findings_for(function: PciFunction, domain: Domain | None, index: HostIndex) -> tuple[Finding, ...]:
-    found = check_nic(function, index.for_vm(domain))
+    found = check_nic(function, index)
     return found if domain is None else (*found, *check_vm(function, domain, index))
 
 

@@ -77,6 +77,8 @@ class HostIndex(FunctionIndex):
 
     def for_vm(self, domain: Domain | None) -> Self:
         """The same host, looked at for this VM; what has been looked up stays looked up."""
+        if domain == self.taker:
+            return self
         other = copy.copy(self)
         other.taker = domain
         return other
