@@ -24,9 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UUID = "11111111-2222-3333-4444-555555555555"
-ME = Actor(user="root", process=os.getpid(), command=("recover",))
 LONG = 60.0
-NAME = f"process {ME.process}, nicpass undo\n".encode()
+
+
+def me() -> Actor:
+    """Asked for each time: who counts what tests notice runs them in forks of the process that has loaded them."""
+    return Actor(user="root", process=os.getpid(), command=("recover",))
+
+
+def own_name() -> bytes:
+    return f"process {os.getpid()}, nicpass undo\n".encode()
 
 
 @pytest.fixture
@@ -54,13 +61,13 @@ class Waits:
 
 def test_a_start_shows_in_its_name(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"process {os.getpid()}, nicpass recover, by root\n"
-    with hold_lock(files, ME):
+    with hold_lock(files, me()):
         for path in (RUNS, PATH):
             told, started = (tmp_path / path[1:]).read_text().splitlines(keepends=True)
             assert told == name
             assert started.startswith("started ")
     monkeypatch.setattr(lock, "start_of", lambda _: None)
-    with hold_lock(files, ME):
+    with hold_lock(files, me()):
         assert (tmp_path / RUNS[1:]).read_text() == name
     assert [(tmp_path / path[1:]).read_bytes() for path in (RUNS, PATH)] == [b"", b""]
 
@@ -70,7 +77,7 @@ def test_what_a_killed_run_had_written_is_no_part_of_ours(files: Files, tmp_path
         (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         (tmp_path / path[1:]).write_text("process 1, nicpass " + "attach web eth1 " * 20)
         (tmp_path / path[1:]).chmod(0o600)
-    with hold_lock(files, ME):
+    with hold_lock(files, me()):
         assert all((tmp_path / path[1:]).read_text().count("\n") == 2 for path in (RUNS, PATH))
         assert "attach" not in (tmp_path / RUNS[1:]).read_text() + (tmp_path / PATH[1:]).read_text()
 
@@ -79,7 +86,7 @@ def test_a_user_whose_name_is_no_text_is_no_hindrance(files: Files) -> None:
     with (
         hold_lock(files, Actor(user="\udcff", process=os.getpid(), command=("undo",))),
         pytest.raises(BusyError, match=r"nicpass undo, by \?"),
-        hold_lock(files, ME),
+        hold_lock(files, me()),
     ):
         pass
 
@@ -87,8 +94,8 @@ def test_a_user_whose_name_is_no_text_is_no_hindrance(files: Files) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"process %d, nicpass attach web eth1\n" % ME.process, f"process {ME.process}, nicpass attach web eth1"),
-        (b"process %d, nicpass \xff\n" % ME.process, f"process {ME.process}, nicpass \N{REPLACEMENT CHARACTER}"),
+        (b"process OURS, nicpass attach web eth1\n", "process OURS, nicpass attach web eth1"),
+        (b"process OURS, nicpass \xff\n", "process OURS, nicpass \N{REPLACEMENT CHARACTER}"),
         (b"", ""),
         (b"process 1, nicpass attach web", ""),
         (b"process one, nicpass attach\n", ""),
@@ -99,9 +106,9 @@ def test_a_user_whose_name_is_no_text_is_no_hindrance(files: Files) -> None:
     ids=["named", "not text", "not yet", "cut off", "no number", "a digit of others", "gone", "too big"],
 )
 def test_who_it_is(content: bytes, told: str, tmp_path: Path) -> None:
-    (tmp_path / "lock").write_bytes(content)
+    (tmp_path / "lock").write_bytes(content.replace(b"OURS", b"%d" % os.getpid()))
     with (tmp_path / "lock").open() as stream:
-        assert read_holder(stream.fileno()) == told
+        assert read_holder(stream.fileno()) == told.replace("OURS", str(os.getpid()))
 
 
 def test_one_that_may_not_be_asked_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,22 +126,22 @@ class TestWhoIsAtWork:
 
     def test_nobody(self, files: Files) -> None:
         assert who_is_at_work(files) is None
-        with hold_lock(files, ME):
+        with hold_lock(files, me()):
             pass
         assert who_is_at_work(files) is None
 
     def test_a_run(self, files: Files) -> None:
-        with hold_lock(files, ME):
+        with hold_lock(files, me()):
             assert who_is_at_work(files) == f"process {os.getpid()}, nicpass recover, by root"
 
     def test_a_name_alone_is_none(self, files: Files, tmp_path: Path) -> None:
-        with hold_lock(files, ME):
+        with hold_lock(files, me()):
             pass
         (tmp_path / RUNS[1:]).write_text(f"process {os.getpid()}, nicpass recover\n")
         assert who_is_at_work(files) is None
 
     def test_nor_is_a_lock_without_a_name(self, files: Files, tmp_path: Path) -> None:
-        with hold_lock(files, ME):
+        with hold_lock(files, me()):
             (tmp_path / RUNS[1:]).write_text("nobody\n")
             assert who_is_at_work(files) is None
 
@@ -151,23 +158,23 @@ class TestNaming:
     def test_a_name_that_comes_late_is_told(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            waits = Waits(lambda: os.pwrite(other, NAME, 0))
+            waits = Waits(lambda: os.pwrite(other, own_name(), 0))
             monkeypatch.setattr(lock, "wait_until", waits)
-            with pytest.raises(BusyError, match="nicpass undo"), hold_lock(files, ME):
+            with pytest.raises(BusyError, match="nicpass undo"), hold_lock(files, me()):
                 pass
 
     def test_who_has_let_go_meanwhile_keeps_nobody_out(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
             monkeypatch.setattr(lock, "wait_until", Waits(lambda: fcntl.flock(other, fcntl.LOCK_UN)))
-            with hold_lock(files, ME), pytest.raises(BlockingIOError):
+            with hold_lock(files, me()), pytest.raises(BlockingIOError):
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def test_who_never_says_it_is_unknown(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lock, "wait_until", Waits())
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            with pytest.raises(BusyError, match="at work: unknown"), hold_lock(files, ME):
+            with pytest.raises(BusyError, match="at work: unknown"), hold_lock(files, me()):
                 pass
 
     @pytest.mark.parametrize("started", ["", "started soon\n", "started \N{ARABIC-INDIC DIGIT ONE}\n"])
@@ -175,34 +182,34 @@ class TestNaming:
         """The number may be another process's by now."""
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            os.pwrite(other, NAME + started.encode(), 0)
+            os.pwrite(other, own_name() + started.encode(), 0)
             with (
                 pytest.raises(BusyError, match="nicpass undo"),
-                hold_lock(files, ME, end_holder=lambda _: pytest.fail("whom?")),
+                hold_lock(files, me(), end_holder=lambda _: pytest.fail("whom?")),
             ):
                 pass
 
     def test_nobody_is_ended_who_may_not_be(self, files: Files) -> None:
         with (
-            hold_lock(files, ME),
+            hold_lock(files, me()),
             pytest.raises(BusyError),
-            hold_lock(Files(files.root), ME, end_holder=lambda _: False),
+            hold_lock(Files(files.root), me(), end_holder=lambda _: False),
         ):
             pass
 
     def test_one_that_is_said_to_have_ended_and_has_not_is_heeded(self, files: Files) -> None:
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            os.pwrite(other, NAME + b"started 5\n", 0)
-            with pytest.raises(BusyError), hold_lock(files, ME, end_holder=lambda _: True):
+            os.pwrite(other, own_name() + b"started 5\n", 0)
+            with pytest.raises(BusyError), hold_lock(files, me(), end_holder=lambda _: True):
                 pass
 
     def test_a_name_that_is_there_is_not_waited_for(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(lock, "wait_until", Waits(lambda: pytest.fail("it waits")))
         with files.open_for_lock(RUNS) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            os.pwrite(other, NAME, 0)
-            with pytest.raises(BusyError), hold_lock(files, ME):
+            os.pwrite(other, own_name(), 0)
+            with pytest.raises(BusyError), hold_lock(files, me()):
                 pass
 
 
@@ -214,7 +221,7 @@ class TestHooksBetween:
     ) -> None:
         nics = tmp_path / PATH[1:]
         waits = Waits()
-        with hold_lock(files, ME):
+        with hold_lock(files, me()):
             name = nics.read_text()
             with let_hooks_through():
                 assert nics.read_text() == ""
