@@ -81,6 +81,8 @@ class Warm:
         self.longest = longest
         self.most = most
         self.has_failed = False
+        self.sound: dict[str, bool] = {}
+        """Of each test that has noticed a mutant, whether it passes without one."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -130,8 +132,20 @@ class Warm:
         return self.has_failed
 
     def _judge(self, mutant: Mutant, items: dict[str, pytest.Item], memory: _Memory) -> Verdict:
-        names = [name for name in self.covered.tests_of(mutant.path, mutant.lines) if name in items][: self.most]
-        line = [items[name] for name in names]
+        names = [name for name in self.covered.tests_of(mutant.path, mutant.lines) if name in items]
+        while True:
+            chosen = [items[name] for name in names if self.sound.get(name, True)][: self.most]
+            verdict = self._try(mutant.key, chosen, functools.partial(memory.put_in_place, mutant))
+            if not verdict.noticed or self._is_sound(items[verdict.by], memory):
+                return verdict
+
+    def _is_sound(self, item: pytest.Item, memory: _Memory) -> bool:
+        """Whether the test passes in a fork without a mutant; one may know which process has loaded it."""
+        if item.nodeid not in self.sound:
+            self.sound[item.nodeid] = not self._try("", [item], memory.forget).noticed
+        return self.sound[item.nodeid]
+
+    def _try(self, key: str, line: list[pytest.Item], put_in_place: Callable[[], None]) -> Verdict:
         trials = [
             Trial(item.nodeid, self.covered.seconds[item.nodeid], functools.partial(self._fails, item, following))
             for item, following in zip(line, [*line[1:], None], strict=False)
@@ -141,9 +155,9 @@ class Warm:
             item = line[0]
             item.config._tmp_path_factory._basetemp = Path(folder)  # type: ignore[attr-defined]
             item.session._setupstate.teardown_exact(item)
-            memory.put_in_place(mutant)
+            put_in_place()
 
-        return judge(mutant.key, trials, prepare)
+        return judge(key, trials, prepare)
 
 
 Settle = Callable[[list[Mutant], Callable[[Mutant], Verdict]], None]
