@@ -90,11 +90,13 @@ class TestLooking:
         host.hook.prepare(domain_xml(VM))
         assert host.kept().away == BOOT
 
-    def test_one_that_is_not_there_is_none_also_where_others_cannot_be_read(self, host: Host) -> None:
+    def test_one_that_is_not_there_is_none_also_where_others_cannot_be_read(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """What became of it cannot be told then; that it is not there can."""
         state = NicState(address=Address("0000:77:00.0"), driver="ixgbe")
         keep_nic(host.files, KeptNic(state=state, owner=OWNER))
-        (host.root / f"sys/bus/pci/devices/{NIC}/class").unlink()
+        monkeypatch.setattr("nicpass.host.read.why_pci_unread", lambda *_: "Permission denied")
         with pytest.raises(StepError, match=r"is not there: there is no 0000:77:00\.0 on this host any more"):
             host.hook.prepare(domain_xml(Vm(name="guest", devices=hostdev_xml("0000:77:00.0"))))
 
