@@ -79,8 +79,10 @@ def test_one_that_takes_its_time_to_read_gets_all_of_its_input() -> None:
 
 
 _INTERRUPTED = """
-import sys
+import signal, sys
 from nicpass.host.doors.processes import Processes
+# A shell that starts the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print("begin", flush=True)
     Processes().run(["/bin/sh", "-c", "sleep 1; echo $$ >" + sys.argv[1] + "/pid; " + sys.argv[2]], timeout=60)
