@@ -96,8 +96,13 @@ def count_groups(host: Host) -> int:
 
 
 def serves_no_pci(host: Host) -> bool:
-    """Whether there are groups, and no PCI function is in one: the IOMMU is there for other devices of the board."""
-    return count_groups(host) > 0 and bool(host.pci) and all(function.iommu_group is None for function in host.pci)
+    """Whether there are groups, and no PCI function is in one: the IOMMU is there for other devices of the board.
+
+    Where the bus could not be read in full, nobody knows what of it is in a group.
+    """
+    if host.pci_unread is not None or not host.pci or count_groups(host) == 0:
+        return False
+    return all(function.iommu_group is None for function in host.pci)
 
 
 def _describe_without_pci(host: Host) -> Finding:

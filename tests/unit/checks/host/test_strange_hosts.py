@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from nicpass.checks.lookup.index import HostIndex
@@ -155,6 +156,11 @@ class TestIommuOfOthers:
         index = HostIndex(host)
         assert "GROUP_ABSENT" in {finding.code for finding in check_nic(index.functions[Address(NIC)], index)}
         assert "IOMMU_NOT_FOR_PCI" not in told(host)
+
+    def test_a_bus_that_was_not_read_in_full_may_be_served(self, tmp_path: Path) -> None:
+        host = ready_host(NO_GROUP, files={"/sys/kernel/iommu_groups/0/type": "DMA\n"}).read(tmp_path)
+        assert "IOMMU_NOT_FOR_PCI" in told(host)
+        assert "IOMMU_NOT_FOR_PCI" not in told(msgspec.structs.replace(host, pci_unread="absent: class"))
 
 
 def read_again(root: Path) -> Host:
