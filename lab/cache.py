@@ -9,6 +9,7 @@ when the next one is made.
 from __future__ import annotations
 
 import ast
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -74,6 +75,13 @@ _KEPT = {"stage": 10, "bootpackages": 8, "bootdisk": 6, "bootstage": 10}
 """How many artifacts of a kind are kept; 400 MB a stage, 1.2 GB a base or an image, of which there are two."""
 
 
+def remove_tree(folder: Path) -> None:
+    """Remove a folder from which others take files away meanwhile: a QEMU that ends removes its sockets by itself."""
+    while folder.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+
+
 class Cache:
     """The cache folder and its two kinds of content."""
 
@@ -126,7 +134,7 @@ class Cache:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder)
+            remove_tree(folder)
             lock.close()
 
     def sweep(self) -> None:
@@ -137,7 +145,7 @@ class Cache:
     def _sweep(self) -> None:
         for folder in self.runs.iterdir():
             if _is_abandoned(folder):
-                shutil.rmtree(folder)
+                remove_tree(folder)
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab.cache import Cache, cache_root, hash_code, hash_tree, recipe_key
+from lab.cache import Cache, cache_root, hash_code, hash_tree, recipe_key, remove_tree
 
 
 @pytest.fixture
@@ -96,3 +97,21 @@ def test_only_what_was_used_last_is_kept(tmp_path: Path) -> None:
     cache.artifact("base-3", lambda out: None)
     assert sorted(path.name for path in tmp_path.glob("base-*")) == ["base-2", "base-3"]
     assert list(cache.runs.iterdir()) == []
+
+
+def test_a_file_that_goes_while_its_folder_is_removed_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "monitor.sock").touch()
+    unlink = os.unlink
+
+    def come_too_late(*names: Any, **more: Any) -> None:
+        unlink(*names, **more)
+        monkeypatch.setattr(os, "unlink", unlink)
+        raise FileNotFoundError(2, "No such file or directory", names[0])
+
+    monkeypatch.setattr(os, "unlink", come_too_late)
+    remove_tree(folder)
+    assert not folder.exists()
