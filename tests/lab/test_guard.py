@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -39,7 +40,7 @@ def given(host: Machine) -> Iterator[Machine]:
     host.succeed(["nicpass", "attach", "web01", NIC], LONG)
     yield host
     host.execute("virsh destroy web01", LONG)
-    host.succeed(["nicpass", "detach", "web01", ADDRESS], LONG)
+    host.succeed(["nicpass", "detach", "web01", NIC], LONG)
 
 
 def test_the_guard_comes_with_the_first_nic_and_goes_with_the_last(host: Machine) -> None:
@@ -64,10 +65,34 @@ def test_a_nic_that_came_into_use_stays(given: Machine) -> None:
     assert IN_USE in given.succeed(f"ip address show dev {NIC}")
     assert "192.0.2.1" in given.succeed("ip route show 198.51.100.0/24")
     assert "web01 is not started" in given.succeed("journalctl -t nicpass -n 5 -o cat")
+    for looks in ("list", "check", "history"):
+        told = given.execute(["nicpass", looks], LONG)
+        assert "web01 is not started" in told.stdout + told.stderr, looks
     given.succeed(f"ip address del {IN_USE} dev {NIC}; ip link set {NIC} down")
     given.succeed(["virsh", "start", "web01"], LONG)
     assert driver(given) == "vfio-pci"
+    # The host has no such interface now; the NIC answers to its name all the same, and the veto is over.
+    given.fail(f"test -e /sys/class/net/{NIC}")
+    listed = given.execute(["nicpass", "list"], LONG)
+    assert f"({NIC})" in listed.stdout
+    assert "web01 is not started" not in listed.stdout + listed.stderr
+    assert ADDRESS in given.execute(["nicpass", "check", NIC, "--json"], LONG).stdout
     stop(given)
+
+
+def test_a_later_allowance_ends_a_veto_by_the_command_that_it_prints(given: Machine) -> None:
+    given.succeed(f"ip link set {NIC} up; ip address add {IN_USE} dev {NIC}")
+    given.wait_for_link(NIC)
+    refused = given.fail(["virsh", "start", "web01"], timeout=LONG).stderr
+    command = re.search(r"To start it all the same: (nicpass attach .+? --start)\.", " ".join(refused.split()))
+    assert command is not None, refused
+    given.succeed(f"{command[1].replace(ADDRESS, NIC)} --confirm-within 0", LONG)
+    assert driver(given) == "vfio-pci"
+    stop(given)
+    assert IN_USE in given.succeed(f"ip address show dev {NIC}")
+    given.succeed(["virsh", "start", "web01"], LONG)
+    stop(given)
+    given.succeed(f"ip address del {IN_USE} dev {NIC}; ip link set {NIC} down")
 
 
 @pytest.mark.full

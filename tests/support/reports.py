@@ -30,14 +30,14 @@ def run_on(root: Path, *argv: str) -> tuple[int, str]:
     return code, told.getvalue()
 
 
-def lay_out(name: str, root: Path, tree: str = "tree") -> Path:
+def lay_out(name: str, root: Path) -> Path:
     """A copy of the report's tree below `root`; links of sysfs that lie there as files are links again.
 
     libvirt's folder is there, if only as an empty one, which the reports could not keep.
     `name` is a report, `03-hostdev-network-pool`, with another folder than `tree` where it has several: `01-x/full`.
     """
     report, _, folder = name.partition("/")
-    source = REPORTS / report / (folder or tree)
+    source = REPORTS / report / (folder or "tree")
     if not source.is_dir():
         pytest.skip(f"no such report at hand: ../shared/reports/{name}")
     target = root / report

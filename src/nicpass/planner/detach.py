@@ -10,11 +10,11 @@ import msgspec
 from nicpass.checks.host.given import has_device, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label
+from nicpass.host.system.given import given_of
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.language import _
 from nicpass.model.plan import DetachRequest, GiveBackNic, NicOwner, NicState, Plan, RemoveGuard, Step
 from nicpass.planner.attach import plan_detach, state_to_restore, stop_first, undefine_step
-from nicpass.planner.observe import given_of
 from nicpass.planner.select import require_domains
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from nicpass.boot.binding.identity import identity_of
 from nicpass.checks.dependence.usage import describe_route
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
-from nicpass.model.given import GivenLink, GivenNic
 from nicpass.model.plan import Difference, NicState
 from nicpass.planner.beside import observe_beside
 from nicpass.planner.words import (
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from nicpass.model.fact import Fact
     from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import NicOwner
 
 
 def observe_state(function: PciFunction, index: HostIndex) -> NicState:
@@ -52,25 +50,6 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         identity=_identify(function, links, index),
     )
     return msgspec.structs.replace(state, beside=observe_beside(state, index.host.network))
-
-
-def given_of(state: NicState, owner: NicOwner | None) -> GivenNic:
-    """The NIC's record, as far as the NIC is recognised by it."""
-    links = (
-        GivenLink(name=link.name, altnames=link.altnames, mac=link.mac, permanent_mac=link.permanent_mac)
-        for link in state.links
-    )
-    given = GivenNic(
-        address=state.address,
-        links=tuple(links),
-        vf_index=state.vf.vf_index if state.vf is not None else None,
-        pf=state.pf,
-        identity=state.identity,
-    )
-    if owner is None:
-        return given
-    terms = {"allow": owner.allow, "managed": owner.managed}
-    return msgspec.structs.replace(given, vm=owner.domain, uuid=owner.uuid, **terms)
 
 
 def _identify(function: PciFunction, links: tuple[Link, ...], index: HostIndex) -> DeviceIdentity | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -122,6 +123,14 @@ def change(machine: Machine, request: Request) -> None:
     with hold_lock(machine.files, actor):
         refuse_unless_settled(read_changes(machine.files), request)
         run_plan(machine.plan(request), machine.handlers(), machine.files, actor=actor)
+
+
+def do(host: SimulatedHost, request: Request, exit_code: int = 0) -> Outcome:
+    """Carry out a request on the host, and let it come to rest."""
+    done = host.run(functools.partial(change, request=request))
+    assert done.exit_code == exit_code, done
+    host.settle()
+    return done
 
 
 def recover_all(machine: Machine) -> tuple[Settled, ...]:

@@ -3,58 +3,23 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.cli.main import main
 from nicpass.model.plan import AttachRequest, DetachRequest, VfRequest
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.hardware import NIC, PF, VFS
-from tests.support.simulation.host import SimulatedHost, change
+from tests.support.simulation.host import SimulatedHost, do
 from tests.support.simulation.scenes import ALLOW, WEB
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nicpass.model.plan import Request
-    from tests.support.simulation.host import Outcome
+    from tests.unit.simulated.conftest import Seen
 
 pytestmark = pytest.mark.spawns
 
 START = AttachRequest(vm="web", nic="lan0", allow=ALLOW, start=True)
-
-
-@pytest.fixture
-def host(quick_path: Path) -> SimulatedHost:
-    return SimulatedHost(quick_path)
-
-
-def do(host: SimulatedHost, request: Request, exit_code: int = 0) -> Outcome:
-    done = host.run(functools.partial(change, request=request))
-    assert done.exit_code == exit_code, done
-    host.settle()
-    return done
-
-
-class Seen:
-    """Runs a reading command on the simulated host's files."""
-
-    def __init__(self, host: SimulatedHost, capsys: pytest.CaptureFixture[str]) -> None:
-        self.host, self.capsys = host, capsys
-        self.code, self.output, self.error = 0, "", ""
-
-    def __call__(self, *argv: str) -> str:
-        self.code = main([*argv, "--root", str(self.host.base / "root")])
-        self.output, self.error = self.capsys.readouterr()
-        return self.output
-
-
-@pytest.fixture
-def seen(host: SimulatedHost, capsys: pytest.CaptureFixture[str]) -> Seen:
-    return Seen(host, capsys)
 
 
 def mac_of(seen: Seen, name: str) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from typing import TYPE_CHECKING
 
@@ -25,31 +24,16 @@ from nicpass.model.guard import HOOK
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.observe import differences
 from tests.support.simulation.hardware import NIC, PF, VFS
-from tests.support.simulation.host import LAST, SimulatedHost, change
+from tests.support.simulation.host import LAST, SimulatedHost, do
 from tests.support.simulation.scenes import ALLOW, WEB, stop_web
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nicpass.model.plan import Request
-    from tests.support.simulation.host import Machine, Outcome
+    from tests.support.simulation.host import Machine
 
 pytestmark = pytest.mark.spawns
 
 GIVE = AttachRequest(vm="web", nic=NIC, allow=ALLOW)
 START = AttachRequest(vm="web", nic=NIC, allow=ALLOW, start=True)
-
-
-@pytest.fixture
-def host(quick_path: Path) -> SimulatedHost:
-    return SimulatedHost(quick_path)
-
-
-def do(host: SimulatedHost, request: Request, exit_code: int = 0) -> Outcome:
-    done = host.run(functools.partial(change, request=request))
-    assert done.exit_code == exit_code, done
-    host.settle()
-    return done
 
 
 def check(host: SimulatedHost, look: object) -> None:

@@ -19,29 +19,17 @@ from nicpass.model.address import Address
 from nicpass.model.network import IpAddress
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
 from tests.support.simulation.hardware import NIC
-from tests.support.simulation.host import LAST, SimulatedHost
+from tests.support.simulation.host import LAST, SimulatedHost, do
 from tests.support.simulation.scenes import ALLOW, WEB
-from tests.unit.simulated.test_given import Seen, do
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nicpass.model.plan import Request
     from tests.support.simulation.host import Machine, Outcome
+    from tests.unit.simulated.conftest import Seen
 
 pytestmark = pytest.mark.spawns
 
 BEFORE = frozenset({"CARRIES_ROUTE"})
-
-
-@pytest.fixture
-def host(quick_path: Path) -> SimulatedHost:
-    return SimulatedHost(quick_path)
-
-
-@pytest.fixture
-def seen(host: SimulatedHost, capsys: pytest.CaptureFixture[str]) -> Seen:
-    return Seen(host, capsys)
 
 
 def set_address(host: SimulatedHost, there: bool) -> None:

@@ -17,6 +17,7 @@ from nicpass.model.given import GivenLink, GivenNic, VetoedVm
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
+    from nicpass.model.plan import NicOwner, NicState
 
 STATE = "/var/lib/nicpass"
 NICS = f"{STATE}/nics"
@@ -74,12 +75,18 @@ def _read_one(files: Files, address: Address) -> GivenNic:
         record = msgspec.json.decode(content, type=_Record)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return GivenNic(address=address)
-    state, owner = record.state, record.owner
-    if state.address != address:
-        return GivenNic(address=address)
+    return given_of(record.state, record.owner) if record.state.address == address else GivenNic(address=address)
+
+
+def given_of(state: NicState | _State, owner: NicOwner | _Owner | None) -> GivenNic:
+    """A record, whole or the part of it that is read here, as far as the NIC is recognised by it."""
+    links = (
+        GivenLink(name=link.name, altnames=link.altnames, mac=link.mac, permanent_mac=link.permanent_mac)
+        for link in state.links
+    )
     given = GivenNic(
-        address=address,
-        links=state.links,
+        address=state.address,
+        links=tuple(links),
         vf_index=state.vf.vf_index if state.vf is not None else None,
         pf=state.pf,
         identity=state.identity,

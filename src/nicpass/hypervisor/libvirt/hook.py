@@ -26,12 +26,13 @@ from nicpass.engine.vetoes import note_passed, note_veto
 from nicpass.host.network.link_settings import add_settings
 from nicpass.host.network.naming import why_unsettled
 from nicpass.host.read import read_host
+from nicpass.host.system.given import given_of
 from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
 from nicpass.model.fact import why_unknown
 from nicpass.model.language import _
 from nicpass.model.text import vm_word
-from nicpass.planner.observe import given_of, observe_state
+from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import OVERRIDABLE, attach_command
 from nicpass.planner.whole import why_not_whole
 

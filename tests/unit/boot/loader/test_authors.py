@@ -173,15 +173,15 @@ def test_what_can_be_written_is_no_hindrance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tree", "words"),
+    ("name", "words"),
     [
-        ("14-nixos", "tree", 'boot.kernelParams = [ "intel_iommu=on" ];'),
-        ("15-image-based-hosts", "tree-microos", "sdbootutil update-all-entries"),
-        ("15-image-based-hosts", "tree-elemental", "extra_cmdline=intel_iommu=on"),
+        ("14-nixos", 'boot.kernelParams = [ "intel_iommu=on" ];'),
+        ("15-image-based-hosts/tree-microos", "sdbootutil update-all-entries"),
+        ("15-image-based-hosts/tree-elemental", "extra_cmdline=intel_iommu=on"),
     ],
 )
-def test_the_reports_get_no_plan_but_the_place(name: str, tree: str, words: str, tmp_path: Path) -> None:
-    root = lay_out(name, tmp_path, tree)
+def test_the_reports_get_no_plan_but_the_place(name: str, words: str, tmp_path: Path) -> None:
+    root = lay_out(name, tmp_path)
     code, told = run_on(root, "prepare", "--dry-run")
     assert code == 3
     assert words in told

@@ -110,7 +110,7 @@ class TestTrial:
 
     @pytest.mark.parametrize("tree", ["tree", "full"])
     def test_the_report_of_an_entry_without_root(self, tree: str, tmp_path: Path) -> None:
-        root = lay_out("h03-bls-trial-entry-without-root", tmp_path, tree)
+        root = lay_out(f"h03-bls-trial-entry-without-root/{tree}", tmp_path)
         code, told = run_on(root, "prepare", "--dry-run=shell")
         assert code == 0
         assert "options $kernelopts $tuned_params intel_iommu=on panic=30" in told
@@ -156,7 +156,7 @@ class TestShared:
 
     @pytest.mark.parametrize("tree", ["tree", "full"])
     def test_the_report_of_a_rescue_entry(self, tree: str, tmp_path: Path) -> None:
-        root = lay_out("h07-rescue-entry-blocks-bls-prepare", tmp_path, tree)
+        root = lay_out(f"h07-rescue-entry-blocks-bls-prepare/{tree}", tmp_path)
         code, told = run_on(root, "prepare", "--dry-run")
         assert code == 0
         assert "5.14.0-570.30.1.el9_6.x86_64.conf" in told

@@ -44,7 +44,7 @@ def test_one_line_of_words_is_taken(cmdline: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tree", ["tree", "full"])
 def test_the_report_of_two_lines(tree: str, tmp_path: Path) -> None:
-    root = lay_out("h05-proxmox-second-line-gets-the-argument", tmp_path, tree)
+    root = lay_out(f"h05-proxmox-second-line-gets-the-argument/{tree}", tmp_path)
     code, told = run_on(root, "prepare", "--dry-run=shell")
     assert code == 2
     assert "proxmox-boot-tool gives the kernel the first of them only" in told

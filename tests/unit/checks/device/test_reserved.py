@@ -115,7 +115,7 @@ class TestRelaxed:
         assert "do not start after the next boot" in told
 
     def test_the_report_of_a_machine_without_the_patch(self, tmp_path: Path) -> None:
-        code, told = run_on(lay_out("11-relax-rmrr", tmp_path, "tree-not-relaxed"), "check", "0a:00.0")
+        code, told = run_on(lay_out("11-relax-rmrr/tree-not-relaxed", tmp_path), "check", "0a:00.0")
         assert code == 3
         assert "intel_iommu=relax_rmrr, at the risk" in told
 

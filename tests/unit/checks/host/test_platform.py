@@ -144,8 +144,8 @@ class TestIommu:
 
     @pytest.mark.parametrize("tree", ["tree", "full"])
     def test_the_report_of_a_capture_without_groups(self, tree: str, tmp_path: Path) -> None:
-        name = "h12-iommu-off-though-units-are-in-use-groups-not-captured"
-        answer = run_on(lay_out(name, tmp_path, tree), "check")[1]
+        name = f"h12-iommu-off-though-units-are-in-use-groups-not-captured/{tree}"
+        answer = run_on(lay_out(name, tmp_path), "check")[1]
         assert "IOMMU_GROUPS_UNKNOWN" in answer
         assert "IOMMU_OFF" not in answer
 
