@@ -139,7 +139,7 @@ UNIT_ONLY = {
     "CLAIMED_BY_OPERATOR": "the lab's host is no node of Kubernetes",
     "RECORD_WITHOUT_VM": "seen on simulated hosts, with every way in which a VM loses a NIC",
     "RECORD_WITHOUT_NIC": "seen on simulated hosts, with cards that are taken out and VFs after a boot",
-    "START_VETOED": "seen on simulated hosts, with the guard that the emulated host has too",
+    "START_VETOED": "test_guard.py has a start vetoed: list and check tell it until the next one goes on",
     "BOUND_AT_BOOT": "seen in the journeys of nicpass prepare, which reboot the host",
     "BOOT_BINDING_PENDING": "seen in the journeys of nicpass prepare, which reboot the host",
     "BOOT_BINDING_FAILED": "Debian's kernel has the drivers of QEMU's NICs as modules, which come too late to be first",
