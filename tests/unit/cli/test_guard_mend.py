@@ -71,6 +71,38 @@ def test_a_host_that_has_given_nothing_away_gets_no_guard(tmp_path: Path, mended
     assert mended == []
 
 
+def test_what_was_cut_off_before_libvirt_was_told_is_tried_by_the_next(
+    tmp_path: Path, mended: list[StepError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files stand by then, and libvirt, which was not told to look for hooks, asks none."""
+
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    files = files_of(HAVING["GUARD_MISSING"], tmp_path)
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(Quiet, "run", die)
+        with pytest.raises(KilledError):
+            mend_guard(files, boot=False, as_json=False)
+    assert files.exists(HOOK)
+    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.DONE)
+    assert mend_guard(files, boot=False, as_json=False) == (False, ExitCode.DONE)
+    assert mended == []
+
+
+def test_a_guard_that_does_not_run_is_no_guard_in_order(tmp_path: Path, mended: list[StepError]) -> None:
+    files = files_of(HAVING["GUARD_MISSING"], tmp_path)
+    mended.append(StepError("libvirt starts a VM without asking the guard."))
+    for _again in range(2):
+        assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.ROLLED_BACK)
+    mended.clear()
+    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.DONE)
+    assert plan_guard(files) == ()
+
+
 def test_what_was_missed_is_told_and_cleared_once_the_guard_runs(
     tmp_path: Path, mended: list[StepError], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,13 @@ class TestWhatIsOwed:
         found = find_owed(host.files, lambda: domains if domains is not None else pytest.fail("libvirt was asked"))
         assert bool(found) == is_owed
 
+    @pytest.mark.parametrize("uuid", ["", "../../../etc/passwd"])
+    def test_a_record_whose_uuid_is_damaged_keeps_nobody_from_the_others(self, uuid: str, tmp_path: Path) -> None:
+        host = out_host(tmp_path)
+        keep_nic(host.files, KeptNic(state=NicState(address=SECOND, driver="ixgbe"), owner=OWNER, away=BOOT))
+        keep_nic(host.files, msgspec.structs.replace(host.kept(), owner=msgspec.structs.replace(OWNER, uuid=uuid)))
+        assert [kept.state.address for kept in find_owed(host.files, lambda: ())] == [SECOND]
+
     @pytest.mark.parametrize("away", [None, "an earlier boot"])
     def test_what_is_back_or_of_another_boot_is_not(self, away: str | None, tmp_path: Path) -> None:
         assert find_owed(out_host(tmp_path, away=away).files, lambda: ()) == ()

@@ -31,6 +31,8 @@ _SLOTS_NAMED = 3
 _SHOWN = 4  # devices of one member that a sentence names
 _NAMED_CLASSES = {"sound": "snd", "tty": "tty", "tpm": "tpm", "drm": "card"}
 """Class to the beginning of the devices worth naming in it: `controlC0` and connectors are parts of others."""
+_NEEDED_CLASSES = frozenset({"block", "net"})
+"""A program of the host may have such a device without anything here that shows it."""
 
 
 def check_group(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
@@ -82,11 +84,7 @@ def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -
         takers = {index.taker.uuid}  # libvirt hands its hook the definition anew, which need not be as we have read it
     if not owners or any(owner.uuid not in takers for owner in owners) or uses_of(member, index):
         return False
-    return (
-        _is_unused(member, index)
-        if is_nic(member)
-        else not (_has_storage(member, index) or _has_console(member, index))
-    )
+    return _is_unused(member, index) if is_nic(member) else not _may_be_needed(member, index)
 
 
 def _check_pf(function: PciFunction, companions: list[PciFunction], ways: str, index: HostIndex) -> Iterator[Finding]:
@@ -124,6 +122,20 @@ def _has_console(function: PciFunction, index: HostIndex) -> bool:
 def _has_all_keyboards(devices: list[ClassDevice] | tuple[ClassDevice, ...], index: HostIndex) -> bool:
     own = sum(device.keyboard for device in devices)
     return own > 0 and own == sum(device.keyboard for device in value_or(index.host.class_devices, ()))
+
+
+def _may_be_needed(function: PciFunction, index: HostIndex) -> bool:
+    """Whether the host loses a disk, its console or a network interface with the function, which is no NIC.
+
+    A disk that is mounted nowhere counts too: ZFS, or a VM that has it as a disk, shows no mount. What could not be
+    read may be all of these.
+    """
+    if function.driver is None or on_vfio(function):
+        return False
+    if why_unknown(function.driver) or not known(index.host.class_devices):
+        return True
+    held = {device.subsystem for device in index.class_devices.get(function.address, ())}
+    return bool(held & _NEEDED_CLASSES) or _has_console(function, index)
 
 
 def _has_other_vm(function: PciFunction, index: HostIndex) -> bool:
@@ -199,6 +211,8 @@ def _describe_device(
         only = _has_all_keyboards(devices, index)
         text = _("the only keyboard, {name}") if only else _("keyboard {name}")
         return text.format(name=device.label or device.name)
+    if device.subsystem == "net":
+        return device.name
     if device.subsystem == "input":
         return _("mouse {name}").format(name=device.label or device.name)
     prefix = _NAMED_CLASSES.get(device.subsystem)

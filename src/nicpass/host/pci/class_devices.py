@@ -35,7 +35,7 @@ def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
     classes = files.list_directory(CLASS)
     if not isinstance(classes, tuple):
         return classes
-    found = [*_BlockDevices(files).read(), *_read_inputs(files)]
+    found = [*_BlockDevices(files).read(), *_read_inputs(files), *_read_netdevs_of_others(files)]
     for subsystem in _CLASSES:
         if subsystem in classes:
             found += _read_class(files, subsystem)
@@ -57,6 +57,16 @@ def _read_class(files: Files, subsystem: str) -> list[ClassDevice]:
         if address is not None:
             console = _has_console(files, subsystem, name, folder)
             found.append(ClassDevice(subsystem=subsystem, name=name, addresses=(address,), console=console))
+    return found
+
+
+def _read_netdevs_of_others(files: Files) -> list[ClassDevice]:
+    """The interfaces whose function is no NIC: those of adapters for USB. A NIC's own are told with the NIC."""
+    found = []
+    for name, folder in _read_links(files, "net").items():
+        address = last_address(folder)
+        if address is not None and not re.search(rf"/{address}/(virtio\d+/)?net/", folder):
+            found.append(ClassDevice(subsystem="net", name=name, addresses=(address,)))
     return found
 
 

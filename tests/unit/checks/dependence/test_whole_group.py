@@ -6,16 +6,17 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_nic
 from nicpass.model.address import Address
-from nicpass.model.fact import known
+from nicpass.model.fact import Unknown, known
 from tests.support.config_space import ISOLATING, PORT, Capabilities
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
-from tests.support.provoking import controller
+from tests.support.provoking import AHCI, USB, controller, with_disk
 from tests.support.reports import read_report
 from tests.support.trees import UUID, Vm, hostdev_xml
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
     from tests.support.trees import Function, Tree
 
+AHCI_AT, XHCI_AT = "0000:00:17.0", "0000:00:14.0"
 NIC, SIBLING, PORT_ABOVE = "0000:01:00.0", "0000:01:00.1", "0000:00:01.0"
 ETH1, ETH2 = nic(NIC, "eth1", under=PORT_ABOVE), nic(SIBLING, "eth2", under=PORT_ABOVE)
 GUEST, OTHER = Vm(name="guest"), Vm(name="other", uuid=UUID.format(2))
@@ -121,6 +123,36 @@ class TestOneVm:
         net = network(link("eth1"), link("eth2"), address("eth2", "10.1.2.3/24"))
         tree = ready_host(bridge(PORT_ABOVE), ETH1, ETH2, vms=(HAVING_SIBLING,), net=net)
         assert "GROUP_SHARED" in self.judge(tree, tmp_path, "guest")
+
+    @pytest.mark.parametrize(
+        ("driver", "disk", "expected"),
+        [("ahci", True, {"GROUP_SHARED"}), ("ahci", False, set()), ("vfio-pci", False, set()), (None, False, set())],
+    )
+    def test_a_controller_with_a_disk_does_not(
+        self, driver: str | None, disk: bool, expected: set[str], tmp_path: Path
+    ) -> None:
+        """ZFS has no mount by a device's number, nor has a VM's disk: what is on it may be the host's."""
+        vm = dataclasses.replace(GUEST, devices=hostdev_xml(AHCI_AT))
+        tree = ready_host(nic(NIC, "eth1"), controller(AHCI_AT, AHCI, driver), vms=(vm,))
+        if disk:
+            tree = with_disk(tree, AHCI_AT)
+            tree = tree.but(files={**tree.files, "/proc/self/mountinfo": "22 1 0:40 / / rw - zfs rpool/ROOT rw\n"})
+        assert self.judge(tree, tmp_path, "guest") - {"GROUP_HAS_OTHER_VM"} == expected
+
+    def test_a_controller_by_whose_usb_the_host_is_reached_does_not(self, tmp_path: Path) -> None:
+        vm = dataclasses.replace(GUEST, devices=hostdev_xml(XHCI_AT))
+        tree = ready_host(nic(NIC, "eth1"), controller(XHCI_AT, USB, "xhci_hcd"), vms=(vm,))
+        assert self.judge(tree, tmp_path / "a", "guest") == set()
+        usb = f"/sys/devices/pci0000:00/{XHCI_AT}/usb1/1-1/1-1:1.0/net/enx1"
+        found = told(tree.but(links={**tree.links, "/sys/class/net/enx1": usb}).read(tmp_path / "b"), "guest")
+        assert "enx1" in found["GROUP_SHARED"].sentence
+
+    def test_what_could_not_be_read_of_a_controller_is_in_use(self, tmp_path: Path) -> None:
+        vm = dataclasses.replace(GUEST, devices=hostdev_xml(AHCI_AT))
+        host = ready_host(nic(NIC, "eth1"), controller(AHCI_AT, AHCI, "ahci"), vms=(vm,)).read(tmp_path)
+        assert not blocking(told(host, "guest"))
+        unread = msgspec.structs.replace(host, class_devices=Unknown("/sys/class: Input/output error"))
+        assert "GROUP_SHARED" in blocking(told(unread, "guest"))
 
     def test_a_vm_that_has_both_is_not_stopped_at_its_start(self, tmp_path: Path) -> None:
         both = dataclasses.replace(GUEST, devices=hostdev_xml(NIC) + hostdev_xml(SIBLING))
