@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 RECORD = f"{STATE}/guard.json"
 """What stood at the guard's places before it was installed, as FileChanges."""
+UNTRIED = f"{STATE}/guard-untried"
+"""Is there from before the guard's files are written until it was seen to run: files alone do not show that."""
 UNIT = "/etc/systemd/system/nicpass-recover.service"
 _WANTS = "/etc/systemd/system/multi-user.target.wants"
 _SYSTEMD = "/run/systemd/system"
@@ -71,10 +73,10 @@ def desired_guard(*, systemd: bool) -> dict[str, FileImage]:
 
 
 def plan_guard(files: Files) -> tuple[FileChange, ...]:
-    """The changes from what is there to this installation's guard; none if it is there."""
+    """The changes from what is there to this installation's guard; none if it is there, and was seen to run."""
     desired = desired_guard(systemd=files.exists(_SYSTEMD))
     now = {path: image_at(files, path) for path in desired}
-    if all(_matches(now[path], image) for path, image in desired.items()):
+    if all(_matches(now[path], image) for path, image in desired.items()) and not files.exists(UNTRIED):
         return ()
     kept = _read_record(files)
     original = {path: kept[path] if path in kept else now[path] for path in desired}
@@ -132,11 +134,13 @@ class GuardSteps:
 
     def apply_install(self, step: InstallGuard) -> None:
         """Write the files, tell who has to know, see that libvirt asks the hook. Raises StepError if it does not."""
+        if _has_hook(step.files):  # whoever is cut off from here on has not told libvirt
+            self.files.write_atomic(UNTRIED, b"")
         apply_changes(self.files, step.files)
         self._label(step.files)
         self._tell_systemd()
         self._tell_libvirt()
-        if not any(change.path == HOOK and change.after is not None for change in step.files):
+        if not _has_hook(step.files):
             return
         unproved = self.hands.prove(self.files)
         if unproved is not None:
@@ -148,7 +152,7 @@ class GuardSteps:
     def verify_install(self, step: InstallGuard) -> None:
         """Pass if the guard's files stand there, libvirt is of a version that calls the hook, and the hook runs."""
         verify_changes(self.files, step.files)
-        if not any(change.path == HOOK and change.after is not None for change in step.files):
+        if not _has_hook(step.files):
             return
         version = self.hands.ask_version()
         if version < _OLDEST:
@@ -165,8 +169,11 @@ class GuardSteps:
                 _("The guard does not run: {error}.").format(error=done.error or done.output.strip() or done.exit_code),
                 _("Try it: {hook} - self-test - -").format(hook=HOOK),
             )
+        self.files.remove(UNTRIED)
 
     def apply_remove(self, step: RemoveGuard) -> None:
+        if not _has_hook(step.files):
+            self.files.remove(UNTRIED)
         apply_changes(self.files, step.files)
         self._tell_systemd()
 
@@ -210,6 +217,11 @@ def _read_version() -> int:
         return int(connection.getLibVersion())
     finally:
         connection.close()
+
+
+def _has_hook(changes: tuple[FileChange, ...]) -> bool:
+    """Whether libvirt's hook stands there after the changes."""
+    return any(change.path == HOOK and change.after is not None for change in changes)
 
 
 def _matches(now: FileImage | None, image: FileImage) -> bool:
