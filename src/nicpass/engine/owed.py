@@ -61,9 +61,10 @@ def find_owed(files: Files, ask_domains: AskDomains) -> tuple[KeptNic, ...]:
     for address in addresses if known(addresses) else ():
         try:
             kept = read_kept_nic(files, address)
-        except StepError:
+            is_out = kept is not None and (_is_marked(kept, files) or (known(boot) and kept.away == boot))
+        except StepError:  # also where the record names no VM by a UUID
             continue
-        if kept is not None and (_is_marked(kept, files) or (known(boot) and kept.away == boot)):
+        if kept is not None and is_out:
             found.append(kept)
     return tuple(_without_those_of_vms(found, files, ask_domains))
 
