@@ -44,17 +44,25 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
     if not found:
         return _select_given(index, name)
     if len(found) > 1:
-        candidates = ", ".join(label(function) for function in found)
-        raise BadInputError(
-            _("{name!r} names {count} NICs: {candidates}.").format(name=name, count=len(found), candidates=candidates),
-            _("Name one of them by its address."),
-        )
+        raise _tell_several(name, [label(function) for function in found])
     return found[0]
+
+
+def _tell_several(name: str, labels: list[str]) -> BadInputError:
+    return BadInputError(
+        _("{name!r} names {count} NICs: {candidates}.").format(
+            name=name, count=len(labels), candidates=", ".join(labels)
+        ),
+        _("Name one of them by its address."),
+    )
 
 
 def _select_given(index: HostIndex, name: str) -> PciFunction:
     """The NIC that nobody sees under this name any more, by its record."""
-    given = find_given(index, name)
+    several = _all_given(index, name)
+    if len(several) > 1:  # renamed since, or names that a boot has dealt out anew
+        raise _tell_several(name, [nic.label for nic in several])
+    given = several[0] if several else None
     if given is None:
         raise BadInputError(
             _("There is no NIC {name!r} on this host.").format(name=name),
@@ -99,11 +107,15 @@ def explain_swapped(index: HostIndex, vm: str, nic: str, command: str) -> BadInp
 
 def find_given(index: HostIndex, name: str) -> GivenNic | None:
     """The one NIC that was given to a VM, and had this address, name or MAC on the host; None for none and several."""
+    found = _all_given(index, name)
+    return found[0] if len(found) == 1 else None
+
+
+def _all_given(index: HostIndex, name: str) -> list[GivenNic]:
     address, mac = parse_address(name), parse_mac(name)
     if address is not None:
-        return index.given.get(address)
-    found = [nic for nic in index.given.values() if nic.answers_to(name, mac)]
-    return found[0] if len(found) == 1 else None
+        return [index.given[address]] if address in index.given else []
+    return [nic for nic in index.given.values() if nic.answers_to(name, mac)]
 
 
 def select_kept(index: HostIndex, name: str, kept: Iterable[NicState]) -> Address:

@@ -22,6 +22,7 @@ from nicpass.model.errors import (
     RefusedError,
 )
 from nicpass.model.fact import Unknown
+from nicpass.model.given import GivenLink, GivenNic
 from nicpass.model.host import Host
 from nicpass.model.network import Intent, IntentPurpose, Intents, LinkManager, VfSettings
 from nicpass.model.plan import (
@@ -130,6 +131,17 @@ class TestAttach:
         assert give(given, plan) == host
         undone = [type(invert_step(step)) for step in reversed(attach(host).steps)]
         assert undone == [type(step) for step in plan.steps]
+
+    def test_a_name_that_two_given_nics_had_is_said_to_be_twos(self, tmp_path: Path) -> None:
+        """Names are dealt out anew at a boot, while a NIC is away."""
+        first, second = "0000:01:00.0", "0000:02:00.0"
+        host = ready_host(nic(first, driver="vfio-pci"), nic(second, driver="vfio-pci")).read(tmp_path)
+        links = (GivenLink(name="eth7", mac="52:54:00:00:00:01"),)
+        given = tuple(GivenNic(address=Address(a), links=links) for a in (first, second))
+        for word in ("eth7", "52:54:00:00:00:01"):
+            with pytest.raises(BadInputError, match="names 2 NICs") as caught:
+                select_nic(HostIndex(msgspec.structs.replace(host, given=given)), word)
+            assert "Did you mean" not in caught.value.hint
 
     @pytest.mark.parametrize("name", ["eth1", NIC, "01:00.0", "00:1B:21:00:01:72", "alias"])
     def test_a_nic_answers_to_all_its_names(self, name: str, tmp_path: Path) -> None:
