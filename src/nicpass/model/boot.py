@@ -132,7 +132,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     authorship: Authorship | None = None
     """Who else writes all this; None where nobody was recognised."""
     unwritable: tuple[tuple[str, str], ...] = ()
-    """(Folder, why) of those where files of nicpass may go: read-only, or gone with the next boot."""
+    """(Folder, why) of those where files of nicpass may go: read-only, or gone with the next boot. The reason is empty
+    for a folder below such a one that can be written."""
     files: tuple[BootFile, ...] = ()
     kernels: tuple[KernelImage, ...] = ()
     """The installed kernels; told only where unified images have to be made of them."""

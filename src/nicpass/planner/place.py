@@ -43,11 +43,10 @@ def refuse_lost_files(boot: Boot, steps: Iterable[Step]) -> None:
     # What looks at the next boot stands beside every preparation.
     for path in (*written, *(_BESIDE if written else ())):
         above = [folder for folder in reasons if f"{path}/".startswith(f"{folder}/")]
-        if above:
+        reason = reasons[max(above, key=len)] if above else ""
+        if reason:
             raise ImpossibleError(
-                _("{path} cannot be written so that it stays: {reason}.").format(
-                    path=path, reason=reasons[max(above, key=len)]
-                ),
+                _("{path} cannot be written so that it stays: {reason}.").format(path=path, reason=reason),
                 _(
                     "If that is only for now (mount -o remount,rw), change it and try again. On a system that comes as "
                     "an image, put it where that system keeps what outlives a boot."

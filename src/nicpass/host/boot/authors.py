@@ -140,10 +140,14 @@ def _file_paths(nodes: bytes) -> Iterator[str]:
 
 
 def read_unwritable(files: Files) -> tuple[tuple[str, str], ...]:
-    """The folders in which a preparation could write nothing that the next boot finds, each with the reason."""
+    """The folders in which a preparation could write nothing that the next boot finds, each with the reason.
+
+    Below such a folder those with an empty reason can be written: an ESP on a /boot that is read-only.
+    """
     mounts = list_mounts(files)
-    reasons = ((folder, _why_unwritable(real_path(files, folder), mounts)) for folder in _FOLDERS) if mounts else ()
-    return tuple((folder, reason) for folder, reason in reasons if reason is not None)
+    found = {folder: _why_unwritable(real_path(files, folder), mounts) for folder in _FOLDERS} if mounts else {}
+    lost = tuple(f"{folder}/" for folder, reason in found.items() if reason is not None)
+    return tuple((folder, reason or "") for folder, reason in found.items() if reason or folder.startswith(lost))
 
 
 def _why_unwritable(place: str, mounts: tuple[Mount, ...]) -> str | None:

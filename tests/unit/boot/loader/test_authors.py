@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from nicpass.boot.loader.authors import advise_author, describe_author
 from nicpass.host.boot.authors import parse_load_option
 from nicpass.host.boot.efi_variables import VARIABLES
 from nicpass.host.doors.files import Files
-from nicpass.model.boot import Author
+from nicpass.model.boot import Author, BootChange
 from nicpass.model.errors import ImpossibleError
-from nicpass.model.plan import PrepareRequest
+from nicpass.model.file_image import FileChange, RegularFile
+from nicpass.model.plan import BootPurpose, ChangeBoot, PrepareRequest
+from nicpass.planner.place import refuse_lost_files
 from nicpass.planner.prepare import plan_prepare
 from tests.support.boot import MOUNTS, BootTree
 from tests.support.hosts import nic, ready_host
@@ -164,6 +167,21 @@ def test_a_folder_that_is_a_link_counts_where_it_leads(tmp_path: Path) -> None:
     from nicpass.host.boot.authors import read_unwritable
 
     assert dict(read_unwritable(Files(str(tmp_path)))) == {"/etc/systemd/system": "/store is mounted read-only (ext4)"}
+
+
+@pytest.mark.parametrize(("efi", "refused"), [("rw", False), ("ro", True)])
+def test_an_esp_that_can_be_written_on_a_boot_that_cannot(efi: str, refused: bool, tmp_path: Path) -> None:
+    mounts = f"{MOUNTS}23 22 8:1 / /boot ro - ext4 /dev/sda1 ro\n24 23 8:2 / /boot/efi {efi} - vfat /dev/sda2 {efi}\n"
+    boot = BootTree(mounts=mounts).read(tmp_path)
+    entry, old = "/boot/efi/loader/entries/nicpass-trial.conf", "/boot/loader/entries/nicpass-trial.conf"
+    for path, lost in ((entry, refused), (old, True)):
+        with pytest.raises(ImpossibleError) if lost else contextlib.nullcontext():
+            refuse_lost_files(boot, [_written(path)])
+
+
+def _written(path: str) -> ChangeBoot:
+    change = BootChange(files=(FileChange(path=path, before=None, after=RegularFile(b"", 0o644)),))
+    return ChangeBoot(purpose=BootPurpose.TRIAL, change=change)
 
 
 def test_what_can_be_written_is_no_hindrance(tmp_path: Path) -> None:
