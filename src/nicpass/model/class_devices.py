@@ -12,7 +12,7 @@ class ClassDevice(msgspec.Struct, frozen=True, kw_only=True):
     """A device of the kernel's classes: a disk, a partition, a keyboard, a screen, a sound card."""
 
     subsystem: str
-    """`block`, `input`, `drm`, `graphics`, `sound`, `tty`, `nvme`, `tpm`; `net` for an interface of no NIC, as on USB."""
+    """`block`, `input`, `drm`, `graphics`, `sound`, `tty`, `nvme`, `tpm`; `net` for an interface on USB or such."""
     name: str
     addresses: tuple[Address, ...] = ()
     """The PCI functions without which the device would be gone; more than one for a disk with several paths."""
