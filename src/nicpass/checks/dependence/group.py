@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.class_devices import ClassDevice
+    from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.pci import PciFunction
 
@@ -84,7 +85,15 @@ def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -
         takers = {index.taker.uuid}  # libvirt hands its hook the definition anew, which need not be as we have read it
     if not owners or any(owner.uuid not in takers for owner in owners) or uses_of(member, index):
         return False
+    if not (leaves_dma(member, index) or any(_takes(owner, member) for owner in owners)):
+        return False  # the start would fail: nobody takes it from its driver
     return _is_unused(member, index) if is_nic(member) else not _may_be_needed(member, index)
+
+
+def _takes(owner: Domain, member: PciFunction) -> bool:
+    """Whether libvirt takes the member from its driver for this VM: `managed='yes'`."""
+    devices = (*owner.config_devices, *owner.live_devices)
+    return any(device.managed for device in devices if device.address == member.address)
 
 
 def _check_pf(function: PciFunction, companions: list[PciFunction], ways: str, index: HostIndex) -> Iterator[Finding]:
@@ -132,14 +141,20 @@ def _may_be_needed(function: PciFunction, index: HostIndex) -> bool:
     """
     if function.driver is None or on_vfio(function):
         return False
-    if why_unknown(function.driver) or not known(index.host.class_devices):
+    if why_unknown(function.driver) or not known(function.class_code) or not known(index.host.class_devices):
+        return True
+    if function.netdevs not in (None, ()):  # some that send and receive have the class of another kind of device
         return True
     held = {device.subsystem for device in index.class_devices.get(function.address, ())}
     return bool(held & _NEEDED_CLASSES) or _has_console(function, index)
 
 
 def _has_other_vm(function: PciFunction, index: HostIndex) -> bool:
-    return function.address in index.owners or bool(uses_of(function, index))
+    """Whether a VM has it that is not the one that shall have the NIC, or any uses it by another way."""
+    taker = index.taker.uuid if index.taker is not None else None
+    return any(owner.uuid != taker for owner in index.owners.get(function.address, ())) or bool(
+        uses_of(function, index)
+    )
 
 
 _WORSE: tuple[tuple[str, Callable[[PciFunction, HostIndex], bool]], ...] = (

@@ -137,7 +137,7 @@ class TestOneVm:
         if disk:
             tree = with_disk(tree, AHCI_AT)
             tree = tree.but(files={**tree.files, "/proc/self/mountinfo": "22 1 0:40 / / rw - zfs rpool/ROOT rw\n"})
-        assert self.judge(tree, tmp_path, "guest") - {"GROUP_HAS_OTHER_VM"} == expected
+        assert self.judge(tree, tmp_path, "guest") == expected
 
     def test_a_controller_by_whose_usb_the_host_is_reached_does_not(self, tmp_path: Path) -> None:
         vm = dataclasses.replace(GUEST, devices=hostdev_xml(XHCI_AT))
@@ -153,6 +153,28 @@ class TestOneVm:
         assert not blocking(told(host, "guest"))
         unread = msgspec.structs.replace(host, class_devices=Unknown("/sys/class: Input/output error"))
         assert "GROUP_SHARED" in blocking(told(unread, "guest"))
+
+    @pytest.mark.parametrize("field", ["class_code", "netdevs", "driver"])
+    def test_a_controller_of_which_that_is_unknown_is_in_use(self, field: str, tmp_path: Path) -> None:
+        vm = dataclasses.replace(GUEST, devices=hostdev_xml(XHCI_AT))
+        host = ready_host(nic(NIC, "eth1"), controller(XHCI_AT, USB, "xhci_hcd"), vms=(vm,)).read(tmp_path)
+        unread = {field: Unknown("Input/output error")}
+        pci = tuple(msgspec.structs.replace(f, **unread) if f.address == XHCI_AT else f for f in host.pci)
+        assert "GROUP_SHARED" in blocking(told(msgspec.structs.replace(host, pci=pci), "guest"))
+
+    def test_one_with_interfaces_and_the_class_of_another_kind_is_in_use(self, tmp_path: Path) -> None:
+        vm = dataclasses.replace(GUEST, devices=hostdev_xml(SIBLING))
+        accelerator = dataclasses.replace(nic(SIBLING, "eth2"), class_code=0x120000)
+        tree = ready_host(nic(NIC, "eth1"), accelerator, vms=(vm,))
+        assert "GROUP_SHARED" in self.judge(tree, tmp_path, "guest")
+
+    @pytest.mark.parametrize(("driver", "expected"), [("ixgbe", {"GROUP_SHARED_BOUND"}), ("vfio-pci", set())])
+    def test_one_that_libvirt_does_not_take_from_its_driver(
+        self, driver: str, expected: set[str], tmp_path: Path
+    ) -> None:
+        vm = dataclasses.replace(GUEST, devices=hostdev_xml(SIBLING, managed="no"))
+        sibling = nic(SIBLING, *(("eth2",) if driver == "ixgbe" else ()), driver=driver)
+        assert self.judge(ready_host(nic(NIC, "eth1"), sibling, vms=(vm,)), tmp_path, "guest") == expected
 
     def test_a_vm_that_has_both_is_not_stopped_at_its_start(self, tmp_path: Path) -> None:
         both = dataclasses.replace(GUEST, devices=hostdev_xml(NIC) + hostdev_xml(SIBLING))
