@@ -216,12 +216,16 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     create = _add_command(actions, "create", _("make VFs"))
     create.add_argument("pf", metavar="PF", help=_("the NIC that makes them: address, netdev or MAC"))
     create.add_argument("--count", type=int, required=True, metavar="N", help=_("how many there shall be"))
+    create.add_argument("--host", action="store_true", help=_("let the host's own drivers have them, not only VMs"))
+    create.add_argument("--until-reboot", action="store_true", help=_("do not make them again at the next boot"))
     _add_confirm_within(create)
     _add_dry_run(create)
     remove = _add_command(actions, "remove", _("remove all VFs"))
     remove.add_argument("pf", metavar="PF", help=_("the NIC that has made them: address, netdev or MAC"))
+    remove.add_argument("--until-reboot", action="store_true", help=_("have the next boot make them again"))
     _add_confirm_within(remove)
     _add_dry_run(remove)
+    _add_live_command(actions, "restore", _("make the VFs again that were asked for, as every boot does"))
 
 
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:

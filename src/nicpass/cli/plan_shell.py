@@ -71,9 +71,10 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             return [f"virsh destroy {vm_word(step.domain, step.uuid)}"]
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
+            probe = _shell_autoprobe(step)
             counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
             pf = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
-            return [f"echo {count} > {path}" for count in counts] + [_shell_vf(pf, vf) for vf in step.after_vfs]
+            return probe + [f"echo {count} > {path}" for count in counts] + [_shell_vf(pf, vf) for vf in step.after_vfs]
         case ArmTimer():
             return [_shell_timer(GUARD_UNIT if step.allowance else UNIT, step.seconds + step.allowance)]
         case StartWindow():
@@ -89,6 +90,12 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
         case ChangeBoot():
             lines = [line for change in step.change.files for line in _shell_change(change)]
             return [*lines, *(shell_line(generator.argv) for generator in step.change.generators)]
+
+
+def _shell_autoprobe(step: SetNumvfs) -> list[str]:
+    if step.autoprobe in (None, step.before_autoprobe):
+        return []
+    return [f"echo {step.autoprobe:d} > {DEVICES}/{step.address}/sriov_drivers_autoprobe"]
 
 
 def _shell_timer(unit: str, seconds: int) -> str:

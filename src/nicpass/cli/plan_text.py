@@ -103,6 +103,7 @@ _BOOT_SENTENCES: dict[BootPurpose, Callable[[], str]] = {
     BootPurpose.TRIAL: lambda: _("make an entry with the new kernel arguments, which the next boot alone takes"),
     BootPurpose.BINDING: lambda: _("bind at every boot before any other driver sees it"),
     BootPurpose.RIGHTS: lambda: _("say who may use VFIO, and who is to leave the NIC alone"),
+    BootPurpose.VFS: lambda: _("keep the VFs and their settings, and have every boot make them again"),
     BootPurpose.FINISH: lambda: _("keep what was prepared, and have the next boot looked at"),
 }
 _BOOT_REMOVALS: dict[BootPurpose, Callable[[], str]] = {
@@ -110,6 +111,7 @@ _BOOT_REMOVALS: dict[BootPurpose, Callable[[], str]] = {
     BootPurpose.TRIAL: lambda: _("take the entry out that was tried once"),
     BootPurpose.BINDING: lambda: _("bind it no more at boot"),
     BootPurpose.RIGHTS: lambda: _("take out who may use VFIO, and who was to leave the NIC alone"),
+    BootPurpose.VFS: lambda: _("have no boot make these VFs any more"),
     BootPurpose.FINISH: lambda: _("forget what was prepared"),
 }
 

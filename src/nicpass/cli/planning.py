@@ -15,7 +15,7 @@ from nicpass.hypervisor.libvirt.guard import plan_guard, plan_guard_removal
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, SetNumvfs, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.select import explain_swapped, select_kept, select_nic
@@ -44,7 +44,8 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
         except NicpassError:
             if source.host.pci_unread is None:
                 raise
-    source = read_source(arguments)
+    # What lasts is written where the boot reads it.
+    source = read_source(arguments, with_boot=isinstance(request, VfRequest | UndoRequest))
     return source, plan_request(request, source)
 
 
@@ -69,9 +70,9 @@ def _plan_request(request: Request, source: Source) -> Plan:
             address = select_kept(HostIndex(source.host), request.nic, _kept_states(source))
             return plan_taking_back(source.host, request, *_kept_of(address, source))
         case VfRequest():
-            from nicpass.planner.vf import plan_vf
+            from nicpass.cli.vf_planning import plan_lasting_vfs  # late: most requests are about one NIC
 
-            return plan_vf(source.host, request)
+            return plan_lasting_vfs(request, source)
         case UndoRequest():
             return _plan_undo(request, source)
         case PrepareRequest():
@@ -96,7 +97,12 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     address = select_kept(index, nic_of(change), _kept_states(source))
     host = _look_closer(source, index.functions[address]) if address in index.functions else source.host
     state, owner, removal = _kept_of(address, source)
-    return plan_undo(host, change, request, Kept(state, owner, removal, plan_guard(source.files)))
+    plan = plan_undo(host, change, request, Kept(state, owner, removal, plan_guard(source.files)))
+    if any(isinstance(step, SetNumvfs) for step in plan.steps):
+        from nicpass.cli.vf_planning import with_undone_declaration
+
+        return with_undone_declaration(plan, change, source)
+    return plan
 
 
 def _kept_states(source: Source) -> tuple[NicState, ...]:

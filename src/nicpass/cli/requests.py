@@ -40,7 +40,13 @@ def request_of(arguments: argparse.Namespace) -> Request:
             _("To remove them: nicpass vf remove PF"),
         )
     count = arguments.count if arguments.action == "create" else 0
-    return VfRequest(pf=arguments.pf, count=count, confirm_within=arguments.confirm_within)
+    return VfRequest(
+        pf=arguments.pf,
+        count=count,
+        for_host=arguments.action == "create" and arguments.host,
+        until_reboot=arguments.until_reboot,
+        confirm_within=arguments.confirm_within,
+    )
 
 
 def prepare_request_of(arguments: argparse.Namespace) -> PrepareRequest:
@@ -65,10 +71,11 @@ def words_of(request: Request) -> list[str]:
         case DetachRequest():
             return ["detach", request.vm, request.nic, *_options({"--stop": request.stop})]
         case VfRequest():
-            confirm = _options({}, {"--confirm-within": request.confirm_within})
+            flags = {"--host": request.for_host, "--until-reboot": request.until_reboot}
+            more = _options(flags, {"--confirm-within": request.confirm_within})
             if not request.count:
-                return ["vf", "remove", request.pf, *confirm]
-            return ["vf", "create", request.pf, "--count", str(request.count), *confirm]
+                return ["vf", "remove", request.pf, *more]
+            return ["vf", "create", request.pf, "--count", str(request.count), *more]
         case UndoRequest():
             return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
         case PrepareRequest():

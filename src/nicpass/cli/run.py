@@ -98,7 +98,8 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
 
 def dispatch(arguments: argparse.Namespace) -> int:
     """Call the command's module; each is loaded only when it is asked for."""
-    module, name = _HANDLERS.get(arguments.command, ("changing", "change_command"))
+    words = (arguments.command, getattr(arguments, "action", ""))
+    module, name = _HANDLERS.get(" ".join(words).strip()) or _HANDLERS.get(words[0], ("changing", "change_command"))
     handler: Callable[[argparse.Namespace], int] = getattr(import_module(f"nicpass.cli.{module}"), name)
     return handler(arguments)
 
@@ -116,5 +117,6 @@ _HANDLERS = {
     "recover": ("settling", "recover_command"),
     "confirm": ("settling", "confirm_command"),
     "prepare": ("preparing", "prepare_command"),
+    "vf restore": ("vf_restoring", "restore_vfs_command"),
 }
 """Module and function of each command; all others change a NIC."""

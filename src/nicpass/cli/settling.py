@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.boot.vfs.declaration import FOLDER as DECLARED_VFS
 from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
 from nicpass.cli.guard_mend import mend_guard
 from nicpass.cli.orphans import abandon_nic, settle_orphans
@@ -58,6 +59,11 @@ def recover_command(arguments: argparse.Namespace) -> int:
             settled |= settle_orphans(files, actor, boot=arguments.boot, as_json=arguments.json) > 0
             mended, code = mend_guard(files, boot=arguments.boot, as_json=arguments.json)
             settled, worst = settled or mended, max(worst, code)
+        if settled and files.exists(DECLARED_VFS):
+            from nicpass.cli.vf_restoring import make_missing  # late: few hosts have VFs that last
+
+            # While a change of them was open, nobody has made them.
+            worst = max(worst, *(one.exit_code for one in make_missing(files, actor)), 0)
         if not settled and not alone and not arguments.json:
             say(_("Nothing was cut off."))
     return worst

@@ -212,7 +212,7 @@ class HostSteps:
 
     def _wait_for_links(self, state: NicState) -> None:
         """Wait until the card has its interfaces, under the names that udev gives them; it must be the same card."""
-        self._settle()
+        self.settle()
         for position, link in enumerate(state.links):
             now = self._wait_for_netdev(state, position)
             if _is_another_card(state, link, now):
@@ -268,19 +268,27 @@ class HostSteps:
             )
         return read_state(self.files, state.address).links[position]
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Wait until udev has given interfaces their names; earlier names are not the ones to compare."""
         self.processes.run(["udevadm", "settle", "--timeout=20"], timeout=30)
 
     def apply_numvfs(self, step: SetNumvfs) -> None:
         path = f"{DEVICES}/{step.address}/sriov_numvfs"
+        self._write_autoprobe(step, first=True)
         if self.files.read_int(path) != step.after:
             # The kernel goes from one number to another only through none (pci-iov-howto.rst).
             for count in dict.fromkeys((0, step.after)):
                 if self.files.read_int(path) != count:
                     self._write_numvfs(step.address, count)
-            self._settle()
+            self.settle()
+        self._write_autoprobe(step, first=False)
         self._restore_vfs(step)
+
+    def _write_autoprobe(self, step: SetNumvfs, *, first: bool) -> None:
+        """Say whether drivers take VFs (`sriov_drivers_autoprobe`): before they are made, or after they are gone."""
+        path = f"{DEVICES}/{step.address}/sriov_drivers_autoprobe"
+        if step.autoprobe is not None and first == bool(step.after) and self.files.read_int(path) != step.autoprobe:
+            self._write(path, f"{step.autoprobe:d}")
 
     def _write_numvfs(self, address: Address, count: int) -> None:
         """Write sriov_numvfs by a child: the kernel may hang in this write for as long as a VF is in use."""
@@ -306,7 +314,7 @@ class HostSteps:
                 with attempts:
                     self._bind(vf, driver)
         if written:
-            self._settle()
+            self.settle()
         attempts.raise_refusals()
 
     def verify_numvfs(self, step: SetNumvfs) -> None:

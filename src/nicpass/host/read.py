@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.host.boot.bindings import read_boot_bindings
+from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.host.firmware.tables import read_firmware
 from nicpass.host.intent.read import read_intents
 from nicpass.host.network.interfaces import read_network
@@ -78,6 +79,7 @@ def read_host(
         class_devices=read_class_devices(files),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         boot_bindings=read_boot_bindings(files, platform.kernel, pci),
+        vf_declarations=read_declared_vfs(files),
         activity=read_activity(files, pci, processes, environment),
         domains=domains,
         libvirt_networks=networks,

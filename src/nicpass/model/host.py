@@ -12,6 +12,7 @@ from nicpass.model.activity import Activity
 from nicpass.model.binding import BootBindings
 from nicpass.model.boot import Boot
 from nicpass.model.class_devices import ClassDevice
+from nicpass.model.declared_vfs import VfDeclarations
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
 from nicpass.model.firmware import Firmware
@@ -45,6 +46,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """The devices that hang on the PCI functions: disks and what is mounted from them, keyboards, screens."""
     leftovers: Leftovers = Leftovers()
     boot_bindings: BootBindings = BootBindings()
+    vf_declarations: VfDeclarations = VfDeclarations()
+    """The VFs that nicpass is to make at every boot."""
     activity: Activity = Activity()
     domains: Fact[tuple[Domain, ...]] = None
     libvirt_networks: Fact[tuple[LibvirtNetwork, ...]] = None

@@ -75,6 +75,8 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
     totalvfs: Fact[int] = None
     """How many VFs the function can make; None where it has no SR-IOV (Documentation/PCI/pci-iov-howto.rst)."""
     numvfs: Fact[int] = None
+    vf_autoprobe: Fact[bool] = None
+    """Whether the host's drivers take the VFs of this PF as they are made (`sriov_drivers_autoprobe`)."""
     physfn: Fact[Address] = None
     virtfns: tuple[Address, ...] = ()
     """The VFs of this PF, in the order of their indices."""

@@ -46,6 +46,10 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
 
     pf: str
     count: int
+    for_host: bool = False
+    """Whether the host's own drivers shall have the VFs, not only VMs."""
+    until_reboot: bool = False
+    """Whether the VFs are not to come back after the next boot; or, removed, are to come back then."""
     confirm_within: int | None = None
     """Seconds in which to confirm, as in AttachRequest."""
 
@@ -238,6 +242,12 @@ class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
     """The settings that the PF enforced on each VF: lost with the VFs."""
     after_vfs: tuple[VfSettings, ...] = ()
     """The settings that the PF shall enforce on the VFs once they are made."""
+    before_autoprobe: bool | None = None
+    autoprobe: bool | None = None
+    """Whether the host's drivers shall take VFs as they are made; None leaves that as it is.
+
+    It stays so for as long as there are VFs: a VF that comes back from a VM is probed too.
+    """
 
 
 class ArmTimer(NicStep, frozen=True, kw_only=True, tag="arm_timer"):
@@ -293,6 +303,8 @@ class BootPurpose(StrEnum):
     """Which NICs vfio-pci gets before their own driver sees them."""
     RIGHTS = "rights"
     """Who may use VFIO, and who is to leave the NIC alone."""
+    VFS = "vfs"
+    """Which VFs a PF has at every boot."""
     FINISH = "finish"
     """The unit that finishes after the reboot, and the record that it has to know."""
 
@@ -357,6 +369,8 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
                 after=step.before,
                 before_vfs=step.after_vfs,
                 after_vfs=step.before_vfs,
+                before_autoprobe=step.autoprobe,
+                autoprobe=step.before_autoprobe,
             )
         case ArmTimer():
             return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)

@@ -14,7 +14,7 @@ from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
-from nicpass.model.fact import known, why_unknown
+from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
@@ -66,12 +66,20 @@ def plan_vf(host: Host, request: VfRequest) -> Plan:
         before_vfs=vfs,
         # The kernel removes all VFs on the way to another number.
         after_vfs=tuple(vf for vf in vfs if vf.vf_index < request.count),
+        before_autoprobe=value_or(function.vf_autoprobe, None),
+        autoprobe=_autoprobe(function, request),
     )
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
     steps = confirmed(function.address, request.confirm_within, check_usage(function, index), (step,))
     notes = _notes(function, index, request.count) if request.count else ()
     notes += (*_pool_notes(function, index), *_boot_notes(function, request.count, index))
     return Plan(summary=summary, request=request, steps=steps, notes=notes)
+
+
+def _autoprobe(function: PciFunction, request: VfRequest) -> bool | None:
+    """Whether the host's drivers shall take the VFs; without VFs it is again as the kernel has it from the start."""
+    now = value_or(function.vf_autoprobe, None)
+    return None if now is None else request.for_host or not request.count
 
 
 def _refuse_what_cannot_be(function: PciFunction, index: HostIndex) -> None:

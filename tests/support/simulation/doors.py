@@ -124,6 +124,8 @@ class SimulatedProcesses(Processes):
                 return lambda: self._tee(path.removeprefix(str(self.kernel.root)), stdin)
             case ["udevadm", "settle", *_]:
                 return lambda: self._done(self.kernel.settle_udev)
+            case ["udevadm", "control", "--reload"]:
+                return lambda: Completed(0, "", "")
             case ["modprobe", *_, name]:
                 return lambda: self._done(lambda: self.kernel.load_module(name))
             case [program, "-", "self-test", "-", "-"] if Path(program).exists():

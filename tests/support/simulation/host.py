@@ -19,19 +19,23 @@ from nicpass.cli.planning import plan_request
 from nicpass.cli.requests import words_of
 from nicpass.cli.source import Source
 from nicpass.cli.unsettled import refuse_unless_settled
+from nicpass.engine.boot_steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
-from nicpass.engine.host_steps import host_handlers
+from nicpass.engine.declared_vfs import make_declared
+from nicpass.engine.host_steps import HostSteps, host_handlers
 from nicpass.engine.journal import last_to_undo, read_changes
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import Settled, recover
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
+from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.host.read import read_host
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.domains import _domains_of, connect
 from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
+from nicpass.model.fact import value_or
 from nicpass.model.plan import UndoRequest
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
@@ -93,6 +97,10 @@ class Machine:
         install_names(self.kernel)
         self.daemon.install()
 
+    def host_steps(self) -> HostSteps:
+        """The steps that change the host itself, on this host's doors."""
+        return HostSteps(self.files, self.processes, lambda name: SimulatedInterface(name, self.kernel, self.effects))
+
     def handlers(self) -> Handlers:
         """nicpass's own handlers, on this host's doors."""
         host = host_handlers(
@@ -104,7 +112,14 @@ class Machine:
             **libvirt_handlers(self.files),
             **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
+            **boot_handlers(self.files, self.processes),
         }
+
+    def make_declared_vfs(self) -> None:
+        """Make what is missing of the VFs that were asked for."""
+        declared = value_or(read_declared_vfs(self.files).found, ())
+        made = make_declared(self.files, self.host_steps(), declared)
+        assert not [one for one in made if one.exit_code], made
 
     def read(self) -> Host:
         domains = _domains_of(connect(writing=False))
@@ -137,7 +152,10 @@ def recover_all(machine: Machine) -> tuple[Settled, ...]:
     """Do what `nicpass recover` does about changes that were cut off."""
     actor = read_actor(machine.files, ["recover"])
     with hold_lock(machine.files, actor):
-        return recover(machine.files, machine.handlers(), actor)
+        settled = recover(machine.files, machine.handlers(), actor)
+        if settled:
+            machine.make_declared_vfs()
+        return settled
 
 
 class SimulatedHost:

@@ -125,7 +125,7 @@ class Kernel:
 
     def _attach(self, address: str) -> None:
         """Bind a driver that matches, unless its probe fails: the write to sysfs is told nothing of that."""
-        driver = self._match(address)
+        driver = self._match(address) if self._may_probe(address) else None
         fault = self.effects.probing
         if driver is None or (fault is not None and fault.kind == "probe fails"):
             return
@@ -133,6 +133,13 @@ class Kernel:
             self.state.later(LATE_BIND_SECONDS, "bind", address, driver)
         else:
             self._bind(address, driver)
+
+    def _may_probe(self, address: str) -> bool:
+        """pci_device_can_probe() in drivers/pci/pci-driver.c: an override wins over `sriov_drivers_autoprobe`."""
+        pf = CARDS[address].pf
+        overridden = (self._folder(address) / "driver_override").read_text().strip() != "(null)"
+        autoprobe = self._folder(pf) / "sriov_drivers_autoprobe" if pf is not None else None
+        return autoprobe is None or overridden or autoprobe.read_text().strip() != "0"
 
     def _match(self, address: str) -> str | None:
         override = (self._folder(address) / "driver_override").read_text().strip()

@@ -82,9 +82,11 @@ SCENES: dict[str, Scene] = {
         UndoRequest(change=LAST, stop=True), earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW), _GIVE)
     ),
     "make VFs": Scene(VfRequest(pf="eth1", count=4)),
-    "make more VFs": Scene(VfRequest(pf="eth1", count=4), numvfs=2),
+    "make more VFs": Scene(VfRequest(pf="eth1", count=4), earlier=(VfRequest(pf="eth1", count=2),)),
     "make VFs, to be confirmed": Scene(VfRequest(pf="eth1", count=2, confirm_within=60)),
     "remove VFs": Scene(VfRequest(pf="eth1", count=0), numvfs=4),
+    "remove VFs that last": Scene(VfRequest(pf="eth1", count=0), earlier=(VfRequest(pf="eth1", count=4),)),
+    "let VFs last": Scene(VfRequest(pf="eth1", count=2), earlier=(VfRequest(pf="eth1", count=2, until_reboot=True),)),
 }
 
 

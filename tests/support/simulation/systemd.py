@@ -40,6 +40,9 @@ class Systemd:
             case ["systemctl", "reload", "libvirtd"]:
                 self.on_reload()
                 return Completed(0, "", "")
+            case ["systemctl", "start", unit]:
+                self._save({**self.active, unit: []})
+                return Completed(0, "", "")
             case ["systemctl", "stop", unit]:
                 self._save({name: command for name, command in self.active.items() if name != unit})
                 return Completed(0, "", "")

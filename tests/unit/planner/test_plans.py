@@ -460,7 +460,13 @@ class TestVf:
     @pytest.mark.parametrize("count", [1, 8])
     def test_one_step_makes_them(self, count: int, tmp_path: Path) -> None:
         plan = plan_vf(self.CAPABLE.read(tmp_path), VfRequest(pf="eth1", count=count))
-        assert plan.steps == (SetNumvfs(address=Address(PF), before=0, after=count),)
+        made = SetNumvfs(address=Address(PF), before=0, after=count, before_autoprobe=True, autoprobe=False)
+        assert plan.steps == (made,)
+
+    @pytest.mark.parametrize("for_host", [False, True])
+    def test_the_hosts_drivers_have_them_only_if_asked(self, for_host: bool, tmp_path: Path) -> None:
+        plan = plan_vf(self.CAPABLE.read(tmp_path), VfRequest(pf="eth1", count=2, for_host=for_host))
+        assert [step.autoprobe for step in plan.steps if isinstance(step, SetNumvfs)] == [for_host]
 
     def test_as_many_as_there_are_is_nothing_to_do(self, tmp_path: Path) -> None:
         assert plan_vf(self.CAPABLE.read(tmp_path), VfRequest(pf="eth1", count=0)).steps == ()
@@ -469,7 +475,8 @@ class TestVf:
     @pytest.mark.parametrize("count", [0, 1, 5])
     def test_idle_vfs_may_go(self, count: int, tmp_path: Path) -> None:
         plan = plan_vf(vf_host().read(tmp_path), VfRequest(pf="eth1", count=count))
-        assert plan.steps == (SetNumvfs(address=Address(PF), before=2, after=count),)
+        gone = SetNumvfs(address=Address(PF), before=2, after=count, before_autoprobe=True, autoprobe=not count)
+        assert plan.steps == (gone,)
 
     @pytest.mark.parametrize(("purpose", "stay"), [("configure", False), ("unclear", False), ("port", True)])
     def test_a_pattern_that_means_every_vf_keeps_none(self, purpose: IntentPurpose, stay: bool, tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ class TestKernel:
         assert [kernel.driver_of(vf) for vf in VFS] == ["ixgbevf"] * 4
         assert self.refused(kernel, path, "5") == errno.ERANGE
 
+    def test_no_driver_takes_vfs_while_autoprobe_is_off(self, kernel: Kernel) -> None:
+        kernel.write(f"{DEVICES}/{PF}/sriov_drivers_autoprobe", "0")
+        kernel.write(f"{DEVICES}/{PF}/sriov_numvfs", "2")
+        kernel.write("/sys/bus/pci/drivers_probe", VFS[0])
+        kernel.write(f"{DEVICES}/{VFS[1]}/driver_override", "ixgbevf")
+        kernel.write("/sys/bus/pci/drivers_probe", VFS[1])
+        assert [kernel.driver_of(vf) for vf in VFS[:2]] == [None, "ixgbevf"]
+
     def test_all_of_it_goes_with_them(self, kernel: Kernel, quick_path: Path) -> None:
         before = read_raw(quick_path / "root")
         for count in ("4", "0"):
@@ -99,7 +107,7 @@ class TestKernel:
             2,
         ),
         (VfRequest(pf="eth1", count=4), VfRequest(pf="eth1", count=0), 0),
-        (VfRequest(pf="eth1", count=0), VfRequest(pf="eth1", count=2), 2),
+        (VfRequest(pf="eth1", count=0), VfRequest(pf="eth1", count=2, for_host=True, until_reboot=True), 2),
     ],
     ids=["NIC", "VF", "make VFs", "remove VFs"],
 )

@@ -84,6 +84,7 @@ def _read_fields(reader: _Attributes) -> dict[str, Any]:
         "reset_methods": reader.reset_methods(),
         "totalvfs": reader.number("sriov_totalvfs"),
         "numvfs": reader.number("sriov_numvfs"),
+        "vf_autoprobe": reader.flag("sriov_drivers_autoprobe"),
         "physfn": reader.physfn(),
         **reader.virtfns(),
         **reader.network(),
@@ -116,6 +117,10 @@ class _Attributes:
 
     def number(self, name: str) -> Fact[int]:
         return self.files.read_int(f"{self.folder}/{name}") if name in self.names else self.unlisted
+
+    def flag(self, name: str) -> Fact[bool]:
+        value = self.number(name)
+        return bool(value) if isinstance(value, int) else value
 
     def link(self, name: str) -> Fact[str]:
         """The last part of a link's target."""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a plan for VFs last: what the plan makes of a PF's VFs is kept, and made again when they are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from nicpass.boot.binding.identity import identity_of, match_identity
+from nicpass.boot.vfs.plan import plan_declarations
+from nicpass.checks.lookup.boot_lines import find_counts
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import label
+from nicpass.model.declared_vfs import DeclaredVfs
+from nicpass.model.errors import ImpossibleError
+from nicpass.model.fact import Unknown, value_or
+from nicpass.model.language import _
+from nicpass.model.plan import BootPurpose, ChangeBoot, SetNumvfs, Step
+from nicpass.model.text import printable
+from nicpass.planner.place import refuse_lost_files
+
+if TYPE_CHECKING:
+    from nicpass.boot.text.own_files import Images
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import Plan
+
+
+class Place(NamedTuple):
+    """Where what lasts is kept, and who makes it again."""
+
+    images: Images
+    """What stands at the paths that may be written, as `read_vf_places` has it."""
+    python: str
+    """The Python that runs nicpass."""
+    package: str
+    """The folder of nicpass's package."""
+    systemd: bool = True
+    """Whether systemd has booted this host: nobody else starts the unit that makes the VFs."""
+
+
+def with_declaration(plan: Plan, host: Host, pf: PciFunction, place: Place) -> Plan:
+    """The plan with the step that keeps what the PF's VFs are after it; without VFs, with the one that forgets them.
+
+    A plan that changes no VFs is completed too: VFs that were made until the reboot can be made to last so. `host` was
+    read with its boot configuration.
+
+    Raises:
+        ImpossibleError: what is written would not outlive the boot, or the PF could not be told from another card.
+    """
+    index = HostIndex(host)
+    known = value_or(host.vf_declarations.found, ())
+    others = tuple(one for one in known if not _means(one, pf, host))
+    wanted = _declare(plan, pf, index, known)
+    why_not = _why_not(pf, wanted, index, place)
+    if why_not:
+        return msgspec.structs.replace(plan, notes=(*plan.notes, why_not))
+    declared = (*others, wanted) if wanted is not None else others
+    change = plan_declarations(place.images, declared, place.python, place.package)
+    if not change:
+        return plan
+    keep = ChangeBoot(purpose=BootPurpose.VFS, change=change, removes=wanted is None)
+    refuse_lost_files(host.boot, (keep,))
+    return msgspec.structs.replace(plan, steps=_among(plan.steps, keep))
+
+
+def _among(steps: tuple[Step, ...], keep: ChangeBoot) -> tuple[Step, ...]:
+    """The steps with `keep` behind the one that sets the VFs.
+
+    A power cut in between leaves VFs that nobody makes again, or a word that makes them again: both are as before.
+    """
+    last = max((at for at, step in enumerate(steps) if isinstance(step, SetNumvfs)), default=len(steps) - 1)
+    return (*steps[: last + 1], keep, *steps[last + 1 :])
+
+
+def _declare(plan: Plan, pf: PciFunction, index: HostIndex, known: tuple[DeclaredVfs, ...]) -> DeclaredVfs | None:
+    """What is to be kept of the PF's VFs as they are after the plan; None where there are none then."""
+    made = next((step for step in plan.steps if isinstance(step, SetNumvfs)), None)
+    count = made.after if made is not None else value_or(pf.numvfs, 0)
+    if not count:
+        return None
+    vfs = made.after_vfs if made is not None else tuple(vf for link in index.netdevs(pf) for vf in link.vfs)
+    autoprobe = made.autoprobe if made is not None else None
+    for_host = pf.vf_autoprobe is not False if autoprobe is None else autoprobe
+    macs = [link.permanent_mac for link in index.netdevs(pf) if link.permanent_mac is not None]
+    identity = identity_of(pf, index.functions, macs[0] if macs else None)
+    if isinstance(identity, Unknown):
+        raise ImpossibleError(
+            _("What makes {nic} this very card cannot be read: {reason}.").format(
+                nic=label(pf), reason=identity.unknown
+            ),
+            _("So its VFs cannot last over a reboot; --until-reboot makes them without that."),
+        )
+    return DeclaredVfs(address=pf.address, identity=identity, count=count, vfs=vfs, for_host=for_host)
+
+
+def _means(one: DeclaredVfs, pf: PciFunction, host: Host) -> bool:
+    """Whether a declaration is this PF's: by its identity, or where no card answers to that, by its address."""
+    match = match_identity(one.identity, host.pci)
+    if match.outcome == "found":
+        return match.addresses == (pf.address,)
+    return one.address == pf.address
+
+
+def _why_not(pf: PciFunction, wanted: DeclaredVfs | None, index: HostIndex, place: Place) -> str:
+    """Why the VFs do not last, in a sentence; empty where they do. Who else sets their number is not fought (law 5)."""
+    if wanted is None:
+        return ""
+    if not place.systemd:
+        return _(
+            "The VFs last until the reboot: this host was not booted by systemd, whose units would make them again."
+        )
+    for setting in find_counts(pf, index):
+        if setting.vfs != wanted.count:
+            return _(
+                "The VFs last until the reboot, for {source} sets their number at every boot: {text}. Change that "
+                "there, or take it out and let nicpass do it."
+            ).format(source=setting.source, text=printable(setting.text))
+    return ""
