@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -16,14 +17,16 @@ from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
 from nicpass.engine.take_nic import take_handlers
+from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.address import Address
-from nicpass.model.errors import NeedsPersonError, StepError
+from nicpass.model.errors import NeedsPersonError, NotSupportedError, StepError
 from nicpass.model.fact import Unknown
-from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
-from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
+from nicpass.model.network import NO_MAC, IpAddress, Link, Network, Route, VfSettings
+from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic, invert_step
+from nicpass.model.vf import Unsupported
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 
 NIC = Address("0000:01:00.0")
@@ -552,6 +555,68 @@ class TestNumvfs:
             processes.ran.clear()
             apply(step)
             assert self.counts(processes) == [], "twice is once"
+
+    def with_vfs(self, tmp_path: Path, *drivers: str) -> FakeKernel:
+        pf, *vfs = pf_with_vfs(NIC, "eth1", len(drivers), totalvfs=8)
+        vfs = [
+            dataclasses.replace(vf, driver=driver, netdevs=vf.netdevs if driver == "ixgbevf" else ())
+            for vf, driver in zip(vfs, drivers, strict=True)
+        ]
+        bare = tuple(VfSettings(vf_index=number, mac=NO_MAC, trust=False) for number in range(len(drivers)))
+        net = network(link("eth1", vfs=bare), *(link(name) for vf in vfs for name in vf.netdevs))
+        files = {"/proc/sys/kernel/osrelease": "6.12.1\n"}
+        ready_host(pf, *vfs, net=net, files=files).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        FakeKernel.last = VfKernel(tmp_path, Address(vfs[0].address))
+        return kernel
+
+    def test_of_vfs_that_stay_only_those_that_change_are_set(self, tmp_path: Path) -> None:
+        """What others have set meanwhile, as libvirt does at a start, is not set back."""
+        kernel, processes = self.with_vfs(tmp_path, "ixgbevf", "ixgbevf"), FakeProcesses()
+        old = tuple(VfSettings(vf_index=number, mac="52:54:00:00:00:77") for number in range(2))
+        step = SetNumvfs(address=NIC, before=2, after=2, before_vfs=old, after_vfs=(old[0], self.VFS[1]))
+        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        apply(step)
+        verify(step)
+        (pf,) = read_state(kernel, NIC).links
+        assert [vf.mac for vf in pf.vfs] == [NO_MAC, self.VFS[1].mac]
+
+    @pytest.mark.parametrize("driver", ["vfio-pci", "mlx5_vfio_pci", "igb_uio"])
+    def test_a_vf_that_is_not_the_hosts_own_stays_bound(self, driver: str, tmp_path: Path) -> None:
+        """A VM may be running with it; its guest learns the MAC by itself."""
+        kernel, processes = self.with_vfs(tmp_path, driver), FakeProcesses()
+        handler_of(SetNumvfs, kernel, processes).apply(
+            SetNumvfs(address=NIC, before=1, after=1, after_vfs=self.VFS[:1])
+        )
+        assert self.counts(processes) == []
+        assert FakeKernel.last.writes == [("vf 0", self.VFS[0].mac)]
+
+    def test_what_a_driver_does_not_know_is_put_down(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        kernel = self.with_vfs(tmp_path, "vfio-pci")
+
+        def refuse(*_: object) -> None:
+            raise NotSupportedError("No trust.", settings=("trust",))
+
+        monkeypatch.setattr(FakeInterface, "set_vf", refuse)
+        for _ in range(2):
+            with pytest.raises(StepError, match="No trust"):
+                handler_of(SetNumvfs, kernel).apply(SetNumvfs(address=NIC, before=1, after=1, after_vfs=self.VFS[:1]))
+            assert read_unsupported(kernel) == (Unsupported(driver="ixgbe", setting="trust", release="6.12.1"),)
+
+    def test_a_mac_that_this_change_gave_goes_with_it(self, tmp_path: Path) -> None:
+        kernel = self.with_vfs(tmp_path, "ixgbevf")
+        step = SetNumvfs(
+            address=NIC,
+            before=1,
+            after=1,
+            before_vfs=(VfSettings(vf_index=0, mac=NO_MAC),),
+            after_vfs=(VfSettings(vf_index=0, mac=self.VFS[0].mac),),
+        )
+        apply, verify = handler_of(SetNumvfs, kernel)
+        for change, mac in ((step, self.VFS[0].mac), (invert_step(step), NO_MAC)):
+            apply(change)
+            verify(change)
+            assert read_state(kernel, NIC).links[0].vfs[0].mac == mac
 
     def test_the_kernels_refusal_is_told(self, kernel: FakeKernel) -> None:
         processes = FakeProcesses(error="tee: write error: Cannot allocate memory")
