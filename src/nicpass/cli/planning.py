@@ -17,6 +17,7 @@ from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
+from nicpass.model.vf import VfSetRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.select import explain_swapped, select_kept, select_nic
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicOwner, NicState, Plan
+    from nicpass.model.vf import Unsupported
 
 
 def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:
@@ -71,7 +73,11 @@ def _plan_request(request: Request, source: Source) -> Plan:
         case VfRequest():
             from nicpass.planner.vf import plan_vf
 
-            return plan_vf(source.host, request)
+            return plan_vf(_with_speed(source, request.pf), request, _unsupported(source))
+        case VfSetRequest():
+            from nicpass.planner.vf_set import plan_vf_set
+
+            return plan_vf_set(_with_speed(source, request.pf), request, _unsupported(source))
         case UndoRequest():
             return _plan_undo(request, source)
         case PrepareRequest():
@@ -116,6 +122,26 @@ def _kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwne
     kept = read_kept_nic(source.files, address)
     removal = plan_guard_removal(source.files, address)
     return (kept.state, kept.owner, removal) if kept is not None else (None, None, removal)
+
+
+def _with_speed(source: Source, nic: str) -> Host:
+    """The host with the speed of the PF that is meant, or of the VF's PF; of a snapshot nothing more can be read."""
+    from nicpass.checks.lookup.nics import pf_of
+    from nicpass.host.network.link_settings import add_speed
+
+    index = HostIndex(source.host)
+    if source.is_snapshot:
+        return source.host
+    function = select_nic(index, nic)
+    place = pf_of(function, index)
+    return add_speed(source.host, source.files, index.functions.get(place[0], function) if place else function)
+
+
+def _unsupported(source: Source) -> tuple[Unsupported, ...]:
+    """What this machine's drivers were seen not to know."""
+    from nicpass.engine.unsupported import read_unsupported
+
+    return read_unsupported(source.files) if not source.is_snapshot else ()
 
 
 def _look_closer(source: Source, function: PciFunction) -> Host:

@@ -7,7 +7,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import (
     restore_addresses,
@@ -24,19 +23,19 @@ from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.numvfs_errors import explain_refusal
 from nicpass.engine.store import forget_nic_state, read_nic_state
 from nicpass.engine.unsupported import keep_unsupported
+from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, verify_vfs
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.network.link_settings import with_settings
 from nicpass.host.pci.functions import DEVICES, read_function
 from nicpass.host.use.holders import find_vfio_user
 from nicpass.model.errors import NeedsPersonError, NicpassError, NotSupportedError, StepError
-from nicpass.model.fact import Unknown, known, value_or
+from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs
 from nicpass.planner.elsewhere import find_reachable
 from nicpass.planner.observe import differences, observe_state
 from nicpass.planner.whole import why_hollow
-from nicpass.planner.words import describe_vf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
     from nicpass.model.address import Address
-    from nicpass.model.network import Link, VfSettings
+    from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
     from nicpass.planner.elsewhere import Reachable
@@ -299,13 +298,11 @@ class HostSteps:
 
     def _restore_vfs(self, step: SetNumvfs) -> None:
         """Set what the PF is to enforce on the VFs. A VF's driver learns its MAC when it is bound."""
-        attempts = Attempts()
-        wanted, given = _vfs_to_set(step), {vf.vf_index: vf.mac for vf in step.before_vfs}
-        written = restore_vfs(read_state(self.files, step.address), wanted, self.open_interface, attempts, given=given)
+        written, attempts = set_vfs(lambda: read_state(self.files, step.address), step, self.open_interface)
         pf = read_function(self.files, step.address)
         for vf, (_pf, vf_index) in HostIndex(Host(pci=(pf,))).vf_indices.items():
             function = read_function(self.files, vf) if vf_index in written else None
-            if function is not None and known(function.driver) and _learns_at_binding(function, step):
+            if function is not None and known(function.driver) and learns_at_binding(function, step):
                 with attempts:
                     self._bind(vf, function.driver)
         if written:
@@ -315,7 +312,8 @@ class HostSteps:
         except NotSupportedError as error:
             with contextlib.suppress(OSError):  # it only spares the next one a try
                 keep_unsupported(self.files, pf, error.settings)
-            raise
+            if not lacks_only_derived(step, attempts):
+                raise
 
     def verify_numvfs(self, step: SetNumvfs) -> None:
         function = read_function(self.files, step.address)
@@ -326,29 +324,7 @@ class HostSteps:
                     address=step.address, count=count, links=len(function.virtfns), after=step.after
                 )
             )
-        now = {vf.vf_index: vf for link in read_state(self.files, step.address).links for vf in link.vfs}
-        for vf in _vfs_to_set(step):
-            wanted, is_so = describe_vf(vf, vf), describe_vf(now.get(vf.vf_index), vf)
-            if is_so != wanted:
-                raise StepError(
-                    _("VF {vf_index} of {address} was {before}, is {after}.").format(
-                        vf_index=vf.vf_index, address=step.address, before=wanted, after=is_so
-                    )
-                )
-
-
-def _vfs_to_set(step: SetNumvfs) -> tuple[VfSettings, ...]:
-    """The VFs that the step sets: of VFs that stay, those that it changes; the others are whoever's they are."""
-    stay = step.before == step.after
-    return tuple(vf for vf in step.after_vfs if not (stay and vf in step.before_vfs))
-
-
-def _learns_at_binding(vf: PciFunction, step: SetNumvfs) -> bool:
-    """Whether a VF is the host's own to bind anew, so that its driver learns its MAC: no VM's, and no container's.
-
-    The driver of one that was just made may take its time to make an interface.
-    """
-    return not on_vfio(vf) and (step.before != step.after or bool(value_or(vf.netdevs, ())))
+        verify_vfs(self.files, step, function, read_state(self.files, step.address))
 
 
 def _is_another_card(state: NicState, link: Link, now: Link) -> bool:

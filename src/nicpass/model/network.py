@@ -99,6 +99,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     driver_version: str | None = None
     firmware_version: str | None = None
     vfs: tuple[VfSettings, ...] = ()
+    speed: int | None = None
+    """In Mbit/s; read of a PF whose VFs are to be set, while it has a link."""
     txqueuelen: int | None = None
     promisc: bool | None = None
     """Promiscuous mode as the administrator asked for it, not as programs that capture packets do."""

@@ -49,6 +49,8 @@ OPTIONS = {
     "port_guid": "--port-guid",
 }
 """A field of VfWish to its option of the command line."""
+SWITCHES = ("spoofchk", "trust", "query_rss")
+"""The fields that are on or off."""
 
 
 class VfSetRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf_set"):
