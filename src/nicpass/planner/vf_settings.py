@@ -97,7 +97,8 @@ def settle(aim: Settling, macless: Iterable[int]) -> tuple[tuple[VfSettings, ...
 def _with_wish(vf: VfSettings, wish: VfWish) -> VfSettings:
     vf = msgspec.structs.replace(vf, **wish.given)
     if not vf.vlan:  # without a VLAN there is nothing that could have a priority or a protocol
-        vf = msgspec.structs.replace(vf, qos=vf.qos and 0, vlan_protocol=None)
+        protocol = vf.vlan_protocol if vf.vlan_protocol == "802.1Q" else None  # which the kernel tells of no VLAN too
+        vf = msgspec.structs.replace(vf, qos=vf.qos and 0, vlan_protocol=protocol)
     if vf.min_tx_rate is not None or vf.max_tx_rate is not None:  # the kernel takes both or neither
         vf = msgspec.structs.replace(vf, min_tx_rate=vf.min_tx_rate or 0, max_tx_rate=vf.max_tx_rate or 0)
     return vf
