@@ -52,12 +52,12 @@ def list_vfs_command(arguments: argparse.Namespace) -> int:
 def _say_vfs(views: tuple[VfView, ...]) -> None:
     """Print a table, without the columns that would be empty."""
     table: dict[str, list[str]] = {
-        _("PF"): [", ".join(view.pf_netdevs) or view.pf for view in views],
+        "PF": [", ".join(view.pf_netdevs) or view.pf for view in views],
         _("VF"): [show(view.vf_index) for view in views],
         _("ADDRESS"): [view.address for view in views],
         _("NETDEV"): [", ".join(view.netdevs) or show(view.driver) for view in views],
         "MAC": [_describe_mac(view) for view in views],
-        _("VLAN"): [_describe_vlan(view) for view in views],
+        "VLAN": [_describe_vlan(view) for view in views],
         _("SETTINGS"): [", ".join(flags_of(view.settings)) if view.settings else "" for view in views],
         _("VM"): [_describe_vms(view) for view in views],
         _("REPRESENTOR"): [_describe_representor(view) for view in views],
@@ -66,7 +66,7 @@ def _say_vfs(views: tuple[VfView, ...]) -> None:
     for name in empty:
         del table[name]
     rows = [tuple(cell or "-" for cell in row) for row in zip(*table.values(), strict=True)]
-    spare = (_("PF"),) if len({view.pf for view in views}) == 1 else ()
+    spare = ("PF",) if len({view.pf for view in views}) == 1 else ()
     say_table(tuple(table), rows, spare=spare, whole=(_("ADDRESS"), "MAC"))
 
 
