@@ -23,7 +23,7 @@ from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.numvfs_errors import explain_refusal
 from nicpass.engine.store import forget_nic_state, read_nic_state
 from nicpass.engine.unsupported import keep_unsupported
-from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, verify_vfs
+from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, stale_vfs, verify_vfs
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.network.link_settings import with_settings
 from nicpass.host.pci.functions import DEVICES, read_function
@@ -300,12 +300,13 @@ class HostSteps:
         """Set what the PF is to enforce on the VFs. A VF's driver learns its MAC when it is bound."""
         written, attempts = set_vfs(lambda: read_state(self.files, step.address), step, self.open_interface)
         pf = read_function(self.files, step.address)
+        late = stale_vfs(self.files, step, read_state(self.files, step.address))  # a run that was cut off wrote its MAC
         for vf, (_pf, vf_index) in HostIndex(Host(pci=(pf,))).vf_indices.items():
-            function = read_function(self.files, vf) if vf_index in written else None
+            function = read_function(self.files, vf) if vf_index in written or vf in late else None
             if function is not None and known(function.driver) and learns_at_binding(function, step):
                 with attempts:
                     self._bind(vf, function.driver)
-        if written:
+        if written or late:
             self._settle()
         try:
             attempts.raise_refusals()

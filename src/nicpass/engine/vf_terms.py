@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import restore_vfs
 from nicpass.engine.handler import wait_until
 from nicpass.engine.unsupported import read_unsupported
+from nicpass.host.network.interfaces import read_network
+from nicpass.host.pci.functions import read_function
 from nicpass.model.errors import NotSupportedError, StepError
 from nicpass.model.fact import value_or
+from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC, VfSettings
 from nicpass.planner.words import describe_vf
@@ -24,11 +28,14 @@ if TYPE_CHECKING:
 
     from nicpass.engine.give_back import OpenInterface
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState, SetNumvfs
 
 _BUSY_SECONDS = 10.0
 """How long a VF may be in reset, as it is when its own driver has just found it: ice waits 12 s itself, i40e not."""
+_LEARNING_SECONDS = 5.0
+"""How long a VF's driver may take until its interface has the MAC: iavf makes it some time after it was bound."""
 _BUSY = (errno.EAGAIN, errno.EBUSY)
 
 
@@ -92,6 +99,39 @@ def verify_vfs(files: Files, step: SetNumvfs, pf: PciFunction, state: NicState) 
                     vf_index=vf.vf_index, address=step.address, before=wanted, after=is_so
                 )
             )
+    late: tuple[Address, ...] = ()
+
+    def all_know() -> bool:
+        nonlocal late
+        late = stale_vfs(files, step, state)
+        return not late
+
+    if not wait_until(all_know, _LEARNING_SECONDS, 0.3):
+        raise StepError(
+            _("The interface of {address} does not have the MAC that its PF has given it.").format(address=late[0])
+        )
+
+
+def stale_vfs(files: Files, step: SetNumvfs, state: NicState) -> tuple[Address, ...]:
+    """The host's own VFs whose interfaces do not know yet which MAC the PF has given them, or that it gave none."""
+    pf = read_function(files, step.address)
+    now = {vf.vf_index: vf for link in state.links for vf in link.vfs}
+    before = {vf.vf_index: vf.mac for vf in step.before_vfs} if step.before == step.after else {}
+    changed = {vf.vf_index: vf.mac for vf in _promised(files, step, pf, now) if vf.mac != before.get(vf.vf_index)}
+    if not changed:
+        return ()
+    links = {link.name: link for link in read_network(files).links}
+    late = []
+    for address, (_pf, number) in HostIndex(Host(pci=(pf,))).vf_indices.items():
+        vf = read_function(files, address) if number in changed else None
+        own = [links[name] for name in value_or(vf.netdevs, ()) if name in links] if vf is not None else []
+        if vf is None or not own or not learns_at_binding(vf, step):
+            continue
+        macs = {mac for link in own for mac in (link.mac, link.permanent_mac)}
+        old = before.get(number, NO_MAC)
+        if changed[number] not in macs if changed[number] != NO_MAC else old != NO_MAC and old in macs:
+            late.append(address)
+    return tuple(late)
 
 
 def _promised(files: Files, step: SetNumvfs, pf: PciFunction, now: dict[int, VfSettings]) -> Iterator[VfSettings]:
