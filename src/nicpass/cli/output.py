@@ -199,12 +199,12 @@ def _complain_command(command: str) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = (), whole: str = ""
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = (), whole: Sequence[str] = ()
 ) -> None:
     """Print a table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
 
     Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded; the
-    column `whole` is never folded: what stands in it is to be copied.
+    columns in `whole` are never folded: what stands in them is to be copied.
     """
     from rich.console import Console
     from rich.table import Table
@@ -218,7 +218,7 @@ def say_table(
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
     for place in places if columns else ():
-        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] == whole)
+        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] in whole)
     for row in body:
         table.add_row(*(Text(row[place]) for place in places))
     console.print(table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nicpass import __version__
 from nicpass.cli.output import say_as_it_is, terminal_width
 from nicpass.cli.translation import LANGUAGES
+from nicpass.cli.vf_options import add_vf_settings
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
 from nicpass.model.nearest import did_you_mean, nearest
@@ -157,7 +158,7 @@ def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("print the JSON Schema of what a command prints with --json")
     schema = commands.add_parser("schema", help=text, description=_as_sentence(text))
-    schema.add_argument("what", choices=("check", "security", "list", "snapshot", "plan", "history", "change"))
+    schema.add_argument("what", choices=("check", "security", "list", "vfs", "snapshot", "plan", "history", "change"))
     _add_language(schema)
 
 
@@ -210,16 +211,26 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
-    text = _("make or remove the VFs of a PF")
+    text = _("make, set, show or remove the VFs of a PF")
     vf = commands.add_parser("vf", help=text, description=_as_sentence(text))
     actions = vf.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = _add_command(actions, "create", _("make VFs"))
     create.add_argument("pf", metavar="PF", help=_("the NIC that makes them: address, netdev or MAC"))
     create.add_argument("--count", type=int, required=True, metavar="N", help=_("how many there shall be"))
+    add_vf_settings(create)
     create.add_argument("--host", action="store_true", help=_("let the host's own drivers have them, not only VMs"))
     create.add_argument("--until-reboot", action="store_true", help=_("do not make them again at the next boot"))
     _add_confirm_within(create)
     _add_dry_run(create)
+    setting = _add_command(actions, "set", _("set what a PF enforces on VFs of its"))
+    setting.add_argument("pf", metavar="PF", help=_("the NIC that has made them; or one VF itself, without VFS"))
+    setting.add_argument("vfs", metavar="VFS", nargs="?", help=_("which VFs: 3, 0-3, 0,2,5-6 or all"))
+    add_vf_settings(setting)
+    setting.add_argument("--until-reboot", action="store_true", help=_("do not set them so at the next boot"))
+    _add_confirm_within(setting)
+    _add_dry_run(setting)
+    listing = _add_command(actions, "list", _("show VFs: what each is set to, and who has it"))
+    listing.add_argument("pf", metavar="PF", nargs="?", help=_("only those of this NIC; or one VF itself"))
     remove = _add_command(actions, "remove", _("remove all VFs"))
     remove.add_argument("pf", metavar="PF", help=_("the NIC that has made them: address, netdev or MAC"))
     remove.add_argument("--until-reboot", action="store_true", help=_("have the next boot make them again"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.checks.dependence.usage import describe_route
+from nicpass.cli.vf_words import lines_of_step, words_of_vf
 from nicpass.engine.deadman import GUARD_UNIT, UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci.functions import DEVICES
@@ -71,10 +72,11 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             return [f"virsh destroy {vm_word(step.domain, step.uuid)}"]
         case SetNumvfs():
             path = f"{DEVICES}/{step.address}/sriov_numvfs"
-            probe = _shell_autoprobe(step)
-            counts = dict.fromkeys((0, step.after)) if step.before else (step.after,)
+            counts = [0] if step.before and step.before != step.after else []
+            counts += [step.after] if step.after and step.before != step.after else []
             pf = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
-            return probe + [f"echo {count} > {path}" for count in counts] + [_shell_vf(pf, vf) for vf in step.after_vfs]
+            lines = _shell_autoprobe(step) + [f"echo {count} > {path}" for count in counts]
+            return lines + [_shell_vf(pf, vf, words) for vf, words in lines_of_step(step)]
         case ArmTimer():
             return [_shell_timer(GUARD_UNIT if step.allowance else UNIT, step.seconds + step.allowance)]
         case StartWindow():
@@ -112,7 +114,11 @@ def _shell_notes(state: NicState) -> list[str]:
 
 def _shell_give_back(state: NicState) -> list[str]:
     folder = f"{DEVICES}/{state.address}"
-    vf = [_shell_vf(f'"$(ls {folder}/physfn/net | head -n 1)"', state.vf)] if state.vf is not None else []
+    vf = (
+        [_shell_vf(f'"$(ls {folder}/physfn/net | head -n 1)"', state.vf, words_of_vf(state.vf))]
+        if state.vf is not None
+        else []
+    )
     lines = [
         *vf,
         f'if [ "$(basename "$(readlink {folder}/driver)")" != {quote(state.driver or "")} ]; then',
@@ -176,13 +182,8 @@ def _route_words(route: Route) -> list[str]:
     return words + (["onlink"] if route.onlink else [])
 
 
-def _shell_vf(pf: str, vf: VfSettings) -> str:
+def _shell_vf(pf: str, vf: VfSettings, words: list[str]) -> str:
     """The line that sets what a PF enforces on a VF; `pf` is the word of the shell that names the PF's interface."""
-    words = ["mac", vf.mac, "vlan", str(vf.vlan)]
-    words += ["qos", str(vf.qos)] if vf.vlan and vf.qos else []
-    words += ["proto", vf.vlan_protocol] if vf.vlan and vf.vlan_protocol == "802.1ad" else []
-    for name, on in (("spoofchk", vf.spoofchk), ("trust", vf.trust)):
-        words += [name, "on" if on else "off"] if on is not None else []
     return f"ip link set dev {pf} vf {vf.vf_index} {shell_line(words)}"
 
 

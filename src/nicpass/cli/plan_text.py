@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.cli.vf_words import summary_of_step
 from nicpass.model.file_image import Folder
 from nicpass.model.language import _
 from nicpass.model.plan import (
@@ -69,9 +70,7 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
         case StopDomain():
             return _("stop {domain}").format(domain=step.domain)
         case SetNumvfs():
-            return _("set the number of VFs of {address} from {before} to {after}").format(
-                address=step.address, before=step.before, after=step.after
-            )
+            return _describe_vfs(step)
         case ArmTimer() if step.allowance:
             return _("set a timer that takes all back in {seconds} s if the change hangs").format(
                 seconds=step.seconds + step.allowance
@@ -88,6 +87,17 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("remove the guard: no VM has a NIC any more that it would watch over")
         case ChangeBoot():
             return _describe_boot(step)
+
+
+def _describe_vfs(step: SetNumvfs) -> str:
+    settings = summary_of_step(step)
+    if step.before == step.after:
+        sentence = _("set VFs of {address} ({settings})") if settings else _("give VFs of {address} a MAC that stays")
+    elif settings:
+        sentence = _("set the number of VFs of {address} from {before} to {after}, and VFs ({settings})")
+    else:
+        sentence = _("set the number of VFs of {address} from {before} to {after}")
+    return sentence.format(address=step.address, before=step.before, after=step.after, settings=settings)
 
 
 def _describe_boot(step: ChangeBoot) -> str:

@@ -17,6 +17,7 @@ from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, SetNumvfs, UndoRequest, VfRequest
 from nicpass.model.text import quote
+from nicpass.model.vf import VfSetRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.select import explain_swapped, select_kept, select_nic
 
@@ -45,7 +46,7 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
             if source.host.pci_unread is None:
                 raise
     # What lasts is written where the boot reads it.
-    source = read_source(arguments, with_boot=isinstance(request, VfRequest | UndoRequest))
+    source = read_source(arguments, with_boot=isinstance(request, VfRequest | VfSetRequest | UndoRequest))
     return source, plan_request(request, source)
 
 
@@ -69,7 +70,7 @@ def _plan_request(request: Request, source: Source) -> Plan:
 
             address = select_kept(HostIndex(source.host), request.nic, _kept_states(source))
             return plan_taking_back(source.host, request, *_kept_of(address, source))
-        case VfRequest():
+        case VfRequest() | VfSetRequest():
             from nicpass.cli.vf_planning import plan_lasting_vfs  # late: most requests are about one NIC
 
             return plan_lasting_vfs(request, source)

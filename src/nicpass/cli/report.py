@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from nicpass.cli.output import say, say_json, say_table, say_wrapped
+from nicpass.cli.output import say, say_json, say_table, say_wrapped, show
 from nicpass.cli.plan_text import describe_step
 from nicpass.engine.journal import read_change
 from nicpass.model.change import Phase
@@ -86,8 +86,17 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
             ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
         )
     if vfs := _made_vfs(plan, source):
-        rows = ((str(vf["vf_index"]), vf["address"], ", ".join(vf["netdevs"]) or "-") for vf in vfs)
-        say_table((_("VF"), _("ADDRESS"), _("NETDEV")), rows)
+        rows = (
+            (
+                str(vf["vf_index"]),
+                vf["address"],
+                ", ".join(vf["netdevs"]) or "-",
+                vf["mac"] or "?",
+                show(vf["vlan"] or None),
+            )
+            for vf in vfs
+        )
+        say_table((_("VF"), _("ADDRESS"), _("NETDEV"), "MAC", "VLAN"), rows)
     if identity is not None and (line := _what_is_so_now(plan)) is not None:
         say_wrapped(line)
         say(f"  {_way_back(plan, identity)}")
@@ -120,18 +129,23 @@ def _way_back(plan: Plan, identity: str) -> str:
 
 
 def _made_vfs(plan: Plan, source: Source) -> list[dict[str, Any]]:
-    """The VFs that are there now, of each PF of which the plan has set their number."""
+    """The VFs that are there now, of each PF of which the plan has set the VFs or their number."""
     pfs = [step.address for step in plan.steps if isinstance(step, SetNumvfs) and step.after]
     if not pfs:
         return []
+    from nicpass.engine.host_steps import read_state  # late, as its handler is
     from nicpass.host.pci.functions import read_function  # late: few changes make VFs
 
-    found = ((pf, read_function(source.files, pf)) for pf in pfs)
-    places = ((pf, *place) for pf, f in found for place in zip(f.virtfn_indices or range(999), f.virtfns, strict=False))
-    return [
-        {"pf": pf, "vf_index": number, "address": vf, "netdevs": value_or(read_function(source.files, vf).netdevs, ())}
-        for pf, number, vf in places
-    ]
+    made = []
+    for pf in pfs:
+        function, state = read_function(source.files, pf), read_state(source.files, pf)
+        set_to = {vf.vf_index: vf for link in state.links for vf in link.vfs}
+        for number, vf in zip(function.virtfn_indices or range(999), function.virtfns, strict=False):
+            is_so = set_to.get(number)
+            told = {"mac": is_so.mac if is_so else None, "vlan": is_so.vlan if is_so else None}
+            netdevs = value_or(read_function(source.files, vf).netdevs, ())
+            made.append({"pf": pf, "vf_index": number, "address": vf, "netdevs": netdevs} | told)
+    return made
 
 
 def seconds_of(steps: Iterable[Step]) -> int | None:

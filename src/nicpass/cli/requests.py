@@ -10,6 +10,7 @@ from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
 from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.vf import NOTHING, OPTIONS, SWITCHES, VfSetRequest, VfWish
 
 if TYPE_CHECKING:
     import argparse
@@ -34,19 +35,33 @@ def request_of(arguments: argparse.Namespace) -> Request:
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
             return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
+    if arguments.action == "set":
+        return VfSetRequest(
+            pf=arguments.pf,
+            vfs=arguments.vfs,
+            settings=_wish_of(arguments),
+            until_reboot=arguments.until_reboot,
+            confirm_within=arguments.confirm_within,
+        )
     if arguments.action == "create" and arguments.count < 1:
         raise BadInputError(
             _("--count {count}: there is no such number of VFs to be made.").format(count=arguments.count),
             _("To remove them: nicpass vf remove PF"),
         )
-    count = arguments.count if arguments.action == "create" else 0
+    makes = arguments.action == "create"
     return VfRequest(
         pf=arguments.pf,
-        count=count,
-        for_host=arguments.action == "create" and arguments.host,
+        count=arguments.count if makes else 0,
+        settings=_wish_of(arguments) if makes else NOTHING,
+        for_host=makes and arguments.host,
         until_reboot=arguments.until_reboot,
         confirm_within=arguments.confirm_within,
     )
+
+
+def _wish_of(arguments: argparse.Namespace) -> VfWish:
+    words = {name: getattr(arguments, name) for name in OPTIONS}
+    return VfWish(**words | {name: words[name] == "on" for name in SWITCHES if words[name] is not None})
 
 
 def prepare_request_of(arguments: argparse.Namespace) -> PrepareRequest:
@@ -75,13 +90,23 @@ def words_of(request: Request) -> list[str]:
             more = _options(flags, {"--confirm-within": request.confirm_within})
             if not request.count:
                 return ["vf", "remove", request.pf, *more]
-            return ["vf", "create", request.pf, "--count", str(request.count), *more]
+            wish = _wish_words(request.settings)
+            return ["vf", "create", request.pf, "--count", str(request.count), *wish, *more]
+        case VfSetRequest():
+            vfs = [request.vfs] if request.vfs is not None else []
+            more = _options({"--until-reboot": request.until_reboot}, {"--confirm-within": request.confirm_within})
+            return ["vf", "set", request.pf, *vfs, *_wish_words(request.settings), *more]
         case UndoRequest():
             return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
         case PrepareRequest():
             flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
             values = {"--group": request.group, "--confirm-within": request.confirm_within}
             return ["prepare", *request.nics, *_options(flags, values, request.allow)]
+
+
+def _wish_words(wish: VfWish) -> list[str]:
+    on_off = {True: "on", False: "off"}
+    return _options({}, {OPTIONS[name]: on_off[v] if isinstance(v, bool) else v for name, v in wish.given.items()})
 
 
 def _options(

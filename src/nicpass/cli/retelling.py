@@ -24,6 +24,8 @@ SUMMARIES = (
     "Make {count} VFs of {nic}",
     "Remove the VF of {nic}",
     "Remove the {numvfs} VFs of {nic}",
+    "Set VF {vfs} of {nic}",
+    "Set VFs {vfs} of {nic}",
     "Prepare this host for passthrough",
     "The reboot did not bring what was prepared",
     "The host came up as it was prepared",

@@ -33,7 +33,7 @@ def run(argv: list[str]) -> int:
         plans = bool(argv) and argv[0] in _WITH_DRY_RUN  # of others nobody shall read a word that he did not type
         words = ["--dry-run=plan" if plans and word == "--dry-run" else word for word in argv]
         arguments = _without_surrogates(build_parser(words[0] if words else None).parse_args(words))
-        changed = arguments.command not in _READING and getattr(arguments, "dry_run", None) is None
+        changed = _name_of(arguments) not in _READING and getattr(arguments, "dry_run", None) is None
         exit_code = dispatch(arguments)
         if arguments.command in ("list", "check"):
             _tell_unsettled(arguments)
@@ -98,19 +98,25 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
 
 def dispatch(arguments: argparse.Namespace) -> int:
     """Call the command's module; each is loaded only when it is asked for."""
-    words = (arguments.command, getattr(arguments, "action", ""))
-    module, name = _HANDLERS.get(" ".join(words).strip()) or _HANDLERS.get(words[0], ("changing", "change_command"))
+    module, name = _HANDLERS.get(_name_of(arguments), ("changing", "change_command"))
     handler: Callable[[argparse.Namespace], int] = getattr(import_module(f"nicpass.cli.{module}"), name)
     return handler(arguments)
 
 
+def _name_of(arguments: argparse.Namespace) -> str:
+    """The command's name; of the actions of `vf`, those that plan nothing have a name of their own."""
+    name: str = arguments.command
+    return f"{name} {arguments.action}" if name == "vf" and arguments.action in ("list", "restore") else name
+
+
 _WITH_DRY_RUN = ("attach", "detach", "vf", "undo", "prepare")
-_READING = ("list", "check", "explain", "schema", "snapshot", "history", "show")
+_READING = ("list", "check", "explain", "schema", "snapshot", "history", "show", "vf list")
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),
     "check": ("checking", "check_command"),
     "explain": ("explaining", "explain_command"),
     "schema": ("schemas", "schema_command"),
+    "vf list": ("vf_listing", "list_vfs_command"),
     "snapshot": ("listing", "snapshot_command"),
     "history": ("history", "history_command"),
     "show": ("history", "show_command"),

@@ -12,6 +12,7 @@ import msgspec
 from nicpass.checks.verdict import Report, SecurityReport
 from nicpass.cli.history import History
 from nicpass.cli.output import say_json
+from nicpass.cli.vf_views import VfList
 from nicpass.cli.views import NicList
 from nicpass.model.change import Change
 from nicpass.model.errors import ExitCode
@@ -25,6 +26,7 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "check": Report,
     "security": SecurityReport,
     "list": NicList,
+    "vfs": VfList,
     "snapshot": Host,
     "plan": Plan,
     "history": History,

@@ -28,6 +28,8 @@ class Source(msgspec.Struct, frozen=True):
     files: Files
     host: Host
     is_live: bool
+    is_snapshot: bool = False
+    """Whether the files are not the host's: it was read elsewhere, or at another time."""
 
 
 def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_boot: bool = False) -> Source:
@@ -41,7 +43,7 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
     if arguments.snapshot is not None:
         path = "/dev/stdin" if arguments.snapshot == "-" else _absolute(arguments.snapshot)
         host = load_snapshot(arguments.snapshot, Files().read_stream(path))
-        return Source(Files(), host, is_live=False)
+        return Source(Files(), host, is_live=False, is_snapshot=True)
     files = open_root(arguments)
     environment = os.environ if files.is_live else None
     machines = read_machines(files)

@@ -8,26 +8,37 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import pf_of
 from nicpass.engine.file_changes import image_at
 from nicpass.engine.installation import PACKAGE, PYTHON
+from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.boot.declared_vfs import read_vf_places
-from nicpass.model.plan import BootPurpose, ChangeBoot, invert_step
+from nicpass.host.network.link_settings import add_speed
+from nicpass.model.plan import BootPurpose, ChangeBoot, NicStep, VfRequest, invert_step
 from nicpass.planner.select import select_nic
 from nicpass.planner.vf import plan_vf
 from nicpass.planner.vf_lasting import Place, with_declaration
+from nicpass.planner.vf_set import plan_vf_set
 
 if TYPE_CHECKING:
     from nicpass.cli.source import Source
     from nicpass.model.change import Change
-    from nicpass.model.plan import Plan, VfRequest
+    from nicpass.model.host import Host
+    from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import Plan
+    from nicpass.model.vf import Unsupported, VfSetRequest
 
 _SYSTEMD = "/run/systemd/system"
 """Is there where systemd is what booted the host: sd_booted(3)."""
 
 
-def plan_lasting_vfs(request: VfRequest, source: Source) -> Plan:
+def plan_lasting_vfs(request: VfRequest | VfSetRequest, source: Source) -> Plan:
     """The plan for the VFs, and that every boot makes them again; of a snapshot it is not known what is written."""
-    plan = plan_vf(source.host, request)
+    host, unsupported = _with_speed(source, request.pf), _unsupported(source)
+    if isinstance(request, VfRequest):
+        plan = plan_vf(host, request, unsupported)
+    else:
+        plan = plan_vf_set(host, request, unsupported)
     return plan if request.until_reboot else _lasting(plan, request.pf, source)
 
 
@@ -42,11 +53,31 @@ def with_undone_declaration(plan: Plan, change: Change, source: Source) -> Plan:
         return plan
     if all(image_at(source.files, file.path) == file.after for step in kept for file in step.change.files):
         return msgspec.structs.replace(plan, steps=(*plan.steps, *map(invert_step, kept)))
-    pf = next(step.address for step in steps if not isinstance(step, ChangeBoot))
+    pf = next(step.address for step in steps if isinstance(step, NicStep))
     return _lasting(plan, pf, source)
 
 
 def _lasting(plan: Plan, pf: str, source: Source) -> Plan:
     images = read_vf_places(source.files) if source.is_live else {}
     place = Place(images, PYTHON, PACKAGE, systemd=not source.is_live or source.files.exists(_SYSTEMD))
-    return with_declaration(plan, source.host, select_nic(HostIndex(source.host), pf), place)
+    return with_declaration(plan, source.host, _pf_of(HostIndex(source.host), pf), place)
+
+
+def _with_speed(source: Source, nic: str) -> Host:
+    """The host with the speed of the PF that is meant, or of the VF's PF; of a snapshot nothing more can be read."""
+    index = HostIndex(source.host)
+    if source.is_snapshot:
+        return source.host
+    return add_speed(source.host, source.files, _pf_of(index, nic))
+
+
+def _pf_of(index: HostIndex, nic: str) -> PciFunction:
+    """The PF that is named, or whose VF is."""
+    function = select_nic(index, nic)
+    place = pf_of(function, index)
+    return index.functions.get(place[0], function) if place is not None else function
+
+
+def _unsupported(source: Source) -> tuple[Unsupported, ...]:
+    """What this machine's drivers were seen not to know."""
+    return read_unsupported(source.files) if not source.is_snapshot else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.model.errors import NicpassError, StepError
+from nicpass.model.errors import NicpassError, NotSupportedError, StepError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,9 +29,15 @@ class Attempts:
         return False
 
     def raise_refusals(self) -> None:
-        """Raises StepError with the sentences of all refusals; nothing when there was none."""
+        """Raises StepError with the sentences of all refusals; nothing when there was none.
+
+        It is a NotSupportedError where VFs' settings were among them that the driver does not know.
+        """
         if self.refusals:
             sentences = dict.fromkeys(map(sentence_of, self.refusals))
+            settings = [name for each in self.refusals if isinstance(each, NotSupportedError) for name in each.settings]
+            if settings:
+                raise NotSupportedError(" ".join(sentences), settings=tuple(settings)) from self.refusals[0]
             raise StepError(" ".join(sentences)) from self.refusals[0]
 
 

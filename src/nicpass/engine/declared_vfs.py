@@ -102,7 +102,9 @@ def _make(
                 address=address, numvfs=function.numvfs, count=one.count
             )
         )
-    step = SetNumvfs(address=address, before=0, after=one.count, after_vfs=one.vfs, autoprobe=one.for_host)
+    step = SetNumvfs(
+        address=address, before=0, after=one.count, after_vfs=one.vfs, derived=one.derived, autoprobe=one.for_host
+    )
     steps.apply_numvfs(step)
     steps.verify_numvfs(step)
     sentence = _("{address} has its {count} VFs again.").format(address=address, count=one.count)
@@ -113,7 +115,9 @@ def _set_idle(files: Files, steps: HostSteps, one: DeclaredVfs, function: PciFun
     """Set the VFs that are there already, but those that a VM or a program may have: their settings are its own."""
     address, idle = function.address, _idle_of(files, function)
     vfs = tuple(vf for vf in one.vfs if vf.vf_index in idle)
-    step = SetNumvfs(address=address, before=one.count, after=one.count, after_vfs=vfs, autoprobe=one.for_host)
+    step = SetNumvfs(
+        address=address, before=one.count, after=one.count, after_vfs=vfs, derived=one.derived, autoprobe=one.for_host
+    )
     try:
         steps.verify_numvfs(step)
     except StepError:

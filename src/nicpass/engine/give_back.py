@@ -24,7 +24,7 @@ from nicpass.model.network import NO_MAC
 from nicpass.planner.words import describe_address, plain_route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     from nicpass.engine.interface import Interface
@@ -174,10 +174,13 @@ def restore_vfs(
     open_interface: OpenInterface,
     attempts: Attempts,
     own_mac: str | None = None,
+    *,
+    given: Mapping[int, str] | None = None,
 ) -> tuple[int, ...]:
     """Restore what a PF enforces on its VFs; the indices of VFs whose MAC was written, for their drivers to ask anew.
 
-    `own_mac` is the MAC that the VF's interface had by its own choice, where the PF had given it none.
+    `own_mac` is the MAC that the VF's interface had by its own choice, where the PF had given it none; `given` are the
+    MACs by index that a change has given to VFs, and that go with it.
 
     Raises:
         StepError: the PF shows no interface.
@@ -189,7 +192,7 @@ def restore_vfs(
     written: list[int] = []
     for vf in wanted:
         now = present.get(vf.vf_index)
-        target = _with_mac(vf, now, own_mac) if now is not None else vf
+        target = _with_mac(vf, now, own_mac, (given or {}).get(vf.vf_index)) if now is not None else vf
         if now is None or not any(vf_changes(target, now)):
             continue
         with attempts, open_interface(pf.links[0].name) as interface:
@@ -199,9 +202,9 @@ def restore_vfs(
     return tuple(written)
 
 
-def _with_mac(vf: VfSettings, now: VfSettings, own_mac: str | None) -> VfSettings:
+def _with_mac(vf: VfSettings, now: VfSettings, own_mac: str | None, given: str | None) -> VfSettings:
     """The VF's settings to write; one that its PF gave no MAC keeps its present one, unless somebody has given that."""
-    chosen = vf.mac != NO_MAC or (own_mac is not None and now.mac != own_mac)
+    chosen = vf.mac != NO_MAC or (own_mac is not None and now.mac != own_mac) or now.mac == given
     return vf if chosen else msgspec.structs.replace(vf, mac=now.mac)
 
 

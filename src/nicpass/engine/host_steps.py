@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.lookup.index import HostIndex
@@ -21,11 +22,13 @@ from nicpass.engine.interface import Interface
 from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.numvfs_errors import explain_refusal
 from nicpass.engine.store import forget_nic_state, read_nic_state
+from nicpass.engine.unsupported import keep_unsupported
+from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, stale_vfs, verify_vfs
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.network.link_settings import with_settings
 from nicpass.host.pci.functions import DEVICES, read_function
 from nicpass.host.use.holders import find_vfio_user
-from nicpass.model.errors import NeedsPersonError, NicpassError, StepError
+from nicpass.model.errors import NeedsPersonError, NicpassError, NotSupportedError, StepError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.language import _
@@ -33,7 +36,6 @@ from nicpass.model.plan import GiveBackNic, SetNumvfs
 from nicpass.planner.elsewhere import find_reachable
 from nicpass.planner.observe import differences, observe_state
 from nicpass.planner.whole import why_hollow
-from nicpass.planner.words import describe_vf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,19 +305,24 @@ class HostSteps:
             )
 
     def _restore_vfs(self, step: SetNumvfs) -> None:
-        """Restore what the PF enforced on the VFs of before. A VF's driver learns its MAC when it is bound."""
-        attempts = Attempts()
-        pf = read_state(self.files, step.address)
-        written = restore_vfs(pf, step.after_vfs, self.open_interface, attempts)
-        vf_indices = HostIndex(Host(pci=(read_function(self.files, step.address),))).vf_indices
-        for vf, (_pf, vf_index) in vf_indices.items():
-            driver = read_function(self.files, vf).driver if vf_index in written else None
-            if known(driver):
+        """Set what the PF is to enforce on the VFs. A VF's driver learns its MAC when it is bound."""
+        written, attempts = set_vfs(lambda: read_state(self.files, step.address), step, self.open_interface)
+        pf = read_function(self.files, step.address)
+        late = stale_vfs(self.files, step, read_state(self.files, step.address))  # a run that was cut off wrote its MAC
+        for vf, (_pf, vf_index) in HostIndex(Host(pci=(pf,))).vf_indices.items():
+            function = read_function(self.files, vf) if vf_index in written or vf in late else None
+            if function is not None and known(function.driver) and learns_at_binding(function, step):
                 with attempts:
-                    self._bind(vf, driver)
-        if written:
+                    self._bind(vf, function.driver)
+        if written or late:
             self.settle()
-        attempts.raise_refusals()
+        try:
+            attempts.raise_refusals()
+        except NotSupportedError as error:
+            with contextlib.suppress(OSError):  # it only spares the next one a try
+                keep_unsupported(self.files, pf, error.settings)
+            if not lacks_only_derived(step, attempts):
+                raise
 
     def verify_numvfs(self, step: SetNumvfs) -> None:
         function = read_function(self.files, step.address)
@@ -326,15 +333,7 @@ class HostSteps:
                     address=step.address, count=count, links=len(function.virtfns), after=step.after
                 )
             )
-        now = {vf.vf_index: vf for link in read_state(self.files, step.address).links for vf in link.vfs}
-        for vf in step.after_vfs:
-            wanted, is_so = describe_vf(vf, vf), describe_vf(now.get(vf.vf_index), vf)
-            if is_so != wanted:
-                raise StepError(
-                    _("VF {vf_index} of {address} was {before}, is {after}.").format(
-                        vf_index=vf.vf_index, address=step.address, before=wanted, after=is_so
-                    )
-                )
+        verify_vfs(self.files, step, function, read_state(self.files, step.address))
 
 
 def _is_another_card(state: NicState, link: Link, now: Link) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nicpass.engine.attempts import Attempts
@@ -13,7 +14,7 @@ from nicpass.host.network.link_settings import VLAN_FLAGS, read_port_vlans
 from nicpass.host.network.links import IFF_ALLMULTI, IFF_PROMISC, VF_LINK_STATES, VLAN_PROTOCOLS
 from nicpass.host.network.netlink import ADDRESS_FLAGS
 from nicpass.host.network.routes import PREFERENCES, PROTOCOLS, RTNH_F_ONLINK, SCOPES
-from nicpass.model.errors import StepError
+from nicpass.model.errors import NotSupportedError, StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 
@@ -176,7 +177,10 @@ class Interface:
         attempts = Attempts()
         for change in vf_changes(vf, now):
             with attempts:
-                self._set(vf={"vf": vf.vf_index, **change})
+                try:
+                    self._ask(_words_of(vf.vf_index, change), "set", "link", vf={"vf": vf.vf_index, **change})
+                except NotSupportedError as error:
+                    raise NotSupportedError(error.sentence, settings=(_setting_of(change),)) from error
         attempts.raise_refusals()
 
     def set_driver(self, group: str, wanted: tuple[Setting, ...]) -> None:
@@ -232,10 +236,11 @@ class Interface:
         except NetlinkError as error:
             if error.code == errno.EEXIST and request == "route":
                 raise self._refused(what, _("another interface has such a route by now")) from error
-            raise self._refused(what, str(error.args[1])) from error
+            kind = NotSupportedError if error.code == errno.EOPNOTSUPP else StepError
+            raise self._refused(what, str(error.args[1]), kind) from error
 
-    def _refused(self, what: str, reason: str) -> StepError:
-        return StepError(
+    def _refused(self, what: str, reason: str, kind: type[StepError] = StepError) -> StepError:
+        return kind(
             _("The kernel does not take {what} on {name}: {error}.").format(what=what, name=self.name, error=reason)
         )
 
@@ -295,6 +300,33 @@ def vf_changes(vf: VfSettings, now: VfSettings) -> Iterator[dict[str, Any]]:
         yield {"rate": {"min_tx_rate": vf.min_tx_rate or 0, "max_tx_rate": vf.max_tx_rate or 0}}
     if vf.query_rss not in (None, now.query_rss):
         yield {"rss_query_en": int(bool(vf.query_rss))}
+    for name, guid, is_so in (("node", vf.node_guid, now.node_guid), ("port", vf.port_guid, now.port_guid)):
+        if guid is not None and guid != is_so:
+            yield {f"ib_{name}_guid": _vf_guid(guid)}
+
+
+def _words_of(vf_index: int, change: dict[str, Any]) -> str:
+    """A request of `vf_changes` in words: `vf 3 vlan 20 qos 0`."""
+    ((name, value),) = change.items()
+    inner = value[0] if isinstance(value, list) else value
+    words = [f"{key} {number}" for key, number in inner.items()] if isinstance(inner, dict) else [f"{name} {inner}"]
+    return " ".join([f"vf {vf_index}", *words])
+
+
+def _setting_of(change: dict[str, Any]) -> str:
+    """The field of VfSettings that a request of `vf_changes` is most about: the one that fewer drivers know."""
+    ((name, value),) = change.items()
+    if name == "rate":
+        return "min_tx_rate" if value["min_tx_rate"] else "max_tx_rate"
+    if name == "vlan":
+        proto = isinstance(value, list)
+        return "vlan_protocol" if proto else "qos" if value["qos"] else "vlan"
+    return {"rss_query_en": "query_rss"}.get(name, name.removeprefix("ib_"))
+
+
+def _vf_guid(guid: str) -> str:
+    """The GUID in the order in which pyroute2 makes the kernel's number of it: it takes every machine for x86."""
+    return guid if sys.byteorder == "little" else ":".join(reversed(guid.split(":")))
 
 
 def _vf_vlan(vf: VfSettings) -> dict[str, Any]:

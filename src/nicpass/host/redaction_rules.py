@@ -87,7 +87,7 @@ _BY_RULE = {
     "DomainInterface.dev Platform.bmc Guard.python Guard.package Unguarded.path "
     "VfCount.source KernelWord.source BootLine.path Authorship.source Authorship.place",
     Rule.MAC: "Link.mac Link.permanent_mac VfSettings.mac DeviceIdentity.permanent_mac DomainDevice.mac "
-    "DomainInterface.mac GivenLink.mac GivenLink.permanent_mac",
+    "DomainInterface.mac GivenLink.mac GivenLink.permanent_mac VfSettings.node_guid VfSettings.port_guid",
     Rule.IP: "Link.tunnel_local Link.tunnel_remotes IpAddress.address IpAddress.peer IpAddress.broadcast "
     "Route.destination Route.gateway Route.source Route.from_prefix Rule.source Rule.destination "
     "Session.local_address Session.peer_address Session.remote_host NetworkStorage.servers "

@@ -24,6 +24,8 @@ class DeclaredVfs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     count: int
     vfs: tuple[VfSettings, ...] = ()
     """Empty for a PF without an interface, through which its VFs could be set."""
+    derived: tuple[int, ...] = ()
+    """The VFs whose MAC nobody asked for: where the driver takes none, they have none."""
     for_host: bool = False
     """Whether the host's own drivers are to have the VFs; else none has them, and so no network manager."""
 

@@ -86,6 +86,15 @@ class NoAnswerError(StepError):
     code = "NO_ANSWER"
 
 
+class NotSupportedError(StepError):
+    """The kernel answered EOPNOTSUPP: this driver, or this mode of it, cannot do it."""
+
+    def __init__(self, sentence: str, hint: str = "", *, settings: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence, hint)
+        self.settings = settings
+        """Which settings of a VF it was asked for, by their fields in VfSettings."""
+
+
 class NeedsPersonError(NicpassError):
     """The host is neither as it was nor as it was meant to be."""
 

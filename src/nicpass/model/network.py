@@ -32,6 +32,10 @@ class VfSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_tx_rate: int | None = None
     query_rss: bool | None = None
     """Whether the VF may ask for the PF's RSS key and table."""
+    node_guid: str | None = None
+    """The GUID of an InfiniBand VF's node, `00:11:22:33:44:55:66:77`; None on Ethernet."""
+    port_guid: str | None = None
+    """The GUID of an InfiniBand VF's port."""
 
 
 class Setting(msgspec.Struct, frozen=True, array_like=True):
@@ -95,6 +99,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     driver_version: str | None = None
     firmware_version: str | None = None
     vfs: tuple[VfSettings, ...] = ()
+    speed: int | None = None
+    """In Mbit/s; read of a PF whose VFs are to be set, while it has a link."""
     txqueuelen: int | None = None
     promisc: bool | None = None
     """Promiscuous mode as the administrator asked for it, not as programs that capture packets do."""

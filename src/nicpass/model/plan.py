@@ -16,6 +16,7 @@ from nicpass.model.address import Address
 from nicpass.model.boot import BootChange, DeviceIdentity, invert_boot_change
 from nicpass.model.file_image import FileChange, invert_changes
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
+from nicpass.model.vf import NOTHING, VfSetRequest, VfWish
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -46,6 +47,8 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
 
     pf: str
     count: int
+    settings: VfWish = NOTHING
+    """What all of them shall be set to."""
     for_host: bool = False
     """Whether the host's own drivers shall have the VFs, not only VMs."""
     until_reboot: bool = False
@@ -81,7 +84,7 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
     """Seconds after the reboot in which to confirm; else as in AttachRequest."""
 
 
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | UndoRequest | PrepareRequest
+Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,14 +237,16 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
 
 
 class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
-    """Make or remove a PF's VFs (`sriov_numvfs`); the kernel knows only all or none in between."""
+    """Make or remove a PF's VFs (`sriov_numvfs`), or only set them; the kernel knows but all or none in between."""
 
     before: int
     after: int
     before_vfs: tuple[VfSettings, ...] = ()
     """The settings that the PF enforced on each VF: lost with the VFs."""
     after_vfs: tuple[VfSettings, ...] = ()
-    """The settings that the PF shall enforce on the VFs once they are made."""
+    """The settings that the PF shall enforce on the VFs once they are made; of VFs that stay, what differs is set."""
+    derived: tuple[int, ...] = ()
+    """The VFs whose MAC nobody asked for: where the driver takes or tells none, they have none."""
     before_autoprobe: bool | None = None
     autoprobe: bool | None = None
     """Whether the host's drivers shall take VFs as they are made; None leaves that as it is.

@@ -15,11 +15,16 @@ from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
 from nicpass.model.plan import AttachRequest, DeviceSpec
+from nicpass.planner.vf_wish import VLAN_IDS, station_mac
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
 
-_VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
+_TRIES = 4096
+"""How many MACs are derived until one is free; there are no more VFs of one PF than that."""
 
 
 def specify_device(function: PciFunction, request: AttachRequest, index: HostIndex) -> DeviceSpec:
@@ -37,7 +42,7 @@ def specify_device(function: PciFunction, request: AttachRequest, index: HostInd
                 _("--mac and --vlan are for VFs, whose PF enforces them."),
             )
         return DeviceSpec(address=function.address, element="hostdev", managed=managed)
-    if request.vlan is not None and request.vlan not in _VLAN_IDS:
+    if request.vlan is not None and request.vlan not in VLAN_IDS:
         raise BadInputError(_("{vlan} is not a VLAN: they go from 1 to 4094.").format(vlan=request.vlan), "--vlan 20")
     _refuse_vlan_in_switchdev(function, request, index)
     return DeviceSpec(
@@ -67,8 +72,8 @@ def _refuse_vlan_in_switchdev(function: PciFunction, request: AttachRequest, ind
 def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex) -> str:
     """The VF's MAC: the one given; else the one that the PF has for this VF; else one derived from the PF's own."""
     if request.mac is not None:
-        mac = parse_mac(request.mac)
-        if mac is None or mac == NO_MAC or int(mac[:2], 16) & 1:
+        mac = station_mac(request.mac)
+        if mac is None:
             raise BadInputError(
                 _("{mac!r} is not the MAC of one station.").format(mac=request.mac), _("Such as 52:54:00:12:34:56.")
             )
@@ -80,16 +85,27 @@ def _choose_mac(function: PciFunction, request: AttachRequest, index: HostIndex)
             _("The PF of {nic} shows no interface, so there is no MAC to derive one from.").format(nic=label(function)),
             _("Give one: --mac"),
         )
-    pf_link, vf_index = pf_links[0], place[1]
-    administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), NO_MAC)
-    if administrative != NO_MAC:
-        return administrative
-    own = pf_link.permanent_mac or pf_link.mac or NO_MAC
-    if own == NO_MAC:  # every such host would derive the same
+    mac = stable_mac(pf_links[0], place[1])
+    if mac is None:
         raise BadInputError(
             _("The PF of {nic} shows no MAC to derive one from.").format(nic=label(function)), _("Give one: --mac")
         )
-    return derive_vf_mac(own, vf_index)
+    return mac
+
+
+def stable_mac(pf_link: Link, vf_index: int, taken: Container[str] = ()) -> str | None:
+    """The MAC of a VF for which none was given: the one that its PF has for it, else one derived from the PF's own.
+
+    The derived one is none of `taken`. None where the PF shows no MAC: every such host would derive the same.
+    """
+    administrative = next((vf.mac for vf in pf_link.vfs if vf.vf_index == vf_index), NO_MAC)
+    if administrative != NO_MAC:
+        return administrative
+    own = pf_link.permanent_mac or pf_link.mac
+    if own is None or own == NO_MAC or parse_mac(own) is None:
+        return None
+    derived = (derive_vf_mac(own, number) for number in range(vf_index, vf_index + _TRIES))
+    return next((mac for mac in derived if mac not in taken), None)
 
 
 def refuse_same_mac(spec: DeviceSpec, function: PciFunction, index: HostIndex) -> None:

@@ -30,6 +30,7 @@ from nicpass.model.text import quote
 from nicpass.planner.attach import plan_reattach, plan_stop
 from nicpass.planner.detach import plan_taking_back
 from nicpass.planner.vf import plan_vf
+from nicpass.planner.vf_set import plan_vf_set_back
 
 if TYPE_CHECKING:
     from nicpass.model.file_image import FileChange
@@ -133,8 +134,10 @@ def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
                 address=step.address
             ),
         )
+    if step.before == step.after:
+        return plan_vf_set_back(host, step, request)
     plan = plan_vf(host, VfRequest(pf=step.address, count=step.before))
     # What the VFs were set to before stands in the step, not on the host.
-    known = {"before": step.after, "after_vfs": step.before_vfs}
+    known = {"before": step.after, "after_vfs": step.before_vfs, "derived": ()}
     back = tuple(msgspec.structs.replace(s, **known) if isinstance(s, SetNumvfs) else s for s in plan.steps)
     return msgspec.structs.replace(plan, steps=back, request=request)

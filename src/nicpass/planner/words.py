@@ -55,6 +55,9 @@ def _vf_words(vf: VfSettings, recorded: VfSettings) -> Iterator[str]:
         yield f"link {vf.link_state}"
     if recorded.min_tx_rate is not None:
         yield f"rate {vf.min_tx_rate or 0} to {vf.max_tx_rate or 'any'}"
+    for name in ("node_guid", "port_guid"):
+        if getattr(recorded, name) is not None:
+            yield f"{name} {getattr(vf, name)}"
 
 
 def describe_addresses(

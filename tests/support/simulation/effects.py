@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Moment = Literal["before", "middle", "after"]
-FaultKind = Literal["EBUSY", "EIO", "ENODEV", "ENOSPC", "hangs", "late", "probe fails"]
+FaultKind = Literal["EBUSY", "EOPNOTSUPP", "EIO", "ENODEV", "ENOSPC", "hangs", "late", "probe fails"]
 
 
 class Effect(msgspec.Struct, frozen=True):

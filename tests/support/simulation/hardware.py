@@ -57,7 +57,8 @@ def _rings(received: int) -> tuple[Setting, ...]:
 
 def fresh_vf(index: int) -> VfSettings:
     """The settings that a PF tells of a VF that it has just made."""
-    return VfSettings(vf_index=index, mac=UNUSED_MAC, spoofchk=True, trust=False)
+    plain = VfSettings(vf_index=index, mac=UNUSED_MAC, qos=0, vlan_protocol="802.1Q", spoofchk=True, trust=False)
+    return msgspec.structs.replace(plain, link_state="auto", min_tx_rate=0, max_tx_rate=0)
 
 
 def simulated_tree(numvfs: int = 0) -> Tree:

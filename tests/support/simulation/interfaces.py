@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nicpass.host.network.link_settings import FOLDERS, sysctl_path
+from nicpass.host.network.links import VF_LINK_STATES, VLAN_PROTOCOLS
 from nicpass.model.network import IpAddress, Link, LinkSettings, Network, Route, Setting
 from tests.support.simulation.hardware import SYSCTLS, connected_route, link_local
 from tests.support.trees import TreeWriter
@@ -159,11 +160,17 @@ class Interfaces:
 
     def set_vf(self, index: int, *, vf: int, **changes: Any) -> None:
         """IFLA_VFINFO_LIST: what the PF is to enforce on one of its VFs."""
-        if isinstance(vlan := changes.pop("vlan", None), dict):
-            changes |= {"vlan": vlan["vlan"]}
-        elif vlan is not None:
-            changes |= {"vlan": vlan}
+        vlan = changes.pop("vlan", None)
+        spec = vlan[0] if isinstance(vlan, list) else vlan
+        if isinstance(spec, dict):
+            protocol = VLAN_PROTOCOLS[spec.get("proto", 0x8100)]
+            changes |= {"vlan": spec["vlan"], "qos": spec["qos"], "vlan_protocol": protocol}
+        elif spec is not None:
+            changes |= {"vlan": spec}
         changes |= {key: bool(changes[key]) for key in ("spoofchk", "trust") if key in changes}
+        changes |= changes.pop("rate", {})
+        if "link_state" in changes:
+            changes |= {"link_state": VF_LINK_STATES[changes["link_state"]]}
         if all(settings.vf_index != vf for settings in self._link(index).vfs):
             raise refuse(errno.EINVAL)
 

@@ -8,6 +8,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
 
@@ -84,6 +85,18 @@ SCENES: dict[str, Scene] = {
     "make VFs": Scene(VfRequest(pf="eth1", count=4)),
     "make more VFs": Scene(VfRequest(pf="eth1", count=4), earlier=(VfRequest(pf="eth1", count=2),)),
     "make VFs, to be confirmed": Scene(VfRequest(pf="eth1", count=2, confirm_within=60)),
+    "make VFs and set them": Scene(VfRequest(pf="eth1", count=2, settings=VfWish(vlan=7, trust=True))),
+    "set VFs": Scene(
+        VfSetRequest(pf="eth1", vfs="1-2", settings=VfWish(vlan=7, qos=3, trust=True, max_tx_rate=100)), numvfs=4
+    ),
+    "set VFs, to be confirmed": Scene(
+        VfSetRequest(pf=VFS[1], settings=VfWish(mac="52:54:00:00:00:07"), confirm_within=60), numvfs=2
+    ),
+    "undo the setting of VFs": Scene(
+        UndoRequest(change=LAST),
+        2,
+        earlier=(VfSetRequest(pf="eth1", vfs="1", settings=VfWish(mac="52:54:00:00:00:07", spoofchk=False)),),
+    ),
     "remove VFs": Scene(VfRequest(pf="eth1", count=0), numvfs=4),
     "remove VFs that last": Scene(VfRequest(pf="eth1", count=0), earlier=(VfRequest(pf="eth1", count=4),)),
     "let VFs last": Scene(VfRequest(pf="eth1", count=2), earlier=(VfRequest(pf="eth1", count=2, until_reboot=True),)),
@@ -100,6 +113,8 @@ MAIN_SCENES = (
     "allow more",
     "make more VFs",
     "make VFs, to be confirmed",
+    "set VFs",
+    "undo the setting of VFs",
 )
 """The scenes of the default run: every kind of step and effect is in one of them."""
 

@@ -43,6 +43,10 @@ PLAN = Plan(
         "detach web lan0 --stop",
         "vf create lan0 --count 4 --confirm-within 60",
         "vf remove lan0 --confirm-within 60",
+        "vf create lan0 --count 4 --vlan 20 --qos 3 --proto 802.1ad --trust on --max-tx-rate 100 --state auto",
+        "vf set lan0 0-3,7 --vlan 0 --spoofchk off --trust on --min-tx-rate 1 --max-tx-rate 0 --query-rss on",
+        "vf set 0000:01:10.0 --mac 52:54:00:00:00:07 --node-guid 00:11:22:33:44:55:66:77 --confirm-within 0",
+        "vf set lan0 all --port-guid 00:11:22:33:44:55:66:77 --state disable",
         "prepare lan0 lan1 --remove --iommu-pt --group kvm --confirm-within 60 --allow HAS_ADDRESS",
     ],
 )

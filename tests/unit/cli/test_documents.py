@@ -34,6 +34,7 @@ COMMANDS = {
     "check": ["check"],
     "security": ["check", "--security"],
     "list": ["list"],
+    "vfs": ["vf", "list"],
     "snapshot": ["snapshot"],
     "plan": ["attach", "guest", "0000:01:00.0", "--dry-run"],
 }

@@ -24,6 +24,7 @@ from nicpass.model.errors import RefusedError, StepError
 from nicpass.model.finding import Finding, Severity
 from nicpass.model.host import Host
 from nicpass.model.language import use_translation
+from nicpass.model.network import VfSettings
 from nicpass.model.plan import AttachRequest, DefineDevice, DeviceSpec, Plan, SetNumvfs, StartDomain, VfRequest
 from nicpass.model.text import clause
 from nicpass.planner.vf import plan_vf
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from nicpass.model.plan import Step
 
 NIC = "0000:01:00.0"
+MAC = "52:54:00:00:00:09"
 USED = ready_host(net=network(link("eth1"), address("eth1", "10.0.0.5/24"), route("eth1", "192.168.7.0/24")))
 
 
@@ -136,15 +138,16 @@ class TestVfs:
         assert plan_vf(host, VfRequest(pf="eth1", count=after)).summary == summary
 
     def test_the_vfs_are_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        ready_host(*pf_with_vfs(NIC, "eth1", 2)).write(tmp_path)
+        told = link("eth1", vfs=(VfSettings(vf_index=0, mac=MAC, vlan=20),))
+        ready_host(*pf_with_vfs(NIC, "eth1", 2), net=network(told)).write(tmp_path)
         step = SetNumvfs(address=Address(NIC), before=0, after=2)
         plan = Plan(summary="Make 2 VFs", request=VfRequest(pf="eth1", count=2), steps=(step,))
         say_outcome(plan, Source(Files(str(tmp_path)), Host(pci=()), is_live=False), None)
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
         assert rows == [
-            ["VF", "ADDRESS", "NETDEV"],
-            ["0", "0000:01:02.0", "eth1v0"],
-            ["1", "0000:01:02.1", "eth1v1"],
+            ["VF", "ADDRESS", "NETDEV", "MAC", "VLAN"],
+            ["0", "0000:01:02.0", "eth1v0", MAC, "20"],
+            ["1", "0000:01:02.1", "eth1v1", "?", "-"],
         ]
 
 
@@ -165,6 +168,8 @@ class TestRetelling:
         "Give lan0 (0000:03:00.0) to web",
         "Take lan0 (0000:03:00.0) back from web",
         "Make 4 VFs of eth1 (0000:01:00.0)",
+        "Set VF 3 of eth1 (0000:01:00.0)",
+        "Set VFs 0-2,5 of eth1 (0000:01:00.0)",
         "Undo 20261129T220022-0000001: Give lan0 (0000:03:00.0) to web",
     )
 
@@ -183,12 +188,14 @@ class TestRetelling:
 
 
 @pytest.mark.usefixtures("chinese")
-@pytest.mark.parametrize("command", ["prepare", "attach", "detach", "vf", "undo", "recover", "history", ""])
+@pytest.mark.parametrize(
+    "command", ["prepare", "attach", "detach", "vf", "vf create", "vf set", "undo", "recover", "history", ""]
+)
 def test_the_chinese_help_is_no_wider_than_the_terminal(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    main(["--lang", "zh", *([command] if command else []), "--help"])
+    main(["--lang", "zh", *(command.split()), "--help"])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if cell_len(line) > 80] == []
 

@@ -8,7 +8,7 @@ import errno
 import pytest
 
 from nicpass.engine.attempts import Attempts
-from nicpass.model.errors import StepError
+from nicpass.model.errors import NotSupportedError, StepError
 
 
 def test_what_is_refused_does_not_stop_the_rest() -> None:
@@ -36,6 +36,16 @@ def test_an_error_without_a_file_is_told_by_what_it_says(error: OSError, text: s
     with pytest.raises(StepError) as caught:
         attempts.raise_refusals()
     assert caught.value.sentence == (text or "Input/output error.")
+
+
+def test_what_drivers_do_not_know_is_told_together() -> None:
+    attempts = Attempts()
+    for error in (StepError("Busy."), NotSupportedError("No trust.", settings=("trust",)), NotSupportedError("No.")):
+        with attempts:
+            raise error
+    with pytest.raises(NotSupportedError, match=r"Busy\. No trust\. No\.") as caught:
+        attempts.raise_refusals()
+    assert caught.value.settings == ("trust",)
 
 
 def test_without_a_refusal_there_is_nothing_to_raise() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -11,19 +12,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.engine import host_steps, managers
+from nicpass.engine import host_steps, managers, vf_terms
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
 from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
 from nicpass.engine.take_nic import take_handlers
+from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.address import Address
-from nicpass.model.errors import NeedsPersonError, StepError
+from nicpass.model.errors import NeedsPersonError, NotSupportedError, StepError
 from nicpass.model.fact import Unknown
-from nicpass.model.network import IpAddress, Link, Network, Route, VfSettings
-from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
+from nicpass.model.network import NO_MAC, IpAddress, Link, Network, Route, VfSettings
+from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic, invert_step
+from nicpass.model.vf import Unsupported
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 
 NIC = Address("0000:01:00.0")
@@ -175,6 +178,8 @@ class VfKernel(FakeKernel):
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("_BIND_SECONDS", "_NETDEV_SECONDS", "_SETTLE_SECONDS"):
         monkeypatch.setattr(host_steps, name, 0.001)
+    for name in ("_BUSY_SECONDS", "_LEARNING_SECONDS"):
+        monkeypatch.setattr(vf_terms, name, 0.001)
     monkeypatch.setattr(FakeInterface, "root", tmp_path, raising=False)
     monkeypatch.setattr(host_steps, "Interface", FakeInterface)
 
@@ -533,8 +538,8 @@ class TestNumvfs:
         """The kernel removes all on the way to another number; their drivers learn their MAC anew."""
         pf, *vfs = pf_with_vfs(NIC, "eth1", 2, totalvfs=8)
         bare = tuple(VfSettings(vf_index=number, mac="00:00:00:00:00:00", trust=False) for number in range(3))
-        net = network(link("eth1", vfs=bare), *(link(vf.netdevs[0]) for vf in vfs))
-        ready_host(pf, *vfs, net=net).write(tmp_path)
+        own = (link(vf.netdevs[0], mac=settings.mac) for vf, settings in zip(vfs, self.VFS, strict=True))
+        ready_host(pf, *vfs, net=network(link("eth1", vfs=bare), *own)).write(tmp_path)
         kernel, processes = FakeKernel(tmp_path), FakeProcesses()
         FakeKernel.last = VfKernel(tmp_path, Address(vfs[0].address))
         step = SetNumvfs(address=NIC, before=2, after=2, after_vfs=self.VFS)
@@ -552,6 +557,85 @@ class TestNumvfs:
             processes.ran.clear()
             apply(step)
             assert self.counts(processes) == [], "twice is once"
+
+    def with_vfs(self, tmp_path: Path, *drivers: str) -> FakeKernel:
+        pf, *vfs = pf_with_vfs(NIC, "eth1", len(drivers), totalvfs=8)
+        vfs = [
+            dataclasses.replace(vf, driver=driver, netdevs=vf.netdevs if driver == "ixgbevf" else ())
+            for vf, driver in zip(vfs, drivers, strict=True)
+        ]
+        bare = tuple(VfSettings(vf_index=number, mac=NO_MAC, trust=False) for number in range(len(drivers)))
+        own = ((name, self.VFS[number].mac) for number, vf in enumerate(vfs) for name in vf.netdevs)
+        net = network(link("eth1", vfs=bare), *(link(name, mac=mac) for name, mac in own))
+        files = {"/proc/sys/kernel/osrelease": "6.12.1\n"}
+        ready_host(pf, *vfs, net=net, files=files).write(tmp_path)
+        kernel = FakeKernel(tmp_path)
+        FakeKernel.last = VfKernel(tmp_path, Address(vfs[0].address))
+        return kernel
+
+    def test_of_vfs_that_stay_only_those_that_change_are_set(self, tmp_path: Path) -> None:
+        """What others have set meanwhile, as libvirt does at a start, is not set back."""
+        kernel, processes = self.with_vfs(tmp_path, "ixgbevf", "ixgbevf"), FakeProcesses()
+        old = tuple(VfSettings(vf_index=number, mac="52:54:00:00:00:77") for number in range(2))
+        step = SetNumvfs(address=NIC, before=2, after=2, before_vfs=old, after_vfs=(old[0], self.VFS[1]))
+        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        apply(step)
+        verify(step)
+        (pf,) = read_state(kernel, NIC).links
+        assert [vf.mac for vf in pf.vfs] == [NO_MAC, self.VFS[1].mac]
+
+    @pytest.mark.parametrize("driver", ["vfio-pci", "mlx5_vfio_pci", "igb_uio"])
+    def test_a_vf_that_is_not_the_hosts_own_stays_bound(self, driver: str, tmp_path: Path) -> None:
+        """A VM may be running with it; its guest learns the MAC by itself."""
+        kernel, processes = self.with_vfs(tmp_path, driver), FakeProcesses()
+        handler_of(SetNumvfs, kernel, processes).apply(
+            SetNumvfs(address=NIC, before=1, after=1, after_vfs=self.VFS[:1])
+        )
+        assert self.counts(processes) == []
+        assert FakeKernel.last.writes == [("vf 0", self.VFS[0].mac)]
+
+    @pytest.mark.parametrize("back", [False, True])
+    def test_an_interface_that_has_not_learned_its_mac_is_bound_anew(self, back: bool, tmp_path: Path) -> None:
+        """A run that was cut off has written it, and bound nothing; or it has taken it away, and bound nothing."""
+        kernel, processes = self.with_vfs(tmp_path, "ixgbevf"), FakeProcesses()
+        mac = self.VFS[0].mac if back else "52:54:00:00:00:77"
+        there = VfSettings(vf_index=0, mac=NO_MAC if back else mac)
+        pf, vf = (link("eth1", vfs=(there,)), link("eth1v0", mac=self.VFS[0].mac))
+        Path(kernel.path("/netlink.json")).write_bytes(msgspec.json.encode(network(pf, vf)))
+        given, bare = (VfSettings(vf_index=0, mac=each) for each in (mac, NO_MAC))
+        step = SetNumvfs(address=NIC, before=1, after=1, before_vfs=(bare,), after_vfs=(given,))
+        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        with pytest.raises(StepError, match="does not have the MAC that its PF has given it"):
+            verify(invert_step(step) if back else step)
+        apply(invert_step(step) if back else step)
+        assert self.counts(processes) == ["0000:01:02.0", "0000:01:02.0"], "let go of, and bound"
+
+    def test_what_a_driver_does_not_know_is_put_down(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        kernel = self.with_vfs(tmp_path, "vfio-pci")
+
+        def refuse(*_: object) -> None:
+            raise NotSupportedError("No trust.", settings=("trust",))
+
+        monkeypatch.setattr(FakeInterface, "set_vf", refuse)
+        for _ in range(2):
+            with pytest.raises(StepError, match="No trust"):
+                handler_of(SetNumvfs, kernel).apply(SetNumvfs(address=NIC, before=1, after=1, after_vfs=self.VFS[:1]))
+            assert read_unsupported(kernel) == (Unsupported(driver="ixgbe", setting="trust", release="6.12.1"),)
+
+    def test_a_mac_that_this_change_gave_goes_with_it(self, tmp_path: Path) -> None:
+        kernel = self.with_vfs(tmp_path, "vfio-pci")
+        step = SetNumvfs(
+            address=NIC,
+            before=1,
+            after=1,
+            before_vfs=(VfSettings(vf_index=0, mac=NO_MAC),),
+            after_vfs=(VfSettings(vf_index=0, mac=self.VFS[0].mac),),
+        )
+        apply, verify = handler_of(SetNumvfs, kernel)
+        for change, mac in ((step, self.VFS[0].mac), (invert_step(step), NO_MAC)):
+            apply(change)
+            verify(change)
+            assert read_state(kernel, NIC).links[0].vfs[0].mac == mac
 
     def test_the_kernels_refusal_is_told(self, kernel: FakeKernel) -> None:
         processes = FakeProcesses(error="tee: write error: Cannot allocate memory")

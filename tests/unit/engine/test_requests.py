@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from pyroute2 import NetlinkError
 from nicpass.engine import interface as interface_module
 from nicpass.engine.interface import Interface
 from nicpass.host.network import ethtool
-from nicpass.model.errors import StepError
+from nicpass.model.errors import NotSupportedError, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.network import IpAddress, Route, Setting, VfSettings
 from tests.support.hosts import address, link, route
@@ -278,6 +279,33 @@ class TestVfs:
         wanted, present = (msgspec.structs.replace(self.VF, **each) for each in (was, now))
         Interface("eth1", kernel).set_vf(wanted, present)
         assert sets(kernel) == [{"vf": {"vf": 2, **each}} for each in requests]
+
+    @pytest.mark.parametrize(
+        ("was", "setting", "words"),
+        [
+            ({"mac": OTHER}, "mac", f"vf 2 mac {OTHER}"),
+            ({"vlan": 20}, "vlan", "vf 2 vlan 20 qos 0"),
+            ({"vlan": 20, "qos": 3}, "qos", "vf 2 vlan 20 qos 3"),
+            ({"vlan": 20, "vlan_protocol": "802.1ad"}, "vlan_protocol", "vf 2 vlan 20 qos 0 proto 34984"),
+            ({"max_tx_rate": 9}, "max_tx_rate", "vf 2 min_tx_rate 0 max_tx_rate 9"),
+            ({"min_tx_rate": 5, "max_tx_rate": 9}, "min_tx_rate", "vf 2 min_tx_rate 5 max_tx_rate 9"),
+            ({"query_rss": True}, "query_rss", "vf 2 rss_query_en 1"),
+            ({"node_guid": "00:11:22:33:44:55:66:77"}, "node_guid", "vf 2 ib_node_guid 00:11:22:33:44:55:66:77"),
+        ],
+    )
+    def test_what_the_driver_does_not_know_is_told_by_the_setting(
+        self, was: dict[str, Any], setting: str, words: str
+    ) -> None:
+        kernel = Kernel("vf")
+        kernel.code = errno.EOPNOTSUPP
+        with pytest.raises(NotSupportedError, match=f"does not take {words} on eth1") as caught:
+            Interface("eth1", kernel).set_vf(msgspec.structs.replace(self.VF, **was), self.VF)
+        assert caught.value.settings == (setting,)
+
+    def test_another_refusal_is_not_that_the_driver_does_not_know_it(self) -> None:
+        with pytest.raises(StepError) as caught:
+            Interface("eth1", Kernel("vf")).set_vf(msgspec.structs.replace(self.VF, vlan=7), self.VF)
+        assert not isinstance(caught.value, NotSupportedError)
 
 
 class TestPortVlans:

@@ -370,7 +370,10 @@ class TestShellLines:
     def test_giving_back_a_vf_with_what_was_on_it(self) -> None:
         lines = render_shell(GiveBackNic(address=NIC, state=STATE))
         pf = f'"$(ls /sys/bus/pci/devices/{NIC}/physfn/net | head -n 1)"'
-        assert lines[0] == (f"ip link set dev {pf} vf 0 mac 52:54:00:00:00:01 vlan 20 qos 3 spoofchk on trust off")
+        assert lines[0] == (
+            f"ip link set dev {pf} vf 0 mac 52:54:00:00:00:01 vlan 20 qos 3 spoofchk on trust off query_rss off "
+            "max_tx_rate 100"
+        )
         assert "ip address replace 10.0.0.5/24 brd 10.0.0.255 metric 7 noprefixroute dev eth1" in lines
         assert "ip route replace default via 10.0.0.1 dev eth1 src 10.0.0.5 mtu 1300 onlink" in lines
         assert lines.index("ethtool -L eth1 combined 4 || true") < lines.index("ethtool -G eth1 rx 512 tx 256 || true")

@@ -62,6 +62,12 @@ def vf_host(**pf_link: object) -> Tree:
     return ready_host(*WITH_VFS, net=network(link("eth1", **fields), link("eth1v0"), link("eth1v1")))
 
 
+def made(before: int, after: int, mac: str) -> SetNumvfs:
+    """The step to VFs of which each has a MAC that is derived from the PF's."""
+    vfs = tuple(VfSettings(vf_index=index, mac=derive_vf_mac(mac, index)) for index in range(after))
+    return SetNumvfs(address=Address(PF), before=before, after=after, after_vfs=vfs, derived=tuple(range(after)))
+
+
 def give(host: Host, plan: Plan) -> Host:
     """The host on which the plan's steps have been done, as far as they show in the VM."""
     (domain,) = host.domains or ()  # type: ignore[misc]
@@ -460,8 +466,7 @@ class TestVf:
     @pytest.mark.parametrize("count", [1, 8])
     def test_one_step_makes_them(self, count: int, tmp_path: Path) -> None:
         plan = plan_vf(self.CAPABLE.read(tmp_path), VfRequest(pf="eth1", count=count))
-        made = SetNumvfs(address=Address(PF), before=0, after=count, before_autoprobe=True, autoprobe=False)
-        assert plan.steps == (made,)
+        assert plan.steps == (made(0, count, link("eth1").mac or ""),)
 
     @pytest.mark.parametrize("for_host", [False, True])
     def test_the_hosts_drivers_have_them_only_if_asked(self, for_host: bool, tmp_path: Path) -> None:
@@ -475,8 +480,7 @@ class TestVf:
     @pytest.mark.parametrize("count", [0, 1, 5])
     def test_idle_vfs_may_go(self, count: int, tmp_path: Path) -> None:
         plan = plan_vf(vf_host().read(tmp_path), VfRequest(pf="eth1", count=count))
-        gone = SetNumvfs(address=Address(PF), before=2, after=count, before_autoprobe=True, autoprobe=not count)
-        assert plan.steps == (gone,)
+        assert plan.steps == (made(2, count, PF_MAC),)
 
     @pytest.mark.parametrize(("purpose", "stay"), [("configure", False), ("unclear", False), ("port", True)])
     def test_a_pattern_that_means_every_vf_keeps_none(self, purpose: IntentPurpose, stay: bool, tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def test_a_macvtap_on_the_pf_does_not_hold_its_vfs(tmp_path: Path) -> None:
 def test_making_the_vfs_of_a_pool_is_noted(forward: str, tmp_path: Path) -> None:
     tree = ready_host(nic(PF, "eth1", totalvfs=8), files=network_file("pool", forward))
     plan = plan_vf(tree.read(tmp_path), VfRequest(pf=PF, count=4))
-    assert [(step.before, step.after) for step in plan.steps if isinstance(step, SetNumvfs)] == [(0, 4)]
+    (step,) = plan.steps
+    assert isinstance(step, SetNumvfs)
+    assert (step.address, step.before, step.after) == (PF, 0, 4)
     assert "The network pool of libvirt lends the VFs of eth1" in plan.notes[0]
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from nicpass.model.activity import Activity
-from nicpass.model.address import Address
+from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown
@@ -45,10 +45,14 @@ def plan(where: Host, count: int) -> Plan:
     return plan_vf(where, VfRequest(pf="eth1", count=count))
 
 
-@pytest.mark.parametrize(("count", "stay"), [(0, ()), (1, SET[:1]), (3, SET)])
+NEW = VfSettings(vf_index=2, mac=derive_vf_mac(link("eth1").mac or "", 2))
+
+
+@pytest.mark.parametrize(("count", "stay"), [(0, ()), (1, SET[:1]), (3, (*SET, NEW))])
 def test_what_they_were_set_to_is_in_the_step(count: int, stay: tuple[VfSettings, ...]) -> None:
     (step,) = plan(host(), count).steps
-    assert step == SetNumvfs(address=PF, before=2, after=count, before_vfs=SET, after_vfs=stay)
+    derived = (2,) if NEW in stay else ()
+    assert step == SetNumvfs(address=PF, before=2, after=count, before_vfs=SET, after_vfs=stay, derived=derived)
 
 
 @pytest.mark.parametrize(

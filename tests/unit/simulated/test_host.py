@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.model.plan import AttachRequest, DetachRequest, VfRequest
+from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import list_differences, read_raw
 from tests.support.simulation.effects import Effects
 from tests.support.simulation.hardware import NIC, PF, VFS, simulated_tree
-from tests.support.simulation.host import SimulatedHost, change
+from tests.support.simulation.host import LAST, SimulatedHost, change
 from tests.support.simulation.kernel import Kernel
 from tests.support.simulation.scenes import ALLOW, stop_web
 
@@ -107,9 +108,11 @@ class TestKernel:
             2,
         ),
         (VfRequest(pf="eth1", count=4), VfRequest(pf="eth1", count=0), 0),
-        (VfRequest(pf="eth1", count=0), VfRequest(pf="eth1", count=2, for_host=True, until_reboot=True), 2),
+        (VfRequest(pf="eth1", count=0), UndoRequest(change=LAST), 2),
+        (VfSetRequest(pf="eth1", vfs="0,2", settings=VfWish(vlan=7, qos=3)), UndoRequest(change=LAST), 4),
+        (VfSetRequest(pf=VFS[1], settings=VfWish(mac="52:54:00:00:00:07")), UndoRequest(change=LAST), 2),
     ],
-    ids=["NIC", "VF", "make VFs", "remove VFs"],
+    ids=["NIC", "VF", "make VFs", "remove VFs", "set VFs", "set a MAC"],
 )
 def test_there_and_back_again_the_whole_host_is_as_it_was(
     there: Request, back: Request, numvfs: int, quick_path: Path

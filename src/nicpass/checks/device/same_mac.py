@@ -55,14 +55,16 @@ def twins_of(station: Station, function: PciFunction, index: HostIndex) -> tuple
     """The other stations of the VF's PF with this MAC in this VLAN."""
     place = pf_of(function, index)
     pf = index.functions.get(place[0]) if place is not None else None
-    if pf is None:
-        return ()
+    return tuple(other for other in stations_like(station, pf, index) if other.vf != function.address) if pf else ()
+
+
+def stations_like(station: Station, pf: PciFunction, index: HostIndex) -> tuple[Station, ...]:
+    """All stations of a PF with this MAC in this VLAN."""
     if pf.address not in index.stations:  # a PF may have hundreds of VFs, and each of them asks
         grouped = index.stations[pf.address] = {}
         for other in _stations(pf, index):
             grouped.setdefault((other.mac, other.vlan), []).append(other)
-    same = index.stations[pf.address].get((station.mac, station.vlan), ())
-    return tuple(other for other in same if other.vf != function.address)
+    return tuple(index.stations[pf.address].get((station.mac, station.vlan), ()))
 
 
 def _stations(pf: PciFunction, index: HostIndex) -> Iterator[Station]:

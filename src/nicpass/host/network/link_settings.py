@@ -49,6 +49,20 @@ def add_settings(host: Host, files: Files, function: PciFunction) -> Host:
     return msgspec.structs.replace(host, network=network) if network is not host.network else host
 
 
+def add_speed(host: Host, files: Files, function: PciFunction) -> Host:
+    """The host with the speed of this NIC's links (sysfs-class-net); it is asked of the driver, so of one NIC alone."""
+    names = value_or(function.netdevs, ())
+    read = {name: files.read_int(f"/sys/class/net/{name}/speed") for name in names}
+    links = (
+        msgspec.structs.replace(link, speed=speed)
+        if isinstance(speed := read.get(link.name), int) and speed > 0  # -1 is unknown
+        else link
+        for link in host.network.links
+    )
+    network = msgspec.structs.replace(host.network, links=tuple(links))
+    return msgspec.structs.replace(host, network=network)
+
+
 def with_settings(network: Network, files: Files, netdevs: Fact[tuple[str, ...]]) -> Network:
     """`network` with the settings of the named interfaces."""
     names = value_or(netdevs, ())

@@ -37,6 +37,7 @@ _HSR_PORTS = (1, 2, 8)  # IFLA_HSR_SLAVE1, _SLAVE2, _INTERLINK
 _WITH_DATA = frozenset({"vlan", "hsr"})
 _VF_INFO, _VF_MAC, _VF_VLAN, _VF_SPOOFCHK, _VF_LINK_STATE, _VF_RATE = 1, 1, 2, 4, 5, 6  # IFLA_VF_*
 _VF_RSS_QUERY_EN, _VF_TRUST, _VF_VLAN_LIST, _VF_VLAN_INFO = 7, 9, 12, 1
+_VF_NODE_GUID, _VF_PORT_GUID = 10, 11  # IFLA_VF_IB_*_GUID
 _XDP_ATTACHED, _XDP_PROG_IDS = 2, (4, 5, 6, 7)  # IFLA_XDP_*; the ids are PROG_ID, then of driver, generic, hardware
 # RFC 2863, ifOperStatus, as Documentation/networking/operstates.rst numbers it
 _OPERSTATES = ("unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up")
@@ -46,6 +47,7 @@ _VF_VALUE = struct.Struct("=II")  # struct ifla_vf_spoofchk, ifla_vf_trust and o
 _VF_VLAN_LAYOUT = struct.Struct("=III")  # struct ifla_vf_vlan: vf, vlan, qos
 _VF_RATE_LAYOUT = struct.Struct("=III")  # struct ifla_vf_rate: vf, min_tx_rate, max_tx_rate; Mbit/s
 _VF_VLAN_INFO_LAYOUT = struct.Struct("=IIIH")  # struct ifla_vf_vlan_info: vf, vlan, qos, protocol (big endian)
+_VF_GUID = struct.Struct("@IQ")  # struct ifla_vf_guid: vf, guid, whose first octet is the highest of the number
 VF_LINK_STATES = ("auto", "enable", "disable")  # enum of IFLA_VF_LINK_STATE_*
 VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}  # linux/if_ether.h: ETH_P_8021Q, ETH_P_8021AD
 
@@ -189,7 +191,13 @@ def _vf_of(found: Attributes) -> VfSettings:
         min_tx_rate=slowest,
         max_tx_rate=fastest,
         query_rss=_switch_of(found.get(_VF_RSS_QUERY_EN)),
+        node_guid=_guid_of(found.get(_VF_NODE_GUID)),
+        port_guid=_guid_of(found.get(_VF_PORT_GUID)),
     )
+
+
+def _guid_of(content: bytes | None) -> str | None:
+    return fixed_part(_VF_GUID, content)[1].to_bytes(8, "big").hex(":") if content is not None else None
 
 
 def _vf_protocol(listing: bytes) -> str | None:

@@ -17,6 +17,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from nicpass.engine.interface import _vf_guid
 from nicpass.host.network.links import read_vfs
 from nicpass.host.network.netlink import read_addresses, read_links
 from nicpass.host.network.routes import Outlet, read_nexthops, read_routes, read_rules
@@ -106,6 +107,23 @@ def test_all_that_a_pf_enforces() -> None:
             query_rss=True,
         ),
     )
+
+
+def test_the_guids_of_an_infiniband_vf_are_read_as_they_are_written() -> None:
+    """By the kernel's layout, and as the request of the library has it that `engine/interface.py` makes."""
+    node, port = "00:11:22:33:44:55:66:77", "88:99:aa:bb:cc:dd:ee:ff"
+    attributes: list[object] = [
+        ("IFLA_VF_MAC", {"vf": 3, "mac": "00:00:00:00:00:00"}),
+        ("IFLA_VF_IB_NODE_GUID", {"vf": 3, "ib_node_guid": _vf_guid(node)}),
+        ("IFLA_VF_IB_PORT_GUID", {"vf": 3, "ib_port_guid": _vf_guid(port)}),
+    ]
+    written = link_of(("IFLA_VFINFO_LIST", {"attrs": [("IFLA_VF_INFO", {"attrs": attributes})]}))
+    content = attribute(1, struct.pack("=I", 3) + bytes(32))
+    for kind, guid in ((10, node), (11, port)):
+        content += attribute(kind, struct.pack("=IIQ", 3, 0, int(guid.replace(":", ""), 16)))
+    (by_kernel,) = read_vfs(attribute(1, content))
+    assert written.vfs == (by_kernel,)
+    assert (by_kernel.node_guid, by_kernel.port_guid) == (node, port)
 
 
 def test_a_driver_that_tells_no_switch() -> None:
