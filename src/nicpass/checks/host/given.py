@@ -7,11 +7,14 @@ in full.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label, pf_of
 from nicpass.model.fact import known, value_or
+from nicpass.model.given import GivenNic
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
-    from nicpass.model.given import GivenNic
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
 
@@ -30,7 +32,7 @@ make_finding = Finder("host.given")
 _RECORDS = "/var/lib/nicpass/nics"
 
 
-class Orphan(NamedTuple):
+class Orphan(msgspec.Struct, frozen=True):
     """A NIC's record that no VM of this host and no NIC answers to any more."""
 
     nic: GivenNic
