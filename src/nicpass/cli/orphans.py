@@ -24,8 +24,9 @@ from nicpass.model.errors import BadInputError, NicpassError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import DetachRequest, GiveBackNic, NicStep, Plan, RemoveGuard, Step
+from nicpass.planner.compare import differences
 from nicpass.planner.detach import plan_taking_back
-from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.observe import observe_state
 from nicpass.planner.select import require_domains
 
 if TYPE_CHECKING:
