@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.host.given import find_orphans, has_device
+from nicpass.checks.host.orphans import find_orphans, has_device
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.cli.carry_out import carry_out

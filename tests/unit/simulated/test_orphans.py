@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nicpass.checks.host.given import find_orphans
+from nicpass.checks.host.orphans import find_orphans
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.main import main
 from nicpass.cli.orphans import plan_orphans

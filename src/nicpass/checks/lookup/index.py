@@ -20,14 +20,14 @@ from nicpass.checks.lookup.chains import (
 )
 from nicpass.checks.lookup.functions import FunctionIndex
 from nicpass.checks.lookup.machines import MachineUses
-from nicpass.checks.lookup.routing import RoutingTables
-from nicpass.checks.lookup.scopes import ScopeIndex
 from nicpass.model.address import Address
 from nicpass.model.fact import known, value_or
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nicpass.checks.lookup.routing import RoutingTables
+    from nicpass.checks.lookup.scopes import ScopeIndex
     from nicpass.model.activity import (
         BoundSocket,
         ForeignNetdev,
@@ -94,6 +94,8 @@ class HostIndex(FunctionIndex):
     @cached_property
     def scopes(self) -> ScopeIndex:
         """The functions that the firmware's IOMMU tables name."""
+        from nicpass.checks.lookup.scopes import ScopeIndex  # late, as in `tables`: often nobody asks
+
         return ScopeIndex(self)
 
     @cached_property
@@ -149,6 +151,8 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def tables(self) -> RoutingTables:
+        from nicpass.checks.lookup.routing import RoutingTables
+
         return RoutingTables(value_or(self.host.network.routes, ()))
 
     @cached_property
