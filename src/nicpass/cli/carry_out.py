@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say
 from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
+from nicpass.cli.source import open_processes
 from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan, watch_nothing
-from nicpass.host.doors.processes import Processes
-from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
-from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, SetNumvfs, StartWindow
+from nicpass.model.plan import (
+    ArmTimer,
+    ChangeBoot,
+    DisarmTimer,
+    GiveBackNic,
+    InstallGuard,
+    RemoveGuard,
+    SetNumvfs,
+    StartWindow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,28 +70,28 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
     `tell` is told what a step's own words do not say.
     """
-    processes = Processes()
 
     def of_host() -> Handlers:
         from nicpass.engine.host_steps import host_handlers
 
-        return host_handlers(files, processes)
+        return host_handlers(files, open_processes())
 
     def of_boot() -> Handlers:
         from nicpass.engine.boot_steps import boot_handlers
 
-        return boot_handlers(files, processes)
+        return boot_handlers(files, open_processes())
 
     def of_timer() -> Handlers:
         from nicpass.engine.deadman import deadman_handlers
 
-        return deadman_handlers(files, processes)
+        return deadman_handlers(files, open_processes())
 
-    ready = {
-        **take_handlers(files),
-        **libvirt_handlers(files, tell),
-        **guard_handlers(files, processes, Hands(ask_version, tell=tell)),
-    }
+    def of_guard() -> Handlers:
+        from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
+
+        return guard_handlers(files, open_processes(), Hands(ask_version, tell=tell))
+
+    ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         GiveBackNic: of_host,
         SetNumvfs: of_host,
@@ -91,6 +99,8 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
         ArmTimer: of_timer,
         StartWindow: of_timer,
         DisarmTimer: of_timer,
+        InstallGuard: of_guard,
+        RemoveGuard: of_guard,
     }
     return LateHandlers(ready, late)
 

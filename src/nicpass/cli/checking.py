@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.host.given import check_given, why_card_gone
+from nicpass.checks.host.given import check_given
+from nicpass.checks.host.orphans import why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm

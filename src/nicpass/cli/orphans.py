@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.host.given import find_orphans, has_device
+from nicpass.checks.host.orphans import find_orphans, has_device
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.cli.carry_out import carry_out
@@ -24,8 +24,9 @@ from nicpass.model.errors import BadInputError, NicpassError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import DetachRequest, GiveBackNic, NicStep, Plan, RemoveGuard, Step
+from nicpass.planner.compare import differences
 from nicpass.planner.detach import plan_taking_back
-from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.observe import observe_state
 from nicpass.planner.select import require_domains
 
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.source import Source, read_source
 from nicpass.engine.journal import read_changes, select_change, undone_by
 from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
-from nicpass.host.network.link_settings import add_settings
-from nicpass.hypervisor.libvirt.guard import plan_guard, plan_guard_removal
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
@@ -24,6 +22,7 @@ from nicpass.planner.select import explain_swapped, select_kept, select_nic
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
@@ -64,7 +63,7 @@ def _plan_request(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
             host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))
-            return plan_attach(host, request, plan_guard(source.files) if source.is_live else ())
+            return plan_attach(host, request, _plan_guard(source.files) if source.is_live else ())
         case DetachRequest():
             from nicpass.planner.detach import plan_taking_back  # late: most requests are to give
 
@@ -98,7 +97,7 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     address = select_kept(index, nic_of(change), _kept_states(source))
     host = _look_closer(source, index.functions[address]) if address in index.functions else source.host
     state, owner, removal = _kept_of(address, source)
-    plan = plan_undo(host, change, request, Kept(state, owner, removal, plan_guard(source.files)))
+    plan = plan_undo(host, change, request, Kept(state, owner, removal, _plan_guard(source.files)))
     if any(isinstance(step, SetNumvfs) for step in plan.steps):
         from nicpass.cli.vf_planning import with_undone_declaration
 
@@ -120,11 +119,23 @@ def _kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwne
     """(the NIC's state when it left, its owner, the changes that remove the guard if it goes too), as kept on disk."""
     if not source.is_live:
         return None, None, ()
+    from nicpass.hypervisor.libvirt.guard import plan_guard_removal
+
     kept = read_kept_nic(source.files, address)
     removal = plan_guard_removal(source.files, address)
     return (kept.state, kept.owner, removal) if kept is not None else (None, None, removal)
 
 
+def _plan_guard(files: Files) -> tuple[FileChange, ...]:
+    from nicpass.hypervisor.libvirt.guard import plan_guard  # late: a tree or a snapshot has nobody to guard
+
+    return plan_guard(files)
+
+
 def _look_closer(source: Source, function: PciFunction) -> Host:
     """The host with the link settings that are read of this NIC alone; of a snapshot nothing more can be read."""
-    return add_settings(source.host, source.files, function) if source.is_live else source.host
+    if not source.is_live:
+        return source.host
+    from nicpass.host.network.link_settings import add_settings
+
+    return add_settings(source.host, source.files, function)

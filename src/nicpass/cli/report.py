@@ -14,7 +14,6 @@ from nicpass.model.errors import ExitCode
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import ArmTimer, DefineDevice, GiveBackNic, SetNumvfs, StartDomain, StartWindow
-from nicpass.planner.observe import compare_states
 
 if TYPE_CHECKING:
     import argparse
@@ -165,6 +164,7 @@ def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:
     if not given_back:
         return ()
     from nicpass.engine.host_steps import read_state  # late, as its handler is
+    from nicpass.planner.compare import compare_states
 
     return tuple(
         field for step in given_back for field in compare_states(step.state, read_state(source.files, step.address))

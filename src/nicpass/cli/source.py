@@ -50,7 +50,7 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
     host = read_host(
         files,
         machines.domains,
-        _open_processes,
+        open_processes,
         environment,
         nic,
         with_boot=with_boot,
@@ -64,7 +64,7 @@ def read_live_source(files: Files, *, boot: bool) -> Source:
     """This machine as it is now; at a boot without asking libvirt, which may be starting VMs and wait for us."""
     machines = Machines(read_definitions(files), None) if boot else read_machines(files)
     guard = read_guard(files)
-    host = read_host(files, machines.domains, _open_processes, os.environ, networks=machines.networks, guard=guard)
+    host = read_host(files, machines.domains, open_processes, os.environ, networks=machines.networks, guard=guard)
     return Source(files, host, is_live=True)
 
 
@@ -86,7 +86,7 @@ def _absolute(path: str) -> str:
     return os.path.join(os.getcwd(), path)
 
 
-def _open_processes() -> Processes:
+def open_processes() -> Processes:
     """The door to processes, loaded late: hardly a run needs it, and its library is loaded slowly."""
     from nicpass.host.doors.processes import Processes
 

@@ -9,7 +9,7 @@ import msgspec
 
 from nicpass.checks.dependence.machines import uses_of
 from nicpass.checks.dependence.usage import summarize_usage
-from nicpass.checks.host.given import why_card_gone
+from nicpass.checks.host.orphans import why_card_gone
 from nicpass.checks.lookup.groups import group_companions
 from nicpass.checks.lookup.machines import MachineUse
 from nicpass.checks.lookup.nics import kind_of, pf_of

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from nicpass.host.doors.changes import Changes
-
 if TYPE_CHECKING:
     from nicpass.model.plan import StepBase
 
@@ -61,8 +59,13 @@ def wait_until(
     also all there is where events cannot be heard, and on a tree of files, which makes none.
     """
     deadline = time.monotonic() + timeout
+    answer = is_true()
+    if answer or timeout <= 0:
+        return answer
+    from nicpass.host.doors.changes import Changes  # late: mostly there is nothing to wait for
+
     pause = _FIRST_PAUSE
-    with Changes(descriptors) as changes:  # before the first look, or what happens between the two would be missed
+    with Changes(descriptors) as changes:  # before the next look, or what happens between the two would be missed
         while True:
             began = time.monotonic()
             if is_true():

@@ -33,8 +33,9 @@ from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs
+from nicpass.planner.compare import differences
 from nicpass.planner.elsewhere import find_reachable
-from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.observe import observe_state
 from nicpass.planner.whole import why_hollow
 
 if TYPE_CHECKING:

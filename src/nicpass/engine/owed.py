@@ -20,7 +20,7 @@ from nicpass.host.pci.functions import read_function
 from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _
-from nicpass.planner.observe import gained_since
+from nicpass.planner.compare import gained_since
 from nicpass.planner.whole import why_hollow
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ def read_host(
             files, None if near is None else {f.iommu_group for f in near if known(f.iommu_group)}
         ),
         network=network,
-        class_devices=read_class_devices(files),
+        class_devices=read_class_devices(files, pci),
         leftovers=read_leftovers(files, platform.cmdline, platform.kernel, pci),
         boot_bindings=read_boot_bindings(files, platform.kernel, pci),
         vf_declarations=read_declared_vfs(files),

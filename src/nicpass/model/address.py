@@ -20,7 +20,7 @@ _ADDRESS = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2}
 _MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
 # linux/if.h: IFNAMSIZ is 16 with the closing NUL; dev_valid_name() refuses "/", ":" and white space.
 _NETDEV = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}", re.ASCII)
-_SPELLED_BYTE = re.compile(r"\\x[89a-f][0-9a-f]")  # a byte that is no UTF-8, in the spelling of our doors
+_SPELLED_BYTE = r"\\x[89a-f][0-9a-f]"  # a byte that is no UTF-8, in the spelling of our doors
 
 
 def parse_address(text: str) -> Address | None:
@@ -64,7 +64,8 @@ def ip_text(text: str) -> str | None:
 
 def is_netdev_name(text: str) -> bool:
     """Whether the kernel would accept `text` as the name of a network interface."""
-    return _NETDEV.fullmatch(_SPELLED_BYTE.sub("?", text)) is not None
+    plain = re.sub(_SPELLED_BYTE, "?", text) if "\\" in text else text
+    return _NETDEV.fullmatch(plain) is not None
 
 
 def split_address(address: Address) -> tuple[int, int, int, int]:

@@ -35,7 +35,7 @@ from nicpass.model.plan import (
 from nicpass.model.text import printable, vm_word
 from nicpass.planner.confirm import confirmed
 from nicpass.planner.device import refuse_same_mac, specify_device
-from nicpass.planner.observe import gained_since, observe_state
+from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import attach_command, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
 
@@ -261,6 +261,7 @@ def state_to_restore(
         )
     if kept is None:
         return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
+    from nicpass.planner.compare import gained_since
     from nicpass.planner.whole import why_hollow  # late: who gives a NIC away has no record to doubt
 
     if (hollow := why_hollow(kept, function.driver)) is not None:

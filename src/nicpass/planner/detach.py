@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.host.given import has_device, why_card_gone
+from nicpass.checks.host.orphans import has_device, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label
 from nicpass.host.system.given import given_of

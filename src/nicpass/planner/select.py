@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.host.given import advise_gone, why_card_gone
 from nicpass.checks.lookup.nics import is_nic, label, list_nics
 from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.errors import BadInputError, ImpossibleError
@@ -68,6 +67,8 @@ def _select_given(index: HostIndex, name: str) -> PciFunction:
             _("There is no NIC {name!r} on this host.").format(name=name),
             did_you_mean(name, _names_of_nics(index), _("The NICs of this host: nicpass list")),
         )
+    from nicpass.checks.host.orphans import advise_gone, why_card_gone  # late: seldom is a given NIC meant
+
     if (gone := why_card_gone(given, index)) is not None or given.address not in index.functions:
         raise BadInputError(
             _("{nic}, given to the VM {vm}, is not there: {reason}.").format(

@@ -24,7 +24,7 @@ from nicpass.model.errors import StepError
 from nicpass.model.fact import Fact, value_or
 from nicpass.model.network import Link, LinkSettings, Setting, VfSettings
 from nicpass.model.plan import NicState
-from nicpass.planner.observe import differences
+from nicpass.planner.compare import differences
 from tests.support.namespaces import in_own_namespace
 
 ADDR_GEN_NONE = Setting("ipv6/conf/addr_gen_mode", "1")

@@ -22,7 +22,8 @@ from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, LinkSettings, Route, Setting, VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, invert_step
-from nicpass.planner.observe import compare_states, differences, observe_state
+from nicpass.planner.compare import compare_states, differences
+from nicpass.planner.observe import observe_state
 from tests.support.hosts import address, link, network, route
 
 NIC = Address("0000:01:00.0")

@@ -16,7 +16,8 @@ from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import NicState
-from nicpass.planner.observe import gained_since, observe_state
+from nicpass.planner.compare import gained_since
+from nicpass.planner.observe import observe_state
 from tests.support.hosts import address, link, network, route
 
 NIC, VF = Address("0000:01:00.0"), Address("0000:01:10.1")

@@ -41,7 +41,8 @@ from nicpass.model.plan import (
     invert_step,
 )
 from nicpass.planner.attach import plan_attach, plan_detach
-from nicpass.planner.observe import compare_states, differences, observe_state
+from nicpass.planner.compare import compare_states, differences
+from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import OVERRIDABLE, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
 from nicpass.planner.vf import plan_vf

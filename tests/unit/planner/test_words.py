@@ -12,7 +12,7 @@ from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.network import Link, LinkManager, LinkSettings, Setting, VfSettings
 from nicpass.model.plan import NicState
-from nicpass.planner.observe import compare_states
+from nicpass.planner.compare import compare_states
 from nicpass.planner.words import (
     describe_address,
     describe_addresses,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nicpass.checks.host.given import find_orphans
+from nicpass.checks.host.orphans import find_orphans
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.main import main
 from nicpass.cli.orphans import plan_orphans
@@ -22,7 +22,7 @@ from nicpass.host.system.actor import read_actor
 from nicpass.model.address import Address
 from nicpass.model.guard import HOOK
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
-from nicpass.planner.observe import differences
+from nicpass.planner.compare import differences
 from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import LAST, SimulatedHost, do
 from tests.support.simulation.scenes import ALLOW, WEB, stop_web

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
 from nicpass.model.fact import known
@@ -31,7 +33,7 @@ _UDEV_TESTS = (
 _ADDRESS = r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 
-class CountSetting(NamedTuple):
+class CountSetting(msgspec.Struct, frozen=True):
     """A line that gives a PF its VFs at every boot; `vfs` is None where the line does not show it."""
 
     source: str

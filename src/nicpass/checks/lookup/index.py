@@ -6,7 +6,9 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import msgspec
 
 from nicpass.checks.lookup.chains import (
     add_redirects,
@@ -18,13 +20,14 @@ from nicpass.checks.lookup.chains import (
 )
 from nicpass.checks.lookup.functions import FunctionIndex
 from nicpass.checks.lookup.machines import MachineUses
-from nicpass.checks.lookup.routing import RoutingTables
-from nicpass.checks.lookup.scopes import ScopeIndex
+from nicpass.model.address import Address
 from nicpass.model.fact import known, value_or
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nicpass.checks.lookup.routing import RoutingTables
+    from nicpass.checks.lookup.scopes import ScopeIndex
     from nicpass.model.activity import (
         BoundSocket,
         ForeignNetdev,
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
         NetworkStorage,
         Session,
     )
-    from nicpass.model.address import Address
     from nicpass.model.binding import Match
     from nicpass.model.boot import BootBinding
     from nicpass.model.class_devices import ClassDevice
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 
-class Station(NamedTuple):
+class Station(msgspec.Struct, frozen=True):
     """Who has a MAC in a VLAN; 0 is no VLAN."""
 
     mac: str
@@ -92,6 +94,8 @@ class HostIndex(FunctionIndex):
     @cached_property
     def scopes(self) -> ScopeIndex:
         """The functions that the firmware's IOMMU tables name."""
+        from nicpass.checks.lookup.scopes import ScopeIndex  # late, as in `tables`: often nobody asks
+
         return ScopeIndex(self)
 
     @cached_property
@@ -147,6 +151,8 @@ class HostIndex(FunctionIndex):
 
     @cached_property
     def tables(self) -> RoutingTables:
+        from nicpass.checks.lookup.routing import RoutingTables
+
         return RoutingTables(value_or(self.host.network.routes, ()))
 
     @cached_property

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.lookup.scopes import is_relaxable
 from nicpass.model.fact import known, value_or
 
 if TYPE_CHECKING:
@@ -30,7 +29,11 @@ def regions_of(group: IommuGroup, kind: str) -> str:
 
 def is_relaxed(group: IommuGroup, members: Iterable[PciFunction]) -> bool:
     """Whether this kernel relaxes regions that no stock kernel would: none of the group's members is of such a kind."""
-    return bool(regions_of(group, "direct-relaxable")) and not any(is_relaxable(member) for member in members)
+    if not regions_of(group, "direct-relaxable"):
+        return False
+    from nicpass.checks.lookup.scopes import is_relaxable  # late: few functions have regions
+
+    return not any(is_relaxable(member) for member in members)
 
 
 def relaxes_all(host: Host) -> bool | None:

@@ -7,18 +7,16 @@ there holds a `Network`, and without it sysfs tells of the interfaces and nothin
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.network.links import IFF_UP
 from nicpass.host.network.managers import read_managers
-from nicpass.host.network.stacking import CLASS_NET, add_lowers
+from nicpass.host.network.stacking import add_lowers
 from nicpass.model.errors import BadInputError
-from nicpass.model.fact import Unknown, known
+from nicpass.model.fact import Unknown
 from nicpass.model.language import _
-from nicpass.model.network import Link, Network
+from nicpass.model.network import Network
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
@@ -45,11 +43,10 @@ def _read_kernel(files: Files) -> Network:
             return dump_network()
         except OSError as error:
             why = Unknown(f"rtnetlink: {error.strerror or error}")
-            return Network(links=read_sysfs_links(files), addresses=why, routes=why)
+            return _read_sysfs(files, why)
     content = files.read_bytes(CAPTURE)
     if not isinstance(content, bytes):
-        missing = content or Unknown(f"not captured: {CAPTURE}")
-        return Network(links=read_sysfs_links(files), addresses=missing, routes=missing)
+        return _read_sysfs(files, content or Unknown(f"not captured: {CAPTURE}"))
     try:
         return msgspec.json.decode(content, type=Network)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -58,29 +55,8 @@ def _read_kernel(files: Files) -> Network:
         ) from None
 
 
-def read_sysfs_links(files: Files) -> tuple[Link, ...]:
-    """Every interface of /sys/class/net, by name. Source: Documentation/ABI/testing/sysfs-class-net."""
-    names = files.list_directory(CLASS_NET)
-    return tuple(_read_link(files, name) for name in sorted(names if known(names) else ()))
+def _read_sysfs(files: Files, why: Unknown) -> Network:
+    """What sysfs shows of the interfaces; why there is no more is said of the rest."""
+    from nicpass.host.network.sysfs_links import read_sysfs_links  # late: mostly there is more
 
-
-def _read_link(files: Files, name: str) -> Link:
-    target = files.read_link(f"{CLASS_NET}/{name}")
-    folder = posixpath.normpath(f"{CLASS_NET}/{target}") if isinstance(target, str) else f"{CLASS_NET}/{name}"
-    flags = files.read_int(f"{folder}/flags")
-    up = isinstance(flags, int) and bool(flags & IFF_UP)
-    mtu = files.read_int(f"{folder}/mtu")
-    mac = files.read_text(f"{folder}/address")
-    operstate = files.read_text(f"{folder}/operstate")
-    # The carrier of an interface that is down cannot be read: the kernel answers EINVAL.
-    carrier = files.read_int(f"{folder}/carrier") if up else None
-    master = files.read_link(f"{folder}/master")
-    return Link(
-        name=name,
-        mac=mac if isinstance(mac, str) else None,
-        mtu=mtu if isinstance(mtu, int) else None,
-        up=up,
-        operstate=operstate if isinstance(operstate, str) else None,
-        carrier=bool(carrier) if isinstance(carrier, int) else None,
-        master=posixpath.basename(master) if isinstance(master, str) else None,
-    )
+    return Network(links=read_sysfs_links(files), addresses=why, routes=why)

@@ -11,7 +11,11 @@ import msgspec
 
 from nicpass.host.network.ethtool import read_driver_info
 from nicpass.host.network.rtnetlink import (
+    LINKS,
     Attributes,
+    Kind,
+    ask,
+    dump,
     fixed_part,
     ip_of,
     number_of,
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IFF_UP, IFF_LOOPBACK, IFF_PROMISC, IFF_ALLMULTI = 0x1, 0x8, 0x100, 0x200  # linux/if.h
+_RTM_GETNSID, _NETNSA_NSID, _NETNSA_FD = 90, 1, 3  # linux/rtnetlink.h, linux/net_namespace.h
 _HEADER = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 
 # enum of IFLA_*
@@ -116,6 +121,20 @@ def parents_of(body: bytes) -> Parents:
     kind = text_of(read_attributes(found.get(_LINKINFO, b"")).get(_INFO_KIND))
     netnsid, device = number_of(found.get(_LINK_NETNSID)), text_of(found.get(_PARENT_DEV_NAME))
     return Parents(message.name, kind, number_of(found.get(_LINK)) or 0, netnsid, device)
+
+
+def read_parents(home: int) -> tuple[Parents, ...]:
+    """The interfaces of the network namespace that the calling thread is in; `home` is a descriptor of ours.
+
+    Raises:
+        OSError: the kernel's answer.
+    """
+    found = tuple(parents_of(body) for body in dump(LINKS))
+    if all(parents.netnsid is None for parents in found):
+        return found
+    request = bytes(4) + struct.pack("=HHI", 8, _NETNSA_FD, home)  # struct rtgenmsg, and its padding
+    ours = number_of(read_attributes(ask(Kind(_RTM_GETNSID, request, 1))[0], 4).get(_NETNSA_NSID))
+    return tuple(parents for parents in found if parents.device or parents.netnsid == ours)
 
 
 def build_link(message: LinkMessage, names: dict[int, str]) -> Link:

@@ -19,34 +19,40 @@ from nicpass.host.system.block import read_slaves
 from nicpass.host.system.mounts import list_mounts, read_swaps
 from nicpass.model.address import last_address
 from nicpass.model.class_devices import ClassDevice
-from nicpass.model.fact import Fact, known
+from nicpass.model.fact import Fact, known, value_or
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
+    from nicpass.model.pci import PciFunction
 
 CLASS = "/sys/class"
 _CLASSES = ("drm", "graphics", "sound", "tty", "nvme", "tpm")
 _CONTROLLER = r"nvme\d+"
+_OF_A_NIC = r"/[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]/(?:virtio\d+/)?net/[^/]+$"
+_NETWORK_CONTROLLER, _BRIDGE = 0x02, 0x06  # base classes, PCI Code and ID Assignment Specification, 1.3 and 1.7
 
 
-def read_class_devices(files: Files) -> Fact[tuple[ClassDevice, ...]]:
-    """Devices that hang on a PCI function, and all keyboards, by class and name. None where /sys/class is not there."""
+def read_class_devices(files: Files, pci: tuple[PciFunction, ...]) -> Fact[tuple[ClassDevice, ...]]:
+    """Devices that hang on a PCI function, and all keyboards, by class and name. None where /sys/class is not there.
+
+    `pci` are the functions that were read: interfaces are sought only where one of them may have some of others.
+    """
     classes = files.list_directory(CLASS)
     if not isinstance(classes, tuple):
         return classes
-    found = [*_BlockDevices(files).read(), *_read_inputs(files), *_read_netdevs_of_others(files)]
+    found = [*_BlockDevices(files).read(), *_read_inputs(files), *_read_netdevs_of_others(files, pci)]
     for subsystem in _CLASSES:
         if subsystem in classes:
             found += _read_class(files, subsystem)
     return tuple(found)
 
 
-def _read_links(files: Files, subsystem: str) -> dict[str, str]:
+def _read_links(files: Files, subsystem: str, without: frozenset[str] = frozenset()) -> dict[str, str]:
     """Name of each device of a class to its folder; a device that has just gone is left out."""
-    names = files.list_directory(f"{CLASS}/{subsystem}")
-    links = {name: files.read_link(f"{CLASS}/{subsystem}/{name}") for name in sorted(names if known(names) else ())}
     base = f"{CLASS}/{subsystem}"
+    names = frozenset(value_or(files.list_directory(base), ())) - without
+    links = {name: files.read_link(f"{base}/{name}") for name in sorted(names)}
     return {name: posixpath.normpath(f"{base}/{link}") for name, link in links.items() if isinstance(link, str)}
 
 
@@ -60,14 +66,33 @@ def _read_class(files: Files, subsystem: str) -> list[ClassDevice]:
     return found
 
 
-def _read_netdevs_of_others(files: Files) -> list[ClassDevice]:
+def _read_netdevs_of_others(files: Files, pci: tuple[PciFunction, ...]) -> list[ClassDevice]:
     """The interfaces whose function is no NIC: those of adapters for USB. A NIC's own are told with the NIC."""
-    found = []
-    for name, folder in _read_links(files, "net").items():
-        address = last_address(folder)
-        if address is not None and not re.search(rf"/{address}/(virtio\d+/)?net/", folder):
-            found.append(ClassDevice(subsystem="net", name=name, addresses=(address,)))
-    return found
+    if not _may_have_others(pci):
+        return []
+    told = frozenset(name for function in pci for name in value_or(function.netdevs, ()))
+    return [
+        ClassDevice(subsystem="net", name=name, addresses=(address,))
+        for name, folder in _read_links(files, "net", told).items()
+        if not re.search(_OF_A_NIC, folder) and (address := last_address(folder)) is not None
+    ]
+
+
+def _may_have_others(pci: tuple[PciFunction, ...]) -> bool:
+    """Whether there is more than NICs and bridges: a host with a thousand NICs has as many links to be read.
+
+    A bridge counts too where it is in the IOMMU group of a NIC, for then it matters what hangs on it.
+    """
+    kinds = {function.address: _base_class(function) for function in pci}
+    groups = {f.iommu_group for f in pci if kinds[f.address] == _NETWORK_CONTROLLER and known(f.iommu_group)}
+    harmless = {_NETWORK_CONTROLLER, _BRIDGE}
+    return any(
+        kinds[f.address] not in harmless or (kinds[f.address] == _BRIDGE and f.iommu_group in groups) for f in pci
+    )
+
+
+def _base_class(function: PciFunction) -> int | None:
+    return function.class_code >> 16 if known(function.class_code) else None
 
 
 def _has_console(files: Files, subsystem: str, name: str, folder: str) -> bool:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 DEVICES = "/sys/bus/pci/devices"
 
-_VIRTFN = re.compile("virtfn[0-9]{1,5}")  # their number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
+# Compiled when first asked: few functions have VFs, or more than one interface.
+_VIRTFN = "virtfn[0-9]{1,5}"  # their number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
 # devlink_port_phys_port_name_get() in net/devlink/port.c: the other end of a PF, VF or subfunction; `p0` is the card's
 # own port. `hpf` is older mlx5's word for the PF of the host that a card serves.
-_REPRESENTOR = re.compile(r"(?:c[0-9]+)?pf[0-9]+(?:vf[0-9]+|sf[0-9]+|hpf)")
+_REPRESENTOR = r"(?:c[0-9]+)?pf[0-9]+(?:vf[0-9]+|sf[0-9]+|hpf)"
 _NO_OVERRIDE = "(null)"  # how the kernel writes an override that is not set
 
 
@@ -176,7 +177,7 @@ class _Attributes:
         if not self.numbered:
             return {}
         found: list[tuple[int, Address]] = []
-        for index in sorted(int(name[6:]) for name in self.numbered if _VIRTFN.fullmatch(name)):
+        for index in sorted(int(name[6:]) for name in self.numbered if re.fullmatch(_VIRTFN, name)):
             link = self.link(f"virtfn{index}")
             if isinstance(link, str) and (address := parse_address(link)) is not None:
                 found.append((index, address))
@@ -193,7 +194,7 @@ class _Attributes:
         representors = tuple(
             Representor(netdev=name, port=port)
             for name, port in ports.items()
-            if isinstance(port, str) and _REPRESENTOR.fullmatch(port)
+            if isinstance(port, str) and re.fullmatch(_REPRESENTOR, port)
         )
         others = {representor.netdev for representor in representors}
         return {"netdevs": tuple(name for name in found if name not in others), "representors": representors}

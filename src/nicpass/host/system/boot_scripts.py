@@ -27,8 +27,9 @@ _FOLDERS = (
 _INITRAMFS = "/etc/initramfs-tools/scripts"
 _OURS = "nicpass"
 _LIMIT = 1 << 17  # bytes; such a script has a few hundred
-GIVES = re.compile(rb"sriov_numvfs|driver_override|vfio[-_]pci|/drivers/[^/\s]+/(?:new_id|bind)\b")
-_DEVICE = re.compile(r"\b[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]\b|(?<=class/net/)[^\s/$\"'*]+")
+# These two stay text: few hosts have such a file, and re keeps what it has made of them.
+_GIVES = rb"sriov_numvfs|driver_override|vfio[-_]pci|/drivers/[^/\s]+/(?:new_id|bind)\b"
+_DEVICE = r"\b[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]\b|(?<=class/net/)[^\s/$\"'*]+"
 
 
 def read_boot_lines(files: Files, unread: list[str]) -> Iterator[BootLine]:
@@ -37,16 +38,16 @@ def read_boot_lines(files: Files, unread: list[str]) -> Iterator[BootLine]:
         content = files.read_bytes(path, _LIMIT)
         if isinstance(content, Unknown):
             unread.append(content.unknown)
-        elif content is not None and GIVES.search(content):
+        elif content is not None and re.search(_GIVES, content):
             yield from parse_lines(path, content.decode("utf-8", "backslashreplace"))
 
 
 def parse_lines(path: str, text: str) -> Iterator[BootLine]:
     """The lines of a file that give a driver or VFs, without comments."""
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    devices = tuple(dict.fromkeys(found[0].lower() for line in lines for found in _DEVICE.finditer(line)))
+    devices = tuple(dict.fromkeys(found[0].lower() for line in lines for found in re.finditer(_DEVICE, line)))
     for line in lines:
-        if GIVES.search(line.encode()):
+        if re.search(_GIVES, line.encode()):
             yield BootLine(path=path, text=line, devices=devices)
 
 

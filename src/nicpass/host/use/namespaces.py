@@ -12,14 +12,10 @@ Source: network_namespaces(7), setns(2), ip-netns(8), linux/net_namespace.h.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.doors.visits import ask_within, maker_of
-from nicpass.host.network.links import parents_of
-from nicpass.host.network.rtnetlink import LINKS, Kind, ask, dump, number_of, read_attributes
 from nicpass.host.system.mounts import list_mounts
 from nicpass.host.use.holders import read_program
 from nicpass.model.activity import ForeignNetdev, ForeignUpper
@@ -39,7 +35,6 @@ _SECONDS = 5.0
 _SECONDS_FOR_USERS = 1.0
 """For all that other users than root have made."""
 _NETWORK_CLASS = 0x02  # PCI Code and ID Assignment Specification, 1.3
-_RTM_GETNSID, _NETNSA_NSID, _NETNSA_FD = 90, 1, 3
 _NSFS = "net:["
 
 
@@ -194,10 +189,14 @@ def _named(files: Files) -> Iterator[tuple[str, str]]:
 def look_into(
     files: Files,
     there: Sequence[Namespace],
-    ask_all: Callable[..., dict[str, tuple[Parents, ...] | OSError | None]] = ask_within,
-    whose: Callable[[str], int | None] = maker_of,
+    ask_all: Callable[..., dict[str, tuple[Parents, ...] | OSError | None]] | None = None,
+    whose: Callable[[str], int | None] | None = None,
 ) -> Seen:
     """The interfaces of each, all in some milliseconds. One of a user's that does not answer in time tells nothing."""
+    from nicpass.host.doors.visits import ask_within, maker_of  # late: many a host has no other namespace
+    from nicpass.host.network.links import read_parents
+
+    ask_all, whose = ask_all or ask_within, whose or maker_of
     places = {files.path(space.path): space for space in there}
     of_users = tuple(path for path in places if whose(path))
     ours = tuple(path for path in places if path not in set(of_users))
@@ -206,17 +205,3 @@ def look_into(
         told = ask_all(of_users, read_parents, _SECONDS_FOR_USERS)
         found |= {path: None if isinstance(answer, TimeoutError) else answer for path, answer in told.items()}
     return {places[path]: answer for path, answer in found.items()}
-
-
-def read_parents(home: int) -> tuple[Parents, ...]:
-    """The interfaces of the network namespace that the calling thread is in; `home` is a descriptor of ours.
-
-    Raises:
-        OSError: the kernel's answer.
-    """
-    found = tuple(parents_of(body) for body in dump(LINKS))
-    if all(parents.netnsid is None for parents in found):
-        return found
-    request = bytes(4) + struct.pack("=HHI", 8, _NETNSA_FD, home)  # struct rtgenmsg, and its padding
-    ours = number_of(read_attributes(ask(Kind(_RTM_GETNSID, request, 1))[0], 4).get(_NETNSA_NSID))
-    return tuple(parents for parents in found if parents.device or parents.netnsid == ours)

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import _socket as socket
 import errno
 import struct
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.host.network.rtnetlink import Kind, dump, fixed_part, read_attributes
 from nicpass.host.use.holders import read_program
 from nicpass.model.activity import BoundSocket
 from nicpass.model.fact import Fact, Unknown, known
@@ -60,6 +58,8 @@ def read_xdp_sockets(files: Files) -> Fact[tuple[RawSocket, ...]]:
         return ()
     if not files.is_live:
         return Unknown("not captured: AF_XDP sockets")
+    from nicpass.host.network.rtnetlink import Kind, dump  # late: hardly a host has any
+
     request = _REQUEST.pack(_AF_XDP, 0, 0, 0, _XDP_SHOW_INFO, 0, 0)
     try:
         bodies = dump(Kind(_SOCK_DIAG_BY_FAMILY, request, _ANSWER.size, _NETLINK_SOCK_DIAG))
@@ -76,6 +76,8 @@ def parse_xdp_sockets(bodies: Iterable[bytes]) -> Iterable[RawSocket]:
     Raises:
         MalformedError: the length that a message states is impossible.
     """
+    from nicpass.host.network.rtnetlink import fixed_part, read_attributes
+
     for body in bodies:
         inode = fixed_part(_ANSWER, body)[3]
         info = read_attributes(body, _ANSWER.size).get(_XDP_DIAG_INFO)
@@ -104,7 +106,9 @@ def name_sockets(
 
 def name_interfaces() -> dict[int, str]:
     """Index to name of every interface of this network namespace, by the kernel."""
-    return dict(socket.if_nameindex())
+    import _socket  # late: mostly no socket is bound to one
+
+    return dict(_socket.if_nameindex())
 
 
 def _names(files: Files, wanted: set[int]) -> dict[int, str]:

@@ -10,7 +10,8 @@ it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,9 +21,9 @@ from nicpass.engine.file_changes import apply_changes, image_at, verify_changes
 from nicpass.engine.handler import Handler, Handlers
 from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.store import NICS, STATE, list_kept_nics
+from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.domains import connect
 from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit
-from nicpass.hypervisor.libvirt.guard_proof import prove_hook
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
@@ -31,9 +32,6 @@ from nicpass.model.language import _
 from nicpass.model.plan import InstallGuard, RemoveGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
     from nicpass.model.address import Address
 
@@ -105,12 +103,18 @@ def plan_guard_removal(files: Files, *leaving: Address) -> tuple[FileChange, ...
     return (*back, FileChange(path=RECORD, before=image_at(files, RECORD), after=None))
 
 
-class Hands(NamedTuple):
+def _prove_hook(files: Files) -> str | None:
+    from nicpass.hypervisor.libvirt.guard_proof import prove_hook  # late: only the first attach installs a guard
+
+    return prove_hook(files)
+
+
+class Hands(msgspec.Struct, frozen=True):
     """What the guard's steps ask of others: libvirt, and whoever reads."""
 
     ask_version: Callable[[], int]
     """libvirt's version, as its daemon has it."""
-    prove: Callable[[Files], str | None] = prove_hook
+    prove: Callable[[Files], str | None] = _prove_hook
     tell: Callable[[str], object] = str
     """Says to people what they should know, and what is no error."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import stat
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +58,8 @@ def read_guard(files: Files) -> Guard:
 
 def _named_in(text: str) -> dict[str, str]:
     """The words that the script is given in its first lines, `python=...`; none of a script of somebody else."""
+    import shlex  # late: on most hosts there is no hook
+
     found: dict[str, str] = {}
     for line in text.splitlines()[:20]:
         name, equals, word = line.partition("=")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.dependence.quick import check_dependence
-from nicpass.checks.host.given import advise_gone, why_card_gone
+from nicpass.checks.host.orphans import advise_gone, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.verdict import blocking

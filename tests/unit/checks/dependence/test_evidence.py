@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from nicpass.checks.dependence.group import check_group, describe_companion
+from nicpass.checks.dependence.companions import describe_companion
+from nicpass.checks.dependence.group import check_group
 from nicpass.checks.dependence.sessions import check_sessions, describe_session
 from nicpass.checks.dependence.unseen import check_shared_with_bmc, check_visible, has_interface
 from nicpass.checks.lookup.index import HostIndex

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from nicpass.checks.host.given import Orphan, find_orphans, is_another_card, why_card_gone
+from nicpass.checks.host.orphans import Orphan, find_orphans, is_another_card, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.boot import DeviceIdentity

@@ -25,7 +25,8 @@ from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
 from nicpass.model.network import Link, LinkManager, ManagerName
 from nicpass.model.plan import NicState
-from nicpass.planner.observe import differences, observe_state
+from nicpass.planner.compare import differences
+from nicpass.planner.observe import observe_state
 from tests.support.hosts import address, link, network, nic, ready_host
 
 NIC = Address("0000:01:00.0")

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nicpass.host.doors.files import Files
 from nicpass.host.pci.class_devices import read_class_devices
+from nicpass.host.pci.functions import read_pci
 from nicpass.model.address import last_address
 from nicpass.model.class_devices import ClassDevice
-from nicpass.model.fact import Unknown
-from tests.support.hosts import ready_host
-from tests.support.provoking import KEYBOARD, POWER_BUTTON
+from nicpass.model.fact import Fact, Unknown
+from tests.support.hosts import bridge, generated_host, nic, ready_host
+from tests.support.provoking import KEYBOARD, POWER_BUTTON, USB, controller
 
 AHCI = "/sys/devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/block/sda"
 NVME = "/sys/devices/pci0000:00/0000:00:01.0/0000:02:00.0/nvme/nvme0/nvme0n1"
@@ -31,7 +33,7 @@ def read(
         links={f"/sys/class/block/{name}": folder for name, (folder, _) in disks.items()}
         | {f"{disks[upper][0]}/slaves/{lower}": disks[lower][0] for upper, lower in (slaves or {}).items()},
     )
-    found = read_class_devices(Files(str(tree.write(root))))
+    found = read_class_devices(Files(str(tree.write(root))), ())
     assert isinstance(found, tuple)
     return {device.name: device for device in found}
 
@@ -112,7 +114,7 @@ class TestBlock:
                 f"{subsystem}/nvme1": "/sys/devices/pci0000:80/0000:82:00.0/nvme/nvme1",
             },
         )
-        found = read_class_devices(Files(str(tree.write(tmp_path))))
+        found = read_class_devices(Files(str(tree.write(tmp_path))), ())
         assert isinstance(found, tuple)
         (disk,) = [device for device in found if device.name == "nvme0n1"]
         assert disk.addresses == ("0000:02:00.0", "0000:82:00.0")
@@ -133,7 +135,7 @@ class TestBlock:
             | {f"{AHCI}/dev": content},
             links={"/sys/class/block/sda": AHCI},
         )
-        found = read_class_devices(Files(str(tree.write(tmp_path_factory.mktemp("odd")))))
+        found = read_class_devices(Files(str(tree.write(tmp_path_factory.mktemp("odd")))), ())
         assert isinstance(found, tuple)
         assert "sda" in {device.name for device in found}
 
@@ -165,7 +167,7 @@ class TestScreens:
             files={f"{connector}/enabled": f"{state}\n"},
             links={"/sys/class/drm/card0": f"{self.CARD}/drm/card0", "/sys/class/drm/card0-HDMI-A-1": connector},
         )
-        found = read_class_devices(Files(str(tree.write(tmp_path))))
+        found = read_class_devices(Files(str(tree.write(tmp_path))), ())
         assert isinstance(found, tuple)
         assert {device.name: device.console for device in found} == {"card0": False, "card0-HDMI-A-1": screen}
 
@@ -179,7 +181,7 @@ class TestScreens:
             },
             links={"/sys/class/graphics/fb0": f"{self.CARD}/graphics/fb0"},
         )
-        found = read_class_devices(Files(str(tree.write(tmp_path))))
+        found = read_class_devices(Files(str(tree.write(tmp_path))), ())
         assert isinstance(found, tuple)
         assert [device.console for device in found] == [screen]
 
@@ -188,22 +190,89 @@ class TestScreens:
 def test_a_serial_card_with_the_console(active: str, console: bool, tmp_path: Path) -> None:
     port = "/sys/devices/pci0000:00/0000:05:00.0/tty/ttyS4"
     tree = ready_host(files={"/sys/class/tty/console/active": f"{active}\n"}, links={"/sys/class/tty/ttyS4": port})
-    found = read_class_devices(Files(str(tree.write(tmp_path))))
+    found = read_class_devices(Files(str(tree.write(tmp_path))), ())
     assert isinstance(found, tuple)
     assert [(device.name, device.console) for device in found] == [("ttyS4", console)]
 
 
 def test_without_classes_it_is_absent_and_unreadable_is_unknown(tmp_path: Path) -> None:
-    assert read_class_devices(Files(str(tmp_path))) is None
+    assert read_class_devices(Files(str(tmp_path)), ()) is None
     (tmp_path / "sys").mkdir()
     (tmp_path / "sys" / "class").symlink_to("class")
-    assert isinstance(read_class_devices(Files(str(tmp_path))), Unknown)
+    assert isinstance(read_class_devices(Files(str(tmp_path)), ()), Unknown)
 
 
 def test_a_device_that_has_just_gone_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "sys/class/block").mkdir(parents=True)
     (tmp_path / "sys/class/block/sda").symlink_to("../../devices/pci0000:00/0000:00:17.0/block/sda")
     (tmp_path / "sys/class/block/sdb").write_text("no link")
-    found = read_class_devices(Files(str(tmp_path)))
+    found = read_class_devices(Files(str(tmp_path)), ())
     assert isinstance(found, tuple)
     assert [device.name for device in found] == ["sda"]
+
+
+PORT, NIC, XHCI = "0000:00:01.0", "0000:01:00.0", "0000:00:14.0"
+
+
+class _CountingFiles(Files):
+    """Notes which links were read."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.links: list[str] = []
+
+    def read_link(self, path: str) -> Fact[str]:
+        self.links.append(path)
+        return super().read_link(path)
+
+
+class TestInterfacesOfOthers:
+    """Those that hang on no NIC; a NIC's own are told with it."""
+
+    def test_a_usb_adapter_is_found_and_the_links_of_nics_are_not_read(self, tmp_path: Path) -> None:
+        usb = f"/sys/devices/pci0000:00/{XHCI}/usb1/1-1/1-1:1.0/net/enx1"
+        tree = ready_host(bridge(PORT), nic(NIC, "eth1", under=PORT), controller(XHCI, USB, "xhci_hcd"))
+        files = _CountingFiles(str(tree.but(links={**tree.links, "/sys/class/net/enx1": usb}).write(tmp_path)))
+        pci = read_pci(files)
+        files.links.clear()
+        found = read_class_devices(files, pci)
+        assert isinstance(found, tuple)
+        assert [(each.name, each.addresses) for each in found if each.subsystem == "net"] == [("enx1", (XHCI,))]
+        assert [path for path in files.links if "/net/" in path] == ["/sys/class/net/enx1"]
+
+    @pytest.mark.parametrize(("group", "names"), [(10, ["lan0"]), (1, [])])
+    def test_below_a_bridge_only_where_a_nic_is_in_its_group(
+        self, group: int, names: list[str], tmp_path: Path
+    ) -> None:
+        below = f"/sys/devices/pci0000:00/{PORT}/platform/net/lan0"
+        tree = ready_host(bridge(PORT, group=group), nic(NIC, "eth1", under=PORT))
+        files = Files(str(tree.but(links={**tree.links, "/sys/class/net/lan0": below}).write(tmp_path)))
+        found = read_class_devices(files, read_pci(files))
+        assert isinstance(found, tuple)
+        assert [each.name for each in found if each.subsystem == "net"] == names
+
+    def test_of_unknown_class_a_function_may_have_some(self, tmp_path: Path) -> None:
+        files = Files(str(ready_host(bridge(PORT), nic(NIC, "eth1", under=PORT)).write(tmp_path)))
+        links = {f"/sys/class/net/{name}": f"../../devices/pci0000:00/{at}" for name, at in _PLACES.items()}
+        for path, target in links.items():
+            (tmp_path / path[1:]).unlink(missing_ok=True)
+            (tmp_path / path[1:]).symlink_to(target)
+        odd = msgspec.structs.replace(read_pci(files)[1], address=XHCI, class_code=Unknown("EIO"), netdevs=None)
+        found = read_class_devices(files, (odd,))
+        assert isinstance(found, tuple)
+        assert [each.name for each in found if each.subsystem == "net"] == ["enx1", "wwan0"]
+
+    def test_a_thousand_nics_have_no_link_read(self, tmp_path: Path) -> None:
+        files = _CountingFiles(str(generated_host(130).write(tmp_path)))
+        pci = read_pci(files)
+        files.links.clear()
+        read_class_devices(files, pci)
+        assert not [path for path in files.links if "/net/" in path]
+
+
+_PLACES = {
+    "eth1": f"{PORT}/{NIC}/net/eth1",
+    "eth2": f"{PORT}/{NIC}/virtio0/net/eth2",
+    "enx1": f"{XHCI}/usb1/1-1/1-1:1.0/net/enx1",
+    "wwan0": f"{PORT}/{NIC}/wwan/wwan0/net/wwan0",
+}

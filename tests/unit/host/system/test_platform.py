@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from nicpass.host.doors.files import Files
-from nicpass.host.network.interfaces import read_network, read_sysfs_links
+from nicpass.host.network.interfaces import read_network
+from nicpass.host.network.sysfs_links import read_sysfs_links
 from nicpass.host.pci.ids import PLACES, PciIds
 from nicpass.host.system.platform import read_platform
 from nicpass.hypervisor.libvirt.domains import read_domains

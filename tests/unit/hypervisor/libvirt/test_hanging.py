@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import signal
@@ -105,6 +106,29 @@ def test_an_answer_and_an_error_come_through_as_they_are() -> None:
         ask(lambda: (_ for _ in ()).throw(StepError("No.")), LIMIT, "x")
     with pytest.raises(NoAnswerError):
         ask(lambda: os.read(os.pipe()[0], 1), 0.05, "x")
+
+
+def test_the_thread_that_answers_is_asked_again_and_one_left_behind_is_not() -> None:
+    first = ask(_thread.get_ident, LIMIT, "x")
+    with pytest.raises(StepError):
+        ask(lambda: (_ for _ in ()).throw(StepError("No.")), LIMIT, "x")
+    assert ask(_thread.get_ident, LIMIT, "x") == first
+
+    reading, writing = os.pipe()
+    with pytest.raises(NoAnswerError):
+        ask(lambda: (_thread.get_ident(), os.read(reading, 1))[0], 0.05, "x")
+    second = ask(_thread.get_ident, LIMIT, "x")
+    os.write(writing, b"x")  # the late answer comes, and is nobody's
+    assert [ask(_thread.get_ident, LIMIT, "x") for _ in range(3)] == [second] * 3
+    assert first != second
+
+
+def test_a_child_does_not_wait_for_the_threads_of_its_parent() -> None:
+    ask(int, LIMIT, "x")
+    child = os.fork()
+    if child == 0:
+        os._exit(ask(lambda: 17, LIMIT, "x"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
 
 
 def sleeper(*words: str) -> subprocess.Popen[str]:
