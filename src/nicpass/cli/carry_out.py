@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say
-from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
+from nicpass.cli.report import headline, say_outcome, say_phase, view_outcome
 from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
@@ -20,6 +20,7 @@ from nicpass.model.plan import ArmTimer, ChangeBoot, DisarmTimer, GiveBackNic, S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nicpass.cli.documents import OutcomeDocument
     from nicpass.cli.source import Source
     from nicpass.engine.handler import Handlers
     from nicpass.host.doors.files import Files
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from nicpass.model.plan import Plan, StepBase
 
 
-def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot_needed: bool | None = None) -> None:
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> OutcomeDocument | None:
     """Carry out a plan for the host as it was just read, under the lock that the caller holds.
 
-    `reboot_needed` is for the JSON of changes that may need a reboot.
+    People are told of it here; with `as_json` nothing is printed, and the answer is what the caller is to print.
     """
     if not as_json:
         say(headline(plan))
@@ -47,10 +48,9 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot
     if identity is not None:
         log_done(actor, identity, plan.summary)
     if as_json:
-        more = {"told": told} | ({} if reboot_needed is None else {"reboot_needed": reboot_needed})
-        say_json_outcome(plan, source, identity, more)
-    else:
-        say_outcome(plan, source, identity)
+        return view_outcome(plan, source, identity, told)
+    say_outcome(plan, source, identity)
+    return None
 
 
 def _say_aside(text: str) -> None:

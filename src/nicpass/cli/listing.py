@@ -16,6 +16,7 @@ from nicpass.cli.source import read_source
 from nicpass.cli.unsettled import owed_nics, tell_findings
 from nicpass.cli.views import GivenView, NicList, NicView, view_gone, view_nics
 from nicpass.host.doors.files import Files
+from nicpass.host.network.stacking import CLASS_NET
 from nicpass.host.pci.ids import PciIds
 from nicpass.model.errors import ExitCode
 from nicpass.model.language import _
@@ -23,6 +24,9 @@ from nicpass.planner.select import find_given, select_nic
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
+
+    from nicpass.cli.source import Source
 
 
 def _columns() -> tuple[str, ...]:
@@ -44,7 +48,7 @@ def _columns() -> tuple[str, ...]:
 def list_nics_command(arguments: argparse.Namespace) -> int:
     source = read_source(arguments)
     index = HostIndex(source.host)
-    nics = _view(arguments.nic, index)
+    nics = _view(arguments.nic, index, _speeds_of(source, arguments))
     meant = {nic.address for nic in nics}
     about_given = tuple(finding for finding in check_given(index) if not arguments.nic or finding.subject in meant)
     if arguments.json:
@@ -64,17 +68,32 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _view(name: str | None, index: HostIndex) -> tuple[NicView, ...]:
+def _speeds_of(source: Source, arguments: argparse.Namespace) -> Callable[[str], int | None]:
+    """The way to an interface's speed in Mbit/s (sysfs-class-net); only a program is told of it.
+
+    A driver that does not know it answers -1.
+    """
+    if not arguments.json or arguments.snapshot is not None:
+        return lambda _netdev: None
+
+    def read(netdev: str) -> int | None:
+        speed = source.files.read_int(f"{CLASS_NET}/{netdev}/speed")
+        return speed if isinstance(speed, int) and speed > 0 else None
+
+    return read
+
+
+def _view(name: str | None, index: HostIndex, speed_of: Callable[[str], int | None]) -> tuple[NicView, ...]:
     """The NICs that the command line means, those among them that a VM was given and that are gone."""
     names, gone = PciIds(Files()), view_gone(index)
     if name is None:
-        views = (*view_nics(list_nics(index.host), index, names), *gone)
+        views = (*view_nics(list_nics(index.host), index, names, speed_of), *gone)
         return tuple(sorted(views, key=lambda nic: nic.address)) if gone else views
     if gone and (given := find_given(index, name)) is not None:
         for view in gone:
             if view.address == given.address:
                 return (view,)
-    return view_nics([select_nic(index, name)], index, names)
+    return view_nics([select_nic(index, name)], index, names, speed_of)
 
 
 def snapshot_command(arguments: argparse.Namespace) -> int:

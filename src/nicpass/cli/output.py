@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nicpass.model.errors import NicpassError
 
 
+ERROR_SCHEMA = "nicpass.error/1"
 _PIPE_WIDTH = 500
 _GAP = 2  # between two columns of rich, without a box
 
@@ -164,7 +165,8 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
     sentence, hint = well_formed(error.sentence), well_formed(error.hint)
     if as_json:
         fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": sentence}
-        say_json({"error": fields | {"hint": hint, "findings": error.findings}})
+        # As `documents.ErrorDocument` has it, which it would take long to load.
+        say_json({"schema": ERROR_SCHEMA, "error": fields | {"hint": hint, "findings": error.findings}})
         return
     complain_wrapped(sentence, "  ", "nicpass: ")
     if hint:

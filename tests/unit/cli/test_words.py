@@ -223,13 +223,31 @@ def test_an_attach_ends_with_what_is_so_now_and_the_way_back(
 
 
 @pytest.mark.spawns
-def test_a_snapshot_comes_by_a_pipe_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = str(ready_host().write(tmp_path))
-    main(["snapshot", "--root", root])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("check",),
+        ("check", "--security"),
+        ("snapshot",),
+        ("attach", "guest", NIC, "--dry-run"),
+        ("detach", "guest", NIC, "--dry-run"),
+        ("vf", "remove", NIC, "--dry-run"),
+        ("prepare", NIC, "--dry-run"),
+    ],
+)
+def test_a_snapshot_comes_by_a_pipe_too(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same as of a file that holds it."""
+    main(["snapshot", "--root", str(ready_host().write(tmp_path))])
     snapshot = capsys.readouterr().out
-    argv = [sys.executable, "-m", "nicpass", "list", "--snapshot", "-"]
-    done = subprocess.run(argv, input=snapshot, capture_output=True, text=True, check=True)
-    assert NIC in done.stdout
+    (tmp_path / "host.json").write_text(snapshot)
+    exit_code = main([*words, "--snapshot", str(tmp_path / "host.json")])
+    told = capsys.readouterr()
+    argv = [sys.executable, "-m", "nicpass", *words, "--snapshot", "-"]
+    done = subprocess.run(argv, input=snapshot, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (exit_code, told.out, told.err)
 
 
 def test_the_table_of_codes_has_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
