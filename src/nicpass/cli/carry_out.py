@@ -7,11 +7,12 @@ import signal
 from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say
-from nicpass.cli.report import headline, say_outcome, say_phase, view_outcome
+from nicpass.cli.progress import watched
+from nicpass.cli.report import headline, say_outcome, view_outcome
 from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
-from nicpass.engine.transaction import run_plan, watch_nothing
+from nicpass.engine.transaction import run_plan
 from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
@@ -37,11 +38,11 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> Out
         say(headline(plan))
     if plan.steps:
         log_begin(actor, plan.summary)
-    watch = watch_nothing if as_json else say_phase
     try:
         told: list[str] = []
         handlers = handlers_of(source.files, told.append if as_json else _say_aside)
-        identity = run_plan(plan, handlers, source.files, watch, actor)
+        with watched(as_json=as_json) as watch:
+            identity = run_plan(plan, handlers, source.files, watch, actor)
     except BaseException as error:
         log_failure(actor, plan.summary, error)
         raise

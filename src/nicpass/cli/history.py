@@ -10,7 +10,7 @@ import msgspec
 
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
-from nicpass.cli.report import mark_of
+from nicpass.cli.progress import mark_of
 from nicpass.cli.source import open_root
 from nicpass.cli.unsettled import at_work, summary_of
 from nicpass.engine.journal import read_changes, select_change, undone_by

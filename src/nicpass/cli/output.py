@@ -52,6 +52,7 @@ class _Output:
     """Standard output, which may be gone at any line: that neither stops a change nor takes it back."""
 
     lost: str | None = None
+    aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     @contextlib.contextmanager
     def unless_gone(self) -> Iterator[None]:
@@ -60,7 +61,8 @@ class _Output:
         Source: the note on SIGPIPE in the documentation of Python's signal module.
         """
         try:
-            yield
+            with self.aside():
+                yield
         except (OSError, ValueError) as error:
             if not isinstance(error, BrokenPipeError):
                 self.lost = self.lost or getattr(error, "strerror", None) or str(error)
@@ -69,6 +71,11 @@ class _Output:
 
 
 _output = _Output()
+
+
+def let_stand_aside(aside: Callable[[], contextlib.AbstractContextManager[None]] | None) -> None:
+    """From now on print within `aside()`, which takes a line that moves out of the way; None: as it is."""
+    _output.aside = aside or contextlib.nullcontext
 
 
 def complain_wrapped(text: str, indent: str = "", first: str = "") -> None:
@@ -84,7 +91,7 @@ def complain_wrapped(text: str, indent: str = "", first: str = "") -> None:
 
 def complain(text: str) -> None:
     """Print a line on standard error, escaped as what `say` prints; nothing can be done where that is gone too."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), _output.aside():
         sys.stderr.write(f"{printable(text)}\n")
 
 

@@ -61,18 +61,6 @@ def say_notes(plan: Plan) -> None:
         say_wrapped(text, indent="    ", first="  ")
 
 
-def mark_of(phase: Phase) -> str | None:
-    """The word for a phase in which a step has ended; None for the phases on the way."""
-    marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
-    return marks.get(phase)
-
-
-def say_phase(number: int, phase: Phase, step: Step) -> None:
-    """Print for people that a step has ended, while the plan is carried out."""
-    if (mark := mark_of(phase)) is not None:
-        say_wrapped(f"{mark}: {describe_step(step)}", indent="     ", first=f"  {number + 1}. ")
-
-
 def view_outcome(plan: Plan, source: Source, identity: str | None, told: Iterable[str]) -> OutcomeDocument:
     """The outcome as a document for programs; the host is read anew for it."""
     from nicpass.cli.documents import ComparedField, MadeVf, OutcomeDocument  # late: most runs are for people

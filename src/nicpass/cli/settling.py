@@ -15,7 +15,8 @@ from nicpass.cli.guard_mend import mend_guard
 from nicpass.cli.orphans import abandon_nic, settle_orphans
 from nicpass.cli.output import say, say_json, say_wrapped
 from nicpass.cli.planning import read_and_plan
-from nicpass.cli.report import say_aftermath, say_phase
+from nicpass.cli.progress import watched
+from nicpass.cli.report import say_aftermath
 from nicpass.cli.source import require_live_root
 from nicpass.cli.system_log import log_settled
 from nicpass.cli.telling import Teller
@@ -25,7 +26,6 @@ from nicpass.engine.lock import hold_lock
 from nicpass.engine.overdue import OverdueRun
 from nicpass.engine.owed import Restored
 from nicpass.engine.recovery import Settled, abandon, recover, take_back_as_recorded
-from nicpass.engine.transaction import watch_nothing
 from nicpass.host.doors.files import Files
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.domains import read_domains
@@ -126,8 +126,9 @@ def settle(
     files: Files, arguments: argparse.Namespace, actor: Actor, teller: Teller, *, unconfirmed: bool
 ) -> tuple[bool, int]:
     """Settle changes under the lock that the caller holds: (whether there were any, their worst exit code)."""
-    watch = watch_nothing if teller.as_json else say_phase
-    settled = recover(files, handlers_of(files), actor, watch, unattended=unconfirmed)
+    with watched(as_json=teller.as_json) as watch:
+        begin = None if teller.as_json else _say_begin
+        settled = recover(files, handlers_of(files), actor, watch, begin, unattended=unconfirmed)
     restored = _restore_owed(files, arguments)
     codes = [*(change.exit_code for change in settled), *(nic.exit_code for nic in restored)]
     worst: int = max(codes, default=ExitCode.DONE)
@@ -137,6 +138,10 @@ def settle(
     for change in ended:
         worst = max(worst, _take_back(change, arguments, actor, teller))
     return bool(settled or restored or ended), worst
+
+
+def _say_begin(change: Change) -> None:
+    say_wrapped(_("Settle {change} ({summary}):").format(change=change.identity, summary=summary_of(change)))
 
 
 def _restore_owed(files: Files, arguments: argparse.Namespace) -> tuple[Restored, ...]:
@@ -212,8 +217,8 @@ def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor, tell
         teller.tell_error(error)
         # Nobody is there who could mend libvirt; what needs no answer of it is taken back all the same.
         if arguments.unconfirmed and isinstance(read_domains(Files()), Unknown):
-            watch = watch_nothing if teller.as_json else say_phase
-            settled = take_back_as_recorded(change, Files(), handlers_of(Files()), actor, watch)
+            with watched(as_json=teller.as_json) as watch:
+                settled = take_back_as_recorded(change, Files(), handlers_of(Files()), actor, watch)
             _tell_settled((settled,), (), Files(), actor, teller)
             return settled.exit_code
         return error.exit_code
