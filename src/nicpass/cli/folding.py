@@ -15,6 +15,11 @@ def cells(text: str) -> int:
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
+def longest_word(text: str) -> int:
+    """The cells of the longest part that `fold` would not break."""
+    return max((cells(word.rstrip()) for word in _BREAKABLE.findall(text)), default=0)
+
+
 def fold(text: str, width: int) -> list[str]:
     """Lines of at most `width` cells, broken at spaces and between Chinese characters, which need none.
 

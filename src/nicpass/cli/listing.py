@@ -14,7 +14,7 @@ from nicpass.cli.guard_mend import tell_guard
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
 from nicpass.cli.unsettled import owed_nics, tell_findings
-from nicpass.cli.views import GivenView, NicList, NicView, view_gone, view_nics
+from nicpass.cli.views import GivenView, NetdevView, NicList, NicView, view_gone, view_nics
 from nicpass.host.doors.files import Files
 from nicpass.host.network.stacking import CLASS_NET
 from nicpass.host.pci.ids import PciIds
@@ -59,7 +59,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     elif nics:
         # A terminal shows the columns that decide; `nicpass list NIC` and --json have the rest.
         spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("KIND"))
-        say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
+        say_table(_columns(), (_row(nic) for nic in nics), spare=spare, whole_words=_("MAY GO"))
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
     if not arguments.json:
@@ -117,7 +117,7 @@ def _row(nic: NicView) -> tuple[str, ...]:
         show(nic.driver),
         _describe_group(nic),
         show(nic.numa_node),
-        "; ".join(netdev.link for netdev in nic.netdevs) or "-",
+        "; ".join(_describe_link(netdev) for netdev in nic.netdevs) or "-",
         tell_usage(show(nic.used_for)),
         _describe_vms(nic),
         _("yes") if nic.may_go else _describe_refusal(nic.why_not),
@@ -129,6 +129,18 @@ def _describe_netdevs(nic: NicView) -> str:
     if not nic.netdevs and nic.given is not None and nic.given.names:
         return f"({', '.join(nic.given.names)})"
     return ", ".join(netdev.name for netdev in nic.netdevs) or "-"
+
+
+def _describe_link(netdev: NetdevView) -> str:
+    """The state of its link in the language chosen; the view's own is data, and English."""
+    match netdev.link, netdev.link_state:
+        case "unknown", _state:
+            return _("unknown")
+        case _link, "up":
+            return _("up, carrier")
+        case "down", _state:
+            return _("down")
+    return _("up, no carrier")
 
 
 def _describe_refusal(codes: tuple[str, ...]) -> str:
@@ -149,7 +161,7 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
     ]
     for netdev in nic.netdevs:
         rows += [
-            (_("netdev"), f"{netdev.name}, {netdev.link}, MTU {show(netdev.mtu)}"),
+            (_("netdev"), f"{netdev.name}, {_describe_link(netdev)}, MTU {show(netdev.mtu)}"),
             (
                 "MAC",
                 _("{mac} (permanent {permanent})").format(mac=show(netdev.mac), permanent=show(netdev.permanent_mac)),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ERROR_SCHEMA = "nicpass.error/1"
 _PIPE_WIDTH = 500
 _GAP = 2  # between two columns of rich, without a box
+_SHORT_WORD = 4  # `no: `
 
 
 def say(text: str = "") -> None:
@@ -83,9 +84,9 @@ def complain_wrapped(text: str, indent: str = "", first: str = "") -> None:
     if not sys.stderr.isatty():
         complain(f"{first}{' '.join(text.split())}")
         return
-    from nicpass.cli.folding import fold  # late, as in `say_wrapped`
+    from nicpass.cli.folding import cells, fold  # late, as in `say_wrapped`
 
-    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - len(first)))):
+    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - cells(first)))):
         complain(f"{indent if number else first}{line}")
 
 
@@ -145,9 +146,9 @@ def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> Non
     if not sys.stdout.isatty():
         say(f"{lead}{' '.join(text.split())}")
         return
-    from nicpass.cli.folding import fold  # late: hardly a run folds, and its pattern takes long to compile
+    from nicpass.cli.folding import cells, fold  # late: hardly a run folds, and its pattern takes long to compile
 
-    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - len(lead)))):
+    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - cells(lead)))):
         say(f"{indent if number else lead}{line}")
 
 
@@ -189,12 +190,9 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
 
 
 def _complain_hint(hint: str) -> None:
-    """A hint may be several lines to paste, in which names are quoted: such lines are not folded."""
+    """After its first line, which is prose, a hint may have lines to paste: those are not folded."""
     first, *more = _("hint: {hint}").format(hint=hint).split("\n")
-    if more:
-        complain(f"  {first}")
-    else:
-        complain_wrapped(first, "  ", "  ")
+    complain_wrapped(first, "  ", "  ")
     for line in more:
         complain(line)
 
@@ -208,12 +206,17 @@ def _complain_command(command: str) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = (), whole: str = ""
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    spare: Sequence[str] = (),
+    whole: str = "",
+    whole_words: str = "",
 ) -> None:
     """Print a table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
 
     Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded; the
-    column `whole` is never folded: what stands in it is to be copied.
+    column `whole` is never folded: what stands in it is to be copied. Of the column `whole_words` no word is cut.
     """
     from rich.console import Console
     from rich.table import Table
@@ -226,13 +229,29 @@ def say_table(
     body = [tuple(map(printable, row)) for row in rows]
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    if whole_words and _width_of(body, columns, places) > console.width:
+        body = _fold_between_words(body, columns.index(whole_words))
     for place in places if columns else ():
-        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] == whole)
+        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] in (whole, whole_words))
     for row in body:
         table.add_row(*(Text(row[place]) for place in places))
     console.print(table)
     for line in drawn.getvalue().rstrip("\n").split("\n"):
         say_as_it_is(f"{line.rstrip()}\n")  # the cells are escaped; what is not is how rich makes a heading bold
+
+
+def _width_of(body: Sequence[Sequence[str]], columns: Sequence[str], places: Sequence[int]) -> int:
+    from rich.cells import cell_len
+
+    return sum(max(cell_len(line[place]) for line in (columns, *body)) + _GAP for place in places) - _GAP
+
+
+def _fold_between_words(body: Sequence[tuple[str, ...]], place: int) -> list[tuple[str, ...]]:
+    """The rows with the cells of one column folded to the width of its longest word, and of a short one before it."""
+    from nicpass.cli.folding import fold, longest_word
+
+    width = max((longest_word(row[place]) for row in body), default=0) + _SHORT_WORD
+    return [(*row[:place], "\n".join(fold(row[place], width)), *row[place + 1 :]) for row in body]
 
 
 def _fit_columns(lines: Sequence[Sequence[str]], columns: Sequence[str], spare: Sequence[str], width: int) -> list[int]:

@@ -23,6 +23,19 @@ class _Folding(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=terminal_width() - 2)
 
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        """As argparse, which counts a cell for each character of the word before the usage."""
+        prefix = _("usage: ") if prefix is None else prefix
+        whole = self._width
+        if not prefix.isascii():
+            from nicpass.cli.folding import cells  # late: English takes no more cells than characters
+
+            self._width -= cells(prefix) - len(prefix)
+        try:
+            return super()._format_usage(usage, actions, groups, prefix)
+        finally:
+            self._width = whole
+
     def _split_lines(self, text: str, width: int) -> list[str]:
         """As argparse; but a Chinese character takes two cells, and has no spaces beside it to fold at."""
         if text.isascii():
