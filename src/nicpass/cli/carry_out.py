@@ -7,12 +7,13 @@ import signal
 from typing import TYPE_CHECKING
 
 from nicpass.cli.output import say
-from nicpass.cli.report import headline, say_json_outcome, say_outcome, say_phase
+from nicpass.cli.progress import watched
+from nicpass.cli.report import headline, say_outcome, view_outcome
 from nicpass.cli.source import open_processes
 from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.take_nic import take_handlers
-from nicpass.engine.transaction import run_plan, watch_nothing
+from nicpass.engine.transaction import run_plan
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.plan import (
     ArmTimer,
@@ -28,6 +29,7 @@ from nicpass.model.plan import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nicpass.cli.documents import OutcomeDocument
     from nicpass.cli.source import Source
     from nicpass.engine.handler import Handlers
     from nicpass.host.doors.files import Files
@@ -35,30 +37,29 @@ if TYPE_CHECKING:
     from nicpass.model.plan import Plan, StepBase
 
 
-def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool, reboot_needed: bool | None = None) -> None:
+def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> OutcomeDocument | None:
     """Carry out a plan for the host as it was just read, under the lock that the caller holds.
 
-    `reboot_needed` is for the JSON of changes that may need a reboot.
+    People are told of it here; with `as_json` nothing is printed, and the answer is what the caller is to print.
     """
     if not as_json:
         say(headline(plan))
     if plan.steps:
         log_begin(actor, plan.summary)
-    watch = watch_nothing if as_json else say_phase
     try:
         told: list[str] = []
         handlers = handlers_of(source.files, told.append if as_json else _say_aside)
-        identity = run_plan(plan, handlers, source.files, watch, actor)
+        with watched(as_json=as_json) as watch:
+            identity = run_plan(plan, handlers, source.files, watch, actor)
     except BaseException as error:
         log_failure(actor, plan.summary, error)
         raise
     if identity is not None:
         log_done(actor, identity, plan.summary)
     if as_json:
-        more = {"told": told} | ({} if reboot_needed is None else {"reboot_needed": reboot_needed})
-        say_json_outcome(plan, source, identity, more)
-    else:
-        say_outcome(plan, source, identity)
+        return view_outcome(plan, source, identity, told)
+    say_outcome(plan, source, identity)
+    return None
 
 
 def _say_aside(text: str) -> None:

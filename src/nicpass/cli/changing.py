@@ -34,5 +34,9 @@ def change_command(arguments: argparse.Namespace) -> int:
     with hold_lock(Files(), actor):
         refuse_unless_settled(read_changes_unless_settled(Files()), request)
         source, plan = read_and_plan(request, arguments)
-        carry_out(plan, source, actor, as_json=arguments.json)
+        document = carry_out(plan, source, actor, as_json=arguments.json)
+    if document is not None:
+        from nicpass.cli.documents import say_document  # late: most runs are for people
+
+        say_document(document, arguments)
     return ExitCode.DONE

@@ -149,7 +149,7 @@ def _say_findings(findings: tuple[Finding, ...], *, verbose: bool) -> None:
     for finding in sorted(others, key=lambda finding: -finding.severity.rank):
         if finding.severity == Severity.INFO and not verbose:
             continue
-        first = f"  {describe_severity(finding.severity)}: "
+        first = _("  {severity}: ").format(severity=describe_severity(finding.severity))
         say_wrapped(f"{finding.code}: {finding.sentence}", indent="     ", first=first)
         _say_details(finding, verbose=verbose)
         if verbose or finding.code in _WITH_COMMAND:

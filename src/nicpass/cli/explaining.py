@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.catalogue.entry import Entry
 from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.model.errors import BadInputError, ExitCode
@@ -18,9 +19,15 @@ from nicpass.model.nearest import did_you_mean
 if TYPE_CHECKING:
     import argparse
 
-    from nicpass.checks.catalogue.entry import Entry
-
 _PLACEHOLDER = re.compile(r"{(\w+)}")
+
+
+class Explanations(msgspec.Struct, frozen=True, kw_only=True):
+    """What `nicpass explain --json` prints."""
+
+    schema: str = "nicpass.explain/1"
+    findings: dict[str, Entry]
+    """Code to what it means."""
 
 
 def explain_command(arguments: argparse.Namespace) -> int:
@@ -32,7 +39,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
         )
     entries = {code: _translate(CATALOGUE[code]) for code in codes}
     if arguments.json:
-        say_json(entries)
+        say_json(Explanations(findings=entries))
     elif arguments.code:
         _say_entry(codes[0], entries[codes[0]])
     else:

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.host.guard import check_guard, guarded_nics, tell_unguarded
-from nicpass.cli.output import say, say_error, say_note
+from nicpass.cli.output import say_note
 from nicpass.host.system.given import read_given
 from nicpass.hypervisor.libvirt.guard_reading import read_guard
 from nicpass.model.errors import ExitCode, NicpassError
@@ -16,6 +16,7 @@ from nicpass.model.language import _
 
 if TYPE_CHECKING:
     from nicpass.cli.source import Source
+    from nicpass.cli.telling import Teller
     from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
 
@@ -30,7 +31,7 @@ def tell_guard(source: Source) -> None:
         say_note(f"{finding.code}: {finding.sentence} {finding.command}")
 
 
-def mend_guard(files: Files, *, boot: bool, as_json: bool) -> tuple[bool, int]:
+def mend_guard(files: Files, teller: Teller, *, boot: bool) -> tuple[bool, int]:
     """Make the guard that of this nicpass where NICs are given away: (whether there was anything to do, exit code).
 
     It is no change of the host that one would undo, so it stands in no journal; being cut off in it is borne, for the
@@ -45,13 +46,13 @@ def mend_guard(files: Files, *, boot: bool, as_json: bool) -> tuple[bool, int]:
             renewed = _renew(files, guarded[0])
         except (NicpassError, OSError) as error:
             failure = error if isinstance(error, NicpassError) else NicpassError(f"{error.strerror or error}.")
-            say_error(failure, as_json=as_json)
+            teller.tell_error(failure)
             return True, failure.exit_code
-    if renewed and not as_json:
-        say(_("The guard was put in order, and runs."))
+    if renewed:
+        teller.tell(_("The guard was put in order, and runs."))
     missed = guard.unguarded if known(guard.unguarded) and not boot else ()
-    for finding in tell_unguarded(guard) if missed and not as_json else ():
-        say(finding.sentence)
+    for finding in tell_unguarded(guard) if missed else ():
+        teller.tell(finding.sentence)
     for event in missed:
         with contextlib.suppress(OSError):
             files.remove(event.path)

@@ -10,12 +10,12 @@ import msgspec
 
 from nicpass.cli.output import say, say_json, say_table, say_wrapped
 from nicpass.cli.plan_text import describe_step
-from nicpass.cli.report import mark_of
+from nicpass.cli.progress import mark_of
 from nicpass.cli.source import open_root
 from nicpass.cli.unsettled import at_work, summary_of
 from nicpass.engine.journal import read_changes, select_change, undone_by
 from nicpass.host.system.given import read_vetoes
-from nicpass.model.change import Actor, Change, Outcome, StepRecord
+from nicpass.model.change import Actor, Change, Closed, Confirmed, Opened, Outcome, Resumed, StepRecord
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
@@ -62,6 +62,23 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """The last starts of VMs that the guard has vetoed, the oldest first."""
 
 
+class ChangeDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What `nicpass show --json` prints: a change as its journal tells it."""
+
+    schema: str = "nicpass.change/1"
+    full: bool = False
+    """Whether the interfaces' sysctls, hundreds of lines, stand in it too (--full); else they are null."""
+    identity: str
+    opened: Opened | None = None
+    """Null where the first record is broken."""
+    steps: tuple[StepRecord, ...] = ()
+    confirmed: Confirmed | None = None
+    resumed: tuple[Resumed, ...] = ()
+    closed: Closed | None = None
+    damage: str = ""
+    """The part of the journal that could not be read."""
+
+
 def history_command(arguments: argparse.Namespace) -> int:
     files = open_root(arguments)
     changes = read_changes(files)
@@ -78,7 +95,7 @@ def history_command(arguments: argparse.Namespace) -> int:
             place = next((n for n, (moment, _row) in enumerate(rows) if (moment or 0) > veto.time), len(rows))
             rows.insert(place, (veto.time, _veto_row(veto)))
         columns = (_("CHANGE"), _("WHEN"), _("WHO"), _("WHAT"), _("OUTCOME"))
-        say_table(columns, [row for _time, row in rows], spare=(_("WHO"),), whole=(_("CHANGE"),))
+        say_table(columns, [row for _time, row in rows], spare=(_("WHO"),), whole=(_("CHANGE"),), whole_words=_("WHAT"))
     else:
         say(_("nicpass has changed nothing on this host yet."))
     return ExitCode.DONE
@@ -106,7 +123,9 @@ def show_command(arguments: argparse.Namespace) -> int:
         raise BadInputError(_("nicpass has changed nothing on this host yet."))
     change = select_change(changes, arguments.change) if arguments.change else changes[-1]
     if arguments.json:
-        say_json(change)
+        from nicpass.cli.documents import say_document  # late: most runs are for people
+
+        say_document(ChangeDocument(**msgspec.structs.asdict(change)), arguments)
         return ExitCode.DONE
     view = _view(change, changes, files)
     rows = [

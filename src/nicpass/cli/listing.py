@@ -14,8 +14,9 @@ from nicpass.cli.guard_mend import tell_guard
 from nicpass.cli.output import say, say_json, say_table, show
 from nicpass.cli.source import read_source
 from nicpass.cli.unsettled import owed_nics, tell_findings
-from nicpass.cli.views import GivenView, NicList, NicView, view_gone, view_nics
+from nicpass.cli.views import GivenView, NetdevView, NicList, NicView, view_gone, view_nics
 from nicpass.host.doors.files import Files
+from nicpass.host.network.stacking import CLASS_NET
 from nicpass.host.pci.ids import PciIds
 from nicpass.model.errors import ExitCode
 from nicpass.model.language import _
@@ -23,6 +24,9 @@ from nicpass.planner.select import find_given, select_nic
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
+
+    from nicpass.cli.source import Source
 
 
 def _columns() -> tuple[str, ...]:
@@ -44,7 +48,7 @@ def _columns() -> tuple[str, ...]:
 def list_nics_command(arguments: argparse.Namespace) -> int:
     source = read_source(arguments)
     index = HostIndex(source.host)
-    nics = _view(arguments.nic, index)
+    nics = _view(arguments.nic, index, _speeds_of(source, arguments))
     meant = {nic.address for nic in nics}
     about_given = tuple(finding for finding in check_given(index) if not arguments.nic or finding.subject in meant)
     if arguments.json:
@@ -55,7 +59,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     elif nics:
         # A terminal shows the columns that decide; `nicpass list NIC` and --json have the rest.
         spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("KIND"))
-        say_table(_columns(), (_row(nic) for nic in nics), spare=spare)
+        say_table(_columns(), (_row(nic) for nic in nics), spare=spare, whole_words=_("MAY GO"))
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
     if not arguments.json:
@@ -64,17 +68,32 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def _view(name: str | None, index: HostIndex) -> tuple[NicView, ...]:
+def _speeds_of(source: Source, arguments: argparse.Namespace) -> Callable[[str], int | None]:
+    """The way to an interface's speed in Mbit/s (sysfs-class-net); only a program is told of it.
+
+    A driver that does not know it answers -1.
+    """
+    if not arguments.json or arguments.snapshot is not None:
+        return lambda _netdev: None
+
+    def read(netdev: str) -> int | None:
+        speed = source.files.read_int(f"{CLASS_NET}/{netdev}/speed")
+        return speed if isinstance(speed, int) and speed > 0 else None
+
+    return read
+
+
+def _view(name: str | None, index: HostIndex, speed_of: Callable[[str], int | None]) -> tuple[NicView, ...]:
     """The NICs that the command line means, those among them that a VM was given and that are gone."""
     names, gone = PciIds(Files()), view_gone(index)
     if name is None:
-        views = (*view_nics(list_nics(index.host), index, names), *gone)
+        views = (*view_nics(list_nics(index.host), index, names, speed_of), *gone)
         return tuple(sorted(views, key=lambda nic: nic.address)) if gone else views
     if gone and (given := find_given(index, name)) is not None:
         for view in gone:
             if view.address == given.address:
                 return (view,)
-    return view_nics([select_nic(index, name)], index, names)
+    return view_nics([select_nic(index, name)], index, names, speed_of)
 
 
 def snapshot_command(arguments: argparse.Namespace) -> int:
@@ -98,7 +117,7 @@ def _row(nic: NicView) -> tuple[str, ...]:
         show(nic.driver),
         _describe_group(nic),
         show(nic.numa_node),
-        "; ".join(netdev.link for netdev in nic.netdevs) or "-",
+        "; ".join(_describe_link(netdev) for netdev in nic.netdevs) or "-",
         tell_usage(show(nic.used_for)),
         _describe_vms(nic),
         _("yes") if nic.may_go else _describe_refusal(nic.why_not),
@@ -110,6 +129,18 @@ def _describe_netdevs(nic: NicView) -> str:
     if not nic.netdevs and nic.given is not None and nic.given.names:
         return f"({', '.join(nic.given.names)})"
     return ", ".join(netdev.name for netdev in nic.netdevs) or "-"
+
+
+def _describe_link(netdev: NetdevView) -> str:
+    """The state of its link in the language chosen; the view's own is data, and English."""
+    match netdev.link, netdev.link_state:
+        case "unknown", _state:
+            return _("unknown")
+        case _link, "up":
+            return _("up, carrier")
+        case "down", _state:
+            return _("down")
+    return _("up, no carrier")
 
 
 def _describe_refusal(codes: tuple[str, ...]) -> str:
@@ -130,7 +161,7 @@ def _details(nic: NicView) -> list[tuple[str, str]]:
     ]
     for netdev in nic.netdevs:
         rows += [
-            (_("netdev"), f"{netdev.name}, {netdev.link}, MTU {show(netdev.mtu)}"),
+            (_("netdev"), f"{netdev.name}, {_describe_link(netdev)}, MTU {show(netdev.mtu)}"),
             (
                 "MAC",
                 _("{mac} (permanent {permanent})").format(mac=show(netdev.mac), permanent=show(netdev.permanent_mac)),

@@ -11,7 +11,6 @@ from nicpass.checks.host.orphans import find_orphans, has_device
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.cli.carry_out import carry_out
-from nicpass.cli.output import say, say_error
 from nicpass.cli.source import Source, read_live_source
 from nicpass.cli.system_log import log_settled
 from nicpass.engine.journal import owed, read_changes
@@ -30,12 +29,13 @@ from nicpass.planner.observe import observe_state
 from nicpass.planner.select import require_domains
 
 if TYPE_CHECKING:
+    from nicpass.cli.telling import Teller
     from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
     from nicpass.model.change import Actor, Change
 
 
-def settle_orphans(files: Files, actor: Actor, *, boot: bool, as_json: bool) -> int:
+def settle_orphans(files: Files, actor: Actor, teller: Teller, *, boot: bool) -> int:
     """Carry out `plan_orphans`; how many there were. One that fails stays a record, and keeps no other from it.
 
     At a boot libvirt is not asked, which may be starting VMs: their files tell which there are.
@@ -46,9 +46,9 @@ def settle_orphans(files: Files, actor: Actor, *, boot: bool, as_json: bool) -> 
     plans = plan_orphans(source)
     for plan in plans:
         try:
-            carry_out(plan, source, actor, as_json=as_json)
+            teller.tell_outcome(carry_out(plan, source, actor, as_json=teller.as_json))
         except NicpassError as error:
-            say_error(error, as_json=as_json)
+            teller.tell_error(error)
     return len(plans)
 
 
@@ -69,7 +69,7 @@ def plan_orphans(source: Source) -> tuple[Plan, ...]:
     return tuple(plans)
 
 
-def abandon_nic(files: Files, address: Address, actor: Actor, *, as_json: bool) -> None:
+def abandon_nic(files: Files, address: Address, actor: Actor, teller: Teller) -> None:
     """Have a NIC as it is now: what it was is wanted back no more. A VM that has it keeps it.
 
     Raises:
@@ -96,11 +96,11 @@ def abandon_nic(files: Files, address: Address, actor: Actor, *, as_json: bool) 
     if holders:
         settle_nic(files, _as_it_is(kept, source))
     else:
-        _forget(kept, source, actor, as_json=as_json)
+        _forget(kept, source, actor, teller)
     for change in waiting:
         abandon(files, change)
     text = _("Abandoned: {change}. The host stays as it is.").format(change=address)
-    say(text)
+    teller.tell(text)
     log_settled(actor, text)
 
 
@@ -120,14 +120,15 @@ def _as_it_is(kept: KeptNic, source: Source) -> KeptNic:
     return msgspec.structs.replace(kept, state=now, renewed=True)
 
 
-def _forget(kept: KeptNic, source: Source, actor: Actor, *, as_json: bool) -> None:
+def _forget(kept: KeptNic, source: Source, actor: Actor, teller: Teller) -> None:
     address = kept.state.address
     steps: list[Step] = [GiveBackNic(address=address, state=kept.state, owner=kept.owner, gone=True)]
     if guard := plan_guard_removal(source.files, address):
         steps.append(RemoveGuard(address=address, files=guard))
     request = DetachRequest(vm=kept.owner.domain if kept.owner is not None else "", nic=address)
     summary = _("Leave {address} as it is").format(address=address)
-    carry_out(Plan(summary=summary, request=request, steps=tuple(steps)), source, actor, as_json=as_json)
+    plan = Plan(summary=summary, request=request, steps=tuple(steps))
+    teller.tell_outcome(carry_out(plan, source, actor, as_json=teller.as_json))
 
 
 def _is_about(change: Change, address: Address) -> bool:

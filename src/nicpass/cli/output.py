@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from nicpass.model.errors import NicpassError
 
 
+ERROR_SCHEMA = "nicpass.error/1"
 _PIPE_WIDTH = 500
 _GAP = 2  # between two columns of rich, without a box
+_SHORT_WORD = 4  # `no: `
 
 
 def say(text: str = "") -> None:
@@ -51,6 +53,7 @@ class _Output:
     """Standard output, which may be gone at any line: that neither stops a change nor takes it back."""
 
     lost: str | None = None
+    aside: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     @contextlib.contextmanager
     def unless_gone(self) -> Iterator[None]:
@@ -59,7 +62,8 @@ class _Output:
         Source: the note on SIGPIPE in the documentation of Python's signal module.
         """
         try:
-            yield
+            with self.aside():
+                yield
         except (OSError, ValueError) as error:
             if not isinstance(error, BrokenPipeError):
                 self.lost = self.lost or getattr(error, "strerror", None) or str(error)
@@ -70,20 +74,25 @@ class _Output:
 _output = _Output()
 
 
+def let_stand_aside(aside: Callable[[], contextlib.AbstractContextManager[None]] | None) -> None:
+    """From now on print within `aside()`, which takes a line that moves out of the way; None: as it is."""
+    _output.aside = aside or contextlib.nullcontext
+
+
 def complain_wrapped(text: str, indent: str = "", first: str = "") -> None:
     """Print a paragraph on standard error, folded where that is a terminal, with `first` before it."""
     if not sys.stderr.isatty():
         complain(f"{first}{' '.join(text.split())}")
         return
-    from nicpass.cli.folding import fold  # late, as in `say_wrapped`
+    from nicpass.cli.folding import cells, fold  # late, as in `say_wrapped`
 
-    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - len(first)))):
+    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - cells(first)))):
         complain(f"{indent if number else first}{line}")
 
 
 def complain(text: str) -> None:
     """Print a line on standard error, escaped as what `say` prints; nothing can be done where that is gone too."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), _output.aside():
         sys.stderr.write(f"{printable(text)}\n")
 
 
@@ -137,9 +146,9 @@ def say_wrapped(text: str, *, indent: str = "", first: str | None = None) -> Non
     if not sys.stdout.isatty():
         say(f"{lead}{' '.join(text.split())}")
         return
-    from nicpass.cli.folding import fold  # late: hardly a run folds, and its pattern takes long to compile
+    from nicpass.cli.folding import cells, fold  # late: hardly a run folds, and its pattern takes long to compile
 
-    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - len(lead)))):
+    for number, line in enumerate(fold(printable(" ".join(text.split())), max(20, terminal_width() - cells(lead)))):
         say(f"{indent if number else lead}{line}")
 
 
@@ -164,7 +173,8 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
     sentence, hint = well_formed(error.sentence), well_formed(error.hint)
     if as_json:
         fields = {"code": error.code, "exit_code": int(error.exit_code), "sentence": sentence}
-        say_json({"error": fields | {"hint": hint, "findings": error.findings}})
+        # As `documents.ErrorDocument` has it, which it would take long to load.
+        say_json({"schema": ERROR_SCHEMA, "error": fields | {"hint": hint, "findings": error.findings}})
         return
     complain_wrapped(sentence, "  ", "nicpass: ")
     if hint:
@@ -180,12 +190,9 @@ def say_error(error: NicpassError, *, as_json: bool) -> None:
 
 
 def _complain_hint(hint: str) -> None:
-    """A hint may be several lines to paste, in which names are quoted: such lines are not folded."""
+    """After its first line, which is prose, a hint may have lines to paste: those are not folded."""
     first, *more = _("hint: {hint}").format(hint=hint).split("\n")
-    if more:
-        complain(f"  {first}")
-    else:
-        complain_wrapped(first, "  ", "  ")
+    complain_wrapped(first, "  ", "  ")
     for line in more:
         complain(line)
 
@@ -199,12 +206,17 @@ def _complain_command(command: str) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, spare: Sequence[str] = (), whole: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    spare: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    whole_words: str = "",
 ) -> None:
     """Print a table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
 
     Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded; the
-    columns in `whole` are never folded: what stands in them is to be copied.
+    columns in `whole` are never folded: what stands in them is to be copied. Of `whole_words` no word is cut.
     """
     from rich.console import Console
     from rich.table import Table
@@ -217,13 +229,29 @@ def say_table(
     body = [tuple(map(printable, row)) for row in rows]
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
+    if whole_words and _width_of(body, columns, places) > console.width:
+        body = _fold_between_words(body, columns.index(whole_words))
     for place in places if columns else ():
-        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] in whole)
+        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] in (*whole, whole_words))
     for row in body:
         table.add_row(*(Text(row[place]) for place in places))
     console.print(table)
     for line in drawn.getvalue().rstrip("\n").split("\n"):
         say_as_it_is(f"{line.rstrip()}\n")  # the cells are escaped; what is not is how rich makes a heading bold
+
+
+def _width_of(body: Sequence[Sequence[str]], columns: Sequence[str], places: Sequence[int]) -> int:
+    from rich.cells import cell_len
+
+    return sum(max(cell_len(line[place]) for line in (columns, *body)) + _GAP for place in places) - _GAP
+
+
+def _fold_between_words(body: Sequence[tuple[str, ...]], place: int) -> list[tuple[str, ...]]:
+    """The rows with the cells of one column folded to the width of its longest word, and of a short one before it."""
+    from nicpass.cli.folding import fold, longest_word
+
+    width = max((longest_word(row[place]) for row in body), default=0) + _SHORT_WORD
+    return [(*row[:place], "\n".join(fold(row[place], width)), *row[place + 1 :]) for row in body]
 
 
 def _fit_columns(lines: Sequence[Sequence[str]], columns: Sequence[str], spare: Sequence[str], width: int) -> list[int]:

@@ -24,6 +24,19 @@ class _Folding(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=terminal_width() - 2)
 
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
+        """As argparse, which counts a cell for each character of the word before the usage."""
+        prefix = _("usage: ") if prefix is None else prefix
+        whole = self._width
+        if not prefix.isascii():
+            from nicpass.cli.folding import cells  # late: English takes no more cells than characters
+
+            self._width -= cells(prefix) - len(prefix)
+        try:
+            return super()._format_usage(usage, actions, groups, prefix)
+        finally:
+            self._width = whole
+
     def _split_lines(self, text: str, width: int) -> list[str]:
         """As argparse; but a Chinese character takes two cells, and has no spaces beside it to fold at."""
         if text.isascii():
@@ -158,7 +171,7 @@ def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("print the JSON Schema of what a command prints with --json")
     schema = commands.add_parser("schema", help=text, description=_as_sentence(text))
-    schema.add_argument("what", choices=("check", "security", "list", "vfs", "snapshot", "plan", "history", "change"))
+    schema.add_argument("what", choices=_DOCUMENTS, metavar="WHAT", help=", ".join(_DOCUMENTS))
     _add_language(schema)
 
 
@@ -199,6 +212,7 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
     _add_confirm_within(attach)
+    _add_full(attach)
     _add_dry_run(attach)
 
 
@@ -207,6 +221,7 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
     detach.add_argument("vm", metavar="VM", help=_("the VM that has it: name or UUID"))
     detach.add_argument("nic", metavar="NIC", help=_("the NIC: address, MAC or netdev, also the one that it had"))
     _add_stop(detach)
+    _add_full(detach)
     _add_dry_run(detach)
 
 
@@ -250,6 +265,7 @@ def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="CODE",
         help=_("give a NIC away again although the host would lose this; once for each reason"),
     )
+    _add_full(undo)
     _add_dry_run(undo)
 
 
@@ -280,6 +296,7 @@ def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
     show = _add_live_command(commands, "show", _("show one change, step by step"))
     _add_root(show)
+    _add_full(show)
     show.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
 
 
@@ -299,6 +316,25 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "history": _add_history,
     "show": _add_show,
 }
+
+
+_DOCUMENTS = (
+    "check",
+    "security",
+    "list",
+    "vfs",
+    "restored-vfs",
+    "explain",
+    "snapshot",
+    "plan",
+    "outcome",
+    "recover",
+    "confirm",
+    "history",
+    "change",
+    "error",
+)
+"""What `nicpass schema` knows; a test sees to it that these are all that are printed."""
 
 
 def _positive(text: str) -> int:
@@ -348,6 +384,12 @@ def _add_confirm_within(parser: Parser) -> None:
         help=_(
             "take all back unless you say nicpass confirm in time; on by default (120) where your session may break"
         ),
+    )
+
+
+def _add_full(parser: Parser) -> None:
+    parser.add_argument(
+        "--full", action="store_true", help=_("with --json: also the interfaces' sysctls, hundreds of lines")
     )
 
 

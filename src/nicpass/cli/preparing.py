@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from nicpass.cli.carry_out import carry_out, outlive_session
-from nicpass.cli.output import say
+from nicpass.cli.documents import view_error, without_sysctls
+from nicpass.cli.output import say, say_json
 from nicpass.cli.prepare_planning import plan_work
 from nicpass.cli.report import show_plan
 from nicpass.cli.requests import prepare_request_of, words_of
-from nicpass.cli.settling import settle
+from nicpass.cli.settling import settle, tell_all
 from nicpass.cli.source import require_live_root
+from nicpass.cli.telling import Teller
 from nicpass.cli.unsettled import refuse_unless_settled
 from nicpass.engine.journal import read_boot_id, read_changes_unless_settled
 from nicpass.engine.lock import hold_lock
@@ -27,6 +31,7 @@ from nicpass.model.prepared import Stage
 if TYPE_CHECKING:
     import argparse
 
+    from nicpass.cli.documents import OutcomeDocument
     from nicpass.cli.prepare_planning import Work
     from nicpass.model.change import Actor
 
@@ -50,16 +55,30 @@ def prepare_command(arguments: argparse.Namespace) -> int:
     actor = read_actor(files, [*words_of(request), *(["--reboot"] if arguments.reboot else [])])
     with hold_lock(files, actor, patience=_PATIENCE if request.finish else 0):
         if request.finish:
-            settle(files, arguments, actor, unconfirmed=False)
-        if not _is_finished(files):
-            _finish(arguments, actor)
-        if request.finish:
-            return ExitCode.DONE
+            teller = Teller(as_json=arguments.json)
+            return tell_all(teller, lambda: _settle_and_finish(files, arguments, actor, teller))
+        finished = None if _is_finished(files) else _finish(arguments, actor)
         refuse_unless_settled(read_changes_unless_settled(files), request)
         work = plan_work(request, arguments)
         due = work.is_reboot_due
-        carry_out(work.plan, work.source, actor, as_json=arguments.json, reboot_needed=due)
-    return _reboot(arguments) if due else ExitCode.DONE
+        document = carry_out(work.plan, work.source, actor, as_json=arguments.json)
+    if document is None:
+        return _reboot(arguments) if due else ExitCode.DONE
+    document = msgspec.structs.replace(document, reboot_needed=due, finished=finished)
+    exit_code: int = ExitCode.DONE
+    try:
+        exit_code = _reboot(arguments) if due else ExitCode.DONE
+    except RebootNeededError as error:
+        exit_code, document = error.exit_code, msgspec.structs.replace(document, error=view_error(error))
+    say_json(without_sysctls(document))
+    return exit_code
+
+
+def _settle_and_finish(files: Files, arguments: argparse.Namespace, actor: Actor, teller: Teller) -> int:
+    settle(files, arguments, actor, teller, unconfirmed=False)
+    if not _is_finished(files):
+        teller.tell_outcome(_finish(arguments, actor))
+    return ExitCode.DONE
 
 
 def _show(work: Work, arguments: argparse.Namespace) -> int:
@@ -74,20 +93,21 @@ def _is_finished(files: Files) -> bool:
     return prepared is None or prepared.stage != Stage.WAITING or prepared.boot_id == read_boot_id(files)
 
 
-def _finish(arguments: argparse.Namespace, actor: Actor) -> None:
+def _finish(arguments: argparse.Namespace, actor: Actor) -> OutcomeDocument | None:
     """Say what the boot has shown, and act on it.
 
     Raises:
         StepError: the boot did not bring what was prepared.
     """
     work = plan_work(PrepareRequest(finish=True), arguments)
-    carry_out(work.plan, work.source, actor, as_json=arguments.json)
+    document = carry_out(work.plan, work.source, actor, as_json=arguments.json)
     prepared = read_prepared(work.source.files)
     if prepared is not None and prepared.stage == Stage.FAILED:
         raise StepError(
             _("The reboot did not bring what was prepared: {saw}").format(saw=prepared.saw),
             _("nicpass prepare --remove takes out what is left of it."),
         )
+    return document
 
 
 def _reboot(arguments: argparse.Namespace) -> int:

@@ -6,19 +6,21 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from nicpass.cli.output import say, say_json, say_table, say_wrapped, show
+from nicpass.cli.aftermath import way_back, what_is_so_now
+from nicpass.cli.output import say, say_table, say_wrapped, show
 from nicpass.cli.plan_text import describe_step
 from nicpass.engine.journal import read_change
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, DefineDevice, GiveBackNic, SetNumvfs, StartDomain, StartWindow
+from nicpass.model.plan import ArmTimer, GiveBackNic, SetNumvfs, StartWindow
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
+    from nicpass.cli.documents import OutcomeDocument
     from nicpass.cli.source import Source
     from nicpass.host.doors.files import Files
     from nicpass.model.plan import Difference, Plan, Step
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 def show_plan(plan: Plan, arguments: argparse.Namespace) -> int:
     """Print the plan for people, as JSON, or as shell lines."""
     if arguments.json:
-        say_json(plan)
+        from nicpass.cli.documents import PlanDocument, say_document  # late: most runs are for people
+
+        document = PlanDocument(summary=plan.summary, request=plan.request, steps=plan.steps, notes=plan.notes)
+        say_document(document, arguments)
     elif arguments.dry_run == "shell":
         from nicpass.cli.plan_shell import render_shell  # late: few ask for it, and it knows every tool
 
@@ -55,24 +60,23 @@ def say_notes(plan: Plan) -> None:
         say_wrapped(text, indent="    ", first="  ")
 
 
-def mark_of(phase: Phase) -> str | None:
-    """The word for a phase in which a step has ended; None for the phases on the way."""
-    marks = {Phase.DONE: _("done"), Phase.UNDONE: _("taken back"), Phase.UNDO_FAILED: _("NOT taken back")}
-    return marks.get(phase)
+def view_outcome(plan: Plan, source: Source, identity: str | None, told: Iterable[str]) -> OutcomeDocument:
+    """The outcome as a document for programs; the host is read anew for it."""
+    from nicpass.cli.documents import ComparedField, MadeVf, OutcomeDocument  # late: most runs are for people
 
-
-def say_phase(number: int, phase: Phase, step: Step) -> None:
-    """Print for people that a step has ended, while the plan is carried out."""
-    if (mark := mark_of(phase)) is not None:
-        say_wrapped(f"{mark}: {describe_step(step)}", indent="     ", first=f"  {number + 1}. ")
-
-
-def say_json_outcome(plan: Plan, source: Source, identity: str | None, more: dict[str, Any]) -> None:
     compared = _compare_given_back(plan, source)
-    fields = [{"field": d.field, "before": d.before, "after": d.after, "equal": d.equal} for d in compared]
-    outcome: dict[str, Any] = {"summary": plan.summary, "change": identity, "steps": plan.steps, "notes": plan.notes}
-    outcome |= {"compared": fields, "vfs": _made_vfs(plan, source), "confirm_within": seconds_of(plan.steps)}
-    say_json(outcome | more)
+    return OutcomeDocument(
+        summary=plan.summary,
+        change=identity,
+        steps=plan.steps,
+        notes=plan.notes,
+        compared=tuple(ComparedField(field=d.field, before=d.before, after=d.after, equal=d.equal) for d in compared),
+        vfs=tuple(MadeVf(**vf) for vf in _made_vfs(plan, source)),
+        confirm_within=seconds_of(plan.steps),
+        told=tuple(told),
+        now=what_is_so_now(plan) if identity is not None else None,
+        way_back=way_back(plan, identity) if identity is not None else None,
+    )
 
 
 def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
@@ -96,9 +100,8 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
             for vf in vfs
         )
         say_table((_("VF"), _("ADDRESS"), _("NETDEV"), "MAC", "VLAN"), rows)
-    if identity is not None and (line := _what_is_so_now(plan)) is not None:
-        say_wrapped(line)
-        say(f"  {_way_back(plan, identity)}")
+    if identity is not None:
+        say_aftermath(plan, identity)
     if (seconds := seconds_of(plan.steps)) is not None:
         until = time.strftime("%H:%M:%S", time.localtime(_counted_from(source.files, identity) + seconds))
         say(
@@ -108,23 +111,14 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
         )
 
 
-def _what_is_so_now(plan: Plan) -> str | None:
-    """A sentence that says what has become of an attach; of other changes the tables say it."""
-    gives = next((step for step in plan.steps if isinstance(step, DefineDevice)), None)
-    starts = next((step for step in plan.steps if isinstance(step, StartDomain)), None)
-    if starts is not None:
-        return _("{name} runs, and has {address}. To take that back:").format(
-            name=starts.domain, address=starts.address
-        )
-    if gives is not None:
-        sentence = _("{name} has {address} from its next start on. To take that back:")
-        return sentence.format(name=gives.domain, address=gives.address)
-    return None
-
-
-def _way_back(plan: Plan, identity: str) -> str:
-    starts = any(isinstance(step, StartDomain) for step in plan.steps)
-    return f"nicpass undo {identity}{' --stop' if starts else ''}"
+def say_aftermath(plan: Plan, identity: str) -> None:
+    """Print what is so now, and on a line of its own, to be pasted, what takes it back."""
+    now, back = what_is_so_now(plan), way_back(plan, identity)
+    if now is not None and back is not None:
+        say_wrapped(_("{now} To take that back:").format(now=now))
+        say(f"  {back}")
+    elif now is not None:
+        say_wrapped(now)
 
 
 def _made_vfs(plan: Plan, source: Source) -> list[dict[str, Any]]:

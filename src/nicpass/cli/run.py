@@ -47,9 +47,7 @@ def run(argv: list[str]) -> int:
 def _tell_error(error: BaseException, *, as_json: bool) -> int:
     """Print why a command has failed: its exit code."""
     if isinstance(error, KeyboardInterrupt):
-        interrupted = _("Interrupted.")
-        complain(f"nicpass: {interrupted}")
-        return ExitCode.ROLLED_BACK
+        error = NicpassError(_("Interrupted."))
     if not isinstance(error, NicpassError):
         if "NICPASS_DEBUG" in os.environ or not isinstance(error, Exception):
             raise error

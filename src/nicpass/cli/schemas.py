@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nicpass.checks.verdict import Report, SecurityReport
-from nicpass.cli.history import History
+from nicpass.cli.documents import ErrorDocument, OutcomeDocument, PlanDocument
+from nicpass.cli.explaining import Explanations
+from nicpass.cli.history import ChangeDocument, History
 from nicpass.cli.output import say_json
+from nicpass.cli.settling import ConfirmDocument, RecoverDocument
+from nicpass.cli.vf_restoring import RestoredVfs
 from nicpass.cli.vf_views import VfList
 from nicpass.cli.views import NicList
-from nicpass.model.change import Change
 from nicpass.model.errors import ExitCode
 from nicpass.model.host import Host
-from nicpass.model.plan import Plan
 
 if TYPE_CHECKING:
     import argparse
@@ -27,11 +29,18 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "security": SecurityReport,
     "list": NicList,
     "vfs": VfList,
+    "restored-vfs": RestoredVfs,
+    "explain": Explanations,
     "snapshot": Host,
-    "plan": Plan,
+    "plan": PlanDocument,
+    "outcome": OutcomeDocument,
+    "recover": RecoverDocument,
+    "confirm": ConfirmDocument,
     "history": History,
-    "change": Change,
+    "change": ChangeDocument,
+    "error": ErrorDocument,
 }
+"""Name to what is printed: `outcome` by the commands that change the host, `plan` by them with --dry-run."""
 
 
 def schema_command(arguments: argparse.Namespace) -> int:
@@ -43,6 +52,11 @@ def build_schema(what: str) -> dict[str, Any]:
     """A schema of JSON Schema's draft 2020-12, for one of the documents in `nicpass schema --help`."""
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"nicpass {what}"}
     schema: dict[str, Any] = _canonical(msgspec.json.schema(DOCUMENTS[what]))
+    (document,) = (schema["$defs"][name] for name in [schema["$ref"].rpartition("/")[2]])
+    # Always printed, and always the same: it is by this that a program knows what it has before it.
+    name = document["properties"]["schema"]
+    document["properties"]["schema"] = {"const": name["default"] if "default" in name else name["enum"][0]}
+    document["required"] = ["schema", *(field for field in document.get("required", []) if field != "schema")]
     return dialect | schema
 
 

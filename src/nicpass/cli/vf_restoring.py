@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from nicpass.cli.carry_out import outlive_session
 from nicpass.cli.output import say, say_json
 from nicpass.cli.source import require_live_root
 from nicpass.cli.system_log import log_settled
-from nicpass.engine.declared_vfs import make_declared
+from nicpass.engine.declared_vfs import MadeVfs, make_declared
 from nicpass.engine.host_steps import HostSteps
 from nicpass.engine.lock import hold_lock
 from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
 from nicpass.host.system.actor import read_actor
+from nicpass.model.binding import DamagedFile
 from nicpass.model.errors import ExitCode, RefusedError
 from nicpass.model.fact import Unknown, value_or
 from nicpass.model.language import _
@@ -23,11 +26,18 @@ from nicpass.model.language import _
 if TYPE_CHECKING:
     import argparse
 
-    from nicpass.engine.declared_vfs import MadeVfs
     from nicpass.model.change import Actor
 
 _PATIENCE = 240.0
 """Seconds that it waits for a run that has the lock; its unit's bound is above that."""
+
+
+class RestoredVfs(msgspec.Struct, frozen=True, kw_only=True):
+    """What `nicpass vf restore --json` prints."""
+
+    schema: Literal["nicpass.restored-vfs/1"] = "nicpass.restored-vfs/1"
+    made: tuple[MadeVfs, ...]
+    damaged: tuple[DamagedFile, ...]
 
 
 def restore_vfs_command(arguments: argparse.Namespace) -> int:
@@ -48,7 +58,7 @@ def restore_vfs_command(arguments: argparse.Namespace) -> int:
         made = make_missing(files, actor)
     broken = [f"{damaged.path}: {damaged.reason}" for damaged in declarations.damaged]
     if arguments.json:
-        say_json({"made": made, "damaged": declarations.damaged})
+        say_json(RestoredVfs(made=made, damaged=declarations.damaged))
     else:
         for line in (*(one.sentence for one in made), *broken):
             say(line)

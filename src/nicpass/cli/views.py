@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from nicpass.checks.dependence.machines import uses_of
-from nicpass.checks.dependence.usage import summarize_usage
+from nicpass.checks.dependence.usage import Use, list_uses, summarize_uses
 from nicpass.checks.host.orphans import why_card_gone
 from nicpass.checks.lookup.groups import group_companions
 from nicpass.checks.lookup.machines import MachineUse
@@ -21,11 +21,12 @@ from nicpass.model.finding import Finding
 from nicpass.planner.words import describe_link_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.host.pci.ids import PciIds
     from nicpass.model.given import GivenNic
+    from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
 
 
@@ -37,6 +38,11 @@ class NetdevView(msgspec.Struct, frozen=True, kw_only=True):
     permanent_mac: str | None
     mtu: int | None
     link: str
+    """In words: `down`; `up, carrier`; `up, no carrier`; `unknown`."""
+    link_state: Literal["up", "down", "unknown"]
+    """Whether there is a link to the other end; `down` also where the interface is."""
+    link_speed: int | None
+    """In Mbit/s, as the driver tells it; null where there is no link, and of a snapshot, which does not have it."""
     driver_version: str | None
     firmware_version: str | None
 
@@ -71,6 +77,9 @@ class NicView(msgspec.Struct, frozen=True, kw_only=True):
     group_members: tuple[Address, ...]
     numa_node: Fact[int]
     used_for: Fact[str]
+    """The host's use in words; null where it does not use the NIC."""
+    use: Fact[tuple[Use, ...]]
+    """The same, one by one."""
     vms: Fact[tuple[str, ...]]
     """Those that have it as a PCI device."""
     machine_uses: Fact[tuple[MachineUse, ...]]
@@ -93,23 +102,39 @@ class NicList(msgspec.Struct, frozen=True, kw_only=True):
     """About NICs that were given away: records that have outlived their VM or NIC, starts that were vetoed."""
 
 
-def view_nics(functions: Iterable[PciFunction], index: HostIndex, names: PciIds) -> tuple[NicView, ...]:
-    """A view of each function. The host's own findings stand in the way of every NIC, so they are looked for once."""
-    common = check_host(index.host, index)
-    return tuple(_view_nic(function, index, names, common) for function in functions)
+class Around(NamedTuple):
+    """What every view is made with: the host, the names of devices, and the host's own findings."""
+
+    lookup: HostIndex
+    names: PciIds
+    common: tuple[Finding, ...]
+    speed_of: Callable[[str], int | None]
 
 
-def _view_nic(function: PciFunction, index: HostIndex, names: PciIds, common: tuple[Finding, ...]) -> NicView:
+def view_nics(
+    functions: Iterable[PciFunction], index: HostIndex, names: PciIds, speed_of: Callable[[str], int | None]
+) -> tuple[NicView, ...]:
+    """A view of each function. The host's own findings stand in the way of every NIC, so they are looked for once.
+
+    `speed_of` is asked for the speed of an interface that has a link.
+    """
+    around = Around(index, names, check_host(index.host, index), speed_of)
+    return tuple(_view_nic(function, around) for function in functions)
+
+
+def _view_nic(function: PciFunction, around: Around) -> NicView:
+    index = around.lookup
     vendor_id, device_id = function.vendor_id, function.device_id
     vendor = device = None
     if known(vendor_id) and known(device_id):
-        vendor, device = names.names(vendor_id, device_id)
+        vendor, device = around.names.names(vendor_id, device_id)
     pf = pf_of(function, index)
-    standing = blocking((*common, *check_nic(function, index)))
+    standing = blocking((*around.common, *check_nic(function, index)))
+    use = _view_use(function, index)
     return NicView(
         address=function.address,
         kind=kind_of(function, index),
-        netdevs=_view_netdevs(function, index),
+        netdevs=_view_netdevs(function, around),
         vendor=vendor,
         device=device,
         vendor_id=f"{vendor_id:04x}" if known(vendor_id) else None,
@@ -122,7 +147,8 @@ def _view_nic(function: PciFunction, index: HostIndex, names: PciIds, common: tu
         iommu_group=function.iommu_group,
         group_members=tuple(member.address for member in group_companions(function, index)),
         numa_node=function.numa_node,
-        used_for=_view_usage(function, index),
+        used_for=(summarize_uses(use) or None) if isinstance(use, tuple) else use,
+        use=use,
         vms=_owners_of(function.address, index),
         machine_uses=_view_machines(function, index),
         given=_view_given(index.given.get(function.address), None),
@@ -156,6 +182,7 @@ def _view_gone(nic: GivenNic, gone: str, index: HostIndex) -> NicView:
         group_members=(),
         numa_node=None,
         used_for=None,
+        use=(),
         vms=_owners_of(nic.address, index),
         machine_uses=(),
         given=_view_given(nic, gone),
@@ -171,11 +198,11 @@ def _view_given(nic: GivenNic | None, gone: str | None) -> GivenView | None:
     return GivenView(vm=nic.vm, names=tuple(link.name for link in nic.links), macs=tuple(macs), gone=gone)
 
 
-def _view_usage(function: PciFunction, index: HostIndex) -> Fact[str]:
-    """The host's use of a NIC: None where it is unused, Unknown where addresses or routes cannot be read."""
+def _view_use(function: PciFunction, index: HostIndex) -> Fact[tuple[Use, ...]]:
+    """The host's uses of a NIC: none where it is unused, Unknown where addresses or routes cannot be read."""
     network = index.host.network
     unknown = next((fact for fact in (network.addresses, network.routes) if isinstance(fact, Unknown)), None)
-    return summarize_usage(function, index) or unknown
+    return list_uses(function, index) or unknown or ()
 
 
 def _owners_of(address: Address, index: HostIndex) -> Fact[tuple[str, ...]]:
@@ -191,20 +218,27 @@ def _view_machines(function: PciFunction, index: HostIndex) -> Fact[tuple[Machin
     return uses_of(function, index) or unknown or ()
 
 
-def _view_netdevs(function: PciFunction, index: HostIndex) -> tuple[NetdevView, ...]:
-    shown = {link.name: link for link in index.netdevs(function)}
-    views = []
-    for name in value_or(function.netdevs, ()):
-        link = shown.get(name)
-        views.append(
-            NetdevView(
-                name=name,
-                mac=link.mac if link else None,
-                permanent_mac=link.permanent_mac if link else None,
-                mtu=link.mtu if link else None,
-                link=describe_link_state(link) if link else "unknown",
-                driver_version=(link.driver_version or None) if link else None,
-                firmware_version=(link.firmware_version or None) if link else None,
-            )
-        )
-    return tuple(views)
+def _view_netdevs(function: PciFunction, around: Around) -> tuple[NetdevView, ...]:
+    shown = {link.name: link for link in around.lookup.netdevs(function)}
+    return tuple(_view_netdev(name, shown.get(name), around) for name in value_or(function.netdevs, ()))
+
+
+def _view_netdev(name: str, link: Link | None, around: Around) -> NetdevView:
+    state = _state_of(link)
+    return NetdevView(
+        name=name,
+        mac=link.mac if link else None,
+        permanent_mac=link.permanent_mac if link else None,
+        mtu=link.mtu if link else None,
+        link=describe_link_state(link) if link else "unknown",
+        link_state=state,
+        link_speed=around.speed_of(name) if state == "up" else None,
+        driver_version=(link.driver_version or None) if link else None,
+        firmware_version=(link.firmware_version or None) if link else None,
+    )
+
+
+def _state_of(link: Link | None) -> Literal["up", "down", "unknown"]:
+    if link is None or (link.up and link.carrier is None):
+        return "unknown"
+    return "up" if link.up and link.carrier else "down"

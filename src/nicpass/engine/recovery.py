@@ -26,6 +26,8 @@ from nicpass.planner.recovery import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nicpass.engine.handler import Handlers
     from nicpass.engine.transaction import Watch
     from nicpass.host.doors.files import Files
@@ -46,11 +48,13 @@ def recover(
     handlers: Handlers,
     actor: Actor | None = None,
     watch: Watch = watch_nothing,
+    begin: Callable[[Change], object] | None = None,
     *,
     unattended: bool = False,
 ) -> tuple[Settled, ...]:
     """Settle every unfinished change, the newest first; the caller holds the lock. Nothing is raised for a change.
 
+    `begin` is told of each before it is settled.
     `unattended`: the dead man's hand asks, so a VM that a change has started is stopped, by force where it must be.
     A change that brought a NIC back with a difference is tried again too: what was in its way may have been mended.
 
@@ -59,7 +63,12 @@ def recover(
     """
     changes = read_changes(files)
     waiting = (*unsettled(changes), *owed(changes))
-    return tuple(_settle(change, files, handlers, actor or Actor(), watch, unattended=unattended) for change in waiting)
+    settled = []
+    for change in waiting:
+        if begin is not None:
+            begin(change)
+        settled.append(_settle(change, files, handlers, actor or Actor(), watch, unattended=unattended))
+    return tuple(settled)
 
 
 def take_back_as_recorded(change: Change, files: Files, handlers: Handlers, actor: Actor, watch: Watch) -> Settled:

@@ -195,7 +195,8 @@ class Run:
         """Record a phase if that is possible: on the way back a full disk must not keep us from restoring the host."""
         with contextlib.suppress(OSError, KeyboardInterrupt):
             self.journal.record(number, phase, step, error)
-        self._tell(number, phase, step)
+        with contextlib.suppress(KeyboardInterrupt):  # on the way back the impatient do not stop us by it
+            self._tell(number, phase, step)
 
     def _tell(self, number: int, phase: Phase, step: Step) -> None:
         """Tell the watch of a phase; whatever fails in telling it is no reason to stop, or to take anything back."""

@@ -15,10 +15,11 @@ import pytest
 
 from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.verdict import Report
+from nicpass.cli.documents import PlanDocument
 from nicpass.cli.main import main
 from nicpass.cli.views import NicList
 from nicpass.model.host import Host
-from nicpass.model.plan import DefineDevice, Plan, StartDomain, TakeNic
+from nicpass.model.plan import DefineDevice, StartDomain, TakeNic
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, Vm, hostdev_xml, vf_interface_xml
 
@@ -186,7 +187,7 @@ class TestReading:
     def test_explain_all(self, cli: Cli) -> None:
         table = cli("explain").output
         assert all(code in table for code in CATALOGUE)
-        assert set(cli("explain", "--json").json()) == set(CATALOGUE)
+        assert set(cli("explain", "--json").json()["findings"]) == set(CATALOGUE)
 
     def test_version(self, cli: Cli) -> None:
         assert cli("--version").output.startswith("nicpass ")
@@ -207,7 +208,7 @@ class TestDryRun:
 
     def test_a_plan_as_json_decodes(self, cli: Cli) -> None:
         told = cli("attach", "guest", "eth1", "--start", "--dry-run", "--json", on=ready_host())
-        plan = msgspec.json.decode(told.output, type=Plan)
+        plan = msgspec.json.decode(told.output, type=PlanDocument)
         assert [type(step) for step in plan.steps] == [TakeNic, DefineDevice, StartDomain]
 
     def test_a_plan_as_shell_lines(self, cli: Cli) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from nicpass.cli.guard_mend import mend_guard, tell_guard
 from nicpass.cli.source import Source
+from nicpass.cli.telling import Teller
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.hypervisor.libvirt.guard import Hands, guard_handlers, plan_guard
@@ -57,16 +58,16 @@ def test_each_way_to_be_out_of_order_is_mended(
 ) -> None:
     files = files_of(HAVING[code], tmp_path)
     assert plan_guard(files) != ()
-    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (True, ExitCode.DONE)
     assert plan_guard(files) == ()
     assert "The guard was put in order, and runs." in capsys.readouterr().out
-    assert mend_guard(files, boot=False, as_json=False) == (False, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (False, ExitCode.DONE)
     assert mended == []
 
 
 def test_a_host_that_has_given_nothing_away_gets_no_guard(tmp_path: Path, mended: list[StepError]) -> None:
     files = files_of(ready_host(), tmp_path)
-    assert mend_guard(files, boot=False, as_json=False) == (False, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (False, ExitCode.DONE)
     assert not files.exists(HOOK)
     assert mended == []
 
@@ -86,10 +87,10 @@ def test_what_was_cut_off_before_libvirt_was_told_is_tried_by_the_next(
     with monkeypatch.context() as cut_off:
         cut_off.setattr(Quiet, "run", die)
         with pytest.raises(KilledError):
-            mend_guard(files, boot=False, as_json=False)
+            mend_guard(files, Teller(as_json=False), boot=False)
     assert files.exists(HOOK)
-    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.DONE)
-    assert mend_guard(files, boot=False, as_json=False) == (False, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (True, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (False, ExitCode.DONE)
     assert mended == []
 
 
@@ -97,9 +98,9 @@ def test_a_guard_that_does_not_run_is_no_guard_in_order(tmp_path: Path, mended: 
     files = files_of(HAVING["GUARD_MISSING"], tmp_path)
     mended.append(StepError("libvirt starts a VM without asking the guard."))
     for _again in range(2):
-        assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.ROLLED_BACK)
+        assert mend_guard(files, Teller(as_json=False), boot=False) == (True, ExitCode.ROLLED_BACK)
     mended.clear()
-    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (True, ExitCode.DONE)
     assert plan_guard(files) == ()
 
 
@@ -109,14 +110,14 @@ def test_what_was_missed_is_told_and_cleared_once_the_guard_runs(
     missed = event("started") | event("stopped")
     files = files_of(guarded().but(files=guarded().files | missed), tmp_path)  # type: ignore[operator]
     mended.append(StepError("libvirt starts a VM without asking the guard."))
-    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.ROLLED_BACK)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (True, ExitCode.ROLLED_BACK)
     assert all(files.exists(path) for path in missed)
     mended.clear()
     # At a boot nobody reads what is said.
-    mend_guard(files, boot=True, as_json=False)
+    mend_guard(files, Teller(as_json=False), boot=True)
     assert all(files.exists(path) for path in missed)
     capsys.readouterr()
-    assert mend_guard(files, boot=False, as_json=False) == (True, ExitCode.DONE)
+    assert mend_guard(files, Teller(as_json=False), boot=False) == (True, ExitCode.DONE)
     assert not any(files.exists(path) for path in missed)
     told = capsys.readouterr().out
     assert "web01 was started at 2026-01-31 23:59:59 UTC" in told

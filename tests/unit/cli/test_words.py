@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from nicpass.cli.main import main
 from nicpass.cli.output import say_error
+from nicpass.cli.parser import _COMMANDS
 from nicpass.cli.report import say_outcome
 from nicpass.cli.retelling import retell
 from nicpass.cli.source import Source
@@ -28,13 +29,15 @@ from nicpass.model.network import VfSettings
 from nicpass.model.plan import AttachRequest, DefineDevice, DeviceSpec, Plan, SetNumvfs, StartDomain, VfRequest
 from nicpass.model.text import clause
 from nicpass.planner.vf import plan_vf
-from tests.support.hosts import address, link, network, pf_with_vfs, ready_host, route
+from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
+from tests.support.terminal import cells, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from nicpass.model.plan import Step
+    from tests.support.trees import Tree
 
 NIC = "0000:01:00.0"
 MAC = "52:54:00:00:00:09"
@@ -188,9 +191,7 @@ class TestRetelling:
 
 
 @pytest.mark.usefixtures("chinese")
-@pytest.mark.parametrize(
-    "command", ["prepare", "attach", "detach", "vf", "vf create", "vf set", "undo", "recover", "history", ""]
-)
+@pytest.mark.parametrize("command", ["", *_COMMANDS])
 def test_the_chinese_help_is_no_wider_than_the_terminal(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,16 +231,78 @@ def test_an_attach_ends_with_what_is_so_now_and_the_way_back(
 
 
 @pytest.mark.spawns
-def test_a_snapshot_comes_by_a_pipe_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = str(ready_host().write(tmp_path))
-    main(["snapshot", "--root", root])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("check",),
+        ("check", "--security"),
+        ("snapshot",),
+        ("attach", "guest", NIC, "--dry-run"),
+        ("detach", "guest", NIC, "--dry-run"),
+        ("vf", "remove", NIC, "--dry-run"),
+        ("prepare", NIC, "--dry-run"),
+    ],
+)
+def test_a_snapshot_comes_by_a_pipe_too(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same as of a file that holds it."""
+    main(["snapshot", "--root", str(ready_host().write(tmp_path))])
     snapshot = capsys.readouterr().out
-    argv = [sys.executable, "-m", "nicpass", "list", "--snapshot", "-"]
-    done = subprocess.run(argv, input=snapshot, capture_output=True, text=True, check=True)
-    assert NIC in done.stdout
+    (tmp_path / "host.json").write_text(snapshot)
+    exit_code = main([*words, "--snapshot", str(tmp_path / "host.json")])
+    told = capsys.readouterr()
+    argv = [sys.executable, "-m", "nicpass", *words, "--snapshot", "-"]
+    done = subprocess.run(argv, input=snapshot, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (exit_code, told.out, told.err)
 
 
 def test_the_table_of_codes_has_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     main(["explain"])
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("DRIVERCTL_OVERRIDE"))
     assert "driverctl binds NIC to DRIVER" in row
+
+
+WARNED = ready_host(nic(NIC, "eth1"), cmdline="intel_iommu=on vfio-pci.ids=8086:10fb")
+LONG = ready_host(
+    nic(NIC, "enp1s0f0np0"),
+    nic("0000:01:00.1", "enp1s0f1np1"),
+    net=network(
+        link("enp1s0f0np0", master="br0"),
+        link("br0", kind="bridge"),
+        link("enp1s0f1np1"),
+        address("br0", "2001:db8:1111:2222:3333:4444:5555:6666/64"),
+        route("br0"),
+    ),
+)
+
+
+@pytest.mark.spawns
+class TestAtATerminal:
+    """What stands on the screen, 80 columns wide."""
+
+    PROGRAM = "from nicpass.cli.main import main; main()"
+
+    def lines(self, root: Path, *argv: str) -> list[str]:
+        with terminal(self.PROGRAM, *argv, "--root", str(root), TERM="dumb") as seen:
+            seen.end()
+        return seen.screen
+
+    @pytest.mark.parametrize("language", ["en", "zh"])
+    @pytest.mark.parametrize("argv", [("check",), ("check", "-v"), ("list",), ("list", NIC)])
+    @pytest.mark.parametrize("tree", [WARNED, LONG], ids=["warned", "long"])
+    def test_no_line_is_too_wide(self, tree: Tree, argv: tuple[str, ...], language: str, tmp_path: Path) -> None:
+        lines = self.lines(tree.write(tmp_path), *argv, "--lang", language)
+        # Commands are to be pasted, and stand behind seven spaces.
+        assert [line for line in lines if cells(line) > 80 and not line.startswith("       ")] == []
+
+    @pytest.mark.parametrize("language", ["en", "zh"])
+    def test_a_code_is_whole_in_the_table(self, language: str, tmp_path: Path) -> None:
+        lines = self.lines(LONG.write(tmp_path), "list", "--lang", language)
+        assert any("CARRIES_DEFAULT_ROUTE" in line for line in lines)
+        assert any("enp1s0f0np0" in line for line in lines)
+
+    def test_the_link_is_told_in_the_readers_language(self, tmp_path: Path) -> None:
+        told = "\n".join(self.lines(LONG.write(tmp_path), "list", NIC, "--lang", "zh"))
+        assert "carrier" not in told

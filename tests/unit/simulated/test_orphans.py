@@ -259,13 +259,14 @@ def test_while_libvirt_does_not_answer_nothing_is_gone(host: SimulatedHost) -> N
 def abandon(machine: Machine) -> None:
     """As `nicpass recover --abandon 0000:03:00.0` does, on the doors of this host."""
     from nicpass.cli import carry_out, orphans
+    from nicpass.cli.telling import Teller
 
     setattr(carry_out, "handlers_of", lambda _files, _tell: machine.handlers())  # noqa: B010
     live = Source(machine.files, machine.read(), is_live=True)
     setattr(orphans, "read_live_source", lambda _files, *, boot: live)  # noqa: B010
     actor = read_actor(machine.files, ["recover", "--abandon", NIC])
     with hold_lock(machine.files, actor):
-        orphans.abandon_nic(machine.files, Address(NIC), actor, as_json=True)
+        orphans.abandon_nic(machine.files, Address(NIC), actor, Teller(as_json=True))
 
 
 class TestAbandon:

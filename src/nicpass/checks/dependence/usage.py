@@ -6,7 +6,7 @@ What is carried further, sessions and storage, and who else holds the device, st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -67,19 +67,51 @@ def _has_only_default_route(findings: list[Finding], function: PciFunction, inde
     return any(route.netdev in own and route.family not in kept for route in index.default_routes)
 
 
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which the host uses a NIC."""
+
+    kind: Literal["default_route", "address", "upper", "namespace"]
+    """`upper`: an interface that stands on the NIC's; `namespace`: one that does so in another network namespace."""
+    netdev: str
+    """The interface that has the route or the address: the NIC's own, or one that stands on it."""
+    value: str
+    """The address, `10.0.0.5/24`, or the name of the upper interface; of the default route `default route`."""
+
+
+def list_uses(function: PciFunction, index: HostIndex) -> tuple[Use, ...]:
+    """The NIC's uses by the host: the default route, addresses, what stands on it; nothing when it does not use it."""
+    chains = index.chains(function)
+    tops = [chain[-1].name for chain in chains]
+    uses = [
+        Use(kind="default_route", netdev=top, value=_DEFAULT_ROUTE)
+        for top in tops
+        if any(route.destination == "default" for route in index.routes.get(top, ()))
+    ]
+    uses += [
+        Use(kind="address", netdev=top, value=address.text)
+        for top in tops
+        for address in index.addresses.get(top, ())
+        if not address.comes_with_link
+    ]
+    uses += [Use(kind="upper", netdev=chain[-1].name, value=chain[-1].name) for chain in chains if len(chain) > 1]
+    uses += [
+        Use(kind="namespace", netdev=top, value=upper.netdev)
+        for top in tops
+        for upper in index.foreign_uppers.get(top, ())
+    ]
+    return tuple(dict.fromkeys(uses))
+
+
 def summarize_usage(function: PciFunction, index: HostIndex) -> str:
     """The NIC's use in a few words: `default route`, `10.0.0.5/24`, `br0`; empty when the host does not use the NIC.
 
     Always in English, as JSON has it; `tell_usage` makes it fit for people.
     """
-    chains = index.chains(function)
-    tops = [chain[-1].name for chain in chains]
-    routes = [route for top in tops for route in index.routes.get(top, ())]
-    words = [_DEFAULT_ROUTE] if any(route.destination == "default" for route in routes) else []
-    words += [address.text for top in tops for address in index.addresses.get(top, ()) if not address.comes_with_link]
-    words += [chain[-1].name for chain in chains if len(chain) > 1]
-    words += [upper.netdev for top in tops for upper in index.foreign_uppers.get(top, ())]
-    return ", ".join(dict.fromkeys(words))
+    return summarize_uses(list_uses(function, index))
+
+
+def summarize_uses(uses: tuple[Use, ...]) -> str:
+    return ", ".join(dict.fromkeys(use.value for use in uses))
 
 
 def tell_usage(summary: str) -> str:

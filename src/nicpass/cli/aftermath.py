@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is so once a change is done, in a sentence, and the command that takes it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from nicpass.model.language import _
+from nicpass.model.plan import (
+    BootPurpose,
+    ChangeBoot,
+    DefineDevice,
+    GiveBackNic,
+    PrepareRequest,
+    SetNumvfs,
+    SetTerms,
+    StartDomain,
+    StopDomain,
+    UndefineDevice,
+)
+from nicpass.model.text import shell_line
+
+if TYPE_CHECKING:
+    from nicpass.model.plan import Plan
+
+T = TypeVar("T")
+
+
+def what_is_so_now(plan: Plan) -> str | None:
+    """A sentence that says what has become of the change; None where no step of it is for people."""
+    if (boots := _of_boot(plan)) and not _all(plan, GiveBackNic):
+        return _tell_boot(plan, boots)
+    if starts := _all(plan, StartDomain):
+        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=starts[0].address)
+    if gives := _all(plan, DefineDevice):
+        sentence = _("{name} has {address} from its next start on.")
+        return sentence.format(name=gives[0].domain, address=gives[0].address)
+    if backs := _all(plan, GiveBackNic):
+        return _tell_return(plan, backs)
+    if numbers := _all(plan, SetNumvfs):
+        return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
+    if _all(plan, ChangeBoot):
+        return _("Every boot makes these VFs again, and sets them so.")
+    if stops := _all(plan, StopDomain):
+        return _("{name} is off.").format(name=stops[0].domain)
+    if terms := _all(plan, SetTerms):
+        codes = ", ".join(sorted(terms[-1].after.allow)) or _("none")
+        sentence = _("From its next start on, {name} may have {address} although: {codes}.")
+        return sentence.format(name=terms[-1].after.domain, address=terms[-1].address, codes=codes)
+    return None
+
+
+def way_back(plan: Plan, identity: str) -> str | None:
+    """The command that takes the change back; None where nothing does, as where only a record was let go."""
+    if isinstance(plan.request, PrepareRequest) and (plan.request.finish or not plan.request.nics):
+        return "nicpass prepare" if plan.request.remove else "nicpass prepare --remove"
+    if boots := _of_boot(plan):
+        if not boots[0].removes:
+            return f"nicpass undo {identity}"
+        nics = plan.request.nics if isinstance(plan.request, PrepareRequest) else ()
+        return shell_line(("nicpass", "prepare", *nics))
+    if _all(plan, GiveBackNic) and not _all(plan, UndefineDevice):
+        return None
+    return f"nicpass undo {identity}{' --stop' if _all(plan, StartDomain) else ''}"
+
+
+def _all(plan: Plan, kind: type[T]) -> list[T]:
+    return [step for step in plan.steps if isinstance(step, kind)]
+
+
+def _of_boot(plan: Plan) -> list[ChangeBoot]:
+    """The steps that are about the boot for its own sake, and not about VFs that outlive it."""
+    return [step for step in _all(plan, ChangeBoot) if step.purpose != BootPurpose.VFS]
+
+
+def _tell_boot(plan: Plan, boots: list[ChangeBoot]) -> str:
+    if isinstance(plan.request, PrepareRequest) and plan.request.finish:
+        return _("What was prepared was looked at after this boot, and is settled.")
+    if all(step.removes for step in boots):
+        return _("What was prepared is taken out of the files; the next boot comes without it.")
+    return _("It is written, and counts from the next boot on.")
+
+
+def _tell_return(plan: Plan, backs: list[GiveBackNic]) -> str:
+    addresses = ", ".join(step.address for step in backs)
+    if all(step.gone for step in backs):
+        return _("Nothing is kept of {address} any more.").format(address=addresses)
+    if stops := _all(plan, StopDomain):
+        return _("{name} is off, and {address} is the host's again.").format(name=stops[0].domain, address=addresses)
+    return _("{address} is the host's again.").format(address=addresses)
+
+
+def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:
+    lasting = any(not boot.removes for boot in kept)
+    match step.after:
+        case 0:
+            sentence = _("{address} has no VFs now.")
+        case 1 if lasting:
+            sentence = _("{address} has 1 VF now, and every boot makes it again.")
+        case 1:
+            sentence = _("{address} has 1 VF now, until the reboot.")
+        case _ if lasting:
+            sentence = _("{address} has {count} VFs now, and every boot makes them again.")
+        case _:
+            sentence = _("{address} has {count} VFs now, until the reboot.")
+    return sentence.format(address=step.address, count=step.after)
