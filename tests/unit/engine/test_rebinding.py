@@ -50,7 +50,7 @@ def test_one_that_does_not_come_back_stays_on_record(files: Files) -> None:
 def test_what_an_earlier_run_left_is_bound_and_what_is_back_or_gone_is_forgotten(files: Files, tmp_path: Path) -> None:
     (tmp_path / f"sys/bus/pci/devices/{VF0}/driver").unlink()
     uevent = tmp_path / f"sys/bus/pci/devices/{VF0}/uevent"
-    uevent.write_text("".join(line for line in uevent.open() if not line.startswith("DRIVER=")))
+    uevent.write_text("".join(line for line in uevent.read_text().splitlines(True) if not line.startswith("DRIVER=")))
     leave(files, f'{{"{VF0}": "ixgbevf", "{VF1}": "ixgbevf", "0000:01:02.7": "ixgbevf"}}')
     bound: list[tuple[Address, str]] = []
     assert rebind_vfs(files, PF, [], lambda vf, driver: bound.append((vf, driver)), Attempts())
