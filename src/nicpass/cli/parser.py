@@ -4,98 +4,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from nicpass import __version__
-from nicpass.cli.output import say_as_it_is, terminal_width
+from nicpass.cli.parsing import AsWritten, Parser, as_sentence
 from nicpass.cli.translation import LANGUAGES
 from nicpass.cli.vf_options import add_vf_settings
-from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class _Folding(argparse.HelpFormatter):
-    """A help formatter, made for every argument; argparse's own loads a library to learn how wide the terminal is."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=terminal_width() - 2)
-
-    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
-        """As argparse, which counts a cell for each character of the word before the usage."""
-        prefix = _("usage: ") if prefix is None else prefix
-        whole = self._width
-        if not prefix.isascii():
-            from nicpass.cli.folding import cells  # late: English takes no more cells than characters
-
-            self._width -= cells(prefix) - len(prefix)
-        try:
-            return super()._format_usage(usage, actions, groups, prefix)
-        finally:
-            self._width = whole
-
-    def _split_lines(self, text: str, width: int) -> list[str]:
-        """As argparse; but a Chinese character takes two cells, and has no spaces beside it to fold at."""
-        if text.isascii():
-            return super()._split_lines(text, width)
-        from nicpass.cli.folding import fold  # late: English is folded by argparse
-
-        return list(fold(" ".join(text.split()), width))
-
-
-class _AsWritten(_Folding, argparse.RawDescriptionHelpFormatter):
-    """A `_Folding` that leaves the description and the epilog as they are."""
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises where argparse would print and exit."""
-
-    def __init__(self, *, formatter_class: type[_Folding] = _Folding, **more: Any) -> None:
-        super().__init__(formatter_class=formatter_class, **more)
-
-    def _print_message(self, message: str, file: object = None) -> None:
-        """Print the help as all else is printed; argparse itself takes a full disk for success."""
-        say_as_it_is(message)
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInputError(_as_sentence(message), f"{self.prog} --help")
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse; but an unknown option is told by the command that it was given to, with the likeliest one."""
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            parser = self.innermost(known)
-            message = _("unrecognized arguments: %s") % " ".join(unknown)
-            options = parser.option_words()
-            word = unknown[0].partition("=")[0]
-            hint = did_you_mean(word, options) if word.startswith("-") else ""
-            raise BadInputError(_as_sentence(message), f"{hint} {parser.prog} --help".strip())
-        return known
-
-    def innermost(self, known: argparse.Namespace) -> Parser:
-        """The parser of the command that the words name."""
-        for action in self._actions:
-            if isinstance(action.choices, dict):  # only those of commands are
-                inner = action.choices.get(getattr(known, action.dest, None))
-                return inner.innermost(known) if isinstance(inner, Parser) else self
-        return self
-
-    def option_words(self) -> list[str]:
-        return [word for action in self._actions for word in action.option_strings]
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse; but a command that is misspelt is told by the one that was most likely meant."""
-        if action.choices is not None and value not in action.choices:
-            near = nearest(str(value), map(str, action.choices))
-            if near is not None:
-                raise BadInputError(
-                    _("There is no {what} {value!r}.").format(what=action.metavar or action.dest, value=value),
-                    did_you_mean(str(value), [near], f"{self.prog} --help"),
-                )
-        super()._check_value(action, value)
 
 
 def build_parser(command: str | None = None) -> Parser:
@@ -106,7 +24,7 @@ def build_parser(command: str | None = None) -> Parser:
         prog="nicpass",
         description=_("Hand a physical NIC to a virtual machine, exclusively, and get it back."),
         epilog=_epilog(),
-        formatter_class=_AsWritten,
+        formatter_class=AsWritten,
     )
     parser.add_argument(
         "--version",
@@ -155,7 +73,7 @@ def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("say more about a finding's code")
-    explain = commands.add_parser("explain", help=text, description=_as_sentence(text))
+    explain = commands.add_parser("explain", help=text, description=as_sentence(text))
     explain.add_argument("code", metavar="CODE", nargs="?", help=_("such as GROUP_SHARED; without it, all codes"))
     _add_json(explain)
     _add_language(explain)
@@ -170,7 +88,7 @@ def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("print the JSON Schema of what a command prints with --json")
-    schema = commands.add_parser("schema", help=text, description=_as_sentence(text))
+    schema = commands.add_parser("schema", help=text, description=as_sentence(text))
     schema.add_argument("what", choices=_DOCUMENTS, metavar="WHAT", help=", ".join(_DOCUMENTS))
     _add_language(schema)
 
@@ -227,7 +145,7 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("make, set, show or remove the VFs of a PF")
-    vf = commands.add_parser("vf", help=text, description=_as_sentence(text))
+    vf = commands.add_parser("vf", help=text, description=as_sentence(text))
     actions = vf.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = _add_command(actions, "create", _("make VFs"))
     create.add_argument("pf", metavar="PF", help=_("the NIC that makes them: address, netdev or MAC"))
@@ -346,7 +264,7 @@ def _positive(text: str) -> int:
 
 def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     """Add a command with the options that all such commands take."""
-    parser: Parser = commands.add_parser(name, help=text, description=_as_sentence(text))
+    parser: Parser = commands.add_parser(name, help=text, description=as_sentence(text))
     _add_json(parser)
     _add_language(parser)
     source = parser.add_mutually_exclusive_group()
@@ -363,7 +281,7 @@ def _add_root(parser: argparse._ActionsContainer) -> None:
 
 def _add_live_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     """Add a command about this machine's own history: no snapshot and no tree has such a history."""
-    parser: Parser = commands.add_parser(name, help=text, description=_as_sentence(text))
+    parser: Parser = commands.add_parser(name, help=text, description=as_sentence(text))
     _add_json(parser)
     _add_language(parser)
     parser.set_defaults(snapshot=None, root=None)
@@ -412,7 +330,3 @@ def _add_dry_run(parser: Parser) -> None:
         choices=("plan", "shell"),
         help=_("change nothing: print the plan, or the shell lines that an expert would type"),
     )
-
-
-def _as_sentence(text: str) -> str:
-    return _("{text}.").format(text=f"{text[:1].upper()}{text[1:]}")

@@ -21,6 +21,7 @@ from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.interface import Interface
 from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.numvfs_errors import explain_refusal
+from nicpass.engine.rebinding import rebind_vfs
 from nicpass.engine.store import forget_nic_state, read_nic_state
 from nicpass.engine.unsupported import keep_unsupported
 from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, stale_vfs, verify_vfs
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
 _BIND_SECONDS = 20.0
 """How long a probe may take; drivers that load firmware need several seconds."""
+_PROBE_SECONDS = 6.0
+"""How long a VF's probe may take before it is tried once more."""
 _NETDEV_SECONDS = 20.0
 _SETTLE_SECONDS = 20.0
 """The time for carrier, duplicate address detection (RFC 4862: 1 s) and what a manager puts back by itself."""
@@ -310,12 +313,10 @@ class HostSteps:
         written, attempts = set_vfs(lambda: read_state(self.files, step.address), step, self.open_interface)
         pf = read_function(self.files, step.address)
         late = stale_vfs(self.files, step, read_state(self.files, step.address))  # a run that was cut off wrote its MAC
-        for vf, (_pf, vf_index) in HostIndex(Host(pci=(pf,))).vf_indices.items():
-            function = read_function(self.files, vf) if vf_index in written or vf in late else None
-            if function is not None and known(function.driver) and learns_at_binding(function, step):
-                with attempts:
-                    self._bind(vf, function.driver)
-        if written or late:
+        indices = HostIndex(Host(pci=(pf,))).vf_indices
+        vfs = [vf for vf, (_pf, number) in indices.items() if number in written or vf in late]
+        vfs = [vf for vf in vfs if learns_at_binding(read_function(self.files, vf), step)]
+        if rebind_vfs(self.files, step.address, vfs, self._bind_anew, attempts) or written:
             self.settle()
         try:
             attempts.raise_refusals()
@@ -324,6 +325,18 @@ class HostSteps:
                 keep_unsupported(self.files, pf, error.settings)
             if not lacks_only_derived(step, attempts):
                 raise
+
+    def _bind_anew(self, vf: Address, driver: str) -> None:
+        """Let a VF's driver find it again; a probe that fails is tried once more."""
+        self._bind(vf, driver)
+
+        def is_back() -> bool:
+            return read_function(self.files, vf).driver == driver
+
+        if not wait_until(is_back, _PROBE_SECONDS):
+            self._write("/sys/bus/pci/drivers_probe", vf)
+            if not wait_until(is_back, _BIND_SECONDS):
+                raise StepError(_("{address} did not come back on {driver}.").format(address=vf, driver=driver))
 
     def verify_numvfs(self, step: SetNumvfs) -> None:
         function = read_function(self.files, step.address)

@@ -13,6 +13,7 @@ from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import restore_vfs
 from nicpass.engine.handler import wait_until
+from nicpass.engine.rebinding import read_rebinding
 from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.pci.functions import read_function
@@ -90,6 +91,8 @@ def lacks_only_derived(step: SetNumvfs, attempts: Attempts) -> bool:
 
 def verify_vfs(files: Files, step: SetNumvfs, pf: PciFunction, state: NicState) -> None:
     """Compare what the PF tells of its VFs with what the step promised. Raises StepError with the first difference."""
+    if left := [vf for vf in read_rebinding(files, step.address) if vf in pf.virtfns]:
+        raise StepError(_("{address} is between two drivers.").format(address=left[0]))
     now = {vf.vf_index: vf for link in state.links for vf in link.vfs}
     for vf in _promised(files, step, pf, now):
         wanted, is_so = describe_vf(vf, vf), describe_vf(now.get(vf.vf_index), vf)

@@ -164,8 +164,9 @@ class TestPlan:
         bare = ready_host(nic(PF, NETDEV, totalvfs=8), net=network(link(NETDEV, mac=PF_MAC)))
         _, output, _ = run(f"vf create {NETDEV} --count 2 --vlan 20 --trust on --dry-run", bare)
         assert "set the number of VFs of 0000:03:00.0 from 0 to 2, and VFs (0-1: vlan 20 trust on)" in output
-        _, output, _ = run(f"vf create {NETDEV} --count 2 --dry-run=shell", bare)
+        _, output, _ = run(f"vf create {NETDEV} --count 2 --until-reboot --dry-run=shell", bare)
         assert [line.rpartition(" vf ")[2] for line in output.splitlines()[1:]] == [
+            "echo 0 > /sys/bus/pci/devices/0000:03:00.0/sriov_drivers_autoprobe",
             "echo 2 > /sys/bus/pci/devices/0000:03:00.0/sriov_numvfs",
             f"0 mac {derive_vf_mac(PF_MAC, 0)}",
             f"1 mac {derive_vf_mac(PF_MAC, 1)}",

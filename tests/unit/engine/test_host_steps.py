@@ -176,7 +176,7 @@ class VfKernel(FakeKernel):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("_BIND_SECONDS", "_NETDEV_SECONDS", "_SETTLE_SECONDS"):
+    for name in ("_BIND_SECONDS", "_PROBE_SECONDS", "_NETDEV_SECONDS", "_SETTLE_SECONDS"):
         monkeypatch.setattr(host_steps, name, 0.001)
     for name in ("_BUSY_SECONDS", "_LEARNING_SECONDS"):
         monkeypatch.setattr(vf_terms, name, 0.001)

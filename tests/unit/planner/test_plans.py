@@ -66,7 +66,15 @@ def vf_host(**pf_link: object) -> Tree:
 def made(before: int, after: int, mac: str) -> SetNumvfs:
     """The step to VFs of which each has a MAC that is derived from the PF's."""
     vfs = tuple(VfSettings(vf_index=index, mac=derive_vf_mac(mac, index)) for index in range(after))
-    return SetNumvfs(address=Address(PF), before=before, after=after, after_vfs=vfs, derived=tuple(range(after)))
+    return SetNumvfs(
+        address=Address(PF),
+        before=before,
+        after=after,
+        after_vfs=vfs,
+        derived=tuple(range(after)),
+        before_autoprobe=True,
+        autoprobe=not after,
+    )
 
 
 def give(host: Host, plan: Plan) -> Host:
