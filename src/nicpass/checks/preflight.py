@@ -16,6 +16,7 @@ from nicpass.checks.device.capabilities import (
     check_d3cold,
     check_option_rom,
 )
+from nicpass.checks.device.declared_vfs import check_declared_vfs
 from nicpass.checks.device.ownership import check_driver, check_owner, check_vf_preferred
 from nicpass.checks.device.path import check_conventional_bridge, check_isolation, check_link
 from nicpass.checks.device.quirks import check_quirks
@@ -114,6 +115,7 @@ def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...
         *check_leftovers(index),
         *check_guard(host),
         *check_boot_bindings(index),
+        *check_declared_vfs(index),
         *check_given(index),
     )
 

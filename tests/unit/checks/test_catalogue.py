@@ -31,6 +31,7 @@ from nicpass.model.pci import PciFunction
 from nicpass.model.platform import Platform
 from tests.support import provoking
 from tests.support.boot_bindings import HAVING as BOOT_BINDINGS
+from tests.support.declared_vfs import HAVING as DECLARED_VFS
 from tests.support.dependence import DEPENDENT
 from tests.support.given import HAVING as GIVEN
 from tests.support.guards import HAVING as GUARD
@@ -98,6 +99,7 @@ HAVING: dict[str, Tree] = {
     **provoking.HAVING,
     **DEPENDENT,
     **BOOT_BINDINGS,
+    **DECLARED_VFS,
     **GUARD,
     **GIVEN,
 }
@@ -107,6 +109,7 @@ def test_every_code_of_the_catalogue_has_a_host_here() -> None:
     # In test_vm_checks.py, test_security.py, test_device_checks.py, test_checks_platform.py and test_dependence.py.
     subjects = (vm, vm_memory, security, reset, capabilities, sriov, path, quirks)
     elsewhere = {code for subject in subjects for code in subject.ENTRIES} | {"KVM_UNUSABLE", "AF_XDP_IN_USE"}
+    elsewhere |= {"VF_FILES_UNREAD"}  # root may read all of a tree
     assert set(HAVING) == set(CATALOGUE) - elsewhere
 
 

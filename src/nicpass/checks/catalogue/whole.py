@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import security
 from nicpass.checks.catalogue.dependence import group, holders, intent, machines, sessions, storage, usage
-from nicpass.checks.catalogue.device import boot_bindings, capabilities, path, quirks, reserved, reset, sriov
+from nicpass.checks.catalogue.device import (
+    boot_bindings,
+    capabilities,
+    declared_vfs,
+    path,
+    quirks,
+    reserved,
+    reset,
+    sriov,
+)
 from nicpass.checks.catalogue.device import ownership as device
 from nicpass.checks.catalogue.host import given, guard, interrupts, iommu, kernel, kvm, leftovers, platform
 from nicpass.checks.catalogue.vm import definition as vm
@@ -40,6 +49,7 @@ _SUBJECTS = (
     guard,
     given,
     boot_bindings,
+    declared_vfs,
     vm,
     vm_memory,
     security,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.device.vf_making import can_serve
-from nicpass.checks.lookup.nics import kind_of, label, on_vfio
+from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.text import quote, vm_word
@@ -25,7 +25,7 @@ make_finding = Finder("device.ownership", "host.leftovers", "dependence.usage")
 def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     nic, address = label(function), function.address
     evidence = f"/sys/bus/pci/devices/{address}/driver"
-    if function.driver is None:
+    if function.driver is None and not _is_for_vms(function, index):
         yield make_finding("DRIVER_ABSENT", address, ((evidence, "absent"),), nic=nic)
     binding = index.boot_bindings.get(address)
     if binding is not None and binding.driver in (function.driver, function.driver_override):
@@ -49,6 +49,13 @@ def check_driver(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         override = function.driver_override
         shown = ((f"{evidence}_override", override), *_find_binders(function, index))
         yield make_finding("OVERRIDE_LEFT", address, shown, nic=nic, override=override, address=address)
+
+
+def _is_for_vms(function: PciFunction, index: HostIndex) -> bool:
+    """Whether it is a VF that was made without letting drivers of the host have it."""
+    place = pf_of(function, index)
+    pf = index.functions.get(place[0]) if place is not None else None
+    return pf is not None and pf.vf_autoprobe is False
 
 
 def _find_binders(function: PciFunction, index: HostIndex) -> list[tuple[str, str]]:
