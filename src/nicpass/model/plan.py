@@ -362,6 +362,7 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
                 after=step.before,
                 before_vfs=step.after_vfs,
                 after_vfs=step.before_vfs,
+                derived=step.derived,
             )
         case ArmTimer():
             return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
