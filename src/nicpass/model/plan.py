@@ -376,6 +376,7 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
                 after_vfs=step.before_vfs,
                 before_autoprobe=step.autoprobe,
                 autoprobe=step.before_autoprobe,
+                derived=step.derived,
             )
         case ArmTimer():
             return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)

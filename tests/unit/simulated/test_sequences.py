@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -24,13 +25,14 @@ from nicpass.engine.store import NICS
 from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.guard import RECORD
 from nicpass.hypervisor.libvirt.hostdevs import parse_devices
+from nicpass.model.address import derive_vf_mac
 from nicpass.model.errors import ExitCode
 from nicpass.model.guard import HOOK
 from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.effects import Death, Effects, Fault
-from tests.support.simulation.hardware import CARDS, GUESTS, NIC, PF, VFS, fresh_vf, simulated_tree
+from tests.support.simulation.hardware import CARDS, GUESTS, NIC, PF, VFS, fresh_link, fresh_vf, simulated_tree
 from tests.support.simulation.host import LAST, SimulatedHost, change, recover_all
 from tests.support.simulation.kernel import Kernel
 from tests.support.simulation.libvirt import Daemon, SimulatedLibvirtError
@@ -48,6 +50,7 @@ pytestmark = pytest.mark.spawns
 
 VMS = tuple(guest.name for guest in GUESTS)
 UUIDS = {guest.name: guest.uuid for guest in GUESTS}
+PF_MAC = fresh_link(PF).mac or ""
 ERRORS = ("EBUSY", "EIO", "ENODEV", "ENOSPC", "hangs", "late", "probe fails")
 
 deaths = st.builds(Death, st.integers(0, 20), st.sampled_from(("before", "middle", "after")))
@@ -192,7 +195,9 @@ class Hosts(RuleBasedStateMachine):
             assert kernel.driver_of(address) == CARDS[address].driver, f"{address} is nobody's"
             assert kernel.interfaces.find(CARDS[address].netdevs[0]) is not None
             if address in VFS and not owners:
-                assert kernel.vf_settings(address) == fresh_vf(VFS.index(address))
+                settings, fresh = kernel.vf_settings(address), fresh_vf(VFS.index(address))
+                assert settings.mac in (fresh.mac, derive_vf_mac(PF_MAC, fresh.vf_index))
+                assert msgspec.structs.replace(settings, mac=fresh.mac) == fresh
         if not self.owners[NIC]:
             self.check_network(kernel)
 
