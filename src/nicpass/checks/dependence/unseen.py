@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nicpass.checks.catalogue import Finder
@@ -93,6 +94,7 @@ def _place(netdev: ForeignNetdev) -> str:
     return _("it is {netdev} in the network namespace {namespace}").format(**facts)
 
 
+@lru_cache(maxsize=1)  # one host is asked about for each of its NICs
 def _why_network_unknown(index: HostIndex) -> str | None:
     network = index.host.network
     if network.addresses is None or network.routes is None:
