@@ -54,12 +54,14 @@ def check_intent(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             advice="" if told else advise_intent(intent),
             undo="" if told else command_for(intent),
         )
-    if not any(intent.purpose == "configure" for intent in intents) and not _has_address(function, index):
+    if index.packet_sockets and not any(intent.purpose == "configure" for intent in intents):
         yield from _check_clients(function, index)
 
 
 def _check_clients(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Somebody has started a DHCP client by hand, which has no answer yet; no file tells of it."""
+    if _has_address(function, index):
+        return
     for link in index.netdevs(function):
         clients = {s.process: s.program for s in index.packet_sockets.get(link.name, ()) if s.program in _CLIENTS}
         for process, program in clients.items():
