@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from nicpass.checks.dependence.group import check_group
@@ -122,9 +123,9 @@ def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
     """The findings about one NIC, apart from the host's own findings."""
-    return tuple(finding for check in NIC_CHECKS for finding in check(function, index))
+    return tuple(chain.from_iterable(check(function, index) for check in NIC_CHECKS))
 
 
 def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:
     """The findings about this VM with this NIC, apart from those about either alone."""
-    return tuple(finding for check in VM_CHECKS for finding in check(function, domain, index))
+    return tuple(chain.from_iterable(check(function, domain, index) for check in VM_CHECKS))

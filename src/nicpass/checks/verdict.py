@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.blocking import blocking
 from nicpass.model.address import Address
 from nicpass.model.finding import Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Verdict(enum.StrEnum):
@@ -54,18 +51,6 @@ class SecurityReport(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = "nicpass.security/1"
     passed: bool
     findings: tuple[Finding, ...]
-
-
-_INCLUDED = {"HAS_ADDRESS": frozenset({"TO_BE_CONFIGURED", "NAMED_UNCLEARLY", "WAITED_FOR"})}
-"""Who has allowed the host's address to go has allowed the one that is about to come there again: the same NIC may be
-between the two at a VM's next start."""
-
-
-def blocking(findings: Iterable[Finding], allow: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
-    """The findings that stand in the way, the gravest first."""
-    allowed = allow.union(*(_INCLUDED.get(code, ()) for code in allow)) if allow else allow
-    found = [finding for finding in findings if finding.severity.blocks and finding.code not in allowed]
-    return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
 
 
 def judge(address: Address, name: str, common: tuple[Finding, ...], own: tuple[Finding, ...]) -> NicReport:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.host.given import check_given
 from nicpass.checks.host.orphans import why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, list_nics
 from nicpass.checks.preflight import check_host, check_nic, check_vm
-from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, blocking, judge
+from nicpass.checks.verdict import NicReport, Report, SecurityReport, Verdict, judge
 from nicpass.cli.explaining import describe_severity
 from nicpass.cli.output import say, say_command, say_json, say_wrapped
 from nicpass.cli.source import read_source

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.dependence.machines import uses_of
 from nicpass.checks.dependence.usage import Use, list_uses, summarize_uses
 from nicpass.checks.host.orphans import why_card_gone
@@ -14,7 +15,6 @@ from nicpass.checks.lookup.groups import group_companions
 from nicpass.checks.lookup.machines import MachineUse
 from nicpass.checks.lookup.nics import kind_of, pf_of
 from nicpass.checks.preflight import check_host, check_nic
-from nicpass.checks.verdict import blocking
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact, Unknown, known, value_or
 from nicpass.model.finding import Finding

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from nicpass.model.plan import StepBase
 
 
-class Handler(NamedTuple):
+class Handler(msgspec.Struct, frozen=True):
     """The two functions of one kind of step. Both may be called again after a crash and must bear that.
 
     `apply` acts, and does nothing where the step is done already. `verify` reads the host anew.

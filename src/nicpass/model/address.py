@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _NETDEV = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}", re.ASCII)
 _SPELLED_BYTE = r"\\x[89a-f][0-9a-f]"  # a byte that is no UTF-8, in the spelling of our doors
 
 
+@lru_cache(maxsize=1 << 14)  # of each function a scan meets several times: its name, its PF's link, its netdev's path
 def parse_address(text: str) -> Address | None:
     """The PCI address in `text`, in sysfs's form; `01:00.0` is taken to be in domain 0000. None if it is no address."""
     match = _ADDRESS.fullmatch(text)

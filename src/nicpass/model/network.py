@@ -274,7 +274,7 @@ class Intents(msgspec.Struct, frozen=True, kw_only=True):
     """Why something could not be read that may name any of them."""
 
 
-class Network(msgspec.Struct, frozen=True, kw_only=True):
+class KernelNetwork(msgspec.Struct, frozen=True, kw_only=True):
     """The host's own network namespace, from rtnetlink and ethtool; of a capture, what its sysfs has."""
 
     links: tuple[Link, ...] = ()
@@ -283,6 +283,11 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     rules: Fact[tuple[Rule, ...]] = None
     redirects: Fact[tuple[Redirect, ...]] = None
     """None in a capture or a record from before they were read."""
+
+
+class Network(KernelNetwork, frozen=True, kw_only=True):
+    """The same, with who configures it and what is meant to be done with it."""
+
     managers: tuple[LinkManager, ...] = ()
     """The managers of the devices' interfaces; an interface that is not named here is configured by nobody."""
     intents: Intents | None = None

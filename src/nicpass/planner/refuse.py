@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.checks.verdict import blocking
+from nicpass.checks.blocking import blocking
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RebootNeededError, RefusedError
 from nicpass.model.finding import Severity
 from nicpass.model.language import _

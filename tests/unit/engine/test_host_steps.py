@@ -204,7 +204,8 @@ class TestTake:
 
     def test_the_state_is_kept(self, kernel: FakeKernel) -> None:
         take = TakeNic(address=NIC, state=read_state(kernel, NIC))
-        apply, verify = handler_of(TakeNic, kernel)
+        handler = handler_of(TakeNic, kernel)
+        apply, verify = handler.apply, handler.verify
         apply(take)
         verify(take)
         assert read_nic_state(kernel, NIC) == take.state
@@ -224,7 +225,8 @@ class TestTake:
 
     def test_a_damaged_record_is_written_anew(self, kernel: FakeKernel) -> None:
         kernel.write_atomic(f"/var/lib/nicpass/nics/{NIC}.json", b"{")
-        apply, verify = handler_of(TakeNic, kernel)
+        handler = handler_of(TakeNic, kernel)
+        apply, verify = handler.apply, handler.verify
         apply(TakeNic(address=NIC, state=state_of()))
         verify(TakeNic(address=NIC, state=state_of()))
 
@@ -240,7 +242,8 @@ class TestGiveBack:
             kernel.put(name, value)
         step = GiveBackNic(address=NIC, state=read_state(kernel, NIC))
         kernel.put("ipv4/conf/rp_filter", "0")
-        apply, verify = handler_of(GiveBackNic, kernel)
+        handler = handler_of(GiveBackNic, kernel)
+        apply, verify = handler.apply, handler.verify
         with pytest.raises(NeedsPersonError, match=r"sysctls ipv4/conf/rp_filter was 2, is 0"):
             verify(step)
         apply(step)
@@ -274,7 +277,8 @@ class TestGiveBack:
         changed = msgspec.structs.replace(own, mac="52:54:00:99:99:99", vlan=0)
         lost = network(link("eth1", vfs=(changed,)), link("eth1v0"))
         (tmp_path / "netlink.json").write_bytes(msgspec.json.encode(lost))
-        apply, verify = handler_of(GiveBackNic, kernel)
+        handler = handler_of(GiveBackNic, kernel)
+        apply, verify = handler.apply, handler.verify
         with pytest.raises(NeedsPersonError, match="VF was MAC 52:54:00:00:00:01, VLAN 20, trust on, is MAC"):
             verify(step)
         apply(step)
@@ -287,7 +291,8 @@ class TestGiveBack:
         (kernel.folder / "driver_override").write_text(override)
         keep_nic_state(kernel, state_of())
         step = GiveBackNic(address=NIC, state=state_of())
-        apply, verify = handler_of(GiveBackNic, kernel)
+        handler = handler_of(GiveBackNic, kernel)
+        apply, verify = handler.apply, handler.verify
         apply(step)
         verify(step)
         assert read_state(kernel, NIC).driver == "ixgbe"
@@ -298,7 +303,8 @@ class TestGiveBack:
 
     def test_a_nic_that_never_left_is_not_touched(self, kernel: FakeKernel) -> None:
         step = GiveBackNic(address=NIC, state=state_of())
-        apply, verify = handler_of(GiveBackNic, kernel)
+        handler = handler_of(GiveBackNic, kernel)
+        apply, verify = handler.apply, handler.verify
         for _ in range(2):
             apply(step)
             verify(step)
@@ -351,7 +357,8 @@ class TestGiveBack:
         kernel.bind("vfio-pci")
         keep_nic_state(kernel, state_of())
         step = msgspec.structs.replace(GiveBackNic(address=NIC, state=state_of()), **change)
-        apply, verify = handler_of(GiveBackNic, kernel)
+        handler = handler_of(GiveBackNic, kernel)
+        apply, verify = handler.apply, handler.verify
         with pytest.raises(StepError, match="is still there"):
             verify(step)
         apply(step)
@@ -418,7 +425,8 @@ class TestGiveBack:
         by_itself = (items[1], items[3])
         lost = network(link("eth1", mtu=1500, up=False), *by_itself)
         (tmp_path / "netlink.json").write_bytes(msgspec.json.encode(lost))
-        apply, verify = handler_of(GiveBackNic, kernel)
+        handler = handler_of(GiveBackNic, kernel)
+        apply, verify = handler.apply, handler.verify
         apply(step)
         verify(step)
         assert read_state(kernel, NIC).links == (before,)
@@ -486,7 +494,8 @@ class TestGiveBackToManager:
         for name in ("add_address", "add_route"):
             monkeypatch.setattr(FakeInterface, name, lambda *_: pytest.fail("written by us"))
         kernel, networkctl = FakeKernel(tmp_path), Networkctl(tmp_path, *self.ITEMS)
-        apply, verify = handler_of(GiveBackNic, kernel, networkctl)
+        handler = handler_of(GiveBackNic, kernel, networkctl)
+        apply, verify = handler.apply, handler.verify
         for _ in range(2):
             apply(GiveBackNic(address=NIC, state=state))
             verify(GiveBackNic(address=NIC, state=state))
@@ -525,7 +534,8 @@ class TestNumvfs:
         FakeProcesses().run(["tee", kernel.path(f"{FOLDER}/sriov_numvfs")], timeout=1, stdin=str(present))
         processes = FakeProcesses()
         step = SetNumvfs(address=NIC, before=present, after=wanted)
-        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        handler = handler_of(SetNumvfs, kernel, processes)
+        apply, verify = handler.apply, handler.verify
         apply(step)
         verify(step)
         assert self.counts(processes) == written
@@ -543,7 +553,8 @@ class TestNumvfs:
         kernel, processes = FakeKernel(tmp_path), FakeProcesses()
         FakeKernel.last = VfKernel(tmp_path, Address(vfs[0].address))
         step = SetNumvfs(address=NIC, before=2, after=2, after_vfs=self.VFS)
-        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        handler = handler_of(SetNumvfs, kernel, processes)
+        apply, verify = handler.apply, handler.verify
         with pytest.raises(
             StepError, match=r"VF 0 of 0000:01:00\.0 was MAC 52:54:00:00:00:00, VLAN none, trust on, is"
         ):

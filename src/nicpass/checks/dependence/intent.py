@@ -39,7 +39,8 @@ _CLIENTS = frozenset({"dhclient", "dhcpcd", "udhcpc", "wickedd-dhcp4", "wickedd-
 
 
 def check_intent(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
-    for intent in intents_of(function, index):
+    intents = intents_of(function, index)
+    for intent in intents:
         told = _is_told(function, intent, index)
         yield make_finding(
             "CONFIGURED_BY" if told else _CODES[intent.purpose],
@@ -53,13 +54,13 @@ def check_intent(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             advice="" if told else advise_intent(intent),
             undo="" if told else command_for(intent),
         )
-    if not _has_address(function, index):
+    if index.packet_sockets and not any(intent.purpose == "configure" for intent in intents):
         yield from _check_clients(function, index)
 
 
 def _check_clients(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Somebody has started a DHCP client by hand, which has no answer yet; no file tells of it."""
-    if any(intent.purpose == "configure" for intent in intents_of(function, index)):
+    if _has_address(function, index):
         return
     for link in index.netdevs(function):
         clients = {s.process: s.program for s in index.packet_sockets.get(link.name, ()) if s.program in _CLIENTS}

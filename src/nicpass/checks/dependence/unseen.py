@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.intent import why_intent_unknown
@@ -26,14 +29,42 @@ USERSPACE_DRIVERS = frozenset({"uio_pci_generic", "igb_uio"})
 """Drivers that hand the whole device to a program, as vfio-pci does; they make no interface."""
 
 
+class _Unread(msgspec.Struct, frozen=True):
+    """Why use is unknown: of what is read once for all NICs, each where it matters."""
+
+    network: str | None
+    uppers: tuple[str | None, ...]
+    """What may stand on it unseen: in another network namespace, by a filter of tc, as a kind that is not known."""
+    addressed: tuple[str | None, ...]
+    """Sessions, mounts and tunnels matter where IP passes."""
+    holders: str | None
+    devices: str | None
+    packet_sockets: str | None
+    xdp_sockets: str | None
+
+
+@lru_cache(maxsize=1)  # one host is asked about for each of its NICs
+def _unread(index: HostIndex) -> _Unread:
+    activity, network = index.host.activity, index.host.network
+    return _Unread(
+        network=_why_network_unknown(index),
+        uppers=(activity.foreign_unseen, why_unknown(network.redirects), *index.unfounded),
+        addressed=(why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels),
+        holders=why_unknown(activity.holders),
+        devices=why_unknown(activity.devices),
+        packet_sockets=why_unknown(activity.packet_sockets),
+        xdp_sockets=why_unknown(activity.xdp_sockets),
+    )
+
+
 def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Unknown use, which counts as in use: interfaces that cannot be seen, addresses that cannot be asked for."""
-    nic, address = label(function), function.address
+    nic, address, netdevs = label(function), function.address, index.netdevs(function)
     reasons = [why_unknown(function.netdevs), why_unknown(function.driver), why_unknown(function.numvfs)]
     if has_interface(function) and not any(reasons):
-        reasons.append(_why_network_unknown(index))
-        reasons += _why_uppers_unknown(function, index)
-        if not any(reasons) and len(index.netdevs(function)) < max(1, len(value_or(function.netdevs, ()))):
+        reasons.append(_unread(index).network)
+        reasons += _unread(index).uppers if netdevs else ()
+        if not any(reasons) and len(netdevs) < max(1, len(value_or(function.netdevs, ()))):
             yield _elsewhere(function, index)
     reasons += [*_why_activity_unknown(function, index), *why_intent_unknown(function, index)]
     told = [*dict.fromkeys(reason for reason in reasons if reason)]
@@ -100,30 +131,22 @@ def _why_network_unknown(index: HostIndex) -> str | None:
     return why_unknown(network.addresses) or why_unknown(network.routes) or why_unknown(network.rules)
 
 
-def _why_uppers_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
-    """What may stand on it unseen: in another network namespace, by a filter of tc, as a kind that is not known."""
-    if not index.netdevs(function):
-        return []
-    return [index.host.activity.foreign_unseen, why_unknown(index.host.network.redirects), *index.unfounded]
-
-
 def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
-    """Why use is unknown: sessions, mounts and tunnels matter where IP passes; holders, where a device can be open."""
-    activity = index.host.activity
+    """Why use is unknown by who uses the NIC; a device that can be open has holders."""
+    unread, netdevs = _unread(index), index.netdevs(function)
     reasons: list[str | None] = []
     if is_addressed(function, index):
-        reasons += [why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels]
-        reasons += _why_managers_unknown(function, index)
+        reasons += [*unread.addressed, *_why_managers_unknown(function, index)]
     if index.devices.get(function.address) or on_vfio(function):
-        reasons.append(why_unknown(activity.holders))
+        reasons.append(unread.holders)
     elif known(function.driver):
-        reasons.append(why_unknown(activity.devices))
+        reasons.append(unread.devices)
     if function.rdma == ():
         reasons.append(_("its RDMA device is in another network namespace"))
-    if index.netdevs(function):
-        reasons.append(why_unknown(activity.packet_sockets))
-    if any(link.xdp_programs for link in index.netdevs(function)):
-        reasons.append(why_unknown(activity.xdp_sockets))
+    if netdevs:
+        reasons.append(unread.packet_sockets)
+        if any(link.xdp_programs for link in netdevs):
+            reasons.append(unread.xdp_sockets)
     return reasons
 
 

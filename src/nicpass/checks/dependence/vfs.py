@@ -27,9 +27,11 @@ make_finding = Finder("dependence.usage")
 
 def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     yield from _check_subdevices(function, index)
-    count = max(value_or(function.numvfs, 0), len(function.virtfns))
-    if kind_of(function, index) != "vf" and count:
-        address = function.address
+    if kind_of(function, index) == "vf":
+        yield from _check_pf_is_up(function, index)
+        return
+    address, count = function.address, max(value_or(function.numvfs, 0), len(function.virtfns))
+    if count:
         evidence = ((f"/sys/bus/pci/devices/{address}/sriov_numvfs", count),)
         mend = _("Give away one of its VFs instead, or remove them.")
         if any(check_vf_group(function, index)):
@@ -38,11 +40,9 @@ def check_vfs(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
             "PF_HAS_VFS", address, evidence, nic=label(function), count=count, address=address, mend=mend
         )
         yield from _check_used(function, index)
-    elif kind_of(function, index) != "vf" and (stray := index.stray_vfs.get((function.bridge, function.vendor_id))):
-        address, vfs = function.address, ", ".join(stray)
+    elif stray := index.stray_vfs.get((function.bridge, function.vendor_id)):
+        vfs = ", ".join(stray)
         yield make_finding("VFS_NEARBY", address, (("drivers", vfs),), nic=label(function), vfs=vfs, address=address)
-    elif kind_of(function, index) == "vf":
-        yield from _check_pf_is_up(function, index)
 
 
 def _check_subdevices(function: PciFunction, index: HostIndex) -> Iterator[Finding]:

@@ -66,12 +66,13 @@ def check_reserved(function: PciFunction, index: HostIndex) -> Iterator[Finding]
     """Memory that must stay mapped for the NIC: the kernel's word counts, the table's where that is not known."""
     group = index.group_facts.get(function.iommu_group) if known(function.iommu_group) else None
     if group is not None and known(group.reserved_regions):
-        direct, path = regions_of(group, "direct"), f"{_GROUPS}/{group.number}/reserved_regions"
-        if direct:
+        kinds, path = {region.type for region in group.reserved_regions}, f"{_GROUPS}/{group.number}/reserved_regions"
+        if "direct" in kinds:
+            direct = regions_of(group, "direct")
             table = index.scopes.reservations_of_group(group.number)
             evidence = ((path, f"direct {direct}"), *_table_evidence(table))
             yield make_finding("RESERVED_REGION", function.address, evidence, nic=label(function), regions=direct)
-        elif is_relaxed(group, index.groups[group.number]):
+        elif "direct-relaxable" in kinds and is_relaxed(group, index.groups[group.number]):
             relaxed = regions_of(group, "direct-relaxable")
             shown = ((path, f"direct-relaxable {relaxed}"),)
             yield make_finding("RESERVED_REGION_RELAXED", function.address, shown, nic=label(function), regions=relaxed)

@@ -23,8 +23,9 @@ make_finding = Finder("device.sriov")
 
 def check_representor(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Of a VF: its other end, and what that is in. Nothing where the interface is not shown."""
-    place, representor = pf_of(function, index), representor_of(function, index)
+    representor = representor_of(function, index)
     link = index.links.get(representor.netdev) if representor is not None else None
+    place = pf_of(function, index) if link is not None else None
     if place is None or representor is None or link is None:
         return
     folder = f"/sys/bus/pci/devices/{place[0]}/net/{representor.netdev}"

@@ -89,8 +89,22 @@ class Files:
         return _decode(self.read_bytes(path))
 
     def read_attribute(self, path: str) -> Fact[str]:
-        """The text of an attribute of sysfs, which comes whole in one read(2) (filesystems/sysfs.rst)."""
-        return _decode(self._read(path, _read_once))
+        """The text of an attribute of sysfs, which comes whole in one read(2) (filesystems/sysfs.rst).
+
+        A scan reads eight a function. So what it is, in a tree, is looked at only where the content is no attribute's:
+        nothing, as a FIFO has, or more than a page.
+        """
+        try:
+            descriptor = os.open(self._locate(path), _READING)
+            try:
+                content = os.read(descriptor, _CHUNK)
+                if not 0 < len(content) < _CHUNK:
+                    _refuse_unless_file(descriptor)
+            finally:
+                os.close(descriptor)
+        except _ERRORS as error:
+            return fact_of(error, path)
+        return content.decode("utf-8", "backslashreplace").strip()
 
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
         """A file's content as `how` reads it, by os calls: a scan has ten thousand, and `open()` is thrice as slow."""
@@ -354,23 +368,26 @@ def _open_file(path: str) -> int:
         OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
     """
     descriptor = os.open(path, _READING)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    try:
+        _refuse_unless_file(descriptor)
+    except OSError:
         os.close(descriptor)
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        raise OSError(errno.EOPNOTSUPP, "not a regular file")
+        raise
     return descriptor
+
+
+def _refuse_unless_file(descriptor: int) -> None:
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EOPNOTSUPP, "not a regular file")
 
 
 def _if_bearable(content: Fact[bytes], path: str) -> Fact[bytes]:
     if isinstance(content, bytes) and len(content) > _LARGEST:
         return Unknown(f"larger than {_LARGEST >> 20} MiB: {path}")
     return content
-
-
-def _read_once(descriptor: int) -> bytes:
-    return os.read(descriptor, _CHUNK)
 
 
 def _read_to_end(descriptor: int, limit: int) -> bytes:

@@ -2,7 +2,7 @@
 """Reads network interfaces, addresses and routes.
 
 On the running machine rtnetlink(7) answers. Under another root the kernel is never asked: `/netlink.json`
-there holds a `Network`, and without it sysfs tells of the interfaces and nothing of addresses and routes.
+there holds a `KernelNetwork`, and without it sysfs tells of the interfaces and nothing of addresses and routes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nicpass.host.network.stacking import add_lowers
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Unknown
 from nicpass.model.language import _
-from nicpass.model.network import Network
+from nicpass.model.network import KernelNetwork, Network
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
@@ -28,7 +28,7 @@ def read_network(files: Files) -> Network:
     """The interfaces, what is configured on them, and by whom.
 
     Raises:
-        BadInputError: the capture's `/netlink.json` is there and is not a `Network`.
+        BadInputError: the capture's `/netlink.json` is there and is not a `KernelNetwork`.
     """
     network = add_lowers(files, _read_kernel(files))
     managers = read_managers(files, network.links)
@@ -48,7 +48,7 @@ def _read_kernel(files: Files) -> Network:
     if not isinstance(content, bytes):
         return _read_sysfs(files, content or Unknown(f"not captured: {CAPTURE}"))
     try:
-        return msgspec.json.decode(content, type=Network)
+        return Network(**msgspec.structs.asdict(msgspec.json.decode(content, type=KernelNetwork)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInputError(
             _("{path} does not hold what rtnetlink says: {error}.").format(path=files.path(CAPTURE), error=error)

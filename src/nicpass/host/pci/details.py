@@ -7,7 +7,7 @@ the bridges above it. Source: Documentation/ABI/testing/sysfs-bus-pci, sysfs-dev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nicpass.host.pci.config_space import read_config
 from nicpass.model.config_space import PcieLink
@@ -16,9 +16,22 @@ from nicpass.model.pci import IS_VF, Bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Protocol
 
     from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
+
+    class Attributes(Protocol):
+        """One function's folder, as `pci/functions.py` has listed it."""
+
+        files: Files
+        folder: str
+        names: frozenset[str]
+
+        def text(self, name: str) -> Fact[str]: ...
+
+        def number(self, name: str) -> Fact[int]: ...
+
 
 _NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specification, 1.3
 
@@ -44,18 +57,6 @@ _OF_A_VF = dict.fromkeys(
     ),
     IS_VF,
 )
-
-
-class Attributes(Protocol):
-    """One function's folder, as `pci/functions.py` has listed it."""
-
-    files: Files
-    folder: str
-    names: frozenset[str]
-
-    def text(self, name: str) -> Fact[str]: ...
-
-    def number(self, name: str) -> Fact[int]: ...
 
 
 def needing_details(functions: Sequence[Mapping[str, Any]]) -> set[Address]:

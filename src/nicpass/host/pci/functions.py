@@ -247,4 +247,4 @@ def _is_disk(name: str) -> bool:
 def _parse_uevent(text: Fact[str]) -> dict[str, str]:
     if not isinstance(text, str):
         return {}
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return dict([line.split("=", 1) for line in text.splitlines() if "=" in line])

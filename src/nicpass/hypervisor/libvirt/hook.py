@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.host.orphans import advise_gone, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
-from nicpass.checks.verdict import blocking
 from nicpass.engine.admission import admit, forget_start, note_start, read_start
 from nicpass.engine.arrival import await_arrival
 from nicpass.engine.attempts import sentence_of

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_nic
-from nicpass.checks.verdict import blocking
 from nicpass.host.doors.files import Files
 from nicpass.host.read import read_host
 from nicpass.model.address import Address

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.dependence.intent import advise_intent, command_for
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.verdict import blocking
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.doors.files import Files

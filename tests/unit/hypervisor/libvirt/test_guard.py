@@ -437,7 +437,8 @@ class TestRecords:
 
     def test_taking_keeps_the_owner_and_a_renewed_state_is_no_damage(self, files: Files) -> None:
         take = TakeNic(address=NIC, state=STATE, owner=OWNER)
-        apply, verify = take_handlers(files)[TakeNic]
+        handler = take_handlers(files)[TakeNic]
+        apply, verify = handler.apply, handler.verify
         apply(take)
         verify(take)
         left = msgspec.structs.replace(STATE, driver="igb")
