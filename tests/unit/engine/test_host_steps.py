@@ -589,7 +589,8 @@ class TestNumvfs:
         kernel, processes = self.with_vfs(tmp_path, "ixgbevf", "ixgbevf"), FakeProcesses()
         old = tuple(VfSettings(vf_index=number, mac="52:54:00:00:00:77") for number in range(2))
         step = SetNumvfs(address=NIC, before=2, after=2, before_vfs=old, after_vfs=(old[0], self.VFS[1]))
-        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        handler = handler_of(SetNumvfs, kernel, processes)
+        apply, verify = handler.apply, handler.verify
         apply(step)
         verify(step)
         (pf,) = read_state(kernel, NIC).links
@@ -615,7 +616,8 @@ class TestNumvfs:
         Path(kernel.path("/netlink.json")).write_bytes(msgspec.json.encode(network(pf, vf)))
         given, bare = (VfSettings(vf_index=0, mac=each) for each in (mac, NO_MAC))
         step = SetNumvfs(address=NIC, before=1, after=1, before_vfs=(bare,), after_vfs=(given,))
-        apply, verify = handler_of(SetNumvfs, kernel, processes)
+        handler = handler_of(SetNumvfs, kernel, processes)
+        apply, verify = handler.apply, handler.verify
         with pytest.raises(StepError, match="does not have the MAC that its PF has given it"):
             verify(invert_step(step) if back else step)
         apply(invert_step(step) if back else step)
@@ -642,7 +644,8 @@ class TestNumvfs:
             before_vfs=(VfSettings(vf_index=0, mac=NO_MAC),),
             after_vfs=(VfSettings(vf_index=0, mac=self.VFS[0].mac),),
         )
-        apply, verify = handler_of(SetNumvfs, kernel)
+        handler = handler_of(SetNumvfs, kernel)
+        apply, verify = handler.apply, handler.verify
         for change, mac in ((step, self.VFS[0].mac), (invert_step(step), NO_MAC)):
             apply(change)
             verify(change)
