@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DUE: Final = "/run/nicpass/vfs-due"
 """The mark, a folder, that a PF has come back."""
 
+# No condition: where one is not met, the mark stays, and what watches for it starts the service again and again.
 # It is ordered before sysinit.target by nobody's wish, but cloud-init orders itself between network-pre.target and
 # sysinit.target: with the usual dependencies there would be a circle.
 _SERVICE = """\
@@ -32,7 +33,6 @@ Before=network-pre.target
 Before=libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtnetworkd.service
 Before=nicpass-recover.service shutdown.target
 Conflicts=shutdown.target
-ConditionDirectoryNotEmpty=/etc/nicpass/vfs.d
 
 [Service]
 Type=oneshot
