@@ -67,8 +67,11 @@ def test_vfs_outlive_a_reboot_and_their_pfs_driver(fresh_host: Machine) -> None:
     host.succeed("virsh autostart web01 && sync")
 
     host.reboot()
-    host.succeed(f"ip link set {PF} up")
-    host.guest("web01").wait_ready(300)  # it was started by libvirt, which waits for no card
+    said = "journalctl --boot --quiet --unit nicpass-vfs.service --unit libvirtd.service --identifier nicpass"
+    host.succeed(
+        f"for try in $(seq 200); do virsh domstate web01 | grep running && exit; sleep 1; done; {said}; exit 1", LONG
+    )
+    host.guest("web01").wait_ready(300)
     there = vfs(host)
     assert [vf["mac"] for vf in there] == [vf["mac"] for vf in made]
     order = "systemctl show libvirtd.service nicpass-vfs.service --property=ExecMainStartTimestampMonotonic --value"
@@ -79,7 +82,6 @@ def test_vfs_outlive_a_reboot_and_their_pfs_driver(fresh_host: Machine) -> None:
     assert vfs(host) == made
 
     host.succeed("modprobe -r igbvf igb; modprobe igb", LONG)
-    host.succeed(f"for try in $(seq 60); do ip link set {PF} up && exit; sleep 1; done; exit 1", LONG)
     wait_for(host, made)
 
     host.succeed(f"echo 1 > /sys/bus/pci/devices/{ADDRESS}/reset", LONG)

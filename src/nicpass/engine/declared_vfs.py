@@ -92,7 +92,9 @@ def _make(
             )
         )
     (address,) = match.addresses
-    _refuse_other_card(one, address, _wait_for_links(files, one, address, deadline))
+    links = _wait_for_links(files, one, address, deadline)
+    _refuse_other_card(one, address, links)
+    _bring_up(steps, one, links)
     function = read_function(files, address)
     if function.numvfs == one.count:
         return _set_idle(files, steps, one, function)
@@ -157,6 +159,13 @@ def _wait_for_links(files: Files, one: DeclaredVfs, address: Address, deadline: 
             )
         )
     return links()
+
+
+def _bring_up(steps: HostSteps, one: DeclaredVfs, links: tuple[Link, ...]) -> None:
+    """Bring the PF up where it was so: the host may have no network manager for it, for it serves VMs alone."""
+    if one.up and links and not any(link.up for link in links):
+        with steps.open_interface(links[0].name) as interface:
+            interface.restore(msgspec.structs.replace(links[0], up=True), links[0])
 
 
 def _refuse_other_card(one: DeclaredVfs, address: Address, links: tuple[Link, ...]) -> None:

@@ -26,6 +26,8 @@ class DeclaredVfs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Empty for a PF without an interface, through which its VFs could be set."""
     derived: tuple[int, ...] = ()
     """The VFs whose MAC nobody asked for: where the driver takes none, they have none."""
+    up: bool = False
+    """Whether the PF was up: a VF of a PF that is down reaches nothing, and libvirt starts no VM with it."""
     for_host: bool = False
     """Whether the host's own drivers are to have the VFs; else none has them, and so no network manager."""
 

@@ -83,6 +83,7 @@ def _declare(plan: Plan, pf: PciFunction, index: HostIndex, known: tuple[Declare
     vfs = made.after_vfs if made is not None else tuple(vf for link in index.netdevs(pf) for vf in link.vfs)
     autoprobe = made.autoprobe if made is not None else None
     for_host = pf.vf_autoprobe is not False if autoprobe is None else autoprobe
+    up = any(link.up for link in index.netdevs(pf))
     derived = made.derived if made is not None else ()
     macs = [link.permanent_mac for link in index.netdevs(pf) if link.permanent_mac is not None]
     identity = identity_of(pf, index.functions, macs[0] if macs else None)
@@ -93,7 +94,9 @@ def _declare(plan: Plan, pf: PciFunction, index: HostIndex, known: tuple[Declare
             ),
             _("So its VFs cannot last over a reboot; --until-reboot makes them without that."),
         )
-    return DeclaredVfs(address=pf.address, identity=identity, count=count, vfs=vfs, derived=derived, for_host=for_host)
+    return DeclaredVfs(
+        address=pf.address, identity=identity, count=count, vfs=vfs, derived=derived, up=up, for_host=for_host
+    )
 
 
 def _means(one: DeclaredVfs, pf: PciFunction, host: Host) -> bool:
