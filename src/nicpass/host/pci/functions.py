@@ -172,7 +172,8 @@ class _Attributes:
         if not self.numbered:
             return {}
         found: list[tuple[int, Address]] = []
-        for index in sorted(int(name[6:]) for name in self.numbered if re.fullmatch(_VIRTFN, name)):
+        is_virtfn = re.compile(_VIRTFN).fullmatch
+        for index in sorted(int(name[6:]) for name in self.numbered if is_virtfn(name)):
             link = self.link(f"virtfn{index}")
             if isinstance(link, str) and (address := parse_address(link)) is not None:
                 found.append((index, address))
