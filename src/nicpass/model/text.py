@@ -10,7 +10,7 @@ import re
 
 # Compiled when first asked, which many runs never do.
 _ESCAPED_BYTE = r"\\x[89a-f][0-9a-f]"
-_SAFE_WORD = r"[A-Za-z0-9@%+=:,./_-]+"
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@%+=:,./_-")
 _SURROGATE = "[\ud800-\udfff]"
 _UUID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 
@@ -41,7 +41,7 @@ def quote(text: str) -> str:
 
     Quotes as shlex has them; `$'...'` (POSIX.1-2024, 2.2.4) where control characters or bytes have to be spelled.
     """
-    if re.fullmatch(_SAFE_WORD, text):
+    if text and _SAFE.issuperset(text):
         return text
     if text.isprintable() and not re.search(_ESCAPED_BYTE, text):
         return "'" + text.replace("'", "'\"'\"'") + "'"

@@ -17,7 +17,7 @@ from nicpass.checks.dependence.usage import describe_whole_route
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
-from nicpass.planner.beside import own_names, way_of
+from nicpass.planner.observe import own_names, way_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,15 +9,14 @@ import msgspec
 
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.model.fact import known, value_or
-from nicpass.model.plan import NicState
-from nicpass.planner.beside import observe_beside
+from nicpass.model.plan import Beside, NicState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.boot import DeviceIdentity
-    from nicpass.model.network import Link, VfSettings
+    from nicpass.model.network import Link, Network, Route, VfSettings
     from nicpass.model.pci import PciFunction
 
 
@@ -69,3 +68,27 @@ def _observe_vf(function: PciFunction, index: HostIndex) -> VfSettings | None:
         return None
     pf_links = index.netdevs(index.functions[place[0]])
     return next((vf for link in pf_links for vf in link.vfs if vf.vf_index == place[1]), None)
+
+
+def observe_beside(state: NicState, network: Network) -> Beside:
+    """What other interfaces have in common with the NIC now, while all of it is in its place."""
+    own = own_names(state)
+    mine = {address.address for address in state.addresses}
+    ways = {way_of(route) for route in state.routes} | {(6, "default"), (4, "default")}
+    masters = {link.master for link in state.links} - {None}
+    routes = (r for r in value_or(network.routes, ()) if r.netdev not in own and r.protocol != "kernel")
+    return Beside(
+        addresses=tuple(a for a in value_or(network.addresses, ()) if a.netdev not in own and a.address in mine),
+        routes=tuple(r for r in routes if way_of(r) in ways),
+        ports=tuple(link.name for link in network.links if link.master in masters and link.name not in own),
+    )
+
+
+def own_names(state: NicState) -> set[str]:
+    """The interfaces of the NIC, and those that stand on it."""
+    return {link.name for link in (*state.links, *(state.uppers or ()))}
+
+
+def way_of(route: Route) -> tuple[int, str]:
+    """Where the route leads: (4 or 6, its destination)."""
+    return (6 if route.family == "inet6" else 4, route.destination)

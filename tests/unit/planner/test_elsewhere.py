@@ -12,8 +12,8 @@ from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.network import IpAddress, Link, LinkManager, Network, Route, VfSettings
 from nicpass.model.plan import Beside, NicState
-from nicpass.planner.beside import observe_beside
 from nicpass.planner.elsewhere import Reachable, find_reachable
+from nicpass.planner.observe import observe_beside
 from tests.support.hosts import address, link, network, route
 
 NIC = Address("0000:01:00.0")

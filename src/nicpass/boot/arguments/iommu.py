@@ -69,7 +69,6 @@ def unknown_values(arguments: Mapping[str, Sequence[str]], release: str | None =
     Of a kernel that is newer than the lists that is sure only where case alone is wrong, or for what was never known.
     What a patched kernel may know is not among them. A digit alone sizes the GART of old AMD processors.
     """
-    is_newer = release is not None and _version(release) > _NEWEST
     return [
         (name, value)
         for name, known_values in KNOWN_VALUES.items()
@@ -77,7 +76,7 @@ def unknown_values(arguments: Mapping[str, Sequence[str]], release: str | None =
         if not value.startswith(known_values)
         and not (name == "iommu" and value[0].isdigit())
         and not (name == "intel_iommu" and value.startswith(RELAX_RMRR))
-        and (not is_newer or value in _NEVER.get(name, ()) or value.lower().startswith(known_values))
+        and (not _is_newer(release) or value in _NEVER.get(name, ()) or value.lower().startswith(known_values))
     ]
 
 
@@ -86,9 +85,9 @@ def asks_to_relax(arguments: Mapping[str, Sequence[str]]) -> bool:
     return any(value.startswith(RELAX_RMRR) for value in values_of(arguments, "intel_iommu"))
 
 
-def _version(release: str) -> tuple[int, int]:
-    found = re.match(r"(\d{1,4})\.(\d{1,4})", release)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+def _is_newer(release: str | None) -> bool:
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", release or "")
+    return found is not None and (int(found[1]), int(found[2])) > _NEWEST
 
 
 def find_iommu_off(arguments: Mapping[str, Sequence[str]], tables: Sequence[str]) -> str | None:

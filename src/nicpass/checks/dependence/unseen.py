@@ -35,8 +35,6 @@ class _Unread(msgspec.Struct, frozen=True):
     network: str | None
     uppers: tuple[str | None, ...]
     """What may stand on it unseen: in another network namespace, by a filter of tc, as a kind that is not known."""
-    addressed: tuple[str | None, ...]
-    """Sessions, mounts and tunnels matter where IP passes."""
     holders: str | None
     devices: str | None
     packet_sockets: str | None
@@ -49,7 +47,6 @@ def _unread(index: HostIndex) -> _Unread:
     return _Unread(
         network=_why_network_unknown(index),
         uppers=(activity.foreign_unseen, why_unknown(network.redirects), *index.unfounded),
-        addressed=(why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels),
         holders=why_unknown(activity.holders),
         devices=why_unknown(activity.devices),
         packet_sockets=why_unknown(activity.packet_sockets),
@@ -132,11 +129,13 @@ def _why_network_unknown(index: HostIndex) -> str | None:
 
 
 def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str | None]:
-    """Why use is unknown by who uses the NIC; a device that can be open has holders."""
+    """Why use is unknown: sessions, mounts and tunnels matter where IP passes; holders, where a device can be open."""
     unread, netdevs = _unread(index), index.netdevs(function)
     reasons: list[str | None] = []
     if is_addressed(function, index):
-        reasons += [*unread.addressed, *_why_managers_unknown(function, index)]
+        activity = index.host.activity
+        reasons += [why_unknown(activity.sessions), why_unknown(activity.storage), *index.unplaced_tunnels]
+        reasons += _why_managers_unknown(function, index)
     if index.devices.get(function.address) or on_vfio(function):
         reasons.append(unread.holders)
     elif known(function.driver):

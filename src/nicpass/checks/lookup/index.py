@@ -125,7 +125,8 @@ class HostIndex(FunctionIndex):
     @cached_property
     def unfounded(self) -> list[str]:
         """Of an interface whose kind is not understood and below which nothing is shown, any NIC may be below."""
-        return [why for link in self.host.network.links if (why := why_unfounded(link, self.ports)) is not None]
+        made = [link for link in self.host.network.links if link.kind is not None]  # a driver's own has no kind
+        return [why for link in made if (why := why_unfounded(link, self.ports)) is not None]
 
     @cached_property
     def foreign_uppers(self) -> dict[str, list[ForeignUpper]]:

@@ -23,7 +23,7 @@ from nicpass.host.doors.durable import (
     unlink,
     write_all,
 )
-from nicpass.host.doors.open_file import OpenFile, fact_of
+from nicpass.host.doors.open_file import READING, OpenFile, fact_of, open_file, refuse_unless_file
 from nicpass.host.doors.private import open_if_root_made_it, open_private
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.file_image import FileImage, Folder, RegularFile, SymbolicLink
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
-_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _KERNEL = ("/sys/", "/proc/")  # the links there are relative, and they are many
 _ESCAPED = rb"\\x([89a-f][0-9a-f])"
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
@@ -95,11 +94,11 @@ class Files:
         nothing, as a FIFO has, or more than a page.
         """
         try:
-            descriptor = os.open(self._locate(path), _READING)
+            descriptor = os.open(self._locate(path), READING)
             try:
                 content = os.read(descriptor, _CHUNK)
                 if not 0 < len(content) < _CHUNK:
-                    _refuse_unless_file(descriptor)
+                    refuse_unless_file(descriptor)
             finally:
                 os.close(descriptor)
         except _ERRORS as error:
@@ -109,7 +108,7 @@ class Files:
     def _read(self, path: str, how: Callable[[int], bytes]) -> Fact[bytes]:
         """A file's content as `how` reads it, by os calls: a scan has ten thousand, and `open()` is thrice as slow."""
         try:
-            descriptor = _open_file(self._locate(path))
+            descriptor = open_file(self._locate(path))
         except _ERRORS as error:
             return fact_of(error, path)
         try:
@@ -123,7 +122,7 @@ class Files:
     def open_for_reading(self, path: str) -> Iterator[Fact[OpenFile]]:
         """A file of which only parts are wanted, wherever they lie; closed at the end."""
         try:
-            descriptor = _open_file(self._locate(path))
+            descriptor = open_file(self._locate(path))
         except _ERRORS as error:
             yield fact_of(error, path)
             return
@@ -359,29 +358,6 @@ def _shown_name(name: str) -> str:
 def _raw_name(path: str) -> str:
     """The inverse of `_shown_name`; systemd's own escapes (`\\x2d`) are of ASCII, and so stay."""
     return os.fsdecode(re.sub(_ESCAPED, lambda escaped: bytes([int(escaped[1], 16)]), os.fsencode(path)))
-
-
-def _open_file(path: str) -> int:
-    """Open a regular file, without waiting for a writer as open(2) of a FIFO does; no device and no FIFO is read.
-
-    Raises:
-        OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
-    """
-    descriptor = os.open(path, _READING)
-    try:
-        _refuse_unless_file(descriptor)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _refuse_unless_file(descriptor: int) -> None:
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EOPNOTSUPP, "not a regular file")
 
 
 def _if_bearable(content: Fact[bytes], path: str) -> Fact[bytes]:

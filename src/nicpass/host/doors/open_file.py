@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Unknown
@@ -12,6 +13,7 @@ from nicpass.model.fact import Unknown
 if TYPE_CHECKING:
     from nicpass.model.fact import Fact
 
+READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 # ENODEV, ENXIO: the device went away between open and read; it is absent now.
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 
@@ -46,3 +48,31 @@ def fact_of(error: OSError | ValueError, path: str) -> Unknown | None:
     if isinstance(error, ValueError) or error.errno in _ABSENT:
         return None
     return Unknown(f"{(error.strerror or str(error)).lower()}: {path}")
+
+
+def open_file(path: str) -> int:
+    """Open a regular file, without waiting for a writer as open(2) of a FIFO does; no device and no FIFO is read.
+
+    Raises:
+        OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
+    """
+    descriptor = os.open(path, READING)
+    try:
+        refuse_unless_file(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def refuse_unless_file(descriptor: int) -> None:
+    """Pass if it is a regular file.
+
+    Raises:
+        OSError: EISDIR for a folder, EOPNOTSUPP for another kind.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EOPNOTSUPP, "not a regular file")

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 DEVICES = "/sys/bus/pci/devices"
 
-# Compiled when first asked: few functions have VFs, or more than one interface.
-_VIRTFN = "virtfn[0-9]{1,5}"  # their number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
+_DIGITS_OF_VF = 5  # its number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
 # devlink_port_phys_port_name_get() in net/devlink/port.c: the other end of a PF, VF or subfunction; `p0` is the card's
 # own port. `hpf` is older mlx5's word for the PF of the host that a card serves.
 _REPRESENTOR = r"(?:c[0-9]+)?pf[0-9]+(?:vf[0-9]+|sf[0-9]+|hpf)"
@@ -177,7 +176,8 @@ class _Attributes:
         if not self.numbered:
             return {}
         found: list[tuple[int, Address]] = []
-        for index in sorted(int(name[6:]) for name in self.numbered if re.fullmatch(_VIRTFN, name)):
+        numbers = [name[6:] for name in self.numbered if name.startswith("virtfn")]
+        for index in sorted(int(n) for n in numbers if n.isascii() and n.isdecimal() and len(n) <= _DIGITS_OF_VF):
             link = self.link(f"virtfn{index}")
             if isinstance(link, str) and (address := parse_address(link)) is not None:
                 found.append((index, address))

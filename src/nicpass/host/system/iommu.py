@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from nicpass.model.address import parse_address
 from nicpass.model.fact import Fact, Unknown, known
 from nicpass.model.platform import IommuCapability
 
@@ -17,9 +18,6 @@ UNITS = "/sys/class/iommu"
 GROUPS = "/sys/kernel/iommu_groups"
 IOMMU_TABLES = ("DMAR", "IVRS", "IORT", "VIOT")
 """Intel's, AMD's, Arm's and virtio's description of the IOMMU (ACPI 6.5, 5.6; VIOT: its own specification)."""
-
-# Since Linux 6.2 each device has a controller of its own, named after it: `IR-PCI-MSIX-0000:01:00.0`.
-_OF_A_DEVICE = r"-[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$"
 
 
 def read_tables(files: Files) -> Fact[tuple[str, ...]]:
@@ -75,5 +73,7 @@ def read_interrupt_chips(files: Files) -> Fact[tuple[str, ...]]:
     for line in lines[1:]:
         words = line.split()
         if len(words) > processors + 1 and words[0].rstrip(":").isdecimal():
-            chips.add(re.sub(_OF_A_DEVICE, "", words[processors + 1]))
+            # Since Linux 6.2 each device has a controller of its own, named after it: `IR-PCI-MSIX-0000:01:00.0`.
+            chip, _dash, device = words[processors + 1].rpartition("-")
+            chips.add(chip if parse_address(device) is not None else words[processors + 1])
     return tuple(sorted(chips)) if chips else Unknown("no interrupt has a controller: /proc/interrupts")

@@ -80,7 +80,8 @@ def test_modules_with_dashes_and_compression_are_found(tmp_path: Path) -> None:
 
 def test_the_network_of_a_capture_is_what_rtnetlink_said(tmp_path: Path) -> None:
     said = network(link("eth0"), address("eth0", "10.0.0.5/24"), route("eth0"))
-    assert read_network(Files(str(Tree(network=said).write(tmp_path)))) == said
+    found = read_network(Files(str(Tree(network=said).write(tmp_path))))
+    assert found == msgspec.structs.replace(said, intents=None), "these are not the kernel's to say"
 
 
 def test_without_it_sysfs_tells_of_links_and_nothing_of_addresses(tmp_path: Path) -> None:
