@@ -70,6 +70,9 @@ class MadeVf(msgspec.Struct, frozen=True, kw_only=True):
     vf_index: int
     address: Address
     netdevs: tuple[str, ...]
+    mac: str | None = None
+    """As the PF has given it; null where the PF's driver does not tell, and of `vlan` too."""
+    vlan: int | None = None
 
 
 class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):

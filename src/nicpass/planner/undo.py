@@ -138,6 +138,6 @@ def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
         return plan_vf_set_back(host, step, request)
     plan = plan_vf(host, VfRequest(pf=step.address, count=step.before))
     # What the VFs were set to before stands in the step, not on the host.
-    known = {"before": step.after, "after_vfs": step.before_vfs, "derived": ()}
+    known = {"before": step.after, "after_vfs": step.before_vfs, "derived": (), "autoprobe": step.before_autoprobe}
     back = tuple(msgspec.structs.replace(s, **known) if isinstance(s, SetNumvfs) else s for s in plan.steps)
     return msgspec.structs.replace(plan, steps=back, request=request)

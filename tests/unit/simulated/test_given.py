@@ -64,7 +64,7 @@ class TestGone:
 
     @pytest.fixture(autouse=True)
     def after_a_boot(self, host: SimulatedHost) -> None:
-        do(host, VfRequest(pf="eth1", count=2))
+        do(host, VfRequest(pf="eth1", count=2, for_host=True, until_reboot=True))
         do(host, AttachRequest(vm="web", nic=VFS[1]))
         reboot(host, host.first, 1)
 
