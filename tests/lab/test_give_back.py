@@ -163,7 +163,7 @@ def test_a_difference_that_remains_is_told_and_is_exit_code_6(fresh_host: Machin
 
 @pytest.mark.full
 def test_what_the_pf_enforces_on_a_vf_comes_back_from_a_vm(fresh_host: Machine) -> None:
-    fresh_host.succeed(f"nicpass vf create {PF} --count 2 --confirm-within 0", 120)
+    fresh_host.succeed(f"nicpass vf create {PF} --count 2 --host --confirm-within 0", 120)
     fresh_host.succeed(
         f"""set -e
         ip link set {PF} up
@@ -189,11 +189,11 @@ def test_what_the_pf_enforces_on_a_vf_comes_back_from_a_vm(fresh_host: Machine) 
 
 @pytest.mark.full
 def test_more_vfs_keep_what_the_first_ones_were_set_to(fresh_host: Machine) -> None:
-    fresh_host.succeed(f"nicpass vf create {PF} --count 2 --confirm-within 0", 120)
+    fresh_host.succeed(f"nicpass vf create {PF} --count 2 --host --confirm-within 0", 120)
     fresh_host.succeed(f"ip link set {PF} up; ip link set {PF} vf 1 mac 52:54:00:12:34:01 vlan 30 trust on")
     first = f"ip link show {PF} | grep ' vf 1 '"  # the MAC of the other, which was given none, is its driver's choice
     before = fresh_host.succeed(first)
-    fresh_host.succeed(f"nicpass vf create {PF} --count 4 --confirm-within 0", 180)
+    fresh_host.succeed(f"nicpass vf create {PF} --count 4 --host --confirm-within 0", 180)
     assert fresh_host.succeed(first) == before
     name = fresh_host.succeed(f"ls /sys/bus/pci/devices/{PF_ADDRESS}/virtfn1/net").strip()
     assert "52:54:00:12:34:01" in fresh_host.succeed(f"ip link show {name}")

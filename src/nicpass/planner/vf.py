@@ -14,12 +14,12 @@ from nicpass.checks.device.vf_making import check_vf_group, why_no_vfs
 from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, on_vfio
-from nicpass.model.errors import BadInputError, ImpossibleError
+from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
 from nicpass.model.plan import Plan, SetNumvfs, VfRequest
-from nicpass.model.text import printable
+from nicpass.model.text import printable, vm_word
 from nicpass.model.vf import VfSetRequest
 from nicpass.planner.confirm import confirmed
 from nicpass.planner.select import select_nic
@@ -78,6 +78,8 @@ def plan_vf(host: Host, request: VfRequest, unsupported: tuple[Unsupported, ...]
     aim = Settling(function, wish, tuple(range(request.count)), request.count, index, fresh=True)
     refuse_what_no_pf_can(aim)
     refuse_claimed(function, index)
+    if request.count:
+        _refuse_owned(function, index)
     refuse_used_vfs(function, index)
     step, more = _make_step(aim, numvfs, unsupported)
     probe = {"before_autoprobe": value_or(function.vf_autoprobe, None), "autoprobe": _autoprobe(function, request)}
@@ -88,6 +90,17 @@ def plan_vf(host: Host, request: VfRequest, unsupported: tuple[Unsupported, ...]
     notes += (*more, *_pool_notes(function, index), *_boot_notes(function, request.count, index))
     summary = _summarize(numvfs, request.count).format(numvfs=numvfs, count=request.count, nic=label(function))
     return Plan(summary=summary, request=request, steps=steps, notes=notes)
+
+
+def _refuse_owned(function: PciFunction, index: HostIndex) -> None:
+    """Refuse VFs of a PF that a VM has: the VM could not start with it, and it could not come back as it was."""
+    for owner in index.owners.get(function.address, ()):
+        raise RefusedError(
+            _("{nic} belongs to the VM {owner}; its VFs would vanish with it.").format(
+                nic=label(function), owner=printable(owner.name)
+            ),
+            f"nicpass detach {vm_word(owner.name, owner.uuid)} {function.address}",
+        )
 
 
 def _autoprobe(function: PciFunction, request: VfRequest) -> bool | None:

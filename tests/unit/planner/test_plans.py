@@ -482,6 +482,12 @@ class TestVf:
         plan = plan_vf(self.CAPABLE.read(tmp_path), VfRequest(pf="eth1", count=2, for_host=for_host))
         assert [step.autoprobe for step in plan.steps if isinstance(step, SetNumvfs)] == [for_host]
 
+    def test_a_pf_that_a_vm_has_makes_none(self, tmp_path: Path) -> None:
+        host = self.CAPABLE.but(vms=(Vm(name="web", devices=hostdev_xml(PF)),)).read(tmp_path)
+        with pytest.raises(RefusedError, match="belongs to the VM web") as caught:
+            plan_vf(host, VfRequest(pf="eth1", count=2))
+        assert caught.value.hint == f"nicpass detach web {PF}"
+
     def test_as_many_as_there_are_is_nothing_to_do(self, tmp_path: Path) -> None:
         assert plan_vf(self.CAPABLE.read(tmp_path), VfRequest(pf="eth1", count=0)).steps == ()
         assert plan_vf(vf_host().read(tmp_path / "b"), VfRequest(pf="eth1", count=2)).steps == ()
