@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from lab.machine import Machine
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 PF, NIC = "enp1s0", "enp2s0"
 LONG = 400  # seconds; the host is emulated, and a busy machine emulates it slowly
