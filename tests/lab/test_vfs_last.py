@@ -88,6 +88,10 @@ def test_vfs_outlive_a_reboot_and_their_pfs_driver(fresh_host: Machine) -> None:
     host.succeed("nicpass vf restore", LONG)
     wait_for(host, made)
 
+    host.succeed(f"ip link set {PF} vf 1 vlan 50; ip link set {PF} vf 2 spoofchk on")
+    assert "set again" in host.succeed("nicpass vf restore", LONG)
+    assert vfs(host) == made
+
     host.succeed(["nicpass", "vf", "remove", PF, "--confirm-within", "0"], LONG)
     after = without_files(host.read_state(), "/var/lib/nicpass")
     assert render_difference(state_difference(before, after)) == ""

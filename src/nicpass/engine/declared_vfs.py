@@ -21,7 +21,7 @@ from nicpass.host.pci.functions import read_function, read_pci
 from nicpass.model.address import Address
 from nicpass.model.change import Outcome
 from nicpass.model.errors import ExitCode, NicpassError, StepError
-from nicpass.model.fact import known, value_or
+from nicpass.model.fact import Unknown, known, value_or
 from nicpass.model.language import _
 from nicpass.model.plan import BootPurpose, ChangeBoot, SetNumvfs
 from nicpass.planner.whole import is_stub
@@ -135,8 +135,8 @@ def _idle_of(files: Files, pf: PciFunction) -> frozenset[int]:
     indices = pf.virtfn_indices if pf.virtfn_indices is not None else tuple(range(len(pf.virtfns)))
     idle = []
     for vf_index, address in zip(indices, pf.virtfns, strict=True):
-        driver = value_or(read_function(files, address).driver, "unknown")
-        if driver is None or (driver != "unknown" and not is_stub(driver)):
+        driver = read_function(files, address).driver
+        if not isinstance(driver, Unknown) and (driver is None or not is_stub(driver)):
             idle.append(vf_index)
     return frozenset(idle)
 

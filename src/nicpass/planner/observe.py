@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.checks.lookup.nics import pf_of
+from nicpass.checks.lookup.nics import permanent_mac_of, pf_of
 from nicpass.model.fact import known, value_or
 from nicpass.model.plan import Beside, NicState
 
@@ -36,19 +36,18 @@ def observe_state(function: PciFunction, index: HostIndex) -> NicState:
         numvfs=value_or(function.numvfs, None),
         uppers=uppers,
         managers=tuple(m for name in names for m in index.managers.get(name, ()) if known(m.profile)),
-        identity=_identify(function, links, index),
+        identity=_identify(function, index),
     )
     return msgspec.structs.replace(state, beside=observe_beside(state, index.host.network))
 
 
-def _identify(function: PciFunction, links: tuple[Link, ...], index: HostIndex) -> DeviceIdentity | None:
+def _identify(function: PciFunction, index: HostIndex) -> DeviceIdentity | None:
     """The card's identity; None for a VF, which is what its PF makes of it, and where not all of it was read."""
     if pf_of(function, index) is not None:
         return None
     from nicpass.boot.binding.identity import identity_of  # late: most that are given are VFs
 
-    macs = [link.permanent_mac for link in links if link.permanent_mac is not None]
-    found = identity_of(function, index.functions, macs[0] if macs else None)
+    found = identity_of(function, index.functions, permanent_mac_of(function, index))
     return found if known(found) else None
 
 

@@ -21,7 +21,7 @@ from nicpass.boot.loader.choice import (
 from nicpass.checks.device.boot_bindings import check_builtin
 from nicpass.checks.host.iommu import check_iommu, is_used
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.lookup.nics import kind_of, label, on_vfio
+from nicpass.checks.lookup.nics import kind_of, label, on_vfio, permanent_mac_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.address import parse_address, parse_mac
 from nicpass.model.boot import BootBinding, BootChange
@@ -246,7 +246,7 @@ def _prepare_nic(function: PciFunction, index: HostIndex) -> PreparedNic:
         )
     for finding in check_builtin(function, index):
         raise ImpossibleError(finding.sentence, finding.mend, findings=(finding,))
-    identity = identity_of(function, index.functions, _permanent_mac(function, index))
+    identity = identity_of(function, index.functions, permanent_mac_of(function, index))
     if isinstance(identity, Unknown):
         raise ImpossibleError(
             _("What makes {nic} this very card cannot be read: {reason}.").format(
@@ -360,10 +360,6 @@ def _stands_at(nic: PreparedNic, index: HostIndex) -> PciFunction | None:
     """The function that the prepared NIC is now, wherever it has moved to; None where it is not found."""
     match = match_identity(nic.binding.identity, index.host.pci)
     return index.functions[match.addresses[0]] if match.outcome == "found" else None
-
-
-def _permanent_mac(function: PciFunction, index: HostIndex) -> str | None:
-    return next((link.permanent_mac for link in index.netdevs(function)), None)
 
 
 def _macs(nics: tuple[PreparedNic, ...]) -> list[str]:

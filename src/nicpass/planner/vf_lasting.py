@@ -11,7 +11,7 @@ from nicpass.boot.binding.identity import identity_of, match_identity
 from nicpass.boot.vfs.plan import plan_declarations
 from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.lookup.nics import label
+from nicpass.checks.lookup.nics import label, permanent_mac_of
 from nicpass.model.declared_vfs import DeclaredVfs
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import Unknown, value_or
@@ -85,8 +85,7 @@ def _declare(plan: Plan, pf: PciFunction, index: HostIndex, known: tuple[Declare
     for_host = pf.vf_autoprobe is not False if autoprobe is None else autoprobe
     up = any(link.up for link in index.netdevs(pf))
     derived = made.derived if made is not None else ()
-    macs = [link.permanent_mac for link in index.netdevs(pf) if link.permanent_mac is not None]
-    identity = identity_of(pf, index.functions, macs[0] if macs else None)
+    identity = identity_of(pf, index.functions, permanent_mac_of(pf, index))
     if isinstance(identity, Unknown):
         raise ImpossibleError(
             _("What makes {nic} this very card cannot be read: {reason}.").format(

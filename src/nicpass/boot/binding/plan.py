@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from nicpass.boot.binding.boot_d import FOLDER, parse_binding, path_of, render_binding
 from nicpass.boot.initramfs import dracut, initramfs_tools, mkinitcpio
 from nicpass.boot.initramfs.bind_script import BIND_UNIT, SCRIPT, UNIT, WANTS, read_script
-from nicpass.boot.text.own_files import change_files
-from nicpass.model.binding import DamagedFile
+from nicpass.boot.text.own_files import change_files, keep_damaged
 from nicpass.model.boot import BootChange, GeneratedFile, Generator, InitramfsGenerator, Loader
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 
@@ -86,7 +85,7 @@ def _desired(wanted: list[BootBinding], generators: Iterable[InitramfsGenerator]
         HOME: Folder(0o755),
         FOLDER: Folder(0o755),
         SCRIPT: RegularFile(read_script(), 0o755),
-        **_keep_damaged(now),
+        **keep_damaged(now, FOLDER, parse_binding),
         **{path_of(binding): RegularFile(render_binding(binding)) for binding in wanted},
         UNIT: RegularFile(BIND_UNIT.encode()),
         WANTS: Folder(0o755),
@@ -95,14 +94,3 @@ def _desired(wanted: list[BootBinding], generators: Iterable[InitramfsGenerator]
     for generator in generators:
         desired |= _HOOKS[generator][0]
     return desired
-
-
-def _keep_damaged(now: Images) -> dict[str, FileImage]:
-    """Damaged files in `boot.d`, which stay: they bind nothing and are their author's to mend; a finding names them."""
-    return {
-        path: image
-        for path, image in now.items()
-        if path.startswith(f"{FOLDER}/")
-        and isinstance(image, RegularFile)
-        and isinstance(parse_binding(path.rpartition("/")[2], image.content), DamagedFile)
-    }

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from nicpass.model.file_image import FileChange, FileImage, Folder
+from nicpass.model.binding import DamagedFile
+from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,3 +42,14 @@ def change_files(
 def _is_there(now: FileImage | None, image: FileImage) -> bool:
     """Whether `image` stands there already; a folder's permissions are its owner's affair."""
     return isinstance(now, Folder) if isinstance(image, Folder) else now == image
+
+
+def keep_damaged(now: Images, folder: str, parse: Callable[[str, bytes], object]) -> dict[str, FileImage]:
+    """Damaged files in a folder of ours, which stay: nothing comes of them, and they are their author's to mend."""
+    return {
+        path: image
+        for path, image in now.items()
+        if path.startswith(f"{folder}/")
+        and isinstance(image, RegularFile)
+        and isinstance(parse(path.rpartition("/")[2], image.content), DamagedFile)
+    }

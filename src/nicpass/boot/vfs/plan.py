@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nicpass.boot.text.own_files import change_files
+from nicpass.boot.text.own_files import change_files, keep_damaged
 from nicpass.boot.vfs.declaration import FOLDER, parse_declaration, path_of, render_declaration
 from nicpass.boot.vfs.units import PATH_UNIT, service_unit, udev_rules
-from nicpass.model.binding import DamagedFile
 from nicpass.model.boot import BootChange, Generator
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 
@@ -71,23 +70,12 @@ def _desired(wanted: list[DeclaredVfs], now: Images, python: str, package: str) 
         return {}
     return {
         **{path: Folder(0o755) for path in (HOME, FOLDER, *_FOLDERS)},
-        **_keep_damaged(now),
+        **keep_damaged(now, FOLDER, parse_declaration),
         **{path_of(one): render_declaration(one) for one in wanted},
         SERVICE: RegularFile(service_unit(python, package).encode()),
         PATH: RegularFile(PATH_UNIT.encode()),
         **{link: SymbolicLink(unit) for link, unit in _LINKS.items()},
         RULES: RegularFile(udev_rules(wanted).encode()),
-    }
-
-
-def _keep_damaged(now: Images) -> dict[str, FileImage]:
-    """Damaged files stay: no VFs are made for them, and they are their author's to mend."""
-    return {
-        path: image
-        for path, image in now.items()
-        if path.startswith(f"{FOLDER}/")
-        and isinstance(image, RegularFile)
-        and isinstance(parse_declaration(path.rpartition("/")[2], image.content), DamagedFile)
     }
 
 

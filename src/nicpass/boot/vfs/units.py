@@ -19,8 +19,8 @@ DUE: Final = "/run/nicpass/vfs-due"
 """The mark, a folder, that a PF has come back."""
 
 # No condition: where one is not met, the mark stays, and what watches for it starts the service again and again.
-# It is ordered before sysinit.target by nobody's wish, but cloud-init orders itself between network-pre.target and
-# sysinit.target: with the usual dependencies there would be a circle.
+# Without the usual dependencies, which order a unit after sysinit.target: cloud-init stands before that and after
+# network-pre.target, and would close a circle.
 _SERVICE = """\
 # Put here by nicpass vf create; nicpass vf remove takes it away.
 [Unit]

@@ -63,3 +63,9 @@ def label(function: PciFunction) -> str:
 def attribute(function: PciFunction, name: str) -> str:
     """The path in sysfs of the function's attribute `name`, for evidence."""
     return f"/sys/bus/pci/devices/{function.address}/{name}"
+
+
+def permanent_mac_of(function: PciFunction, index: HostIndex) -> str | None:
+    """The MAC that is burnt into the card, by the first of its interfaces that tells one."""
+    macs = (link.permanent_mac for link in index.netdevs(function))
+    return next((mac for mac in macs if mac is not None), None)

@@ -4,23 +4,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from nicpass.boot.binding.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
-from nicpass.model.binding import BindingReport, BootBindings, BuiltinDriver, DamagedFile
-from nicpass.model.boot import BootBinding
-from nicpass.model.fact import Fact, Unknown, known
+from nicpass.host.boot.own_folder import read_folder
+from nicpass.model.binding import BootBindings, BuiltinDriver, DamagedFile
+from nicpass.model.fact import Fact, known
 from nicpass.model.pci import modalias_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from nicpass.host.doors.files import Files
     from nicpass.model.pci import PciFunction
 
-T = TypeVar("T", BootBinding, BindingReport)
-
-_LIMIT = 1 << 17  # bytes of one file, above what its parser takes
 _NETWORK_CLASS = 0x02
 # Strings `module.key=value`, each with a NUL behind it (Documentation/kbuild/kbuild.rst, modules.builtin.modinfo).
 # Aliases of one vendor's devices only: a module that serves a whole class is no NIC's own driver.
@@ -30,37 +27,14 @@ _BUILTIN_ALIAS = rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)"
 def read_boot_bindings(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> BootBindings:
     """The boot bindings, the last boot's reports on them, damaged files of both, and NICs whose driver is built in."""
     damaged: list[DamagedFile] = []
-    bindings = _read_folder(files, FOLDER, SUFFIX, parse_binding, damaged)
-    reports = _read_folder(files, REPORTS, "", parse_report, damaged)
+    bindings = read_folder(files, FOLDER, SUFFIX, parse_binding, damaged)
+    reports = read_folder(files, REPORTS, "", parse_report, damaged)
     return BootBindings(
         bindings=() if bindings is None else bindings,
         reports=reports,
         damaged=tuple(damaged),
         builtin_drivers=tuple(_find_builtin(files, kernel, functions)),
     )
-
-
-def _read_folder(
-    files: Files, folder: str, suffix: str, parse: Callable[[str, bytes], T | DamagedFile], damaged: list[DamagedFile]
-) -> Fact[tuple[T, ...]]:
-    """The files of a folder that `parse` understands, others go to `damaged`; hidden names are files being written."""
-    names = files.list_directory(folder)
-    if not isinstance(names, tuple):
-        return names
-    found: list[T] = []
-    for name in sorted(name for name in names if name.endswith(suffix) and not name.startswith(".")):
-        content = files.read_bytes(f"{folder}/{name}", _LIMIT)
-        if content is None:
-            continue  # the file has gone meanwhile
-        if isinstance(content, Unknown):
-            damaged.append(DamagedFile(path=f"{folder}/{name}", reason=content.unknown))
-            continue
-        parsed = parse(name, content)
-        if isinstance(parsed, DamagedFile):
-            damaged.append(parsed)
-        else:
-            found.append(parsed)
-    return tuple(found)
 
 
 def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> Iterable[BuiltinDriver]:
