@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nicpass.boot.binding.boot_d import FOLDER, REPORTS, render_binding
+from nicpass.boot.binding.boot_d import render_binding
 from nicpass.model.address import Address
+from nicpass.model.binding import FOLDER, REPORTS
 from nicpass.model.boot import BootBinding, DeviceIdentity
 from tests.support.hosts import bridge, link, network, nic, ready_host
 

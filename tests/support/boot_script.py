@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from nicpass.boot.binding.boot_d import FOLDER, REPORTS, parse_report
+from nicpass.boot.binding.boot_d import parse_report
 from nicpass.boot.initramfs.bind_script import read_script
-from nicpass.model.binding import BindingReport
+from nicpass.model.binding import FOLDER, REPORTS, BindingReport
 
 KLIBC = "/usr/lib/klibc/bin/sh"
 SHELLS = {

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.boot.vfs.declaration import FOLDER, render_declaration
+from nicpass.boot.vfs.declaration import render_declaration
 from nicpass.model.address import Address
-from nicpass.model.declared_vfs import DeclaredVfs
+from nicpass.model.declared_vfs import FOLDER, DeclaredVfs
 from nicpass.model.network import VfSettings
 from tests.support.boot_bindings import IDENTITY, NIC, PORT
 from tests.support.hosts import nic, pf_with_vfs, ready_host

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from nicpass import __version__
 from nicpass.cli.parsing import AsWritten, Parser, as_sentence
 from nicpass.cli.translation import LANGUAGES
-from nicpass.cli.vf_options import add_vf_settings
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
@@ -145,6 +144,8 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("make, set, show or remove the VFs of a PF")
+    from nicpass.cli.vf_options import add_vf_settings  # late: for this command alone
+
     vf = commands.add_parser("vf", help=text, description=as_sentence(text))
     actions = vf.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = _add_command(actions, "create", _("make VFs"))

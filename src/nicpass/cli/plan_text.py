@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.cli.vf_words import summary_of_step
 from nicpass.model.file_image import Folder
 from nicpass.model.language import _
 from nicpass.model.plan import (
@@ -90,6 +89,8 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
 
 
 def _describe_vfs(step: SetNumvfs) -> str:
+    from nicpass.cli.vf_words import summary_of_step  # late: most changes are not of the number of VFs
+
     settings = summary_of_step(step)
     if step.before == step.after:
         sentence = _("set VFs of {address} ({settings})") if settings else _("give VFs of {address} a MAC that stays")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.boot.vfs.declaration import FOLDER as DECLARED_VFS
 from nicpass.cli.aftermath import way_back
 from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
 from nicpass.cli.documents import ErrorView, OutcomeDocument, without_sysctls
@@ -31,6 +30,7 @@ from nicpass.host.doors.files import Files
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.model.address import parse_address
+from nicpass.model.declared_vfs import FOLDER as DECLARED_VFS
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.language import _

@@ -44,6 +44,12 @@ def parse_mac(text: str) -> str | None:
     return text.lower().replace("-", ":") if len(text) == 17 and re.fullmatch(_MAC, text) else None
 
 
+def station_mac(text: str) -> str | None:
+    """The MAC in `text`, in the kernel's form; None for what is no MAC, or not that of one station (IEEE 802, 8.2)."""
+    mac = parse_mac(text)
+    return None if mac is None or int(mac[:2], 16) & 1 or not int(mac.replace(":", ""), 16) else mac
+
+
 def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address in `text`, without brackets and zone; IPv4 written as IPv6 (RFC 4291, 2.5.5.2) becomes IPv4.
 

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from nicpass.model.address import Address
 from nicpass.model.boot import BootBinding
 from nicpass.model.fact import Fact
+
+FOLDER: Final = "/etc/nicpass/boot.d"
+REPORTS: Final = "/run/nicpass/boot.d"
+SUFFIX: Final = ".conf"
 
 MatchOutcome = Literal["found", "absent", "other", "ambiguous", "unread"]
 """How the search for an identity's device ended, in this order: one device answers; none, and its slots are empty;
@@ -39,6 +43,11 @@ class BindingOutcome(StrEnum):
     UNREAD = "unread"
     DAMAGED = "damaged"
     """The binding's own file is damaged."""
+
+
+def path_of(binding: BootBinding) -> str:
+    """The path of the binding's file in /etc/nicpass/boot.d."""
+    return f"{FOLDER}/{binding.name}{SUFFIX}"
 
 
 class BindingReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -12,6 +12,9 @@ from nicpass.model.binding import DamagedFile
 from nicpass.model.boot import DeviceIdentity
 from nicpass.model.fact import Fact
 from nicpass.model.network import VfSettings
+
+FOLDER: Final = "/etc/nicpass/vfs.d"
+SUFFIX: Final = ".json"
 
 
 class DeclaredVfs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +33,11 @@ class DeclaredVfs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whether the PF was up: a VF of a PF that is down reaches nothing, and libvirt starts no VM with it."""
     for_host: bool = False
     """Whether the host's own drivers are to have the VFs; else none has them, and so no network manager."""
+
+
+def path_of(declared: DeclaredVfs) -> str:
+    """The path of the file of this PF."""
+    return f"{FOLDER}/{declared.address}{SUFFIX}"
 
 
 class VfDeclarations(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import msgspec
 from nicpass.model.fact import Fact
 
 NO_MAC: Final = "00:00:00:00:00:00"
+VLAN_IDS: Final = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 
 
 class VfSettings(msgspec.Struct, frozen=True, kw_only=True):

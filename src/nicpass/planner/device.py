@@ -9,13 +9,12 @@ from nicpass.checks.device.same_mac import describe_vlan, twins_of
 from nicpass.checks.device.switchdev import representor_of
 from nicpass.checks.lookup.index import HostIndex, Station
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, pf_of
-from nicpass.model.address import derive_vf_mac, parse_mac
+from nicpass.model.address import derive_vf_mac, parse_mac, station_mac
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known
 from nicpass.model.language import _
-from nicpass.model.network import NO_MAC
+from nicpass.model.network import NO_MAC, VLAN_IDS
 from nicpass.model.plan import AttachRequest, DeviceSpec
-from nicpass.planner.vf_wish import VLAN_IDS, station_mac
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.lookup.nics import label
-from nicpass.model.address import parse_mac
+from nicpass.model.address import station_mac
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.network import NO_MAC
+from nicpass.model.network import VLAN_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
     from nicpass.model.vf import VfWish
 
-VLAN_IDS = range(1, 4095)  # IEEE 802.1Q, 9.6: 0 is no VLAN, 4095 is reserved
 _PRIORITIES = range(8)
 _RATES = range(2**32)  # struct ifla_vf_rate
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
@@ -52,12 +51,6 @@ def check_wish(wish: VfWish) -> VfWish:
         node_guid=_checked_guid("--node-guid", wish.node_guid),
         port_guid=_checked_guid("--port-guid", wish.port_guid),
     )
-
-
-def station_mac(text: str) -> str | None:
-    """The MAC in `text`, in the kernel's form; None for what is no MAC, or not that of one station."""
-    mac = parse_mac(text)
-    return None if mac is None or mac == NO_MAC or int(mac[:2], 16) & 1 else mac
 
 
 def _checked_mac(text: str | None) -> str | None:

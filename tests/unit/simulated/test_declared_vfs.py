@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nicpass.boot.vfs.declaration import FOLDER, parse_declaration, render_declaration
+from nicpass.boot.vfs.declaration import parse_declaration, render_declaration
 from nicpass.engine.declared_vfs import MadeVfs, make_declared
 from nicpass.host.boot.declared_vfs import read_declared_vfs
-from nicpass.model.declared_vfs import DeclaredVfs
+from nicpass.model.declared_vfs import FOLDER, DeclaredVfs
 from nicpass.model.fact import value_or
 from nicpass.model.plan import AttachRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish

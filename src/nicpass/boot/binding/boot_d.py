@@ -8,15 +8,10 @@ once, and lines that are empty or begin with `#`. Its name is the address that t
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from nicpass.model.address import Address, parse_address
-from nicpass.model.binding import BindingOutcome, BindingReport, DamagedFile
+from nicpass.model.binding import FOLDER, REPORTS, SUFFIX, BindingOutcome, BindingReport, DamagedFile
 from nicpass.model.boot import BootBinding, DeviceIdentity
-
-FOLDER: Final = "/etc/nicpass/boot.d"
-REPORTS: Final = "/run/nicpass/boot.d"
-SUFFIX: Final = ".conf"
 
 _HEAD = "# Put here by nicpass prepare; nicpass prepare --remove takes it away.\n"
 _HEX = "[0-9a-f]"
@@ -34,11 +29,6 @@ _PATTERNS = {
 _OPTIONAL = ("serial_number", "permanent_mac")
 _REPORT_KEYS = ("outcome", "pass", "answers", "driver", "detail")
 _LARGEST = 65536
-
-
-def path_of(binding: BootBinding) -> str:
-    """The path of the binding's file in /etc/nicpass/boot.d."""
-    return f"{FOLDER}/{binding.name}{SUFFIX}"
 
 
 def render_binding(binding: BootBinding) -> bytes:

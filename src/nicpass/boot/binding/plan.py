@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nicpass.boot.binding.boot_d import FOLDER, parse_binding, path_of, render_binding
+from nicpass.boot.binding.boot_d import parse_binding, render_binding
 from nicpass.boot.initramfs import dracut, initramfs_tools, mkinitcpio
 from nicpass.boot.initramfs.bind_script import BIND_UNIT, SCRIPT, UNIT, WANTS, read_script
 from nicpass.boot.text.own_files import change_files, keep_damaged
+from nicpass.model.binding import FOLDER, path_of
 from nicpass.model.boot import BootChange, GeneratedFile, Generator, InitramfsGenerator, Loader
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 

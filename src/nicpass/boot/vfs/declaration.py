@@ -3,24 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from nicpass.model.address import Address, parse_address
 from nicpass.model.binding import DamagedFile
-from nicpass.model.declared_vfs import DeclaredVfs
+from nicpass.model.declared_vfs import FOLDER, SUFFIX, DeclaredVfs
 from nicpass.model.file_image import RegularFile
 
-FOLDER: Final = "/etc/nicpass/vfs.d"
-SUFFIX: Final = ".json"
 _MOST = 65535
 """TotalVFs has 16 bits (PCI Express Base 6.0, 9.3.3.6)."""
-
-
-def path_of(declared: DeclaredVfs) -> str:
-    """The path of the file of this PF."""
-    return f"{FOLDER}/{declared.address}{SUFFIX}"
 
 
 def address_of(path: str) -> Address | None:

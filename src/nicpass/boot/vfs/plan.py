@@ -6,9 +6,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from nicpass.boot.text.own_files import change_files, keep_damaged
-from nicpass.boot.vfs.declaration import FOLDER, parse_declaration, path_of, render_declaration
+from nicpass.boot.vfs.declaration import parse_declaration, render_declaration
 from nicpass.boot.vfs.units import PATH_UNIT, service_unit, udev_rules
 from nicpass.model.boot import BootChange, Generator
+from nicpass.model.declared_vfs import FOLDER, path_of
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nicpass.boot.arguments.cmdline import parse_cmdline
-from nicpass.boot.binding.boot_d import FOLDER, REPORTS, path_of
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import attribute, label
-from nicpass.model.binding import BindingOutcome
+from nicpass.model.binding import FOLDER, REPORTS, BindingOutcome, path_of
 from nicpass.model.fact import Unknown, known, value_or
 from nicpass.model.language import _
 from nicpass.model.text import quote

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot.binding.identity import match_identity
-from nicpass.boot.vfs.declaration import path_of
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label
+from nicpass.model.declared_vfs import path_of
 from nicpass.model.fact import Unknown, known
 from nicpass.model.language import _
 from nicpass.model.text import quote
@@ -37,6 +36,8 @@ def check_declared_vfs(index: HostIndex) -> Iterator[Finding]:
 
 
 def _check_one(one: DeclaredVfs, index: HostIndex) -> Iterator[Finding]:
+    from nicpass.boot.binding.identity import match_identity  # late: many a host has none
+
     match = match_identity(one.identity, index.host.pci)
     if match.outcome != "found":
         if index.host.pci_unread is None:

@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nicpass.boot.binding.boot_d import FOLDER, REPORTS, SUFFIX, parse_binding, parse_report
 from nicpass.host.boot.own_folder import read_folder
-from nicpass.model.binding import BootBindings, BuiltinDriver, DamagedFile
+from nicpass.model.binding import FOLDER, REPORTS, SUFFIX, BootBindings, BuiltinDriver, DamagedFile
 from nicpass.model.fact import Fact, known
 from nicpass.model.pci import modalias_of
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.host.doors.files import Files
+    from nicpass.model.binding import BindingReport
+    from nicpass.model.boot import BootBinding
     from nicpass.model.pci import PciFunction
 
 _NETWORK_CLASS = 0x02
@@ -27,14 +28,26 @@ _BUILTIN_ALIAS = rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)"
 def read_boot_bindings(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> BootBindings:
     """The boot bindings, the last boot's reports on them, damaged files of both, and NICs whose driver is built in."""
     damaged: list[DamagedFile] = []
-    bindings = read_folder(files, FOLDER, SUFFIX, parse_binding, damaged)
-    reports = read_folder(files, REPORTS, "", parse_report, damaged)
+    bindings = read_folder(files, FOLDER, SUFFIX, _parse_binding, damaged)
+    reports = read_folder(files, REPORTS, "", _parse_report, damaged)
     return BootBindings(
         bindings=() if bindings is None else bindings,
         reports=reports,
         damaged=tuple(damaged),
         builtin_drivers=tuple(_find_builtin(files, kernel, functions)),
     )
+
+
+def _parse_binding(name: str, content: bytes) -> BootBinding | DamagedFile:
+    from nicpass.boot.binding.boot_d import parse_binding  # late: many a host has none
+
+    return parse_binding(name, content)
+
+
+def _parse_report(name: str, content: bytes) -> BindingReport | DamagedFile:
+    from nicpass.boot.binding.boot_d import parse_report  # late: many a host has none
+
+    return parse_report(name, content)
 
 
 def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFunction]) -> Iterable[BuiltinDriver]:

@@ -5,22 +5,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.boot.vfs.declaration import FOLDER, SUFFIX, parse_declaration
 from nicpass.host.boot.own_folder import read_folder
-from nicpass.model.declared_vfs import VfDeclarations
+from nicpass.model.declared_vfs import FOLDER, SUFFIX, VfDeclarations
 from nicpass.model.fact import Unknown, value_or
 
 if TYPE_CHECKING:
     from nicpass.host.doors.files import Files
     from nicpass.model.binding import DamagedFile
+    from nicpass.model.declared_vfs import DeclaredVfs
     from nicpass.model.file_image import FileImage
 
 
 def read_declared_vfs(files: Files) -> VfDeclarations:
     """What is asked for, in the order of the files' names, and which of the files are damaged."""
     damaged: list[DamagedFile] = []
-    found = read_folder(files, FOLDER, SUFFIX, parse_declaration, damaged)
+    found = read_folder(files, FOLDER, SUFFIX, _parse, damaged)
     return VfDeclarations(found=() if found is None else found, damaged=tuple(damaged))
+
+
+def _parse(name: str, content: bytes) -> DeclaredVfs | DamagedFile:
+    from nicpass.boot.vfs.declaration import parse_declaration  # late: many a host has none
+
+    return parse_declaration(name, content)
 
 
 def read_vf_places(files: Files) -> dict[str, FileImage | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nicpass.boot.binding import plan as binding
 from nicpass.boot.binding import rights
-from nicpass.boot.binding.boot_d import FOLDER, SUFFIX
+from nicpass.model.binding import FOLDER, SUFFIX
 from nicpass.model.fact import Unknown, known
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot.binding.boot_d import FOLDER, REPORTS, parse_binding, parse_report, path_of, render_binding
+from nicpass.boot.binding.boot_d import parse_binding, parse_report, render_binding
 from nicpass.boot.binding.identity import identity_of, match_identity
 from nicpass.boot.binding.plan import plan_bindings
 from nicpass.boot.initramfs import dracut, initramfs_tools, mkinitcpio
@@ -21,7 +21,7 @@ from nicpass.host.boot.bindings import read_boot_bindings
 from nicpass.host.boot.places import read_places
 from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
-from nicpass.model.binding import BindingOutcome, BindingReport, BuiltinDriver, DamagedFile
+from nicpass.model.binding import FOLDER, REPORTS, BindingOutcome, BindingReport, BuiltinDriver, DamagedFile, path_of
 from nicpass.model.boot import Boot, BootBinding, DeviceIdentity, InitramfsGenerator, Loader, invert_boot_change
 from nicpass.model.config_space import ConfigSpace
 from nicpass.model.fact import Unknown

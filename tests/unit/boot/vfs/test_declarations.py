@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.boot.vfs.declaration import FOLDER, address_of, parse_declaration, path_of, render_declaration
+from nicpass.boot.vfs.declaration import address_of, parse_declaration, render_declaration
 from nicpass.boot.vfs.plan import ENABLED, PATH, RULES, SERVICE, WATCHED, plan_declarations
 from nicpass.boot.vfs.units import DUE
 from nicpass.model.binding import DamagedFile
 from nicpass.model.boot import BootChange, invert_boot_change
-from nicpass.model.declared_vfs import DeclaredVfs
+from nicpass.model.declared_vfs import FOLDER, DeclaredVfs, path_of
 from nicpass.model.file_image import FileImage, Folder, RegularFile
 from tests.support.declared_vfs import VFS, declared
 
