@@ -8,6 +8,8 @@ behind.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab.machine import Machine
@@ -31,7 +33,7 @@ def die():
     if manner == "power":
         # Documentation/admin-guide/sysrq.rst: b restarts the machine at once, without syncing or unmounting.
         os.write(os.open("/proc/sysrq-trigger", os.O_WRONLY), b"b")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSTOP if manner == "stop" else signal.SIGKILL)
 
 def dying(door):
     def count_and_do(self, *words, **options):
@@ -101,6 +103,20 @@ def kill_at(machine: Machine, death: Death, command: str) -> bool:
     machine.succeed(["rm", _SCRIPT])
     assert result.exit_code in (0, _KILLED), result.stdout + result.stderr
     return result.exit_code == _KILLED
+
+
+@contextmanager
+def held_at(machine: Machine, death: Death, command: str) -> Iterator[None]:
+    """Run `nicpass COMMAND`, hold it up there for as long as the block lasts, and let it go on to its end."""
+    machine.put_file(_SCRIPT, _DIE)
+    unit = ["systemd-run", "--collect", "--unit=held"]
+    machine.succeed(f"{shlex.join([*unit, *death.words('stop')])} {command}")
+    state = "ps -o state= -p $(systemctl show --property=MainPID --value held)"
+    machine.wait_until_succeeds(f'test "$({state})" = T', 120)
+    yield
+    machine.succeed("systemctl kill --signal=CONT held")
+    machine.wait_until_succeeds("! systemctl is-active --quiet held", 240)
+    machine.succeed(["rm", _SCRIPT])
 
 
 def cut_power_at(machine: Machine, death: Death, command: str, *, may_fail: str = "") -> bool:
