@@ -112,7 +112,7 @@ def held_at(machine: Machine, death: Death, command: str) -> Iterator[None]:
     unit = ["systemd-run", "--collect", "--unit=held"]
     machine.succeed(f"{shlex.join([*unit, *death.words('stop')])} {command}")
     state = "ps -o state= -p $(systemctl show --property=MainPID --value held)"
-    machine.wait_until_succeeds(f'test "$({state})" = T', 120)
+    machine.wait_until_succeeds(f'test "$({state})" = T', 240)
     yield
     machine.succeed("systemctl kill --signal=CONT held")
     machine.wait_until_succeeds("! systemctl is-active --quiet held", 240)

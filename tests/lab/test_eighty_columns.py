@@ -76,6 +76,7 @@ class Screen:
     def __init__(self, host: Machine, language: str) -> None:
         self.host, self.language = host, language
         self.shown: dict[str, str] = {}
+        self.lacks: list[str] = []
 
     def see(self, command: str, *words: str) -> str:
         """What the command shows, in which these words must stand: what is the same in every language, or English."""
@@ -83,7 +84,8 @@ class Screen:
         self.shown[f"{len(self.shown)}: {command}"] = text
         plain = " ".join(text.split())
         absent = [word for word in words if word not in plain and (self.language == "en" or is_name(word))]
-        assert not absent, f"{command}: no {absent} in:\n{text}"
+        if absent:
+            self.lacks.append(f"{command}: no {absent} in:\n{text}")
         return text
 
 
@@ -107,6 +109,7 @@ def test_what_newcomers_met(fresh_host: Machine, language: str) -> None:
         see_the_trail(screen)
     finally:
         look_at(screen.shown)
+    assert not screen.lacks, "\n".join(screen.lacks)
 
 
 def see_words(screen: Screen) -> None:
@@ -120,7 +123,9 @@ def see_words(screen: Screen) -> None:
     screen.see("nicpass list enp2s", NIC)
     screen.see("nicpass explain GROUP_SHRED", "GROUP_SHARED")
     screen.see("nicpass explain HAS_ADDRESS", "HAS_ADDRESS")
-    screen.see("nicpass attach web01 enp1s0", "nicpass attach web01 enp1s0 --allow")
+    screen.host.succeed(f"ip address add 192.0.2.8/24 dev {PF} && ip link set {PF} up")
+    screen.see(f"nicpass attach web01 {PF}", "HAS_ADDRESS", "ip address del 192.0.2.8/24")
+    screen.host.succeed(f"ip address del 192.0.2.8/24 dev {PF}; ip link set {PF} down")
     screen.see(f"nicpass vf create {PF} --count 1 --dry-run", PF)
     screen.see("nicpass snapshot | nicpass list --snapshot -", NIC)
     screen.see(f"nicpass list {NIC} --json", '"schema":')
@@ -137,7 +142,7 @@ def see_a_nic_that_was_given_away(screen: Screen) -> None:
 
 def see_a_run_at_work(screen: Screen) -> None:
     """Nobody is told to recover from it; who comes second is told who is first."""
-    with held_at(screen.host, Death("after", 4), f"detach web01 {NIC} --stop"):
+    with held_at(screen.host, Death("after", 2), f"detach web01 {NIC} --stop"):
         assert "nicpass recover" not in screen.see("nicpass list", "at work")
         assert "nicpass recover" not in screen.see("nicpass history", "at work")
         screen.see(f"nicpass attach db01 {NIC}", "Another run is at work", "nicpass detach")
