@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    AttachRequest,
     BootPurpose,
     ChangeBoot,
     DefineDevice,
     GiveBackNic,
+    PlugDevice,
     PrepareRequest,
     SetNumvfs,
     SetTerms,
     StartDomain,
     StopDomain,
     UndefineDevice,
+    UnplugDevice,
 )
 from nicpass.model.text import shell_line
 
@@ -32,11 +35,13 @@ def what_is_so_now(plan: Plan) -> str | None:
         return _tell_boot(plan, boots)
     if starts := _all(plan, StartDomain):
         return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=starts[0].address)
-    if gives := _all(plan, DefineDevice):
-        sentence = _("{name} has {address} from its next start on.")
-        return sentence.format(name=gives[0].domain, address=gives[0].address)
+    if gives := [step for step in plan.steps if isinstance(step, PlugDevice | DefineDevice)]:
+        return _tell_gift(plan, gives[-1])
     if backs := _all(plan, GiveBackNic):
         return _tell_return(plan, backs)
+    if (takes := _all(plan, UndefineDevice)) and takes[0].running:
+        sentence = _("{name} has {address} until it is shut down.")
+        return sentence.format(name=takes[0].domain, address=takes[0].address)
     if numbers := _all(plan, SetNumvfs):
         return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
     if _all(plan, ChangeBoot):
@@ -59,7 +64,7 @@ def way_back(plan: Plan, identity: str) -> str | None:
             return f"nicpass undo {identity}"
         nics = plan.request.nics if isinstance(plan.request, PrepareRequest) else ()
         return shell_line(("nicpass", "prepare", *nics))
-    if _all(plan, GiveBackNic) and not _all(plan, UndefineDevice):
+    if _all(plan, GiveBackNic) and not _all(plan, UndefineDevice) and not _all(plan, UnplugDevice):
         return None
     return f"nicpass undo {identity}{' --stop' if _all(plan, StartDomain) else ''}"
 
@@ -88,6 +93,16 @@ def _tell_return(plan: Plan, backs: list[GiveBackNic]) -> str:
     if stops := _all(plan, StopDomain):
         return _("{name} is off, and {address} is the host's again.").format(name=stops[0].domain, address=addresses)
     return _("{address} is the host's again.").format(address=addresses)
+
+
+def _tell_gift(plan: Plan, gift: PlugDevice | DefineDevice) -> str:
+    if isinstance(gift, DefineDevice):
+        sentence = _("{name} has {address} from its next start on.")
+    elif isinstance(plan.request, AttachRequest) and plan.request.where == "live":
+        sentence = _("{name} has {address} until it is shut down.")
+    else:
+        sentence = _("{name} has {address} now, and at its next start.")
+    return sentence.format(name=gift.domain, address=gift.address)
 
 
 def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:

@@ -128,9 +128,16 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="CODE",
         help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
+    _add_where(attach)
     _add_confirm_within(attach)
     _add_full(attach)
     _add_dry_run(attach)
+
+
+def _add_where(command: Parser) -> None:
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--live", action="store_true", help=_("of a running VM, only the running machine"))
+    where.add_argument("--config", action="store_true", help=_("only the definition, for the VM's next start"))
 
 
 def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -138,6 +145,7 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
     detach.add_argument("vm", metavar="VM", help=_("the VM that has it: name or UUID"))
     detach.add_argument("nic", metavar="NIC", help=_("the NIC: address, MAC or netdev, also the one that it had"))
     _add_stop(detach)
+    _add_where(detach)
     _add_full(detach)
     _add_dry_run(detach)
 

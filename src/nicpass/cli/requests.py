@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from nicpass.model.plan import Where
+
 
 def request_of(arguments: argparse.Namespace) -> Request:
     match arguments.command:
@@ -28,9 +30,11 @@ def request_of(arguments: argparse.Namespace) -> Request:
                 vlan=arguments.vlan,
                 allow=frozenset(arguments.allow),
                 confirm_within=arguments.confirm_within,
+                where=_where_of(arguments),
             )
         case "detach":
-            return DetachRequest(vm=arguments.vm, nic=arguments.nic, stop=arguments.stop)
+            where = _where_of(arguments)
+            return DetachRequest(vm=arguments.vm, nic=arguments.nic, stop=arguments.stop, where=where)
         case "undo":
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
@@ -59,6 +63,12 @@ def request_of(arguments: argparse.Namespace) -> Request:
     )
 
 
+def _where_of(arguments: argparse.Namespace) -> Where:
+    if arguments.live:
+        return "live"
+    return "config" if arguments.config else "both"
+
+
 def _wish_of(arguments: argparse.Namespace) -> VfWish:
     words = {name: getattr(arguments, name) for name in OPTIONS}
     return VfWish(**words | {name: words[name] == "on" for name in SWITCHES if words[name] is not None})
@@ -80,11 +90,12 @@ def words_of(request: Request) -> list[str]:
     """The request as it could be typed, all of it, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
-            flags = {"--start": request.start}
+            flags = {"--start": request.start, f"--{request.where}": request.where != "both"}
             values = {"--mac": request.mac, "--vlan": request.vlan, "--confirm-within": request.confirm_within}
             return ["attach", request.vm, request.nic, *_options(flags, values, request.allow)]
         case DetachRequest():
-            return ["detach", request.vm, request.nic, *_options({"--stop": request.stop})]
+            flags = {"--stop": request.stop, f"--{request.where}": request.where != "both"}
+            return ["detach", request.vm, request.nic, *_options(flags)]
         case VfRequest():
             flags = {"--host": request.for_host, "--until-reboot": request.until_reboot}
             more = _options(flags, {"--confirm-within": request.confirm_within})

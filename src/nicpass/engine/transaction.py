@@ -11,11 +11,22 @@ from nicpass.engine.journal import JOURNALS, Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, ImpossibleError, NeedsPersonError, NicpassError, NoAnswerError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import GiveBackNic, RemoveGuard, StartDomain, Step, StopDomain, UndefineDevice, invert_step
+from nicpass.model.plan import (
+    GiveBackNic,
+    NicStep,
+    RemoveGuard,
+    StartDomain,
+    Step,
+    StopDomain,
+    UndefineDevice,
+    UnplugDevice,
+    invert_step,
+)
 
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
     from nicpass.model.change import Actor
     from nicpass.model.plan import Plan
 
@@ -132,8 +143,12 @@ class Run:
         `invert` gives the step that takes one back, or None where nothing is left of it to take back.
         """
         failures: list[str] = []
+        held: set[Address] = set()  # by running VMs, out of whose hands nothing is taken: not from the record either
         for number, step in reversed(list(begun)):
             phase, reason, inverse = Phase.UNDONE, "", None
+            if isinstance(step, NicStep) and step.address in held:
+                self._try_record(number, Phase.UNDO_FAILED, step)
+                continue
             self._try_record(number, Phase.UNDOING, step)
             try:
                 inverse = invert(step)
@@ -147,6 +162,8 @@ class Run:
                 silent = isinstance(error, NoAnswerError | ImpossibleError)
                 self.unanswered = self.unanswered or silent
                 self.unstopped = self.unstopped or (silent and isinstance(inverse, StopDomain))
+                if isinstance(inverse, UnplugDevice):
+                    held.add(inverse.address)
                 self.defined = self.defined or isinstance(inverse, UndefineDevice)
                 failures.append(reason)
             self._try_record(number, phase, step, reason)

@@ -14,9 +14,13 @@ import msgspec
 
 from nicpass.model.address import Address
 from nicpass.model.boot import BootChange, DeviceIdentity, invert_boot_change
+from nicpass.model.domain import GuestPlace
 from nicpass.model.file_image import FileChange, invert_changes
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 from nicpass.model.vf import NOTHING, VfSetRequest, VfWish
+
+Where: TypeAlias = Literal["both", "live", "config"]
+"""Which of a running VM's two definitions a change is for: the lasting one, that of the running machine, or both."""
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -31,6 +35,8 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     """Codes of `unsafe` findings that the administrator takes upon himself, each by its name."""
     confirm_within: int | None = None
     """Seconds after which all is taken back unless confirmed; 0 is never, None is as the findings demand."""
+    where: Where = "both"
+    """A stopped VM has only the lasting definition."""
 
 
 class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
@@ -40,6 +46,8 @@ class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
     nic: str
     stop: bool = False
     """Shut the VM down first, and switch it off if it does not heed."""
+    where: Where = "both"
+    """As in AttachRequest."""
 
 
 class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
@@ -156,6 +164,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool = True
     mac: str | None = None
     vlan: int | None = None
+    place: GuestPlace | None = None
+    """Where in the guest it shall stand; None leaves that to the hypervisor."""
     xml: str | None = None
     """The element as the hypervisor had it, so that undoing a detach loses nothing of it."""
 
@@ -187,6 +197,8 @@ class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):
     """Whether the card has left the host, or left this address, so that here too only the record is let go."""
     owner: NicOwner | None = None
     """The VM that the NIC comes back from."""
+    keeps: bool = False
+    """Whether its record stays: the VM has it in its lasting definition, and gets it again at its next start."""
 
 
 class SetTerms(NicStep, frozen=True, kw_only=True, tag="set_terms"):
@@ -199,19 +211,41 @@ class SetTerms(NicStep, frozen=True, kw_only=True, tag="set_terms"):
 
 
 class DefineDevice(NicStep, frozen=True, kw_only=True, tag="define_device"):
-    """Write the NIC into a stopped VM's lasting definition."""
+    """Write the NIC into a VM's lasting definition."""
 
     domain: str
     uuid: str
     device: DeviceSpec
+    running: bool = False
+    """Whether the VM runs, so that this is for its next start; the running machine has steps of its own."""
 
 
 class UndefineDevice(NicStep, frozen=True, kw_only=True, tag="undefine_device"):
-    """Take the NIC out of a stopped VM's lasting definition."""
+    """Take the NIC out of a VM's lasting definition."""
 
     domain: str
     uuid: str
     device: DeviceSpec
+    running: bool = False
+    """As in the step that wrote it."""
+
+
+class PlugDevice(NicStep, frozen=True, kw_only=True, tag="plug_device"):
+    """Plug the NIC into the running VM; done when the VM has it, and the host has not."""
+
+    domain: str
+    uuid: str
+    device: DeviceSpec
+
+
+class UnplugDevice(NicStep, frozen=True, kw_only=True, tag="unplug_device"):
+    """Have the running VM's guest let go of the NIC; done when the VM has it no more."""
+
+    domain: str
+    uuid: str
+    device: DeviceSpec
+    forced: bool = False
+    """Whether a VM whose guest does not let go is stopped: nobody is there who could ask it again."""
 
 
 class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
@@ -329,6 +363,8 @@ Step: TypeAlias = (
     | SetTerms
     | DefineDevice
     | UndefineDevice
+    | PlugDevice
+    | UnplugDevice
     | StartDomain
     | StopDomain
     | SetNumvfs
@@ -360,9 +396,17 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
         case SetTerms():
             return SetTerms(address=step.address, before=step.after, after=step.before, back=not step.back)
         case DefineDevice():
-            return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
+            return UndefineDevice(
+                address=step.address, domain=step.domain, uuid=step.uuid, device=step.device, running=step.running
+            )
         case UndefineDevice():
-            return DefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
+            return DefineDevice(
+                address=step.address, domain=step.domain, uuid=step.uuid, device=step.device, running=step.running
+            )
+        case PlugDevice():
+            return UnplugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
+        case UnplugDevice():
+            return PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case StartDomain():
             return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
         case StopDomain():

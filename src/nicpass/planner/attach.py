@@ -12,10 +12,12 @@ from nicpass.checks.host.guard import check_confinement
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, on_vfio
 from nicpass.checks.preflight import check_host, check_nic, check_vm
+from nicpass.checks.vm.definition import has_device
 from nicpass.model.address import parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    ArmTimer,
     AttachRequest,
     DefineDevice,
     DetachRequest,
@@ -24,6 +26,7 @@ from nicpass.model.plan import (
     InstallGuard,
     NicOwner,
     Plan,
+    PlugDevice,
     RemoveGuard,
     SetTerms,
     StartDomain,
@@ -31,12 +34,14 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
+    UnplugDevice,
 )
 from nicpass.model.text import printable, vm_word
 from nicpass.planner.confirm import confirmed
 from nicpass.planner.device import refuse_same_mac, specify_device
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import attach_command, refuse_unless_clear
+from nicpass.planner.running import put_in, spec_of, take_out
 from nicpass.planner.select import select_domain, select_nic
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import NicState, UndoRequest
+    from nicpass.model.plan import NicState, UndoRequest, Where
 
 
 def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
@@ -76,26 +81,39 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
         if before is not None and allow != before.allow:
             after = msgspec.structs.replace(before, allow=allow)
             steps.append(SetTerms(address=function.address, before=before, after=after))
+        steps += put_in(domain, _as_it_stands(spec, domain), request.where)
     else:
         refuse_same_mac(spec, function, index)
-        steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
+        steps += _give(observe_state(function, index), domain, spec, request.allow, guard, request.where)
     if request.start and not domain.running:
         guarded = spec.managed and not owned
         steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
     if steps:
         steps = list(confirmed(function.address, request.confirm_within, findings, steps))
     summary = _summarize(steps, domain, function)
-    notes = (*_notes(of_nic, host), *_later_vetoes(of_nic, function, domain, allow, index))
+    notes = (*_notes(of_nic, host), *_later_vetoes(of_nic, function, domain, allow, index), *_what_a_hand_does(steps))
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
 
 
 def _summarize(steps: Iterable[Step], domain: Domain, function: PciFunction) -> str:
     kinds = {type(step) for step in steps}
-    if DefineDevice in kinds or StartDomain in kinds:
+    if kinds & {DefineDevice, PlugDevice, StartDomain}:
         return _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
     if SetTerms in kinds:
         return _("Allow more for {nic} in {name}").format(nic=label(function), name=domain.name)
     return _("{name} has {nic} already").format(name=domain.name, nic=label(function))
+
+
+def _what_a_hand_does(steps: Iterable[Step]) -> tuple[str, ...]:
+    """What the dead man's hand would do to a VM that was on before, and that somebody may want to stay on."""
+    kinds = {type(step): step for step in steps}
+    plug = kinds.get(PlugDevice)
+    if not isinstance(plug, PlugDevice) or ArmTimer not in kinds:
+        return ()
+    text = _(
+        "Unless you confirm, the guest of {name} is asked to let go, and {name} switched off if it has not in 30 s."
+    )
+    return (text.format(name=plug.domain),)
 
 
 def _later_vetoes(
@@ -133,8 +151,10 @@ def _terms_of(function: PciFunction, domain: Domain, index: HostIndex) -> NicOwn
     return NicOwner(domain=given.vm, uuid=given.uuid, allow=given.allow, managed=given.managed)
 
 
-def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
-    """The steps that undo a detach: the VM gets the NIC in its definition again, as it had it.
+def plan_reattach(
+    host: Host, step: UndefineDevice | UnplugDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()
+) -> Plan:
+    """The steps that undo a detach: the VM gets the NIC again, as it had it; at once, where it runs.
 
     `guard` as in `plan_attach`.
 
@@ -144,26 +164,38 @@ def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard:
     index = HostIndex(host)
     domain, function = select_domain(index, step.uuid), select_nic(index, step.address)
     summary = _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
-    if domain in index.owners.get(function.address, ()):
+    if has_device(domain, function) and not put_in(domain, step.device, "both"):
         raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
     index = index.for_vm(domain)
     refuse_same_mac(step.device, function, index)
     of_nic = check_nic(function, index)
     refuse_unless_clear(_findings_for(of_nic, function, domain, index), allow=request.allow)
-    steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
+    steps = _give(observe_state(function, index), domain, step.device, request.allow, guard, "both")
     return Plan(summary=summary, request=request, steps=steps, notes=_notes(of_nic, host))
 
 
+def _as_it_stands(spec: DeviceSpec, domain: Domain) -> DeviceSpec:
+    """How the VM has the NIC already, where it has it in one definition and is to have it in the other."""
+    devices = (*domain.config_devices, *domain.live_devices)
+    device = next((device for device in devices if device.address == spec.address), None)
+    return spec if device is None else msgspec.structs.replace(spec, mac=device.mac, vlan=device.vlan)
+
+
 def _give(
-    state: NicState, domain: Domain, spec: DeviceSpec, allow: frozenset[str], guard: tuple[FileChange, ...]
+    state: NicState,
+    domain: Domain,
+    spec: DeviceSpec,
+    allow: frozenset[str],
+    guard: tuple[FileChange, ...],
+    where: Where,
 ) -> tuple[Step, ...]:
-    """The steps that keep the NIC's state and put it into the VM's definition; the guard stands before either."""
+    """The steps that keep the NIC's state and put it into the VM's definitions; the guard stands before either."""
     owner = NicOwner(domain=domain.name, uuid=domain.uuid, allow=allow, managed=spec.managed)
     installed = (InstallGuard(address=state.address, files=guard),) if guard and spec.managed else ()
     return (
         *installed,
         TakeNic(address=state.address, state=state, owner=owner),
-        DefineDevice(address=state.address, domain=domain.name, uuid=domain.uuid, device=spec),
+        *put_in(domain, spec, where),
     )
 
 
@@ -208,9 +240,7 @@ def plan_detach(
     """
     index = HostIndex(host)
     domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
-    device = next((d for d in domain.config_devices if d.address == function.address), None)
-    stopping = stop_first(domain, function.address, stop=request.stop)
-    if device is None:
+    if not has_device(domain, function):
         owners = ", ".join(printable(owner.name) for owner in index.owners.get(function.address, ()))
         hint = (
             _("It belongs to: {owners}.").format(owners=owners)
@@ -219,28 +249,29 @@ def plan_detach(
         )
         raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
     refuse_held(function, domain, index)
-    undefine = undefine_step(domain, device)
+    taking = take_out(domain, function.address, request.where, stop=request.stop)
     summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
+    kinds = {type(step) for step in taking}
+    if UnplugDevice not in kinds and StopDomain not in kinds and _runs_with(domain, function):
+        note = _("{name} has {nic} until it is shut down.").format(name=domain.name, nic=label(function))
+        return Plan(summary=summary, request=request, steps=taking, notes=(note,))
     state, notes = state_to_restore(function, index, kept)
-    steps: list[Step] = [*stopping, undefine]
+    steps: list[Step] = [*taking]
+    keeps = request.where == "live" and any(d.address == function.address for d in domain.config_devices)
     if state is not None:
-        steps.append(GiveBackNic(address=function.address, state=state, owner=owner))
-    if guard:
+        steps.append(GiveBackNic(address=function.address, state=state, owner=owner, keeps=keeps))
+    if guard and not keeps:
         steps.append(RemoveGuard(address=function.address, files=guard))
     return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
 
 
 def undefine_step(domain: Domain, device: DomainDevice) -> UndefineDevice:
     """The step that takes a device out of a VM's definition, and knows it well enough to put it back."""
-    spec = DeviceSpec(
-        address=device.address,
-        element=device.element,
-        managed=device.managed,
-        mac=device.mac,
-        vlan=device.vlan,
-        xml=device.xml,
-    )
-    return UndefineDevice(address=device.address, domain=domain.name, uuid=domain.uuid, device=spec)
+    return UndefineDevice(address=device.address, domain=domain.name, uuid=domain.uuid, device=spec_of(device))
+
+
+def _runs_with(domain: Domain, function: PciFunction) -> bool:
+    return any(device.address == function.address for device in domain.live_devices)
 
 
 def state_to_restore(
@@ -294,7 +325,7 @@ def _findings_for(
 
 def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain: Domain) -> None:
     """A VM that has the NIC with another MAC or VLAN does not have what was asked for."""
-    for device in domain.config_devices:
+    for device in (*domain.config_devices, *domain.live_devices):
         if device.address == function.address and (
             (request.mac is not None and parse_mac(request.mac) != device.mac)
             or (request.vlan is not None and request.vlan != device.vlan)

@@ -13,18 +13,23 @@ from nicpass.model.plan import (
     ArmTimer,
     DisarmTimer,
     GiveBackNic,
+    PlugDevice,
     SetNumvfs,
     StartDomain,
     StartWindow,
     Step,
     StopDomain,
+    UnplugDevice,
     invert_step,
 )
 
 if TYPE_CHECKING:
     from nicpass.model.change import Change
 
-_GONE_WITH_THE_BOOT = (StartDomain, StopDomain, SetNumvfs, ArmTimer, StartWindow, DisarmTimer)
+_GONE_WITH_THE_BOOT = (
+    *(StartDomain, StopDomain, PlugDevice, UnplugDevice),
+    *(SetNumvfs, ArmTimer, StartWindow, DisarmTimer),
+)
 """Steps whose effect ends with the boot; after another there is nothing of them to take back or to finish."""
 
 
@@ -84,7 +89,8 @@ def invert_unattended(step: Step) -> Step:
             unattended=True,
             guarded=step.guarded,
         )
-    return invert_step(step)
+    inverse = invert_step(step)
+    return msgspec.structs.replace(inverse, forced=True) if isinstance(inverse, UnplugDevice) else inverse
 
 
 def invert_after_boot(step: Step) -> Step | None:

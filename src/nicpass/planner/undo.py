@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.model.change import Change, Outcome
 from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
@@ -17,17 +18,19 @@ from nicpass.model.plan import (
     DisarmTimer,
     NicStep,
     Plan,
+    PlugDevice,
     SetNumvfs,
     SetTerms,
     StartDomain,
     Step,
     UndefineDevice,
     UndoRequest,
+    UnplugDevice,
     VfRequest,
     invert_step,
 )
 from nicpass.model.text import quote
-from nicpass.planner.attach import plan_reattach, plan_stop
+from nicpass.planner.attach import plan_reattach, plan_stop, stop_first
 from nicpass.planner.detach import plan_taking_back
 from nicpass.planner.vf import plan_vf
 from nicpass.planner.vf_set import plan_vf_set_back
@@ -97,14 +100,48 @@ def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kep
     for step in steps:
         match step:
             case DefineDevice():
-                detach = DetachRequest(vm=step.uuid, nic=step.address, stop=request.stop)
-                return plan_taking_back(host, detach, kept.state, kept.owner, kept.guard_removal)
+                _refuse_to_go_on(host, steps, request)
+                return _take_back(host, DetachRequest(vm=step.uuid, nic=step.address), steps, request, kept)
             case UndefineDevice():
                 return plan_reattach(host, step, request, kept.guard)
             case SetNumvfs():
                 return _undo_vf(host, step, request)
             case _:
                 continue
+    for step in steps:
+        match step:
+            case PlugDevice():
+                detach = DetachRequest(vm=step.uuid, nic=step.address, where="live")
+                return _take_back(host, detach, steps, request, kept)
+            case UnplugDevice():
+                return plan_reattach(host, step, request, kept.guard)
+            case _:
+                continue
+    return _undo_terms(host, steps, request, kept)
+
+
+def _take_back(host: Host, detach: DetachRequest, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
+    """The plan that takes the NIC out again.
+
+    The dead man's hand asks a guest that was on before to let go, and switches it off only where it does not.
+    """
+    gently = request.unconfirmed and not any(isinstance(step, StartDomain) for step in steps)
+    wanted = (False, True) if gently else (request.stop,)
+    for stop in wanted:
+        try:
+            plan = plan_taking_back(
+                host, msgspec.structs.replace(detach, stop=stop), kept.state, kept.owner, kept.guard_removal
+            )
+            break
+        except RefusedError:
+            if stop == wanted[-1]:
+                raise
+    forced = (msgspec.structs.replace(s, forced=gently) if isinstance(s, UnplugDevice) else s for s in plan.steps)
+    return msgspec.structs.replace(plan, steps=tuple(forced))
+
+
+def _undo_terms(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
+    """The plan that undoes a start of a VM, and what it allowed: no definition was changed."""
     terms = [step for step in steps if isinstance(step, SetTerms)]
     for step in terms:
         if kept.owner != step.after:
@@ -113,14 +150,23 @@ def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kep
                 "nicpass list",
             )
     back = tuple(map(invert_step, terms))
-    for step in steps:
-        if isinstance(step, StartDomain):
-            plan = plan_stop(host, step, request)
+    for start in steps:
+        if isinstance(start, StartDomain):
+            plan = plan_stop(host, start, request)
             return msgspec.structs.replace(plan, steps=(*plan.steps, *back))
     if back:
         summary = _("Allow less for {address} in {name}").format(address=terms[0].address, name=terms[0].after.domain)
         return Plan(summary=summary, request=request, steps=back)
     raise BadInputError(_("This change has nothing that could be undone."))
+
+
+def _refuse_to_go_on(host: Host, steps: tuple[Step, ...], request: UndoRequest) -> None:
+    """Refuse to take a NIC from a VM and leave the VM on, where the change has started it: before, it was off."""
+    for step in steps:
+        if isinstance(step, StartDomain):
+            domain = next((domain for domain in value_or(host.domains, ()) or () if domain.uuid == step.uuid), None)
+            if domain is not None:
+                stop_first(domain, step.address, stop=request.stop)
 
 
 def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:

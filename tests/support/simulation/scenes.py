@@ -51,6 +51,11 @@ def lose_libvirt(machine: Machine) -> None:
     machine.daemon.save({})
 
 
+def start_web(machine: Machine) -> None:
+    """Somebody starts the VM, which has no NIC of the host's."""
+    machine.daemon.start(WEB)
+
+
 SCENES: dict[str, Scene] = {
     "attach": Scene(AttachRequest(vm="web", nic="lan0", allow=ALLOW)),
     "attach and start": Scene(_GIVE),
@@ -77,6 +82,29 @@ SCENES: dict[str, Scene] = {
     "detach a VF": Scene(DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=stop_web),
     "detach a VF from vfio-pci": Scene(
         DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=lose_libvirt
+    ),
+    "attach to a running VM": Scene(AttachRequest(vm="web", nic=NIC, allow=ALLOW), meanwhile=start_web),
+    "attach to a running VM, to be confirmed": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, confirm_within=60), meanwhile=start_web
+    ),
+    "attach a VF to a running VM": Scene(
+        AttachRequest(vm="web", nic=VFS[0], mac="52:54:00:00:00:07", vlan=7), 2, meanwhile=start_web
+    ),
+    "attach to the running machine alone": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, where="live"), meanwhile=start_web
+    ),
+    "attach for the next start": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, where="config"), meanwhile=start_web
+    ),
+    "detach from a running VM": Scene(DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,)),
+    "detach a VF from a running VM": Scene(DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,)),
+    "detach from the running machine alone": Scene(DetachRequest(vm="web", nic=NIC, where="live"), earlier=(_GIVE,)),
+    "detach for the next start": Scene(DetachRequest(vm="web", nic=NIC, where="config"), earlier=(_GIVE,)),
+    "undo an attach to a running VM": Scene(
+        UndoRequest(change=LAST), 2, earlier=(_GIVE_VF, AttachRequest(vm="web", nic=NIC, allow=ALLOW))
+    ),
+    "undo a detach from a running VM": Scene(
+        UndoRequest(change=LAST, allow=ALLOW), 2, earlier=(_GIVE_VF, _GIVE, DetachRequest(vm="web", nic=NIC))
     ),
     "undo an attach": Scene(UndoRequest(change=LAST, stop=True), earlier=(_GIVE,)),
     "undo a start": Scene(
@@ -108,6 +136,9 @@ MAIN_SCENES = (
     "attach a VF with MAC and VLAN, and start",
     "detach from vfio-pci",
     "detach and stop",
+    "attach to a running VM",
+    "detach a VF from a running VM",
+    "undo an attach to a running VM",
     "detach a VF from vfio-pci",
     "undo a start",
     "allow more",

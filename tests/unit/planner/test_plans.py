@@ -37,6 +37,7 @@ from nicpass.model.plan import (
     StartDomain,
     TakeNic,
     UndefineDevice,
+    UnplugDevice,
     VfRequest,
     invert_step,
 )
@@ -268,10 +269,10 @@ class TestRefusal:
         assert own == OVERRIDABLE
         refuse_unless_clear(())
 
-    def test_a_running_vm_is_refused_until_hot_attach_is_there(self, tmp_path: Path) -> None:
+    def test_a_running_vm_without_a_free_port_cannot_have_it_at_once(self, tmp_path: Path) -> None:
         host = ready_host().read(tmp_path)
         running = Domain(name="guest", uuid="1", running=True)
-        with pytest.raises(RefusedError, match="is running"):
+        with pytest.raises(ImpossibleError, match="no free place"):
             attach(msgspec.structs.replace(host, domains=(running,)))
 
     @pytest.mark.parametrize(
@@ -459,12 +460,17 @@ class TestDetach:
             plan_detach(ready_host(vms=vms).read(tmp_path), DetachRequest(vm="guest", nic=NIC), None)
         assert "web" in caught.value.hint
 
-    def test_a_running_vm_keeps_it(self, tmp_path: Path) -> None:
+    def test_the_guest_of_a_running_vm_has_to_let_go(self, tmp_path: Path) -> None:
         host = self.OWNING.read(tmp_path)
         (domain,) = host.domains  # type: ignore[misc]
-        running = msgspec.structs.replace(domain, running=True)
-        with pytest.raises(RefusedError, match="running"):
-            plan_detach(msgspec.structs.replace(host, domains=(running,)), DetachRequest(vm="guest", nic=NIC), None)
+        running = msgspec.structs.replace(domain, running=True, live_devices=domain.config_devices)
+        host = msgspec.structs.replace(host, domains=(running,))
+        plan = plan_detach(host, DetachRequest(vm="guest", nic=NIC), None)
+        assert isinstance(plan.steps[0], UnplugDevice)
+        assert isinstance(plan.steps[1], UndefineDevice)
+        paused = msgspec.structs.replace(running, paused=True)
+        with pytest.raises(RefusedError, match="paused"):
+            plan_detach(msgspec.structs.replace(host, domains=(paused,)), DetachRequest(vm="guest", nic=NIC), None)
 
 
 class TestVf:

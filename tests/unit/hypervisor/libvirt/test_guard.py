@@ -523,7 +523,7 @@ class TestStarting:
         tree = ready_host(nic(NIC, driver="vfio-pci", driver_override="vfio-pci"))
         files = Files(str(tree.write(tmp_path)))
         domain = FakeDomain(files, asks)
-        monkeypatch.setattr(libvirt, "_DomainHandle", lambda *_: domain)
+        monkeypatch.setattr(libvirt, "DomainHandle", lambda *_: domain)
         monkeypatch.setattr(libvirt, "_START_SECONDS", 0)
         note_start(files, VM.uuid, (NIC,))  # of an earlier start
         start = StartDomain(address=NIC, domain="guest", uuid=VM.uuid, guarded=guarded)

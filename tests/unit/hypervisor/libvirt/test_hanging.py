@@ -42,7 +42,7 @@ LIMIT = 30
 
 _LIBVIRT = """
 import os, sys, types
-from nicpass.hypervisor.libvirt import domains, steps
+from nicpass.hypervisor.libvirt import domains, handle, steps
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import NicpassError
 from nicpass.model.plan import StartDomain, StopDomain, DefineDevice, invert_step
@@ -56,8 +56,8 @@ library.__dict__.update(libvirtError=type("libvirtError", (Exception,), {}), reg
 setattr({"open": library, "openReadOnly": library, "listAllDomains": connection, "close": connection,
     "lookupByUUIDString": connection}.get(hanging, domain), hanging, never)
 sys.modules["libvirt"] = library
-domains._READ_SECONDS = steps._SECONDS = steps._SECONDS_MORE = 0.2
-steps._SECONDS_OF = {}
+domains._READ_SECONDS = handle._SECONDS = handle._MORE = 0.2
+handle._SECONDS_OF = {}
 files = Files(sys.argv[2])
 start = StartDomain(address="0000:01:00.0", domain="web", uuid="11111111-2222-3333-4444-555555555555")
 handlers = steps.libvirt_handlers(files)
