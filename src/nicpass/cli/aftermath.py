@@ -31,10 +31,11 @@ def what_is_so_now(plan: Plan) -> str | None:
     if (boots := _of_boot(plan)) and not _all(plan, GiveBackNic):
         return _tell_boot(plan, boots)
     if starts := _all(plan, StartDomain):
-        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=starts[0].address)
+        addresses = ", ".join(starts[0].addresses)
+        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=addresses)
     if gives := _all(plan, DefineDevice):
         sentence = _("{name} has {address} from its next start on.")
-        return sentence.format(name=gives[0].domain, address=gives[0].address)
+        return sentence.format(name=gives[0].domain, address=", ".join(step.address for step in gives))
     if backs := _all(plan, GiveBackNic):
         return _tell_return(plan, backs)
     if numbers := _all(plan, SetNumvfs):
@@ -46,7 +47,9 @@ def what_is_so_now(plan: Plan) -> str | None:
     if terms := _all(plan, SetTerms):
         codes = ", ".join(sorted(terms[-1].after.allow)) or _("none")
         sentence = _("From its next start on, {name} may have {address} although: {codes}.")
-        return sentence.format(name=terms[-1].after.domain, address=terms[-1].address, codes=codes)
+        return sentence.format(
+            name=terms[-1].after.domain, address=", ".join(step.address for step in terms), codes=codes
+        )
     return None
 
 

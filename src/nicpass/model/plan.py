@@ -13,17 +13,23 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange, DeviceIdentity, invert_boot_change
-from nicpass.model.file_image import FileChange, invert_changes
+from nicpass.model.boot import BootChange, DeviceIdentity
+from nicpass.model.file_image import FileChange
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 from nicpass.model.vf import NOTHING, VfSetRequest, VfWish
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
-    """Give `nic` to the VM; both as the user named them."""
+    """Give `nic`, and what goes in the same change, to the VM; all as the user named them."""
 
     vm: str
     nic: str
+    more: tuple[str, ...] = ()
+    """The NICs beside `nic`."""
+    with_group: bool = False
+    """Whether what else is in their IOMMU groups goes along."""
+    from_pf: bool = False
+    """Whether `nic` is a PF, and a free VF of it shall go."""
     start: bool = False
     mac: str | None = None
     vlan: int | None = None
@@ -32,14 +38,26 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     confirm_within: int | None = None
     """Seconds after which all is taken back unless confirmed; 0 is never, None is as the findings demand."""
 
+    @property
+    def nics(self) -> tuple[str, ...]:
+        """Every NIC that was named."""
+        return (self.nic, *self.more)
+
 
 class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
-    """Take `nic` back from the VM."""
+    """Take `nic`, and what goes in the same change, back from the VM."""
 
     vm: str
     nic: str
+    more: tuple[str, ...] = ()
+    """The NICs beside `nic`."""
     stop: bool = False
     """Shut the VM down first, and switch it off if it does not heed."""
+
+    @property
+    def nics(self) -> tuple[str, ...]:
+        """Every NIC that was named."""
+        return (self.nic, *self.more)
 
 
 class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
@@ -215,12 +233,18 @@ class UndefineDevice(NicStep, frozen=True, kw_only=True, tag="undefine_device"):
 
 
 class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
-    """Start the VM; done when it runs, the NIC is on vfio-pci and its netdev has left the host."""
+    """Start the VM; done when it runs, its NICs are on vfio-pci and their netdevs have left the host."""
 
     domain: str
     uuid: str
+    more: tuple[Address, ...] = ()
+    """The NICs of the change beside the one at `address`."""
     guarded: bool = False
-    """Whether the step is done only when the guard was seen to let this start through."""
+    """Whether the step is done only when the guard was seen to let this start through, with the NIC at `address`."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return (self.address, *self.more)
 
 
 class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
@@ -228,6 +252,8 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
 
     domain: str
     uuid: str
+    more: tuple[Address, ...] = ()
+    """As in the step that started the VM."""
     for_all: bool = False
     """Whether the VM is stopped whoever started it: asked to shut down first, switched off if it does not heed."""
     unattended: bool = False
@@ -348,46 +374,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
-
-
-def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
-    """The step that takes `step` back."""
-    match step:
-        case TakeNic():
-            return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
-        case GiveBackNic():
-            return TakeNic(address=step.address, state=step.state, owner=step.owner)
-        case SetTerms():
-            return SetTerms(address=step.address, before=step.after, after=step.before, back=not step.back)
-        case DefineDevice():
-            return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
-        case UndefineDevice():
-            return DefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
-        case StartDomain():
-            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
-        case StopDomain():
-            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
-        case SetNumvfs():
-            return SetNumvfs(
-                address=step.address,
-                before=step.after,
-                after=step.before,
-                before_vfs=step.after_vfs,
-                after_vfs=step.before_vfs,
-                before_autoprobe=step.autoprobe,
-                autoprobe=step.before_autoprobe,
-                derived=step.derived,
-            )
-        case ArmTimer():
-            return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case StartWindow():
-            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case DisarmTimer():
-            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case InstallGuard():
-            return RemoveGuard(address=step.address, files=invert_changes(step.files))
-        case RemoveGuard():
-            return InstallGuard(address=step.address, files=invert_changes(step.files))
-        case ChangeBoot():
-            change = invert_boot_change(step.change)
-            return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)
