@@ -24,6 +24,8 @@ from nicpass.model.plan import (
 from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nicpass.model.plan import Plan
 
 T = TypeVar("T")
@@ -34,14 +36,15 @@ def what_is_so_now(plan: Plan) -> str | None:
     if (boots := _of_boot(plan)) and not _all(plan, GiveBackNic):
         return _tell_boot(plan, boots)
     if starts := _all(plan, StartDomain):
-        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=starts[0].address)
+        addresses = ", ".join(starts[0].addresses)
+        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=addresses)
     if gives := [step for step in plan.steps if isinstance(step, PlugDevice | DefineDevice)]:
-        return _tell_gift(plan, gives[-1])
+        return _tell_gift(plan, gives)
     if backs := _all(plan, GiveBackNic):
         return _tell_return(plan, backs)
     if (takes := _all(plan, UndefineDevice)) and takes[0].running:
         sentence = _("{name} has {address} until it is shut down.")
-        return sentence.format(name=takes[0].domain, address=takes[0].address)
+        return sentence.format(name=takes[0].domain, address=", ".join(step.address for step in takes))
     if numbers := _all(plan, SetNumvfs):
         return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
     if _all(plan, ChangeBoot):
@@ -51,7 +54,9 @@ def what_is_so_now(plan: Plan) -> str | None:
     if terms := _all(plan, SetTerms):
         codes = ", ".join(sorted(terms[-1].after.allow)) or _("none")
         sentence = _("From its next start on, {name} may have {address} although: {codes}.")
-        return sentence.format(name=terms[-1].after.domain, address=terms[-1].address, codes=codes)
+        return sentence.format(
+            name=terms[-1].after.domain, address=", ".join(step.address for step in terms), codes=codes
+        )
     return None
 
 
@@ -95,14 +100,15 @@ def _tell_return(plan: Plan, backs: list[GiveBackNic]) -> str:
     return _("{address} is the host's again.").format(address=addresses)
 
 
-def _tell_gift(plan: Plan, gift: PlugDevice | DefineDevice) -> str:
-    if isinstance(gift, DefineDevice):
+def _tell_gift(plan: Plan, gifts: Sequence[PlugDevice | DefineDevice]) -> str:
+    addresses = dict.fromkeys(gift.address for gift in gifts)
+    if not any(isinstance(gift, PlugDevice) for gift in gifts):
         sentence = _("{name} has {address} from its next start on.")
     elif isinstance(plan.request, AttachRequest) and plan.request.where == "live":
         sentence = _("{name} has {address} until it is shut down.")
     else:
         sentence = _("{name} has {address} now, and at its next start.")
-    return sentence.format(name=gift.domain, address=gift.address)
+    return sentence.format(name=gifts[0].domain, address=", ".join(addresses))
 
 
 def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:

@@ -57,6 +57,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
 class ComparedField(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a NIC that came back, in the words of the report."""
 
+    address: Address
     field: str
     before: str
     after: str

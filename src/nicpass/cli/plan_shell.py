@@ -74,7 +74,7 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
         case StartDomain():
             return [
                 f"virsh start {vm_word(step.domain, step.uuid)}",
-                f"readlink {DEVICES}/{step.address}/driver  # vfio-pci",
+                *(f"readlink {DEVICES}/{address}/driver  # vfio-pci" for address in step.addresses),
             ]
         case StopDomain():
             if step.for_all:

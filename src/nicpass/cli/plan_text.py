@@ -72,7 +72,7 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             )
         case StartDomain():
             return _("start {domain}; libvirt binds {address} to vfio-pci").format(
-                domain=step.domain, address=step.address
+                domain=step.domain, address=", ".join(step.addresses)
             )
         case StopDomain(for_all=True):
             return _("shut {domain} down, and switch it off if it does not heed within 30 s").format(domain=step.domain)

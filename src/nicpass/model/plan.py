@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange, DeviceIdentity, invert_boot_change
+from nicpass.model.boot import BootChange, DeviceIdentity
 from nicpass.model.domain import GuestPlace
-from nicpass.model.file_image import FileChange, invert_changes
+from nicpass.model.file_image import FileChange
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 from nicpass.model.vf import NOTHING, VfSetRequest, VfWish
 
@@ -24,10 +24,16 @@ Where: TypeAlias = Literal["both", "live", "config"]
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
-    """Give `nic` to the VM; both as the user named them."""
+    """Give `nic`, and what goes in the same change, to the VM; all as the user named them."""
 
     vm: str
     nic: str
+    more: tuple[str, ...] = ()
+    """The NICs beside `nic`."""
+    with_group: bool = False
+    """Whether what else is in their IOMMU groups goes along."""
+    from_pf: bool = False
+    """Whether `nic` is a PF, and a free VF of it shall go."""
     start: bool = False
     mac: str | None = None
     vlan: int | None = None
@@ -38,16 +44,28 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     where: Where = "both"
     """A stopped VM has only the lasting definition."""
 
+    @property
+    def nics(self) -> tuple[str, ...]:
+        """Every NIC that was named."""
+        return (self.nic, *self.more)
+
 
 class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
-    """Take `nic` back from the VM."""
+    """Take `nic`, and what goes in the same change, back from the VM."""
 
     vm: str
     nic: str
+    more: tuple[str, ...] = ()
+    """The NICs beside `nic`."""
     stop: bool = False
     """Shut the VM down first, and switch it off if it does not heed."""
     where: Where = "both"
     """As in AttachRequest."""
+
+    @property
+    def nics(self) -> tuple[str, ...]:
+        """Every NIC that was named."""
+        return (self.nic, *self.more)
 
 
 class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
@@ -249,12 +267,18 @@ class UnplugDevice(NicStep, frozen=True, kw_only=True, tag="unplug_device"):
 
 
 class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
-    """Start the VM; done when it runs, the NIC is on vfio-pci and its netdev has left the host."""
+    """Start the VM; done when it runs, its NICs are on vfio-pci and their netdevs have left the host."""
 
     domain: str
     uuid: str
+    more: tuple[Address, ...] = ()
+    """The NICs of the change beside the one at `address`."""
     guarded: bool = False
-    """Whether the step is done only when the guard was seen to let this start through."""
+    """Whether the step is done only when the guard was seen to let this start through, with the NIC at `address`."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return (self.address, *self.more)
 
 
 class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
@@ -262,6 +286,8 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
 
     domain: str
     uuid: str
+    more: tuple[Address, ...] = ()
+    """As in the step that started the VM."""
     for_all: bool = False
     """Whether the VM is stopped whoever started it: asked to shut down first, switched off if it does not heed."""
     unattended: bool = False
@@ -384,54 +410,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
-
-
-def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
-    """The step that takes `step` back."""
-    match step:
-        case TakeNic():
-            return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
-        case GiveBackNic():
-            return TakeNic(address=step.address, state=step.state, owner=step.owner)
-        case SetTerms():
-            return SetTerms(address=step.address, before=step.after, after=step.before, back=not step.back)
-        case DefineDevice():
-            return UndefineDevice(
-                address=step.address, domain=step.domain, uuid=step.uuid, device=step.device, running=step.running
-            )
-        case UndefineDevice():
-            return DefineDevice(
-                address=step.address, domain=step.domain, uuid=step.uuid, device=step.device, running=step.running
-            )
-        case PlugDevice():
-            return UnplugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
-        case UnplugDevice():
-            return PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
-        case StartDomain():
-            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
-        case StopDomain():
-            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
-        case SetNumvfs():
-            return SetNumvfs(
-                address=step.address,
-                before=step.after,
-                after=step.before,
-                before_vfs=step.after_vfs,
-                after_vfs=step.before_vfs,
-                before_autoprobe=step.autoprobe,
-                autoprobe=step.before_autoprobe,
-                derived=step.derived,
-            )
-        case ArmTimer():
-            return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case StartWindow():
-            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case DisarmTimer():
-            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case InstallGuard():
-            return RemoveGuard(address=step.address, files=invert_changes(step.files))
-        case RemoveGuard():
-            return InstallGuard(address=step.address, files=invert_changes(step.files))
-        case ChangeBoot():
-            change = invert_boot_change(step.change)
-            return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)

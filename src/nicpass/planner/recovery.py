@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.model.change import Phase
+from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
     ArmTimer,
     DisarmTimer,
@@ -20,7 +21,6 @@ from nicpass.model.plan import (
     Step,
     StopDomain,
     UnplugDevice,
-    invert_step,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def invert_unattended(step: Step) -> Step:
             address=step.address,
             domain=step.domain,
             uuid=step.uuid,
+            more=step.more,
             for_all=True,
             unattended=True,
             guarded=step.guarded,

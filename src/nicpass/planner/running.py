@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -13,13 +13,15 @@ from nicpass.model.plan import DefineDevice, DeviceSpec, PlugDevice, StopDomain,
 from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
     from nicpass.model.address import Address
-    from nicpass.model.domain import Domain, DomainDevice
+    from nicpass.model.domain import Domain, DomainDevice, GuestPlace
     from nicpass.model.plan import Step, Where
 
 
-def put_in(domain: Domain, spec: DeviceSpec, where: Where) -> tuple[Step, ...]:
-    """The steps that write the NIC into the VM's definitions in which it does not stand yet.
+def put_in(domain: Domain, specs: Sequence[DeviceSpec], where: Where) -> tuple[Step, ...]:
+    """The steps that write the NICs into the VM's definitions in which they do not stand yet: the lasting one first.
 
     Raises:
         BadInputError: the VM does not run, and is to have it only while it does.
@@ -29,27 +31,33 @@ def put_in(domain: Domain, spec: DeviceSpec, where: Where) -> tuple[Step, ...]:
         raise BadInputError(
             _("{name} does not run.").format(name=domain.name), _("Without --live it goes into the definition.")
         )
-    address, name, uuid = spec.address, domain.name, domain.uuid
-    plugs = domain.running and where != "config" and _device_in(domain.live_devices, address) is None
-    defines = where != "live" and _device_in(domain.config_devices, address) is None
-    lasting = spec
-    if plugs and spec.xml is None:
-        spec, lasting = _placed(domain, spec)
-    steps: list[Step] = []
-    if defines:
-        steps.append(DefineDevice(address=address, domain=name, uuid=uuid, device=lasting, running=domain.running))
-    if plugs:
-        steps.append(PlugDevice(address=address, domain=name, uuid=uuid, device=spec))
-    return tuple(steps)
+    defines: list[DefineDevice] = []
+    plugs: list[PlugDevice] = []
+    taken: set[GuestPlace] = set()
+    for spec in specs:
+        address, name, uuid = spec.address, domain.name, domain.uuid
+        placed = lasting = spec
+        is_plugged = domain.running and where != "config" and _device_in(domain.live_devices, address) is None
+        if is_plugged and spec.xml is None:
+            placed, lasting = _placed(domain, spec, taken)
+            taken.update(each.place for each in (placed, lasting) if each.place is not None)
+        if where != "live" and _device_in(domain.config_devices, address) is None:
+            step = DefineDevice(address=address, domain=name, uuid=uuid, device=lasting, running=domain.running)
+            defines.append(step)
+        if is_plugged:
+            plugs.append(PlugDevice(address=address, domain=name, uuid=uuid, device=placed))
+    return (*defines, *plugs)
 
 
-def _placed(domain: Domain, spec: DeviceSpec) -> tuple[DeviceSpec, DeviceSpec]:
+def _placed(domain: Domain, spec: DeviceSpec, taken: Container[GuestPlace]) -> tuple[DeviceSpec, DeviceSpec]:
     """(the NIC in the running machine, the NIC in the lasting definition): at one place, where one is free in both.
 
-    Then the guest's name for it, which comes from its place, is the same after the next boot.
+    Then the guest's name for it, which comes from its place, is the same after the next boot. `taken` are the places
+    of other NICs of the same change.
     """
     known_device = _device_in(domain.config_devices, spec.address)
-    free = domain.live.pci.hotplug_places if domain.live is not None else ()
+    places = domain.live.pci.hotplug_places if domain.live is not None else ()
+    free = [place for place in places if place not in taken]
     if not free:
         raise ImpossibleError(
             _("{name} has no free place to plug {nic} in while it runs.").format(name=domain.name, nic=spec.address),
@@ -66,7 +74,15 @@ def _placed(domain: Domain, spec: DeviceSpec) -> tuple[DeviceSpec, DeviceSpec]:
     return msgspec.structs.replace(spec, place=free[0]), spec
 
 
-def take_out(domain: Domain, address: Address, where: Where, *, stop: bool) -> tuple[Step, ...]:
+class Taking(NamedTuple):
+    """The steps that take one NIC out of a VM's definitions."""
+
+    stops: tuple[StopDomain, ...] = ()
+    unplugs: tuple[UnplugDevice, ...] = ()
+    undefines: tuple[UndefineDevice, ...] = ()
+
+
+def take_out(domain: Domain, address: Address, where: Where, *, stop: bool) -> Taking:
     """The steps that take the NIC out of the VM's definitions; none where it stands in neither.
 
     Raises:
@@ -83,17 +99,19 @@ def take_out(domain: Domain, address: Address, where: Where, *, stop: bool) -> t
             _("{nic} does not stand in the lasting definition of {name}.").format(name=domain.name, nic=address),
             _("Without --config."),
         )
-    steps: list[Step] = []
+    taking = Taking()
     if stop and domain.running:
-        steps.append(StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True))
+        off = StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True)
+        taking = taking._replace(stops=(off,))
     elif live is not None and where != "config":
         _refuse_silent_guest(domain, address)
-        steps.append(UnplugDevice(address=address, domain=domain.name, uuid=domain.uuid, device=spec_of(live)))
+        unplug = UnplugDevice(address=address, domain=domain.name, uuid=domain.uuid, device=spec_of(live))
+        taking = taking._replace(unplugs=(unplug,))
     if lasting is not None and where != "live":
         running = domain.running and not stop
         step = UndefineDevice(address=address, domain=domain.name, uuid=domain.uuid, device=spec_of(lasting))
-        steps.append(msgspec.structs.replace(step, running=running))
-    return tuple(steps)
+        taking = taking._replace(undefines=(msgspec.structs.replace(step, running=running),))
+    return taking
 
 
 def spec_of(device: DomainDevice) -> DeviceSpec:

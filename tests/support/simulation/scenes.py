@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ALLOW = frozenset({"HAS_ADDRESS", "CARRIES_ROUTE"})
 WEB = GUESTS[0].uuid
 _GIVE = AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW)
+_GIVE_TWO = AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, allow=ALLOW)
 _GIVE_VF = AttachRequest(vm="web", nic=VFS[0], start=True, mac="52:54:00:00:00:07", vlan=7)
 
 
@@ -62,6 +63,19 @@ SCENES: dict[str, Scene] = {
     "attach a VF": Scene(AttachRequest(vm="web", nic=VFS[1]), numvfs=2),
     "attach a VF with MAC and VLAN, and start": Scene(_GIVE_VF, numvfs=2),
     "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
+    "attach two and start": Scene(_GIVE_TWO, numvfs=2),
+    "attach another beside one": Scene(
+        AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, allow=ALLOW | {"WAITED_FOR"}),
+        numvfs=2,
+        earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),),
+    ),
+    "detach two and stop": Scene(
+        DetachRequest(vm="web", nic=NIC, more=(VFS[0],), stop=True), numvfs=2, earlier=(_GIVE_TWO,)
+    ),
+    "detach two from vfio-pci": Scene(
+        DetachRequest(vm="web", nic=NIC, more=(VFS[0],)), numvfs=2, earlier=(_GIVE_TWO,), meanwhile=lose_libvirt
+    ),
+    "undo an attach of two": Scene(UndoRequest(change=LAST, stop=True), numvfs=2, earlier=(_GIVE_TWO,)),
     "start what was attached": Scene(_GIVE, earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)),
     "allow more": Scene(
         AttachRequest(vm="web", nic=NIC, allow=ALLOW | {"WAITED_FOR"}),
@@ -133,6 +147,8 @@ SCENES: dict[str, Scene] = {
 
 MAIN_SCENES = (
     "attach and start",
+    "attach two and start",
+    "detach two from vfio-pci",
     "attach a VF with MAC and VLAN, and start",
     "detach from vfio-pci",
     "detach and stop",

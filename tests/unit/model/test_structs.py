@@ -13,7 +13,8 @@ from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Fact, Unknown, known, value_or, why_unknown
 from nicpass.model.finding import Finding, Severity, worst
 from nicpass.model.host import Host
-from nicpass.model.plan import NicStep, Plan, StartWindow, Step, StepBase, invert_step
+from nicpass.model.inverse import invert_step
+from nicpass.model.plan import NicStep, Plan, StartWindow, Step, StepBase
 from tests.support.strategies import values_of
 
 STEPS = [

@@ -24,6 +24,7 @@ from nicpass.model.errors import (
 from nicpass.model.fact import Unknown
 from nicpass.model.given import GivenLink, GivenNic
 from nicpass.model.host import Host
+from nicpass.model.inverse import invert_step
 from nicpass.model.network import Intent, IntentPurpose, Intents, LinkManager, VfSettings
 from nicpass.model.plan import (
     AttachRequest,
@@ -39,10 +40,10 @@ from nicpass.model.plan import (
     UndefineDevice,
     UnplugDevice,
     VfRequest,
-    invert_step,
 )
-from nicpass.planner.attach import plan_attach, plan_detach
+from nicpass.planner.attach import plan_attach
 from nicpass.planner.compare import compare_states, differences
+from nicpass.planner.detach import plan_detach
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import OVERRIDABLE, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic

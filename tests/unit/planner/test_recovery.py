@@ -8,6 +8,7 @@ import pytest
 
 from nicpass.model.address import Address
 from nicpass.model.change import Change, Opened, Phase, StepRecord
+from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
@@ -24,7 +25,6 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    invert_step,
 )
 from nicpass.planner.recovery import (
     Direction,

@@ -74,15 +74,17 @@ class HostIndex(FunctionIndex):
         """PF to the stations of its switch, by MAC and VLAN; filled by the check that asks for them."""
         self.taker: Domain | None = None
         """The VM that shall have the NIC, where one is meant: what is that VM's is no other VM's."""
+        self.together: tuple[Address, ...] = ()
+        """What is to go to that VM in one change: each is looked at by itself, and stands in no other's way."""
         self.idle: dict[Address, bool] = {}
         """Member of a group to whether the host leaves it alone: asked once, for a group may have hundreds."""
 
-    def for_vm(self, domain: Domain | None) -> Self:
-        """The same host, looked at for this VM; what has been looked up stays looked up."""
-        if domain == self.taker:
+    def for_vm(self, domain: Domain | None, together: tuple[Address, ...] = ()) -> Self:
+        """The same host, looked at for this VM, which gets these at once; what has been looked up stays looked up."""
+        if (domain, together) == (self.taker, self.together):
             return self
         other = copy.copy(self)
-        other.taker = domain
+        other.taker, other.together = domain, together
         return other
 
     @cached_property

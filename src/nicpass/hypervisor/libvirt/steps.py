@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
 
 _START_SECONDS = 30.0
 _SHUTDOWN_SECONDS = 30.0
@@ -109,31 +110,36 @@ class LibvirtSteps:
                 domain.create()
 
     def verify_start(self, step: StartDomain) -> None:
-        """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
+        """The VM runs, and has its NICs: each is on vfio-pci and the host sees no interface of it."""
         with DomainHandle(step.uuid, step.domain) as domain:
             if not domain.isActive():
                 raise StepError(_("{domain} does not run.").format(domain=step.domain))
-        # After a crash of ours libvirt may be in the middle of the start.
-        wait_until(lambda: on_vfio(read_function(self.files, step.address)), _START_SECONDS)
-        function = read_function(self.files, step.address)
-        if not on_vfio(function):
-            raise StepError(
-                _("{domain} runs, but {address} is on {driver}.").format(
-                    domain=step.domain, address=step.address, driver=function.driver or _("no driver")
-                )
-            )
-        if known(function.netdevs) and function.netdevs:
-            raise StepError(
-                _("{domain} runs, but the host still has {names}.").format(
-                    domain=step.domain, names=", ".join(function.netdevs)
-                )
-            )
+        for address in step.addresses:
+            self._verify_gone(address, step.domain)
         if step.guarded and step.address not in read_start(self.files, step.uuid):
             raise StepError(
                 _("{domain} runs, but libvirt did not ask the guard: its later starts would not be looked at.").format(
                     domain=step.domain
                 ),
                 _("Restart libvirt's daemon, which looks for hooks then: systemctl restart libvirtd; VMs go on."),
+            )
+
+    def _verify_gone(self, address: Address, domain: str) -> None:
+        """Raises StepError where the running VM does not have the NIC, or the host has it still."""
+        # After a crash of ours libvirt may be in the middle of the start.
+        wait_until(lambda: on_vfio(read_function(self.files, address)), _START_SECONDS)
+        function = read_function(self.files, address)
+        if not on_vfio(function):
+            raise StepError(
+                _("{domain} runs, but {address} is on {driver}.").format(
+                    domain=domain, address=address, driver=function.driver or _("no driver")
+                )
+            )
+        if known(function.netdevs) and function.netdevs:
+            raise StepError(
+                _("{domain} runs, but the host still has {names}.").format(
+                    domain=domain, names=", ".join(function.netdevs)
+                )
             )
 
     def apply_stop(self, step: StopDomain) -> None:

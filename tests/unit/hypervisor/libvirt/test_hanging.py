@@ -45,7 +45,8 @@ import os, sys, types
 from nicpass.hypervisor.libvirt import domains, handle, steps
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import NicpassError
-from nicpass.model.plan import StartDomain, StopDomain, DefineDevice, invert_step
+from nicpass.model.inverse import invert_step
+from nicpass.model.plan import StartDomain, StopDomain, DefineDevice
 never = lambda *_: os.read(os.pipe()[0], 1)  # the descriptor for writing stays open: it never comes back
 hanging = sys.argv[1]
 domain = types.SimpleNamespace(isActive=lambda: 0, XMLDesc=lambda *_: "<domain/>", create=lambda: 0, destroy=lambda: 0)
