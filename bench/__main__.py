@@ -16,6 +16,7 @@ from bench.emulated import bench_emulated_host
 from bench.measure import MIN_RUNS, Result, compare, cpus
 from bench.namespace import bench_namespace
 from bench.own_time import bench_own_time
+from bench.reaction import bench_reaction
 from tests.support.hosts import generated_host
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def main() -> int:
 
 def bench_all(arguments: argparse.Namespace) -> list[Result]:
     """Every comparison there is; `--no-lab` leaves out the emulated host."""
-    results = [bench_start(arguments.runs), *_in_memory(arguments, bench_trees), *bench_namespace(arguments.runs)]
+    results = [
+        bench_start(arguments.runs),
+        *_in_memory(arguments, bench_trees),
+        *bench_namespace(arguments.runs),
+        *bench_reaction(arguments.runs),
+    ]
     return results if arguments.no_lab else results + bench_emulated_host(arguments.runs)
 
 
