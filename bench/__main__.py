@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bench.emulated import bench_emulated_host
 from bench.measure import MIN_RUNS, Result, compare, cpus
 from bench.namespace import bench_namespace
-from bench.own_time import bench_own_time
+from bench.own_time import bench_own_time, bench_vfs
 from bench.reaction import bench_reaction
 from tests.support.hosts import generated_host
 
@@ -75,12 +75,13 @@ def bench_trees(folder: Path, runs: int) -> list[Result]:
         bench_against_lspci("check", SMALL, trees[SMALL], CHECK_TARGET, runs),
         bench_growth("check", trees, runs),
         bench_own_time(Path(trees[SMALL]), SMALL, runs),
+        *bench_vfs(folder, runs),
     ]
 
 
 def bench_small_tree(folder: Path, runs: int) -> list[Result]:
-    """Measure only nicpass's own time in an attach, on the small tree."""
-    return [bench_own_time(generated_host(SMALL).write(folder / "tree"), SMALL, runs)]
+    """Measure only nicpass's own time: in an attach, on the small tree, and with VFs."""
+    return [bench_own_time(generated_host(SMALL).write(folder / "tree"), SMALL, runs), *bench_vfs(folder, runs)]
 
 
 def bench_against_lspci(command: str, count: int, tree: str, target: float, runs: int) -> Result:
@@ -117,7 +118,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=MIN_RUNS, help="of each command, besides one that warms up")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")
     parser.add_argument("--no-lab", action="store_true", help="leave out what runs on the emulated host")
-    parser.add_argument("--own-time", action="store_true", help="only nicpass's own time in an attach")
+    parser.add_argument("--own-time", action="store_true", help="only nicpass's own time in an attach, and with VFs")
     arguments = parser.parse_args()
     if arguments.runs < MIN_RUNS:
         parser.error(f"fewer than {MIN_RUNS} runs say nothing")
