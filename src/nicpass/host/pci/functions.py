@@ -252,9 +252,10 @@ class _Attributes:
 
     def rdma(self) -> Fact[tuple[str, ...]]:
         """Names in `infiniband/`: the folder stays when its devices are in another network namespace."""
-        if "infiniband" not in self.names:
+        folder = f"{self.folder}/infiniband"
+        if "infiniband" not in self.names or not (self.is_listed or self.files.exists(folder)):
             return None
-        found = self.files.list_directory(f"{self.folder}/infiniband")
+        found = self.files.list_directory(folder)
         return tuple(sorted(found)) if known(found) else found
 
     def _virtio_devices(self) -> list[str]:
