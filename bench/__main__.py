@@ -26,7 +26,7 @@ NICPASS = str(Path(sys.executable).with_name("nicpass"))
 SMALL, BIG = 1024, 8192
 START_TARGET = 2.5
 LIST_TARGET = 3.0
-CHECK_TARGET = 4.0
+CHECK_TARGET = 2.5
 GROWTH_TARGET = 9.0
 """The most that eight times as many functions may cost; linear growth is 8."""
 
