@@ -179,6 +179,32 @@ class HostIndex(FunctionIndex):
         return self._chains[function.address]
 
     @cached_property
+    def occupied(self) -> frozenset[str | None]:
+        """Interfaces on which anything stands, or that anybody uses otherwise: of a thousand VFs mostly none.
+
+        What every interface that is up has by itself, a link-local address and its routes, is nothing.
+        """
+        network = self.host.network
+        return frozenset(
+            {
+                *(lower for lower, standing in self.uppers.items() if standing),
+                *(each.netdev for each in value_or(network.addresses, ()) if not each.comes_with_link),
+                *(route.netdev for route in value_or(network.routes, ()) if not _is_own(route)),
+                *(link.name for link in network.links if link.xdp_programs),
+                *self.foreign_uppers,
+                *self.rules,
+                *self.sessions,
+                *self.storage,
+                *self.packet_sockets,
+                *self.xdp_sockets,
+            }
+        )
+
+    def is_occupied(self, function: PciFunction) -> bool:
+        """Whether one of the function's interfaces is occupied: where none is, no chain of it has anything to tell."""
+        return isinstance(names := function.netdevs, tuple) and not self.occupied.isdisjoint(names)
+
+    @cached_property
     def rules(self) -> dict[str, list[Rule]]:
         """Interface to the rules that name it."""
         grouped: dict[str, list[Rule]] = defaultdict(list)
@@ -313,6 +339,11 @@ class HostIndex(FunctionIndex):
             names = value_or(function.netdevs, ())
             found = self._netdevs[function.address] = [self.links[name] for name in names if name in self.links]
         return found
+
+
+def _is_own(route: Route) -> bool:
+    """Whether the kernel has made the route for an address, or for the link itself."""
+    return route.protocol == "kernel" and route.destination != "default"
 
 
 NetdevItem = TypeVar("NetdevItem", "BoundSocket", "Intent", "IpAddress", "LinkManager", "Route")
