@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ALLOW = frozenset({"HAS_ADDRESS", "CARRIES_ROUTE"})
 WEB = GUESTS[0].uuid
 _GIVE = AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW)
-_GIVE_TWO = AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, allow=ALLOW)
+_GIVE_TWO = AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, mac="52:54:00:00:00:07", vlan=7, allow=ALLOW)
 _GIVE_VF = AttachRequest(vm="web", nic=VFS[0], start=True, mac="52:54:00:00:00:07", vlan=7)
 
 
@@ -65,7 +65,7 @@ SCENES: dict[str, Scene] = {
     "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
     "attach two and start": Scene(_GIVE_TWO, numvfs=2),
     "attach another beside one": Scene(
-        AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, allow=ALLOW | {"WAITED_FOR"}),
+        AttachRequest(vm="web", nic=NIC, more=(VFS[0],), allow=ALLOW | {"WAITED_FOR"}),
         numvfs=2,
         earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),),
     ),
