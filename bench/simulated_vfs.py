@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
 
 PF = "0000:01:00.0"
 _DOORS = ("process", "netlink", "ethtool", "kernel")
@@ -45,7 +45,7 @@ class _Meter:
 def main() -> None:
     """`FOLDER COUNT`: print nicpass's own seconds in making so many VFs, setting each, and removing them, as JSON."""
     folder, count = Path(sys.argv[1]), int(sys.argv[2])
-    from nicpass.model.plan import VfRequest
+    from nicpass.model.request import VfRequest
     from nicpass.model.vf import VfSetRequest, VfWish
 
     requests: dict[str, Request] = {

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nicpass.model.language import _
 from nicpass.model.plan import (
-    AttachRequest,
     BootPurpose,
     ChangeBoot,
     DefineDevice,
     GiveBackNic,
     PlugDevice,
-    PrepareRequest,
     SetNumvfs,
     SetTerms,
     StartDomain,
@@ -21,6 +19,7 @@ from nicpass.model.plan import (
     UndefineDevice,
     UnplugDevice,
 )
+from nicpass.model.request import AttachRequest, PrepareRequest
 from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:

@@ -13,16 +13,8 @@ from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import (
-    AttachRequest,
-    DetachRequest,
-    PrepareRequest,
-    Request,
-    SetNumvfs,
-    TakeNic,
-    UndoRequest,
-    VfRequest,
-)
+from nicpass.model.plan import SetNumvfs, TakeNic
+from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.model.vf import VfSetRequest
 from nicpass.planner.attach import plan_attach

@@ -9,7 +9,7 @@ from nicpass.engine.journal import last_to_undo, read_changes, select_change
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.model.vf import NOTHING, OPTIONS, SWITCHES, VfSetRequest, VfWish
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from nicpass.model.plan import Where
+    from nicpass.model.request import Where
 
 
 def request_of(arguments: argparse.Namespace) -> Request:

@@ -18,7 +18,6 @@ from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
-    AttachRequest,
     DefineDevice,
     DeviceSpec,
     InstallGuard,
@@ -48,7 +47,8 @@ if TYPE_CHECKING:
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import NicState, UndoRequest
+    from nicpass.model.plan import NicState
+    from nicpass.model.request import AttachRequest, UndoRequest
 
 
 class _Nic(NamedTuple):

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import DetachRequest, NicOwner, NicState, StartDomain, Step, UndoRequest
+    from nicpass.model.plan import NicOwner, NicState, StartDomain, Step
+    from nicpass.model.request import DetachRequest, UndoRequest
 
 
 class OnRecord(NamedTuple):

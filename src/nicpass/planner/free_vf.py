@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.domain import Domain
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import AttachRequest
+    from nicpass.model.request import AttachRequest
 
 _TOLD = 4
 """VFs in use that a sentence names."""

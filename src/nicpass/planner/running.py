@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain, DomainDevice, GuestPlace
-    from nicpass.model.plan import Step, Where
+    from nicpass.model.plan import Step
+    from nicpass.model.request import Where
 
 
 def put_in(domain: Domain, specs: Sequence[DeviceSpec], where: Where) -> tuple[Step, ...]:

@@ -14,7 +14,6 @@ from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
-    DetachRequest,
     DisarmTimer,
     GiveBackNic,
     NicStep,
@@ -25,10 +24,9 @@ from nicpass.model.plan import (
     StartDomain,
     Step,
     UndefineDevice,
-    UndoRequest,
     UnplugDevice,
-    VfRequest,
 )
+from nicpass.model.request import DetachRequest, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.planner.attach import plan_reattach
 from nicpass.planner.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
-    from nicpass.model.plan import Where
+    from nicpass.model.request import Where
 
 
 class Kept(NamedTuple):

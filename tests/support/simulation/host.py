@@ -37,7 +37,7 @@ from nicpass.hypervisor.libvirt.live import live_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
-from nicpass.model.plan import UndoRequest
+from nicpass.model.request import UndoRequest
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
     from nicpass.engine.handler import Handlers
     from nicpass.model.host import Host
-    from nicpass.model.plan import Plan, Request
+    from nicpass.model.plan import Plan
+    from nicpass.model.request import Request
     from tests.support.simulation.contents import Raw
     from tests.support.trees import Tree
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
 
 ALLOW = frozenset({"HAS_ADDRESS", "CARRIES_ROUTE"})
 WEB = GUESTS[0].uuid

@@ -19,7 +19,8 @@ from nicpass.cli.plan_text import describe_step
 from nicpass.cli.requests import request_of, words_of
 from nicpass.model.address import Address
 from nicpass.model.change import Record
-from nicpass.model.plan import AttachRequest, DetachRequest, GiveBackNic, NicState, Plan, StartDomain
+from nicpass.model.plan import GiveBackNic, NicState, Plan, StartDomain
+from nicpass.model.request import AttachRequest, DetachRequest
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Vm, hostdev_xml
 

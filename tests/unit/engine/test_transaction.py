@@ -27,7 +27,8 @@ from nicpass.model.address import Address
 from nicpass.model.change import Actor, Closed, Opened, Phase, Record, StepRecord
 from nicpass.model.errors import BusyError, ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import Unknown
-from nicpass.model.plan import GiveBackNic, NicState, Plan, RemoveGuard, SetNumvfs, Step, VfRequest
+from nicpass.model.plan import GiveBackNic, NicState, Plan, RemoveGuard, SetNumvfs, Step
+from nicpass.model.request import VfRequest
 
 NIC = Address("0000:01:00.0")
 REQUEST = VfRequest(pf=NIC, count=4)

@@ -27,9 +27,7 @@ from nicpass.model.host import Host
 from nicpass.model.inverse import invert_step
 from nicpass.model.network import Intent, IntentPurpose, Intents, LinkManager, VfSettings
 from nicpass.model.plan import (
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
     GiveBackNic,
     NicState,
@@ -39,8 +37,8 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
     UnplugDevice,
-    VfRequest,
 )
+from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.compare import compare_states, differences
 from nicpass.planner.detach import plan_detach

@@ -12,7 +12,6 @@ from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
     DisarmTimer,
     GiveBackNic,
@@ -26,6 +25,7 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
 )
+from nicpass.model.request import DetachRequest
 from nicpass.planner.recovery import (
     Direction,
     choose_direction,

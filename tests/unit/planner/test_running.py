@@ -13,12 +13,8 @@ from nicpass.model.address import Address
 from nicpass.model.domain import Definition, Domain, DomainDevice, GuestPlace, PciPlaces, guest_place
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import (
-    DefineDevice,
-    DeviceSpec,
-    PlugDevice,
-    Where,
-)
+from nicpass.model.plan import DefineDevice, DeviceSpec, PlugDevice
+from nicpass.model.request import Where
 from nicpass.planner.running import Taking, put_in, spec_of, take_out
 
 NIC = Address("0000:03:00.0")

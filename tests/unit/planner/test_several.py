@@ -22,9 +22,7 @@ from nicpass.model.inverse import invert_step
 from nicpass.model.memory import Memory, NumaNode
 from nicpass.model.plan import (
     ArmTimer,
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     GiveBackNic,
     InstallGuard,
     NicOwner,
@@ -37,8 +35,8 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    UndoRequest,
 )
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.detach import OnRecord, plan_taking_all_back
 from nicpass.planner.undo import Kept, nics_of, plan_undo

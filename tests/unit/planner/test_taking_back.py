@@ -20,11 +20,9 @@ from nicpass.model.host import Host
 from nicpass.model.network import VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import (
-    AttachRequest,
     BootPurpose,
     ChangeBoot,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
     GiveBackNic,
     NicOwner,
@@ -37,8 +35,8 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    UndoRequest,
 )
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.attach import _refuse_other_settings
 from nicpass.planner.detach import OnRecord, plan_detach, plan_taking_back, stop_first, undefine_step
 from nicpass.planner.select import select_domain, select_kept

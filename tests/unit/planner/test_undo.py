@@ -18,9 +18,7 @@ from nicpass.model.errors import BadInputError, ExitCode, RefusedError
 from nicpass.model.host import Host
 from nicpass.model.plan import (
     ArmTimer,
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     DisarmTimer,
     GiveBackNic,
     Plan,
@@ -31,9 +29,8 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    UndoRequest,
-    VfRequest,
 )
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.confirm import DEFAULT_SECONDS, SESSION_CODES
 from nicpass.planner.detach import OnRecord, plan_detach

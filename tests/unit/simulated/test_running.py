@@ -10,7 +10,7 @@ import pytest
 from nicpass.engine.store import read_kept_nic
 from nicpass.hypervisor.libvirt.hostdevs import find_device
 from nicpass.model.address import Address
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
 from tests.support.simulation.commands import run_command
 from tests.support.simulation.hardware import NIC
 from tests.support.simulation.host import LAST, SimulatedHost, do

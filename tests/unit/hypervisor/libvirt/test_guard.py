@@ -45,9 +45,7 @@ from nicpass.model.file_image import FileChange, Folder, RegularFile, SymbolicLi
 from nicpass.model.guard import HOOK
 from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     GiveBackNic,
     InstallGuard,
     NicOwner,
@@ -58,6 +56,7 @@ from nicpass.model.plan import (
     TakeNic,
     UndefineDevice,
 )
+from nicpass.model.request import AttachRequest, DetachRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.detach import plan_detach
 from tests.support.hosts import VM, nic, ready_host
@@ -543,7 +542,7 @@ class TestStarting:
         )
         files = Files(str(tree.write(tmp_path)))
         domain = FakeDomain(files, (NIC, OTHER))
-        monkeypatch.setattr(libvirt, "_DomainHandle", lambda *_: domain)
+        monkeypatch.setattr(libvirt, "DomainHandle", lambda *_: domain)
         monkeypatch.setattr(libvirt, "_START_SECONDS", 0)
         start = StartDomain(address=NIC, domain="guest", uuid=VM.uuid, more=(OTHER,))
         handlers = libvirt.libvirt_handlers(files)

@@ -25,7 +25,8 @@ from nicpass.hypervisor.libvirt.shutdown import end_guest
 from nicpass.model.address import Address
 from nicpass.model.change import Actor, Outcome
 from nicpass.model.errors import BusyError, ExitCode, NoAnswerError, StepError
-from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, StartWindow, VfRequest
+from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, StartWindow
+from nicpass.model.request import VfRequest
 
 pytestmark = pytest.mark.spawns
 
@@ -46,7 +47,7 @@ from nicpass.hypervisor.libvirt import domains, handle, steps
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import NicpassError
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import StartDomain, StopDomain, DefineDevice
+from nicpass.model.plan import (StartDomain, StopDomain, DefineDevice)
 never = lambda *_: os.read(os.pipe()[0], 1)  # the descriptor for writing stays open: it never comes back
 hanging = sys.argv[1]
 domain = types.SimpleNamespace(isActive=lambda: 0, XMLDesc=lambda *_: "<domain/>", create=lambda: 0, destroy=lambda: 0)
@@ -204,7 +205,7 @@ from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
 from nicpass.host.doors.files import Files
 from nicpass.model.change import Actor, Phase
-from nicpass.model.plan import Plan
+from nicpass.model.plan import (Plan)
 import msgspec
 files, actor = Files(sys.argv[1]), Actor(user="root", process=os.getpid(), command=("attach", "--start"))
 with hold_lock(files, actor):
