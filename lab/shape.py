@@ -185,6 +185,17 @@ OFF = Shape(
     dmar_flags=0b011,  # INTR_REMAP and X2APIC_OPT_OUT
     reserved=(ReservedMemory(1, 0x7FFFF000, 0x7FFFFFFF),),
 )
+# A card with two ports: its functions do not keep each other apart, so both are in one group.
+PAIR = Shape(
+    "pair",
+    Iommu.INTEL,
+    nics=(
+        Nic(NicModel.IGB, IGB0, ssh=True),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:03"),
+        Nic(NicModel.E1000E, "52:54:00:aa:00:04", Place.SIBLING),
+    ),
+    kernel_arguments=("intel_iommu=on",),
+)
 # An administrator's leftover keeps the IOMMU off: Debian's kernel has it on by default.
 _LEFTOVER = ("intel_iommu=off",)
 GRUB_BIOS = Shape("grub-bios", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB))
@@ -192,5 +203,6 @@ GRUB_UEFI = Shape("grub-uefi", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.G
 SYSTEMD_BOOT = Shape("systemd-boot", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.SYSTEMD_BOOT, Firmware.UEFI))
 DRACUT = Shape("dracut", Iommu.INTEL, _NICS, _LEFTOVER, boot=Boot(Loader.GRUB, Firmware.BIOS, Initramfs.DRACUT))
 SHAPES = {
-    shape.name: shape for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF, GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT, DRACUT)
+    shape.name: shape
+    for shape in (INTEL, AMD, VIRTIO, NONE, TANGLED, OFF, PAIR, GRUB_BIOS, GRUB_UEFI, SYSTEMD_BOOT, DRACUT)
 }

@@ -86,7 +86,7 @@ import msgspec
 from nicpass.engine.host_steps import HostSteps, Interface, read_state
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
-from nicpass.model.plan import NicState
+from nicpass.model.plan import (NicState)
 from nicpass.planner.compare import compare_states
 files = Files()
 if sys.argv[1] == "keep":

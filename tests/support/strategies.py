@@ -50,6 +50,7 @@ def _values_of_class(kind: Any) -> SearchStrategy[Any]:
 def _values_of(kind: Any) -> SearchStrategy[Any]:
     if kind is Address:
         return ADDRESSES
+    kind = getattr(kind, "__supertype__", kind)  # of a typing.NewType
     plain: dict[Any, SearchStrategy[Any]] = {
         str: _TEXT,
         bytes: st.binary(max_size=20),

@@ -22,7 +22,7 @@ from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.pci import PciFunction
-from nicpass.model.plan import AttachRequest
+from nicpass.model.request import AttachRequest
 from nicpass.planner.attach import plan_attach
 from tests.unit.conftest import CAPTURES
 

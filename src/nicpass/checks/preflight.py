@@ -123,7 +123,7 @@ def check_host(host: Host, index: HostIndex | None = None) -> tuple[Finding, ...
 
 def check_nic(function: PciFunction, index: HostIndex) -> tuple[Finding, ...]:
     """The findings about one NIC, apart from the host's own findings."""
-    return tuple(chain.from_iterable(check(function, index) for check in NIC_CHECKS))
+    return tuple([finding for check in NIC_CHECKS for finding in check(function, index)])
 
 
 def check_vm(function: PciFunction, domain: Domain, index: HostIndex) -> tuple[Finding, ...]:

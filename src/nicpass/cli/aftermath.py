@@ -11,16 +11,20 @@ from nicpass.model.plan import (
     ChangeBoot,
     DefineDevice,
     GiveBackNic,
-    PrepareRequest,
+    PlugDevice,
     SetNumvfs,
     SetTerms,
     StartDomain,
     StopDomain,
     UndefineDevice,
+    UnplugDevice,
 )
+from nicpass.model.request import AttachRequest, PrepareRequest
 from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nicpass.model.plan import Plan
 
 T = TypeVar("T")
@@ -31,12 +35,15 @@ def what_is_so_now(plan: Plan) -> str | None:
     if (boots := _of_boot(plan)) and not _all(plan, GiveBackNic):
         return _tell_boot(plan, boots)
     if starts := _all(plan, StartDomain):
-        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=starts[0].address)
-    if gives := _all(plan, DefineDevice):
-        sentence = _("{name} has {address} from its next start on.")
-        return sentence.format(name=gives[0].domain, address=gives[0].address)
+        addresses = ", ".join(starts[0].addresses)
+        return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=addresses)
+    if gives := [step for step in plan.steps if isinstance(step, PlugDevice | DefineDevice)]:
+        return _tell_gift(plan, gives)
     if backs := _all(plan, GiveBackNic):
         return _tell_return(plan, backs)
+    if (takes := _all(plan, UndefineDevice)) and takes[0].running:
+        sentence = _("{name} has {address} until it is shut down.")
+        return sentence.format(name=takes[0].domain, address=", ".join(step.address for step in takes))
     if numbers := _all(plan, SetNumvfs):
         return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
     if _all(plan, ChangeBoot):
@@ -46,7 +53,9 @@ def what_is_so_now(plan: Plan) -> str | None:
     if terms := _all(plan, SetTerms):
         codes = ", ".join(sorted(terms[-1].after.allow)) or _("none")
         sentence = _("From its next start on, {name} may have {address} although: {codes}.")
-        return sentence.format(name=terms[-1].after.domain, address=terms[-1].address, codes=codes)
+        return sentence.format(
+            name=terms[-1].after.domain, address=", ".join(step.address for step in terms), codes=codes
+        )
     return None
 
 
@@ -59,7 +68,7 @@ def way_back(plan: Plan, identity: str) -> str | None:
             return f"nicpass undo {identity}"
         nics = plan.request.nics if isinstance(plan.request, PrepareRequest) else ()
         return shell_line(("nicpass", "prepare", *nics))
-    if _all(plan, GiveBackNic) and not _all(plan, UndefineDevice):
+    if _all(plan, GiveBackNic) and not _all(plan, UndefineDevice) and not _all(plan, UnplugDevice):
         return None
     return f"nicpass undo {identity}{' --stop' if _all(plan, StartDomain) else ''}"
 
@@ -88,6 +97,17 @@ def _tell_return(plan: Plan, backs: list[GiveBackNic]) -> str:
     if stops := _all(plan, StopDomain):
         return _("{name} is off, and {address} is the host's again.").format(name=stops[0].domain, address=addresses)
     return _("{address} is the host's again.").format(address=addresses)
+
+
+def _tell_gift(plan: Plan, gifts: Sequence[PlugDevice | DefineDevice]) -> str:
+    addresses = dict.fromkeys(gift.address for gift in gifts)
+    if not any(isinstance(gift, PlugDevice) for gift in gifts):
+        sentence = _("{name} has {address} from its next start on.")
+    elif isinstance(plan.request, AttachRequest) and plan.request.where == "live":
+        sentence = _("{name} has {address} until it is shut down.")
+    else:
+        sentence = _("{name} has {address} now, and at its next start.")
+    return sentence.format(name=gifts[0].domain, address=", ".join(addresses))
 
 
 def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:

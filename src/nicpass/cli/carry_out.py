@@ -21,9 +21,11 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    PlugDevice,
     RemoveGuard,
     SetNumvfs,
     StartWindow,
+    UnplugDevice,
 )
 
 if TYPE_CHECKING:
@@ -92,8 +94,15 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
         return guard_handlers(files, open_processes(), Hands(ask_version, tell=tell))
 
+    def of_running() -> Handlers:
+        from nicpass.hypervisor.libvirt.live import live_handlers
+
+        return live_handlers(files, tell)
+
     ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
+        PlugDevice: of_running,
+        UnplugDevice: of_running,
         GiveBackNic: of_host,
         SetNumvfs: of_host,
         ChangeBoot: of_boot,

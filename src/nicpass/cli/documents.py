@@ -14,7 +14,8 @@ from nicpass.cli.output import ERROR_SCHEMA, say_json
 from nicpass.model.address import Address
 from nicpass.model.finding import Finding
 from nicpass.model.network import LinkSettings
-from nicpass.model.plan import Request, Step
+from nicpass.model.plan import Step
+from nicpass.model.request import Request
 from nicpass.model.text import well_formed
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class PlanDocument(msgspec.Struct, frozen=True, kw_only=True):
 class ComparedField(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a NIC that came back, in the words of the report."""
 
+    address: Address
     field: str
     before: str
     after: str

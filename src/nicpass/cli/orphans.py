@@ -22,7 +22,8 @@ from nicpass.hypervisor.libvirt.guard import plan_guard_removal
 from nicpass.model.errors import BadInputError, NicpassError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import DetachRequest, GiveBackNic, NicStep, Plan, RemoveGuard, Step
+from nicpass.model.plan import GiveBackNic, NicStep, Plan, RemoveGuard, Step
+from nicpass.model.request import DetachRequest
 from nicpass.planner.compare import differences
 from nicpass.planner.detach import plan_taking_back
 from nicpass.planner.observe import observe_state

@@ -115,9 +115,13 @@ def _add_prepare(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
-    attach = _add_command(commands, "attach", _("give a NIC to a VM"))
+    attach = _add_command(commands, "attach", _("give NICs to a VM, all of them or none"))
     attach.add_argument("vm", metavar="VM", help=_("the VM that shall have it: name or UUID"))
-    attach.add_argument("nic", metavar="NIC", help=_("the NIC: address, netdev or MAC"))
+    attach.add_argument("nic", metavar="NIC", nargs="*", help=_("a NIC: address, netdev or MAC; or several"))
+    attach.add_argument(
+        "--with-group", action="store_true", help=_("what is idle in the same IOMMU group goes along, bridges stay")
+    )
+    attach.add_argument("--from", dest="from_pf", metavar="PF", help=_("in place of NIC: a free VF of this PF"))
     attach.add_argument("--start", action="store_true", help=_("start the VM with it"))
     attach.add_argument("--mac", help=_("the VF's MAC in the guest (default: the VF's own, or one from its PF's)"))
     attach.add_argument("--vlan", type=int, metavar="ID", help=_("the VLAN that the PF puts the VF into"))
@@ -128,18 +132,45 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="CODE",
         help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
+    _add_where(attach)
     _add_confirm_within(attach)
     _add_full(attach)
     _add_dry_run(attach)
+    _add_example(
+        attach,
+        _("""for example:
+  nicpass attach web01 enp3s0f0 enp3s0f1    both ports, or neither
+  nicpass attach web01 enp3s0f0 --with-group --start
+  nicpass attach web01 --from enp3s0f0      a VF that nobody uses"""),
+    )
+
+
+def _add_where(command: Parser) -> None:
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--live", action="store_true", help=_("of a running VM, only the running machine"))
+    where.add_argument("--config", action="store_true", help=_("only the definition, for the VM's next start"))
 
 
 def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
-    detach = _add_command(commands, "detach", _("take a NIC back from a VM, and prove that it is what it was"))
+    detach = _add_command(commands, "detach", _("take NICs back from a VM, and prove that they are what they were"))
     detach.add_argument("vm", metavar="VM", help=_("the VM that has it: name or UUID"))
-    detach.add_argument("nic", metavar="NIC", help=_("the NIC: address, MAC or netdev, also the one that it had"))
+    detach.add_argument(
+        "nic", metavar="NIC", nargs="+", help=_("a NIC: address, MAC or netdev, also the one that it had; or several")
+    )
     _add_stop(detach)
+    _add_where(detach)
     _add_full(detach)
     _add_dry_run(detach)
+    _add_example(
+        detach,
+        _("""for example:
+  nicpass detach web01 enp3s0f0 enp3s0f1 --stop"""),
+    )
+
+
+def _add_example(parser: Parser, text: str) -> None:
+    """Put an example behind the options, line by line as it is."""
+    parser.epilog, parser.formatter_class = text, AsWritten
 
 
 def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -23,6 +23,7 @@ from nicpass.model.plan import (
     GiveBackNic,
     InstallGuard,
     NicState,
+    PlugDevice,
     RemoveGuard,
     SetNumvfs,
     SetTerms,
@@ -32,6 +33,7 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
+    UnplugDevice,
 )
 from nicpass.model.text import quote, shell_line, vm_word
 
@@ -61,10 +63,18 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             return _shell_device("attach-device", step)
         case UndefineDevice():
             return _shell_device("detach-device", step)
+        case PlugDevice():
+            return _shell_device("attach-device", step, "--live")
+        case UnplugDevice():
+            return [
+                *_shell_device("detach-device", step, "--live"),
+                f"virsh dumpxml {vm_word(step.domain, step.uuid)}"
+                + _("  # it is in there until the guest has let go; so wait"),
+            ]
         case StartDomain():
             return [
                 f"virsh start {vm_word(step.domain, step.uuid)}",
-                f"readlink {DEVICES}/{step.address}/driver  # vfio-pci",
+                *(f"readlink {DEVICES}/{address}/driver  # vfio-pci" for address in step.addresses),
             ]
         case StopDomain():
             if step.for_all:
@@ -187,8 +197,10 @@ def _shell_vf(pf: str, vf: VfSettings, words: list[str]) -> str:
     return f"ip link set dev {pf} vf {vf.vf_index} {shell_line(words)}"
 
 
-def _shell_device(verb: str, step: DefineDevice | UndefineDevice) -> list[str]:
-    virsh = f"virsh {verb} {vm_word(step.domain, step.uuid)} /dev/stdin --config"
+def _shell_device(
+    verb: str, step: DefineDevice | UndefineDevice | PlugDevice | UnplugDevice, where: str = "--config"
+) -> list[str]:
+    virsh = f"virsh {verb} {vm_word(step.domain, step.uuid)} /dev/stdin {where}"
     lines = build_device(step.device).strip().split("\n")
     if _is_plain([*lines, ""], "XML"):
         return [f"{virsh} <<'XML'", *lines, "XML"]

@@ -16,6 +16,7 @@ from nicpass.model.plan import (
     GiveBackNic,
     InstallGuard,
     NicState,
+    PlugDevice,
     RemoveGuard,
     SetNumvfs,
     SetTerms,
@@ -25,6 +26,7 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
+    UnplugDevice,
 )
 from nicpass.model.text import shell_line
 
@@ -60,9 +62,17 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("take {address} out of the definition of {domain}").format(
                 address=step.address, domain=step.domain
             )
+        case PlugDevice():
+            return _("plug {address} into {domain}, which runs; libvirt binds it to vfio-pci").format(
+                address=step.address, domain=step.domain
+            )
+        case UnplugDevice():
+            return _("have the guest of {domain} let go of {address}, within 30 s").format(
+                domain=step.domain, address=step.address
+            )
         case StartDomain():
             return _("start {domain}; libvirt binds {address} to vfio-pci").format(
-                domain=step.domain, address=step.address
+                domain=step.domain, address=", ".join(step.addresses)
             )
         case StopDomain(for_all=True):
             return _("shut {domain} down, and switch it off if it does not heed within 30 s").format(domain=step.domain)

@@ -13,7 +13,8 @@ from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, SetNumvfs, UndoRequest, VfRequest
+from nicpass.model.plan import SetNumvfs, TakeNic
+from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.model.vf import VfSetRequest
 from nicpass.planner.attach import plan_attach
@@ -38,7 +39,9 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
     one.
     """
     if isinstance(request, AttachRequest):
-        source = read_source(arguments, request.nic)
+        # What several NICs depend on, or a PF with all of its VFs, is more than what is near one.
+        near = None if request.more or request.from_pf or request.with_group else request.nic
+        source = read_source(arguments, near)
         try:
             return source, plan_request(request, source)
         except NicpassError:
@@ -55,20 +58,21 @@ def plan_request(request: Request, source: Source) -> Plan:
     except BadInputError as error:
         if isinstance(request, AttachRequest | DetachRequest):
             command = "attach" if isinstance(request, AttachRequest) else "detach"
-            raise explain_swapped(HostIndex(source.host), request.vm, request.nic, command) or error from None
+            raise explain_swapped(HostIndex(source.host), request.vm, request.nics, command) or error from None
         raise
 
 
 def _plan_request(request: Request, source: Source) -> Plan:
     match request:
         case AttachRequest():
-            host = _look_closer(source, select_nic(HostIndex(source.host), request.nic))
-            return plan_attach(host, request, _plan_guard(source.files) if source.is_live else ())
+            return _plan_attach(request, source)
         case DetachRequest():
-            from nicpass.planner.detach import plan_taking_back  # late: most requests are to give
+            from nicpass.planner.detach import OnRecord, plan_taking_all_back  # late: most requests are to give
 
-            address = select_kept(HostIndex(source.host), request.nic, _kept_states(source))
-            return plan_taking_back(source.host, request, *_kept_of(address, source))
+            states = _kept_states(source)
+            addresses = [select_kept(HostIndex(source.host), nic, states) for nic in request.nics]
+            records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
+            return plan_taking_all_back(source.host, request, records, _plan_removal(source, *addresses))
         case VfRequest() | VfSetRequest():
             from nicpass.cli.vf_planning import plan_lasting_vfs  # late: most requests are about one NIC
 
@@ -79,8 +83,19 @@ def _plan_request(request: Request, source: Source) -> Plan:
             raise BadInputError(_("This is planned elsewhere."))  # pragma: no cover - for mypy to see every kind
 
 
+def _plan_attach(request: AttachRequest, source: Source) -> Plan:
+    host = source.host
+    addresses = [select_nic(HostIndex(host), nic).address for nic in request.nics]
+    if request.with_group or request.from_pf:  # which they are, only the plan tells
+        addresses = [step.address for step in plan_attach(host, request).steps if isinstance(step, TakeNic)]
+    for function in host.pci:
+        host = _look_closer(source, host, function) if function.address in addresses else host
+    return plan_attach(host, request, _plan_guard(source.files) if source.is_live else ())
+
+
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
-    from nicpass.planner.undo import Kept, nic_of, plan_undo
+    from nicpass.planner.detach import OnRecord
+    from nicpass.planner.undo import Kept, nics_of, plan_undo
 
     changes = read_changes(source.files)
     change = select_change(changes, request.change)
@@ -94,10 +109,13 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
 
         return plan_undo_of_prepare(change, request, source)
     index = HostIndex(source.host)
-    address = select_kept(index, nic_of(change), _kept_states(source))
-    host = _look_closer(source, index.functions[address]) if address in index.functions else source.host
-    state, owner, removal = _kept_of(address, source)
-    plan = plan_undo(host, change, request, Kept(state, owner, removal, _plan_guard(source.files)))
+    states, host = _kept_states(source), source.host
+    addresses = [select_kept(index, address, states) for address in nics_of(change)]
+    for address in addresses:
+        host = _look_closer(source, host, index.functions[address]) if address in index.functions else host
+    records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
+    removal = _plan_removal(source, *addresses)
+    plan = plan_undo(host, change, request, Kept(records, removal, _plan_guard(source.files)))
     if any(isinstance(step, SetNumvfs) for step in plan.steps):
         from nicpass.cli.vf_planning import with_undone_declaration
 
@@ -115,15 +133,19 @@ def _kept_states(source: Source) -> tuple[NicState, ...]:
     return tuple(state for state in states if state is not None)
 
 
-def _kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwner | None, tuple[FileChange, ...]]:
-    """(the NIC's state when it left, its owner, the changes that remove the guard if it goes too), as kept on disk."""
+def _kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwner | None]:
+    """(the NIC's state when it left, its owner), as kept on disk."""
+    kept = read_kept_nic(source.files, address) if source.is_live else None
+    return (kept.state, kept.owner) if kept is not None else (None, None)
+
+
+def _plan_removal(source: Source, *leaving: Address) -> tuple[FileChange, ...]:
+    """The changes that remove the guard, if it goes with these NICs."""
     if not source.is_live:
-        return None, None, ()
+        return ()
     from nicpass.hypervisor.libvirt.guard import plan_guard_removal
 
-    kept = read_kept_nic(source.files, address)
-    removal = plan_guard_removal(source.files, address)
-    return (kept.state, kept.owner, removal) if kept is not None else (None, None, removal)
+    return plan_guard_removal(source.files, *leaving)
 
 
 def _plan_guard(files: Files) -> tuple[FileChange, ...]:
@@ -132,10 +154,10 @@ def _plan_guard(files: Files) -> tuple[FileChange, ...]:
     return plan_guard(files)
 
 
-def _look_closer(source: Source, function: PciFunction) -> Host:
+def _look_closer(source: Source, host: Host, function: PciFunction) -> Host:
     """The host with the link settings that are read of this NIC alone; of a snapshot nothing more can be read."""
     if not source.is_live:
-        return source.host
+        return host
     from nicpass.host.network.link_settings import add_settings
 
-    return add_settings(source.host, source.files, function)
+    return add_settings(host, source.files, function)

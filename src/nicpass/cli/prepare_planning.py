@@ -16,7 +16,8 @@ from nicpass.host.network.link_settings import add_settings
 from nicpass.model.change import Outcome
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, DisarmTimer, Plan, PrepareRequest
+from nicpass.model.plan import ArmTimer, DisarmTimer, Plan
+from nicpass.model.request import PrepareRequest
 from nicpass.model.text import quote
 from nicpass.planner.prepare import is_reboot_due, plan_finish, plan_prepare, plan_removal_of, select_unprepared
 from nicpass.planner.select import select_nic
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from nicpass.model.change import Change
     from nicpass.model.host import Host
-    from nicpass.model.plan import UndoRequest
     from nicpass.model.prepared import Prepared
+    from nicpass.model.request import UndoRequest
 
 
 class Work(NamedTuple):

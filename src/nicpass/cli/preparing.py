@@ -25,8 +25,8 @@ from nicpass.host.doors.processes import Processes
 from nicpass.host.system.actor import read_actor
 from nicpass.model.errors import ExitCode, RebootNeededError, StepError
 from nicpass.model.language import _
-from nicpass.model.plan import PrepareRequest
 from nicpass.model.prepared import Stage
+from nicpass.model.request import PrepareRequest
 
 if TYPE_CHECKING:
     import argparse

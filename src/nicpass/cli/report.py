@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nicpass.cli.documents import OutcomeDocument
     from nicpass.cli.source import Source
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
     from nicpass.model.plan import Difference, Plan, Step
 
 
@@ -70,7 +71,11 @@ def view_outcome(plan: Plan, source: Source, identity: str | None, told: Iterabl
         change=identity,
         steps=plan.steps,
         notes=plan.notes,
-        compared=tuple(ComparedField(field=d.field, before=d.before, after=d.after, equal=d.equal) for d in compared),
+        compared=tuple(
+            ComparedField(address=address, field=d.field, before=d.before, after=d.after, equal=d.equal)
+            for address, fields in compared.items()
+            for d in fields
+        ),
         vfs=tuple(MadeVf(**vf) for vf in _made_vfs(plan, source)),
         confirm_within=seconds_of(plan.steps),
         told=tuple(told),
@@ -83,10 +88,12 @@ def say_outcome(plan: Plan, source: Source, identity: str | None) -> None:
     """Print what the host shows now; for a NIC that came back, field by field what it was and what it is."""
     compared = _compare_given_back(plan, source)
     say_notes(plan)
-    if compared:
+    for address, fields in compared.items():
+        if len(compared) > 1:
+            say(f"{address}:")
         say_table(
             (_("FIELD"), _("BEFORE"), _("NOW"), ""),
-            ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in compared),
+            ((d.field, d.before, d.after, _("equal") if d.equal else _("DIFFERENT")) for d in fields),
         )
     if vfs := _made_vfs(plan, source):
         rows = (
@@ -152,14 +159,12 @@ def _counted_from(files: Files, identity: str | None) -> float:
     return max(moments, default=time.time())
 
 
-def _compare_given_back(plan: Plan, source: Source) -> tuple[Difference, ...]:
-    """The fields of the NICs that were given back, before and now; the host is read anew, so they are observed now."""
+def _compare_given_back(plan: Plan, source: Source) -> dict[Address, tuple[Difference, ...]]:
+    """The fields of each NIC that was given back, before and now; the host is read anew, so they are observed now."""
     given_back = [step for step in plan.steps if isinstance(step, GiveBackNic) and not step.gone]
     if not given_back:
-        return ()
+        return {}
     from nicpass.engine.host_steps import read_state  # late, as its handler is
     from nicpass.planner.compare import compare_states
 
-    return tuple(
-        field for step in given_back for field in compare_states(step.state, read_state(source.files, step.address))
-    )
+    return {step.address: compare_states(step.state, read_state(source.files, step.address)) for step in given_back}

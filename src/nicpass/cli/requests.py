@@ -9,28 +9,38 @@ from nicpass.engine.journal import last_to_undo, read_changes, select_change
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.plan import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.text import quote
 from nicpass.model.vf import NOTHING, OPTIONS, SWITCHES, VfSetRequest, VfWish
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from nicpass.model.request import Where
+
 
 def request_of(arguments: argparse.Namespace) -> Request:
     match arguments.command:
         case "attach":
+            first, *more = _nics_of(arguments)
             return AttachRequest(
                 vm=arguments.vm,
-                nic=arguments.nic,
+                nic=first,
+                more=tuple(more),
+                with_group=arguments.with_group,
+                from_pf=arguments.from_pf is not None,
                 start=arguments.start,
                 mac=arguments.mac,
                 vlan=arguments.vlan,
                 allow=frozenset(arguments.allow),
                 confirm_within=arguments.confirm_within,
+                where=_where_of(arguments),
             )
         case "detach":
-            return DetachRequest(vm=arguments.vm, nic=arguments.nic, stop=arguments.stop)
+            first, *more = arguments.nic
+            where = _where_of(arguments)
+            return DetachRequest(vm=arguments.vm, nic=first, more=tuple(more), stop=arguments.stop, where=where)
         case "undo":
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
@@ -59,6 +69,27 @@ def request_of(arguments: argparse.Namespace) -> Request:
     )
 
 
+def _where_of(arguments: argparse.Namespace) -> Where:
+    if arguments.live:
+        return "live"
+    return "config" if arguments.config else "both"
+
+
+def _nics_of(arguments: argparse.Namespace) -> list[str]:
+    """The NICs of an attach as they were named; the PF, where a free VF of it is to be chosen."""
+    if arguments.from_pf is None and not arguments.nic:
+        raise BadInputError(
+            _("Which NIC? Name one or several, or a PF by --from."),
+            f"nicpass attach {quote(arguments.vm)} NIC",
+        )
+    if arguments.from_pf is not None and arguments.nic:
+        raise BadInputError(
+            _("--from chooses the NIC, so none is named beside it."),
+            f"nicpass attach {quote(arguments.vm)} --from {quote(arguments.from_pf)}",
+        )
+    return [arguments.from_pf] if arguments.from_pf is not None else arguments.nic
+
+
 def _wish_of(arguments: argparse.Namespace) -> VfWish:
     words = {name: getattr(arguments, name) for name in OPTIONS}
     return VfWish(**words | {name: words[name] == "on" for name in SWITCHES if words[name] is not None})
@@ -80,11 +111,14 @@ def words_of(request: Request) -> list[str]:
     """The request as it could be typed, all of it, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
-            flags = {"--start": request.start}
+            flags = {"--with-group": request.with_group, "--start": request.start}
+            flags |= {f"--{request.where}": request.where != "both"}
             values = {"--mac": request.mac, "--vlan": request.vlan, "--confirm-within": request.confirm_within}
-            return ["attach", request.vm, request.nic, *_options(flags, values, request.allow)]
+            nics = ["--from", request.nic] if request.from_pf else request.nics
+            return ["attach", request.vm, *nics, *_options(flags, values, request.allow)]
         case DetachRequest():
-            return ["detach", request.vm, request.nic, *_options({"--stop": request.stop})]
+            flags = {"--stop": request.stop, f"--{request.where}": request.where != "both"}
+            return ["detach", request.vm, *request.nics, *_options(flags)]
         case VfRequest():
             flags = {"--host": request.for_host, "--until-reboot": request.until_reboot}
             more = _options(flags, {"--confirm-within": request.confirm_within})

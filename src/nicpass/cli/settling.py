@@ -34,7 +34,8 @@ from nicpass.model.declared_vfs import FOLDER as DECLARED_VFS
 from nicpass.model.errors import BadInputError, ExitCode, NicpassError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, DisarmTimer, UndoRequest
+from nicpass.model.plan import ArmTimer, DisarmTimer
+from nicpass.model.request import UndoRequest
 from nicpass.model.text import quote
 from nicpass.planner.recovery import Direction
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact
     from nicpass.model.finding import Finding
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
 
 
 def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None:
@@ -33,7 +33,7 @@ def refuse_unless_settled(changes: tuple[Change, ...], request: Request) -> None
         RefusedError: an earlier change was cut off, or awaits confirmation; only such a change may be undone.
     """
     from nicpass.engine.journal import unsettled  # late: who only looks at a host needs no journal
-    from nicpass.model.plan import UndoRequest
+    from nicpass.model.request import UndoRequest
 
     for change in unsettled(changes):
         raise RefusedError(

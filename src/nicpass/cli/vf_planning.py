@@ -14,7 +14,9 @@ from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.boot.declared_vfs import read_vf_places
 from nicpass.host.network.link_settings import add_speed
-from nicpass.model.plan import BootPurpose, ChangeBoot, NicStep, VfRequest, invert_step
+from nicpass.model.inverse import invert_step
+from nicpass.model.plan import BootPurpose, ChangeBoot, NicStep
+from nicpass.model.request import VfRequest
 from nicpass.planner.select import select_nic
 from nicpass.planner.vf import plan_vf
 from nicpass.planner.vf_lasting import Place, with_declaration

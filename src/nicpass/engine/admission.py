@@ -16,7 +16,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from nicpass.engine.handler import wait_until
+from nicpass.engine.handler import PROMPT, wait_until
 from nicpass.engine.lock import PATH, try_lock
 from nicpass.engine.old_lock import heed_old_lock, is_held_by_root
 from nicpass.model.address import Address
@@ -67,7 +67,7 @@ def admit(files: Files, uuid: str, name: str, *, patience: float = 0) -> Iterato
             shared = try_lock(descriptor, fcntl.LOCK_SH)
             return shared or _is_announced(files, uuid)
 
-        admitted = wait_until(may_go, patience, interval=0.2)
+        admitted = wait_until(may_go, patience, interval=PROMPT)
         if shared:
             purpose = f"process {os.getpid()}, libvirt's hook for {printable(name)}\n".encode()
             os.ftruncate(descriptor, 0)

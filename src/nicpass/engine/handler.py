@@ -46,7 +46,11 @@ class LateHandlers(Mapping["type[StepBase]", Handler]):
         return len({*self._ready, *self._late})
 
 
+PROMPT = 0.04
+"""Seconds between two looks for what makes no event, and is to be seen at once: a lock that is let go."""
 _FIRST_PAUSE = 0.01
+_SHARE = 8
+"""What makes no event is seen late by at most this part of the time since the last one."""
 
 
 def wait_until(
@@ -57,8 +61,8 @@ def wait_until(
     The last answer is one from the end of that time. `descriptors` as in `Changes`.
 
     Some facts make no event: an attribute that a driver changes, a libvirt that has not noticed yet. So `is_true` is
-    asked without an event too, soon after one, then after ever longer pauses, at last every `interval` seconds. That is
-    also all there is where events cannot be heard, and on a tree of files, which makes none.
+    asked without an event too: soon after one, then after pauses that grow with the time that has been quiet, at last
+    every `interval` seconds. That is also all there is where events cannot be heard, and on a tree of files.
     """
     deadline = time.monotonic() + timeout
     answer = is_true()
@@ -66,7 +70,7 @@ def wait_until(
         return answer
     from nicpass.host.doors.changes import Changes  # late: mostly there is nothing to wait for
 
-    pause = _FIRST_PAUSE
+    pause, quiet_since = _FIRST_PAUSE, time.monotonic()
     with Changes(descriptors) as changes:  # before the next look, or what happens between the two would be missed
         while True:
             began = time.monotonic()
@@ -75,8 +79,9 @@ def wait_until(
             ended = time.monotonic()
             if ended >= deadline:
                 return False
-            if changes.wait(min(pause, interval, deadline - ended)):
-                pause = _FIRST_PAUSE
+            longest = min(interval, max(PROMPT, (ended - quiet_since) / _SHARE))
+            if changes.wait(min(pause, longest, deadline - ended)):
+                pause, quiet_since = _FIRST_PAUSE, time.monotonic()
                 # A storm of events must not become a storm of looks: no more than half of the time is spent on them.
                 _rest_until(min(ended + (ended - began), deadline))
             else:

@@ -22,7 +22,7 @@ from nicpass.engine.interface import Interface
 from nicpass.engine.managers import ask_managers, shell_lines, without_managed
 from nicpass.engine.numvfs_errors import explain_refusal
 from nicpass.engine.rebinding import rebind_vfs
-from nicpass.engine.store import forget_nic_state, read_nic_state
+from nicpass.engine.store import KeptNic, forget_nic_state, is_kept, keep_nic, read_nic_state
 from nicpass.engine.unsupported import keep_unsupported
 from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, stale_vfs, verify_vfs
 from nicpass.host.network.interfaces import read_network
@@ -100,13 +100,18 @@ class HostSteps:
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
-        forget_nic_state(self.files, step.address)
+        if step.keeps:
+            keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
+        else:
+            forget_nic_state(self.files, step.address)
 
     def verify_give_back(self, step: GiveBackNic) -> None:
         now = read_state(self.files, step.address)
         if not (step.after_boot or step.gone) and differences(step.state, now):
             raise _not_as_before(step.state, now, "")
-        if read_nic_state(self.files, step.address) is not None:
+        if step.keeps and not is_kept(self.files, KeptNic(state=step.state, owner=step.owner)):
+            raise StepError(_("The record of {address} says still that it is out.").format(address=step.address))
+        if not step.keeps and read_nic_state(self.files, step.address) is not None:
             raise StepError(_("The record of what {address} was is still there.").format(address=step.address))
 
     def restore(self, state: NicState) -> None:

@@ -35,7 +35,8 @@ from nicpass.model.change import (
 from nicpass.model.errors import BadInputError, NotPermittedError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
-from nicpass.model.plan import NicStep, UndoRequest
+from nicpass.model.plan import NicStep
+from nicpass.model.request import UndoRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

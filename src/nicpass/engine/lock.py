@@ -17,7 +17,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from nicpass.engine.handler import wait_until
+from nicpass.engine.handler import PROMPT, wait_until
 from nicpass.engine.old_lock import heed_old_lock, holders_of
 from nicpass.host.doors.running import Running, start_of
 from nicpass.model.errors import BusyError
@@ -136,7 +136,7 @@ def _take(descriptor: int, patience: float, end_holder: Callable[[Running], bool
         holder = _running_holder(descriptor) if end_holder is not None else None
         return holder is not None and end_holder is not None and end_holder(holder) and try_lock(descriptor)
 
-    if not wait_until(is_had, patience, interval=0.2):
+    if not wait_until(is_had, patience, interval=PROMPT):
         _refuse_unless_let_go(descriptor)
 
 

@@ -15,7 +15,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from nicpass.engine.handler import wait_until
+from nicpass.engine.handler import PROMPT, wait_until
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BusyError
 from nicpass.model.language import _
@@ -53,7 +53,7 @@ def heed_old_lock(
         def may_go() -> bool:
             return _try(descriptor, kind) or not _run_holds(descriptor) or lets_through()
 
-        if not wait_until(may_go, patience, interval=0.2):
+        if not wait_until(may_go, patience, interval=PROMPT):
             raise BusyError(
                 _("Another run is at work: {holder}.").format(holder=printable(_words(descriptor))),
                 _("Wait for it to end, and try again."),

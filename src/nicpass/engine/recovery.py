@@ -13,8 +13,9 @@ from nicpass.engine.transaction import Run, watch_nothing
 from nicpass.model.change import Actor, Change, Phase
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.fact import known
+from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
-from nicpass.model.plan import ChangeBoot, StartWindow, StopDomain, invert_step
+from nicpass.model.plan import ChangeBoot, StartWindow, StopDomain
 from nicpass.model.text import quote
 from nicpass.planner.recovery import (
     Direction,

@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from nicpass.engine.journal import JOURNALS, Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, ImpossibleError, NeedsPersonError, NicpassError, NoAnswerError, StepError
+from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
-from nicpass.model.plan import GiveBackNic, RemoveGuard, StartDomain, Step, StopDomain, UndefineDevice, invert_step
+from nicpass.model.plan import (
+    GiveBackNic,
+    NicStep,
+    RemoveGuard,
+    StartDomain,
+    Step,
+    StopDomain,
+    UndefineDevice,
+    UnplugDevice,
+)
 
 if TYPE_CHECKING:
     from nicpass.engine.handler import Handlers
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
     from nicpass.model.change import Actor
     from nicpass.model.plan import Plan
 
@@ -97,21 +108,39 @@ class Run:
                 self._turn_back(begun, error)
 
     def _go_on(self, left: list[Numbered], first: NicpassError) -> None:
-        """Do the steps that are left, the first perhaps done in part; raises NeedsPersonError when that fails too."""
-        try:
-            for number, step in left:
+        """Do the steps that are left, the first perhaps done in part; raises NeedsPersonError when that fails too.
+
+        A NIC that does not come back as it was keeps no other from coming back; but the guard stays for its sake.
+        """
+        failures: list[NicpassError] = []
+        for number, step in left:
+            if failures and not isinstance(step, GiveBackNic):
+                continue
+            try:
                 self._try_record(number, Phase.DOING, step)
                 self._act(step)
                 self._try_record(number, Phase.DONE, step)
-            self.journal.close(ExitCode.DONE)
+            except (Exception, KeyboardInterrupt) as error:  # the impatient must not leave the rest with nobody
+                failures.append(describe_error(error))
+                if not isinstance(step, GiveBackNic):
+                    break
+        try:
+            if not failures:
+                self.journal.close(ExitCode.DONE)
         except (Exception, KeyboardInterrupt) as error:
-            second = describe_error(error)
-            hint = _("{hint} Mend it, then: nicpass recover. The record of every step: {journal}").format(
-                hint=second.hint or first.hint, journal=self.journal.path
-            )
-            with contextlib.suppress(OSError):
-                self.journal.close(ExitCode.NEEDS_PERSON, second.sentence)
-            raise NeedsPersonError(second.sentence, hint.strip(), findings=second.findings) from error
+            failures.append(describe_error(error))
+        if failures:
+            self._end_for_a_person(failures, first)
+
+    def _end_for_a_person(self, failures: list[NicpassError], first: NicpassError) -> NoReturn:
+        sentence = " ".join(dict.fromkeys(failure.sentence for failure in failures))
+        hint = _("{hint} Mend it, then: nicpass recover. The record of every step: {journal}").format(
+            hint=next((failure.hint for failure in failures if failure.hint), first.hint), journal=self.journal.path
+        )
+        findings = tuple(finding for failure in failures for finding in failure.findings)
+        with contextlib.suppress(OSError):
+            self.journal.close(ExitCode.NEEDS_PERSON, sentence)
+        raise NeedsPersonError(sentence, hint.strip(), findings=findings) from failures[0]
 
     def _turn_back(self, begun: list[Numbered], error: BaseException) -> NoReturn:
         """Undo the steps that were begun; raises the error to end with."""
@@ -132,8 +161,12 @@ class Run:
         `invert` gives the step that takes one back, or None where nothing is left of it to take back.
         """
         failures: list[str] = []
+        held: set[Address] = set()  # by running VMs, out of whose hands nothing is taken: not from the record either
         for number, step in reversed(list(begun)):
             phase, reason, inverse = Phase.UNDONE, "", None
+            if isinstance(step, NicStep) and step.address in held:
+                self._try_record(number, Phase.UNDO_FAILED, step)
+                continue
             self._try_record(number, Phase.UNDOING, step)
             try:
                 inverse = invert(step)
@@ -147,6 +180,8 @@ class Run:
                 silent = isinstance(error, NoAnswerError | ImpossibleError)
                 self.unanswered = self.unanswered or silent
                 self.unstopped = self.unstopped or (silent and isinstance(inverse, StopDomain))
+                if isinstance(inverse, UnplugDevice):
+                    held.add(inverse.address)
                 self.defined = self.defined or isinstance(inverse, UndefineDevice)
                 failures.append(reason)
             self._try_record(number, phase, step, reason)

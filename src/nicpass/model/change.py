@@ -10,7 +10,8 @@ import msgspec
 
 from nicpass.model.errors import ExitCode
 from nicpass.model.fact import Fact
-from nicpass.model.plan import ArmTimer, AttachRequest, GiveBackNic, Plan, Step, UndoRequest
+from nicpass.model.plan import ArmTimer, GiveBackNic, Plan, Step
+from nicpass.model.request import AttachRequest, UndoRequest
 
 
 class Phase(enum.StrEnum):

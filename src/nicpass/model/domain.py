@@ -6,12 +6,19 @@ The words are libvirt's: https://libvirt.org/formatdomain.html. Sizes are in byt
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NewType
 
 import msgspec
 
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact
+
+GuestPlace = NewType("GuestPlace", str)
+"""Where a device stands in the guest, whose PCI domain is 0: `bus:slot` in lower-case hex, `05:00`."""
+
+
+def guest_place(bus: int, slot: int) -> GuestPlace:
+    return GuestPlace(f"{bus:02x}:{slot:02x}")
 
 
 class DomainDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +34,8 @@ class DomainDevice(msgspec.Struct, frozen=True, kw_only=True):
     rom_bar: bool | None = None
     """Whether the guest sees the option ROM: `<rom bar=>`; None where the definition leaves it to the hypervisor."""
     rom_file: str | None = None
+    place: GuestPlace | None = None
+    """Where the guest sees it, as its first function; None where the definition leaves that to the hypervisor."""
     xml: str | None = None
     """The whole element, in the hypervisor's own words."""
 
@@ -72,6 +81,8 @@ class PciPlaces(msgspec.Struct, frozen=True, kw_only=True):
     free_root_ports: int = 0
     hotplug_slots: int = 0
     """Free places that a running VM can take a device in: ports without `hotplug='off'`, or slots of a `pci-root`."""
+    hotplug_places: tuple[GuestPlace, ...] = ()
+    """Those places by name, the lowest first."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +138,8 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uuid: str
     running: bool = False
+    paused: bool = False
+    """Whether it runs, and its guest does not: paused by somebody, crashed, or asleep."""
     persistent: bool = True
     config_devices: tuple[DomainDevice, ...] = ()
     """The devices in the lasting definition; `live_devices` are in the running machine."""

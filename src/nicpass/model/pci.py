@@ -113,12 +113,12 @@ class PciFunction(msgspec.Struct, frozen=True, kw_only=True):
         settle_struct_facts(self, config=ConfigSpace, sysfs_link=PcieLink)
 
 
-_IDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "class_code")
+IDS = ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_device_id", "class_code")
 
 
 def modalias_of(function: PciFunction) -> str | None:
     """The function's modalias as pci_uevent() in drivers/pci/pci-driver.c writes it; None where an id is unknown."""
-    values = [getattr(function, field) for field in _IDS]
+    values = [getattr(function, field) for field in IDS]
     if not all(isinstance(value, int) for value in values):
         return None
     vendor, device, sub_vendor, sub_device, class_code = values

@@ -13,78 +13,11 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange, DeviceIdentity, invert_boot_change
-from nicpass.model.file_image import FileChange, invert_changes
+from nicpass.model.boot import BootChange, DeviceIdentity
+from nicpass.model.domain import GuestPlace
+from nicpass.model.file_image import FileChange
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
-from nicpass.model.vf import NOTHING, VfSetRequest, VfWish
-
-
-class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
-    """Give `nic` to the VM; both as the user named them."""
-
-    vm: str
-    nic: str
-    start: bool = False
-    mac: str | None = None
-    vlan: int | None = None
-    allow: frozenset[str] = frozenset()
-    """Codes of `unsafe` findings that the administrator takes upon himself, each by its name."""
-    confirm_within: int | None = None
-    """Seconds after which all is taken back unless confirmed; 0 is never, None is as the findings demand."""
-
-
-class DetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach"):
-    """Take `nic` back from the VM."""
-
-    vm: str
-    nic: str
-    stop: bool = False
-    """Shut the VM down first, and switch it off if it does not heed."""
-
-
-class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
-    """Make `count` VFs of the PF; 0 removes them."""
-
-    pf: str
-    count: int
-    settings: VfWish = NOTHING
-    """What all of them shall be set to."""
-    for_host: bool = False
-    """Whether the host's own drivers shall have the VFs, not only VMs."""
-    until_reboot: bool = False
-    """Whether the VFs are not to come back after the next boot; or, removed, are to come back then."""
-    confirm_within: int | None = None
-    """Seconds in which to confirm, as in AttachRequest."""
-
-
-class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
-    """Take back a change that was done."""
-
-    change: str
-    stop: bool = False
-    allow: frozenset[str] = frozenset()
-    unconfirmed: bool = False
-    """Whether nobody asked for the undoing but the dead man's hand."""
-
-
-class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
-    """Make the host ready for passthrough, and these NICs vfio-pci's at every boot; or take all of that out again."""
-
-    nics: tuple[str, ...] = ()
-    remove: bool = False
-    finish: bool = False
-    """Whether the reboot has come: keep what was seen to work."""
-    iommu_pt: bool = False
-    """Whether the host's own devices shall do DMA without translation."""
-    group: str | None = None
-    """The group whose members may open VFIO devices without being root."""
-    allow: frozenset[str] = frozenset()
-    """Codes of findings that the administrator takes upon himself, as in AttachRequest."""
-    confirm_within: int | None = None
-    """Seconds after the reboot in which to confirm; else as in AttachRequest."""
-
-
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest
+from nicpass.model.request import Request
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +89,8 @@ class DeviceSpec(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool = True
     mac: str | None = None
     vlan: int | None = None
+    place: GuestPlace | None = None
+    """Where in the guest it shall stand; None leaves that to the hypervisor."""
     xml: str | None = None
     """The element as the hypervisor had it, so that undoing a detach loses nothing of it."""
 
@@ -187,6 +122,8 @@ class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):
     """Whether the card has left the host, or left this address, so that here too only the record is let go."""
     owner: NicOwner | None = None
     """The VM that the NIC comes back from."""
+    keeps: bool = False
+    """Whether its record stays: the VM has it in its lasting definition, and gets it again at its next start."""
 
 
 class SetTerms(NicStep, frozen=True, kw_only=True, tag="set_terms"):
@@ -199,28 +136,56 @@ class SetTerms(NicStep, frozen=True, kw_only=True, tag="set_terms"):
 
 
 class DefineDevice(NicStep, frozen=True, kw_only=True, tag="define_device"):
-    """Write the NIC into a stopped VM's lasting definition."""
+    """Write the NIC into a VM's lasting definition."""
 
     domain: str
     uuid: str
     device: DeviceSpec
+    running: bool = False
+    """Whether the VM runs, so that this is for its next start; the running machine has steps of its own."""
 
 
 class UndefineDevice(NicStep, frozen=True, kw_only=True, tag="undefine_device"):
-    """Take the NIC out of a stopped VM's lasting definition."""
+    """Take the NIC out of a VM's lasting definition."""
+
+    domain: str
+    uuid: str
+    device: DeviceSpec
+    running: bool = False
+    """As in the step that wrote it."""
+
+
+class PlugDevice(NicStep, frozen=True, kw_only=True, tag="plug_device"):
+    """Plug the NIC into the running VM; done when the VM has it, and the host has not."""
 
     domain: str
     uuid: str
     device: DeviceSpec
 
 
-class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
-    """Start the VM; done when it runs, the NIC is on vfio-pci and its netdev has left the host."""
+class UnplugDevice(NicStep, frozen=True, kw_only=True, tag="unplug_device"):
+    """Have the running VM's guest let go of the NIC; done when the VM has it no more."""
 
     domain: str
     uuid: str
+    device: DeviceSpec
+    forced: bool = False
+    """Whether a VM whose guest does not let go is stopped: nobody is there who could ask it again."""
+
+
+class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
+    """Start the VM; done when it runs, its NICs are on vfio-pci and their netdevs have left the host."""
+
+    domain: str
+    uuid: str
+    more: tuple[Address, ...] = ()
+    """The NICs of the change beside the one at `address`."""
     guarded: bool = False
-    """Whether the step is done only when the guard was seen to let this start through."""
+    """Whether the step is done only when the guard was seen to let this start through, with the NIC at `address`."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return (self.address, *self.more)
 
 
 class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
@@ -228,6 +193,8 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
 
     domain: str
     uuid: str
+    more: tuple[Address, ...] = ()
+    """As in the step that started the VM."""
     for_all: bool = False
     """Whether the VM is stopped whoever started it: asked to shut down first, switched off if it does not heed."""
     unattended: bool = False
@@ -329,6 +296,8 @@ Step: TypeAlias = (
     | SetTerms
     | DefineDevice
     | UndefineDevice
+    | PlugDevice
+    | UnplugDevice
     | StartDomain
     | StopDomain
     | SetNumvfs
@@ -348,46 +317,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
-
-
-def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
-    """The step that takes `step` back."""
-    match step:
-        case TakeNic():
-            return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
-        case GiveBackNic():
-            return TakeNic(address=step.address, state=step.state, owner=step.owner)
-        case SetTerms():
-            return SetTerms(address=step.address, before=step.after, after=step.before, back=not step.back)
-        case DefineDevice():
-            return UndefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
-        case UndefineDevice():
-            return DefineDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
-        case StartDomain():
-            return StopDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
-        case StopDomain():
-            return StartDomain(address=step.address, domain=step.domain, uuid=step.uuid, guarded=step.guarded)
-        case SetNumvfs():
-            return SetNumvfs(
-                address=step.address,
-                before=step.after,
-                after=step.before,
-                before_vfs=step.after_vfs,
-                after_vfs=step.before_vfs,
-                before_autoprobe=step.autoprobe,
-                autoprobe=step.before_autoprobe,
-                derived=step.derived,
-            )
-        case ArmTimer():
-            return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case StartWindow():
-            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case DisarmTimer():
-            return ArmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
-        case InstallGuard():
-            return RemoveGuard(address=step.address, files=invert_changes(step.files))
-        case RemoveGuard():
-            return InstallGuard(address=step.address, files=invert_changes(step.files))
-        case ChangeBoot():
-            change = invert_boot_change(step.change)
-            return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)

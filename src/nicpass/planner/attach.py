@@ -1,114 +1,218 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans giving a NIC to a VM and taking it back."""
+"""Plans giving NICs to a VM, all of them or none."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.dependence.intent import advise_intent, intents_of
 from nicpass.checks.host.guard import check_confinement
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.checks.lookup.nics import label, on_vfio
+from nicpass.checks.lookup.nics import is_nic, kind_of, label
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.model.address import parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import (
-    AttachRequest,
+    ArmTimer,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
-    GiveBackNic,
     InstallGuard,
     NicOwner,
     Plan,
-    RemoveGuard,
+    PlugDevice,
     SetTerms,
     StartDomain,
     Step,
-    StopDomain,
     TakeNic,
     UndefineDevice,
+    UnplugDevice,
 )
-from nicpass.model.text import printable, vm_word
+from nicpass.model.text import vm_word
 from nicpass.planner.confirm import confirmed
 from nicpass.planner.device import refuse_same_mac, specify_device
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import attach_command, refuse_unless_clear
-from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.running import put_in
+from nicpass.planner.select import select_domain, select_nic, select_nics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from nicpass.model.address import Address
-    from nicpass.model.domain import Domain, DomainDevice
+    from nicpass.model.domain import Domain
     from nicpass.model.file_image import FileChange
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import NicState, UndoRequest
+    from nicpass.model.plan import NicState
+    from nicpass.model.request import AttachRequest, UndoRequest
+
+
+class _Nic(NamedTuple):
+    """One NIC of the request, with what is found about it and this VM."""
+
+    function: PciFunction
+    spec: DeviceSpec
+    owned: bool
+    """Whether it is this VM's already."""
+    before: NicOwner | None
+    """The terms on which the VM has it."""
+    of_nic: tuple[Finding, ...]
+    of_vm: tuple[Finding, ...]
+
+    @property
+    def standing(self) -> tuple[Finding, ...]:
+        """What is found of it, without what the VM was allowed before."""
+        found = (*self.of_nic, *self.of_vm)
+        if self.before is None or not self.before.allow:
+            return found
+        blocked = blocking(found, self.before.allow)
+        return tuple(finding for finding in found if not finding.severity.blocks or finding in blocked)
 
 
 def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
-    """The steps from this host to one in which the VM has the NIC; none if it has it already.
+    """The steps from this host to one in which the VM has the NICs; none if it has them already.
 
     `guard` holds the file changes that put the guard there; it is empty where the guard is there.
 
     Raises:
-        BadInputError: no such VM or NIC, or a MAC or VLAN that cannot be.
+        BadInputError: no such VM or NIC, one that is named twice, or a MAC or VLAN that cannot be.
         ImpossibleError, RefusedError, RebootNeededError: the findings say why.
     """
     index = HostIndex(host)
-    domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
-    index = index.for_vm(domain)
-    spec = specify_device(function, request, index)
-    owned = domain in index.owners.get(function.address, ())
-    of_nic = check_nic(function, index)
-    findings = _findings_for(of_nic, function, domain, index)
-    before = _terms_of(function, domain, index) if owned else None
-    allow = request.allow | (before.allow if before is not None else frozenset())
-    refuse_unless_clear(findings, allow=allow)
+    domain = select_domain(index, request.vm)
+    functions, why = _choose(index, request, domain)
+    index = index.for_vm(domain, tuple(function.address for function in functions))
+    nics = [_look_at(function, request, domain, index) for function in functions]
+    _refuse_unclear_settings(nics, request)
+    found = _each_once((*check_host(host, index), *(finding for nic in nics for finding in nic.standing)))
+    refuse_unless_clear(found, allow=request.allow)
     steps: list[Step] = []
-    if owned:  # the state that was kept when the NIC left stays as it is
-        _refuse_other_settings(function, request, domain)
-        if before is not None and allow != before.allow:
-            after = msgspec.structs.replace(before, allow=allow)
-            steps.append(SetTerms(address=function.address, before=before, after=after))
-    else:
-        refuse_same_mac(spec, function, index)
-        steps += _give(observe_state(function, index), domain, spec, request.allow, guard)
+    for nic in nics:
+        if nic.owned:  # the state that was kept when the NIC left stays as it is
+            _refuse_other_settings(nic.function, request, domain)
+        else:
+            refuse_same_mac(nic.spec, nic.function, index)
+    for nic in nics:
+        if nic.before is not None and request.allow - nic.before.allow:
+            after = msgspec.structs.replace(nic.before, allow=request.allow | nic.before.allow)
+            steps.append(SetTerms(address=nic.function.address, before=nic.before, after=after))
+    given = [nic for nic in nics if not nic.owned]
+    states = [observe_state(nic.function, index) for nic in given]
+    steps += _take(states, domain, [nic.spec for nic in given], request.allow, guard)
+    steps += put_in(domain, [_as_it_stands(nic, domain) for nic in nics], request.where)
     if request.start and not domain.running:
-        guarded = spec.managed and not owned
-        steps.append(StartDomain(address=function.address, domain=domain.name, uuid=domain.uuid, guarded=guarded))
+        steps.append(_start(nics, domain))
     if steps:
-        steps = list(confirmed(function.address, request.confirm_within, findings, steps))
-    summary = _summarize(steps, domain, function)
-    notes = (*_notes(of_nic, host), *_later_vetoes(of_nic, function, domain, allow, index))
-    return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
+        findings = [finding for nic in nics for finding in (*nic.of_nic, *nic.of_vm)]
+        steps = list(confirmed(functions[0].address, request.confirm_within, findings, steps))
+    summary = _summarize(steps, domain, nics)
+    notes = dict.fromkeys((*why, *_notes([finding for nic in nics for finding in nic.of_nic], host)))
+    vetoes = [veto for nic in nics for veto in _later_vetoes(nic, request.allow, domain, index)]
+    return Plan(
+        summary=summary, request=request, steps=tuple(steps), notes=(*notes, *vetoes, *_what_a_hand_does(steps))
+    )
 
 
-def _summarize(steps: Iterable[Step], domain: Domain, function: PciFunction) -> str:
+def _choose(index: HostIndex, request: AttachRequest, domain: Domain) -> tuple[list[PciFunction], tuple[str, ...]]:
+    """(the functions that go in this change, why it is these where the user did not name them)."""
+    why: tuple[str, ...] = ()
+    if request.from_pf:
+        from nicpass.planner.free_vf import choose_vf  # late, as below: most requests name one NIC
+
+        vf, reason = choose_vf(select_nic(index, request.nic), request, domain, index)
+        functions, why = [vf], (reason,)
+    elif request.more:
+        functions = select_nics(index, request.nics)
+    else:
+        functions = [select_nic(index, request.nic)]
+    if request.with_group:
+        from nicpass.planner.whole_group import members_along
+
+        along = members_along(functions, index)
+        functions += along
+        why += tuple(
+            _("{nic} goes along, for it is in the same IOMMU group.").format(nic=label(member)) for member in along
+        )
+    return functions, why
+
+
+def _look_at(function: PciFunction, request: AttachRequest, domain: Domain, index: HostIndex) -> _Nic:
+    owned = domain in index.owners.get(function.address, ())
+    alone = len(index.together) == 1
+    if not alone and kind_of(function, index) != "vf":  # what is asked for is for the VF among them
+        request = msgspec.structs.replace(request, mac=None, vlan=None)
+    spec = specify_device(function, request, index)
+    before = _terms_of(function, domain, index) if owned else None
+    if not is_nic(function):  # nothing uses it, or it would not go along
+        return _Nic(function, spec, owned, before, (), ())
+    of_nic, of_vm = _findings_for(function, domain, index)
+    return _Nic(function, spec, owned, before, of_nic, of_vm)
+
+
+def _refuse_unclear_settings(nics: Sequence[_Nic], request: AttachRequest) -> None:
+    """Refuse a MAC or a VLAN of which it is not plain for which of several NICs it is meant."""
+    vfs = [nic for nic in nics if nic.spec.element == "interface"]
+    if len(nics) > 1 and len(vfs) != 1 and (request.mac is not None or request.vlan is not None):
+        raise BadInputError(
+            _("--mac and --vlan are for one VF, and {count} of these NICs are VFs.").format(count=len(vfs)),
+            _("Give that VF by a command of its own."),
+        )
+
+
+def _start(nics: Sequence[_Nic], domain: Domain) -> StartDomain:
+    """The start of the VM with its NICs; one that the guard has to have seen comes first."""
+    guarded = [nic.function.address for nic in nics if nic.spec.managed and not nic.owned]
+    addresses = dict.fromkeys((*guarded, *(nic.function.address for nic in nics)))
+    first, *more = addresses
+    return StartDomain(address=first, domain=domain.name, uuid=domain.uuid, more=tuple(more), guarded=bool(guarded))
+
+
+def _summarize(steps: Iterable[Step], domain: Domain, nics: Sequence[_Nic]) -> str:
     kinds = {type(step) for step in steps}
-    if DefineDevice in kinds or StartDomain in kinds:
-        return _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
-    if SetTerms in kinds:
-        return _("Allow more for {nic} in {name}").format(nic=label(function), name=domain.name)
-    return _("{name} has {nic} already").format(name=domain.name, nic=label(function))
+    touched = {step.address for step in steps if isinstance(step, DefineDevice | PlugDevice)}
+    sentence = _("{name} has {nic} already")
+    if kinds & {DefineDevice, PlugDevice, StartDomain}:
+        sentence = _("Give {nic} to {name}")
+    elif SetTerms in kinds:
+        touched = {step.address for step in steps if isinstance(step, SetTerms)}
+        sentence = _("Allow more for {nic} in {name}")
+    named = [label(nic.function) for nic in nics if not touched or nic.function.address in touched]
+    return sentence.format(nic=", ".join(named), name=domain.name)
 
 
-def _later_vetoes(
-    of_nic: tuple[Finding, ...], function: PciFunction, domain: Domain, allow: frozenset[str], index: HostIndex
-) -> tuple[str, ...]:
+def _what_a_hand_does(steps: Iterable[Step]) -> tuple[str, ...]:
+    """What the dead man's hand would do to a VM that was on before, and that somebody may want to stay on."""
+    kinds = {type(step): step for step in steps}
+    plug = kinds.get(PlugDevice)
+    if not isinstance(plug, PlugDevice) or ArmTimer not in kinds:
+        return ()
+    text = _(
+        "Unless you confirm, the guest of {name} is asked to let go; if it has not in 30 s, {name} is switched off."
+    )
+    return (text.format(name=plug.domain),)
+
+
+def _as_it_stands(nic: _Nic, domain: Domain) -> DeviceSpec:
+    """How the VM has the NIC already, where it has it in one definition and is to have it in the other."""
+    devices = (*domain.config_devices, *domain.live_devices)
+    device = next((device for device in devices if device.address == nic.spec.address), None)
+    return nic.spec if device is None else msgspec.structs.replace(nic.spec, mac=device.mac, vlan=device.vlan)
+
+
+def _later_vetoes(nic: _Nic, allow: frozenset[str], domain: Domain, index: HostIndex) -> tuple[str, ...]:
     """What will keep the guard from letting a later start through: what the next boot configures on the NIC again.
 
     Who has allowed that it is to be configured has not allowed the address that comes of it.
     """
-    if "HAS_ADDRESS" in allow:
+    function = nic.function
+    if "HAS_ADDRESS" in allow or (nic.before is not None and "HAS_ADDRESS" in nic.before.allow):
         return ()
     coming = [i for i in intents_of(function, index) if i.purpose == "configure"]
-    overridden = any(finding.code == "TO_BE_CONFIGURED" for finding in of_nic)
+    overridden = any(finding.code == "TO_BE_CONFIGURED" for finding in nic.of_nic)
     return tuple(
         _(
             "The next boot configures {nic} again ({source}), and the guard will not let {name} start while it has an "
@@ -133,168 +237,87 @@ def _terms_of(function: PciFunction, domain: Domain, index: HostIndex) -> NicOwn
     return NicOwner(domain=given.vm, uuid=given.uuid, allow=given.allow, managed=given.managed)
 
 
-def plan_reattach(host: Host, step: UndefineDevice, request: UndoRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
-    """The steps that undo a detach: the VM gets the NIC in its definition again, as it had it.
+def plan_reattach(
+    host: Host, steps: Sequence[UndefineDevice | UnplugDevice], request: UndoRequest, guard: tuple[FileChange, ...] = ()
+) -> Plan:
+    """The steps that undo a detach: the VM gets the NICs again, as it had them; at once, where it runs.
 
-    `guard` as in `plan_attach`.
+    `guard` as in `plan_attach`; `steps` are of one VM.
 
     Raises:
         BadInputError, ImpossibleError, RefusedError, RebootNeededError: as `plan_attach`.
     """
     index = HostIndex(host)
-    domain, function = select_domain(index, step.uuid), select_nic(index, step.address)
-    summary = _("Give {nic} to {name}").format(nic=label(function), name=domain.name)
-    if domain in index.owners.get(function.address, ()):
-        raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
-    index = index.for_vm(domain)
-    refuse_same_mac(step.device, function, index)
-    of_nic = check_nic(function, index)
-    refuse_unless_clear(_findings_for(of_nic, function, domain, index), allow=request.allow)
-    steps = _give(observe_state(function, index), domain, step.device, request.allow, guard)
-    return Plan(summary=summary, request=request, steps=steps, notes=_notes(of_nic, host))
+    domain = select_domain(index, steps[0].uuid)
+    functions = [_select_again(index, step) for step in steps]
+    specs = [step.device for step in steps]
+    for function, spec in zip(functions, specs, strict=True):
+        if domain in index.owners.get(function.address, ()) and not put_in(domain, [spec], "both"):
+            raise RefusedError(_("{name} has {nic} already.").format(name=domain.name, nic=label(function)))
+    index = index.for_vm(domain, tuple(function.address for function in functions))
+    of_nics: list[Finding] = []
+    found: list[Finding] = [*check_host(host, index)]
+    for step, function in zip(steps, functions, strict=True):
+        refuse_same_mac(step.device, function, index)
+        of_nic, of_vm = _findings_for(function, domain, index) if is_nic(function) else ((), ())
+        of_nics += of_nic
+        found += [*of_nic, *of_vm]
+    refuse_unless_clear(_each_once(found), allow=request.allow)
+    states = [observe_state(function, index) for function in functions]
+    given = (*_take(states, domain, specs, request.allow, guard), *put_in(domain, specs, "both"))
+    summary = _("Give {nic} to {name}").format(nic=", ".join(map(label, functions)), name=domain.name)
+    return Plan(summary=summary, request=request, steps=given, notes=_notes(of_nics, host))
 
 
-def _give(
-    state: NicState, domain: Domain, spec: DeviceSpec, allow: frozenset[str], guard: tuple[FileChange, ...]
+def _select_again(index: HostIndex, step: UndefineDevice | UnplugDevice) -> PciFunction:
+    """The function that the VM had; what went along with a group need not be a NIC."""
+    function = index.functions.get(step.address)
+    return function if function is not None else select_nic(index, step.address)
+
+
+def _take(
+    states: Sequence[NicState],
+    domain: Domain,
+    specs: Sequence[DeviceSpec],
+    allow: frozenset[str],
+    guard: tuple[FileChange, ...],
 ) -> tuple[Step, ...]:
-    """The steps that keep the NIC's state and put it into the VM's definition; the guard stands before either."""
-    owner = NicOwner(domain=domain.name, uuid=domain.uuid, allow=allow, managed=spec.managed)
-    installed = (InstallGuard(address=state.address, files=guard),) if guard and spec.managed else ()
-    return (
-        *installed,
-        TakeNic(address=state.address, state=state, owner=owner),
-        DefineDevice(address=state.address, domain=domain.name, uuid=domain.uuid, device=spec),
-    )
+    """The steps that keep the NICs' states, before which the guard stands.
 
-
-def plan_stop(host: Host, step: StartDomain, request: UndoRequest) -> Plan:
-    """The step that undoes the start of a VM. Raises RefusedError unless the request says `stop`."""
-    domain = select_domain(HostIndex(host), step.uuid)
-    summary = _("Stop {name}").format(name=domain.name)
-    return Plan(summary=summary, request=request, steps=stop_first(domain, step.address, stop=request.stop))
-
-
-def stop_first(domain: Domain, address: Address, *, stop: bool) -> tuple[Step, ...]:
-    """The step that a running VM needs before its definition may lose the NIC; none for a stopped VM."""
-    if not domain.running:
-        return ()
-    if not stop:
-        raise RefusedError(
-            _("{name} is running; {what} can be taken back only while it is stopped.").format(
-                name=domain.name, what=address
-            ),
-            _("virsh shutdown {name}, and try again when it is off; or --stop, which does both.").format(
-                name=vm_word(domain.name, domain.uuid)
-            ),
-        )
-    return (StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True),)
-
-
-def plan_detach(
-    host: Host,
-    request: DetachRequest,
-    kept: NicState | None,
-    owner: NicOwner | None = None,
-    guard: tuple[FileChange, ...] = (),
-) -> Plan:
-    """The steps from this host to one in which the VM does not have the NIC and the host has it back.
-
-    `kept` is the NIC's state when it left, from disk; without it only the driver can be given back. `owner` is the VM
-    that has the NIC by the same record, and `guard` the file changes for the guard to go; empty while it has to stay.
-
-    Raises:
-        BadInputError: no such VM or NIC, or the VM does not have it.
-        RefusedError: the VM is running, and is not to be stopped.
+    What all of them were is on disk before the first may leave.
     """
-    index = HostIndex(host)
-    domain, function = select_domain(index, request.vm), select_nic(index, request.nic)
-    device = next((d for d in domain.config_devices if d.address == function.address), None)
-    stopping = stop_first(domain, function.address, stop=request.stop)
-    if device is None:
-        owners = ", ".join(printable(owner.name) for owner in index.owners.get(function.address, ()))
-        hint = (
-            _("It belongs to: {owners}.").format(owners=owners)
-            if owners
-            else _("It belongs to no VM; see nicpass list.")
+    managed = [spec for spec in specs if spec.managed]
+    installed = (InstallGuard(address=managed[0].address, files=guard),) if guard and managed else ()
+    taken = tuple(
+        TakeNic(
+            address=state.address,
+            state=state,
+            owner=NicOwner(domain=domain.name, uuid=domain.uuid, allow=allow, managed=spec.managed),
         )
-        raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
-    refuse_held(function, domain, index)
-    undefine = undefine_step(domain, device)
-    summary = _("Take {nic} back from {name}").format(nic=label(function), name=domain.name)
-    state, notes = state_to_restore(function, index, kept)
-    steps: list[Step] = [*stopping, undefine]
-    if state is not None:
-        steps.append(GiveBackNic(address=function.address, state=state, owner=owner))
-    if guard:
-        steps.append(RemoveGuard(address=function.address, files=guard))
-    return Plan(summary=summary, request=request, steps=tuple(steps), notes=notes)
-
-
-def undefine_step(domain: Domain, device: DomainDevice) -> UndefineDevice:
-    """The step that takes a device out of a VM's definition, and knows it well enough to put it back."""
-    spec = DeviceSpec(
-        address=device.address,
-        element=device.element,
-        managed=device.managed,
-        mac=device.mac,
-        vlan=device.vlan,
-        xml=device.xml,
+        for state, spec in zip(states, specs, strict=True)
     )
-    return UndefineDevice(address=device.address, domain=domain.name, uuid=domain.uuid, device=spec)
-
-
-def state_to_restore(
-    function: PciFunction, index: HostIndex, kept: NicState | None
-) -> tuple[NicState | None, tuple[str, ...]]:
-    """(the state that the NIC shall have, notes about it); the state is None where there is nothing to go back to."""
-    now = observe_state(function, index)
-    if (binding := index.boot_bindings.get(function.address)) is not None and on_vfio(function):
-        note = _("{nic} stays on {driver}, which has it at every boot; to give it back to the host: {command}").format(
-            nic=label(function), driver=function.driver, command=f"nicpass prepare --remove {binding.address}"
-        )
-        return None if kept is None else now, (note,)
-    if kept is None and on_vfio(function):
-        return None, (
-            _("{nic} stays on {driver}: nicpass did not attach it and knows no other driver of it.").format(
-                nic=label(function), driver=function.driver
-            ),
-        )
-    if kept is None:
-        return now, (_("nicpass did not attach it: what it was before is not known, so it is left as it is."),)
-    from nicpass.planner.compare import gained_since
-    from nicpass.planner.whole import why_hollow  # late: who gives a NIC away has no record to doubt
-
-    if (hollow := why_hollow(kept, function.driver)) is not None:
-        return now, (hollow,)
-    gained = gained_since(kept, now)
-    if gained:
-        # The host has come to use the NIC since; going back to the record would cut that use off.
-        return now, (_("The host uses it by now ({names}), so it is left as it is.").format(names=", ".join(gained)),)
-    return kept, ()
-
-
-def refuse_held(function: PciFunction, domain: Domain, index: HostIndex) -> None:
-    """Refuse a NIC with which another VM is running: that VM may have the NIC in its definition too."""
-    for owner in index.owners.get(function.address, ()):
-        if owner != domain and any(device.address == function.address for device in owner.live_devices):
-            raise RefusedError(
-                _("{name} is running with {nic}.").format(name=owner.name, nic=label(function)),
-                f"virsh shutdown {vm_word(owner.name, owner.uuid)}",
-            )
+    return (*installed, *taken)
 
 
 def _findings_for(
-    of_nic: tuple[Finding, ...], function: PciFunction, domain: Domain, index: HostIndex
-) -> tuple[Finding, ...]:
-    """All findings about the host, this NIC and this VM; that the NIC is this very VM's is no objection."""
+    function: PciFunction, domain: Domain, index: HostIndex
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """(the findings about this NIC, those about it in this VM); that it is this very VM's is no objection."""
     owners = [owner for owner in index.owners.get(function.address, ()) if owner != domain]
-    findings = (*check_host(index.host, index), *of_nic, *check_vm(function, domain, index))
-    return tuple(finding for finding in findings if finding.code != "OWNED_BY_VM" or owners)
+    of_nic = check_nic(function, index)
+    if not owners:
+        of_nic = tuple(finding for finding in of_nic if finding.code != "OWNED_BY_VM")
+    return of_nic, check_vm(function, domain, index)
+
+
+def _each_once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings without those that say of one NIC what was said of another: they are about the VM."""
+    return tuple({(finding.code, finding.sentence): finding for finding in findings}.values())
 
 
 def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain: Domain) -> None:
     """A VM that has the NIC with another MAC or VLAN does not have what was asked for."""
-    for device in domain.config_devices:
+    for device in (*domain.config_devices, *domain.live_devices):
         if device.address == function.address and (
             (request.mac is not None and parse_mac(request.mac) != device.mac)
             or (request.vlan is not None and request.vlan != device.vlan)
@@ -309,7 +332,7 @@ def _refuse_other_settings(function: PciFunction, request: AttachRequest, domain
             )
 
 
-def _notes(of_nic: tuple[Finding, ...], host: Host) -> tuple[str, ...]:
+def _notes(of_nic: Iterable[Finding], host: Host) -> tuple[str, ...]:
     """What is to be known of the NIC; and what keeps the guard, which comes with it, from its work."""
     of_guard = tuple(f"{finding.sentence} {finding.command}" for finding in check_confinement(host.guard))
     return (*of_guard, *(finding.sentence for finding in of_nic if not finding.severity.blocks))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from nicpass.model.host import Host
-    from nicpass.model.plan import ChangeBoot, PrepareRequest
+    from nicpass.model.plan import ChangeBoot
+    from nicpass.model.request import PrepareRequest
 
 
 def awaited_arguments(host: Host, request: PrepareRequest) -> str:

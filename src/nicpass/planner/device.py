@@ -14,13 +14,14 @@ from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC, VLAN_IDS
-from nicpass.model.plan import AttachRequest, DeviceSpec
+from nicpass.model.plan import DeviceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
     from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
+    from nicpass.model.request import AttachRequest
 
 _TRIES = 4096
 """How many MACs are derived until one is free; there are no more VFs of one PF than that."""

@@ -29,8 +29,9 @@ from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, Plan, PrepareRequest, Step
+from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, Plan, Step
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
+from nicpass.model.request import PrepareRequest
 from nicpass.model.text import vm_word
 from nicpass.planner.awaited import awaited_arguments, notes_on_old_files
 from nicpass.planner.confirm import SESSION_CODES, check_seconds

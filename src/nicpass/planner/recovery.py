@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.model.change import Phase
+from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
     ArmTimer,
     DisarmTimer,
     GiveBackNic,
+    PlugDevice,
     SetNumvfs,
     StartDomain,
     StartWindow,
     Step,
     StopDomain,
-    invert_step,
+    UnplugDevice,
 )
 
 if TYPE_CHECKING:
     from nicpass.model.change import Change
 
-_GONE_WITH_THE_BOOT = (StartDomain, StopDomain, SetNumvfs, ArmTimer, StartWindow, DisarmTimer)
+_GONE_WITH_THE_BOOT = (
+    *(StartDomain, StopDomain, PlugDevice, UnplugDevice),
+    *(SetNumvfs, ArmTimer, StartWindow, DisarmTimer),
+)
 """Steps whose effect ends with the boot; after another there is nothing of them to take back or to finish."""
 
 
@@ -80,11 +85,13 @@ def invert_unattended(step: Step) -> Step:
             address=step.address,
             domain=step.domain,
             uuid=step.uuid,
+            more=step.more,
             for_all=True,
             unattended=True,
             guarded=step.guarded,
         )
-    return invert_step(step)
+    inverse = invert_step(step)
+    return msgspec.structs.replace(inverse, forced=True) if isinstance(inverse, UnplugDevice) else inverse
 
 
 def invert_after_boot(step: Step) -> Step | None:

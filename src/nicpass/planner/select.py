@@ -14,7 +14,7 @@ from nicpass.model.nearest import did_you_mean
 from nicpass.model.text import printable, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.address import Address
@@ -45,6 +45,25 @@ def select_nic(index: HostIndex, name: str) -> PciFunction:
     if len(found) > 1:
         raise _tell_several(name, [label(function) for function in found])
     return found[0]
+
+
+def select_nics(index: HostIndex, names: Iterable[str]) -> list[PciFunction]:
+    """The NICs with these names, in their order.
+
+    Raises:
+        BadInputError: as `select_nic`, or two names mean the same NIC.
+    """
+    found: dict[Address, PciFunction] = {}
+    for name in names:
+        function = select_nic(index, name)
+        if function.address in found:
+            raise tell_twice(label(function))
+        found[function.address] = function
+    return list(found.values())
+
+
+def tell_twice(nic: str) -> BadInputError:
+    return BadInputError(_("{nic} is named twice.").format(nic=nic), _("Name each NIC once."))
 
 
 def _tell_several(name: str, labels: list[str]) -> BadInputError:
@@ -91,18 +110,20 @@ def _names_of_nics(index: HostIndex) -> Iterable[str]:
         yield from (link.name for link in given.links)
 
 
-def explain_swapped(index: HostIndex, vm: str, nic: str, command: str) -> BadInputError | None:
-    """The error for a VM and a NIC in the wrong order; None where they are in the right one, or neither."""
+def explain_swapped(index: HostIndex, vm: str, nics: Sequence[str], command: str) -> BadInputError | None:
+    """The error for a VM that was named after a NIC; None where it was named first, or not at all."""
     domains = value_or(index.host.domains, None) or ()
-    if not any(nic in (domain.name, domain.uuid) for domain in domains):
+    nic = next((nic for nic in nics if any(nic in (domain.name, domain.uuid) for domain in domains)), None)
+    if nic is None:
         return None
     try:
         select_nic(index, vm)
     except BadInputError:
         return None
+    others = [quote(other) for other in nics if other != nic]
     return BadInputError(
         _("{vm!r} is a NIC and {nic!r} a VM: the VM comes first.").format(vm=vm, nic=nic),
-        f"nicpass {command} {quote(nic)} {quote(vm)}",
+        " ".join(["nicpass", command, quote(nic), quote(vm), *others]),
     )
 
 

@@ -9,45 +9,51 @@ import msgspec
 
 from nicpass.model.change import Change, Outcome
 from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
-    DetachRequest,
     DisarmTimer,
+    GiveBackNic,
     NicStep,
     Plan,
+    PlugDevice,
     SetNumvfs,
     SetTerms,
     StartDomain,
     Step,
     UndefineDevice,
-    UndoRequest,
-    VfRequest,
-    invert_step,
+    UnplugDevice,
 )
+from nicpass.model.request import DetachRequest, UndoRequest, VfRequest
 from nicpass.model.text import quote
-from nicpass.planner.attach import plan_reattach, plan_stop
-from nicpass.planner.detach import plan_taking_back
+from nicpass.planner.attach import plan_reattach
+from nicpass.planner.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
 from nicpass.planner.vf import plan_vf
 from nicpass.planner.vf_set import plan_vf_set_back
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nicpass.model.address import Address
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
-    from nicpass.model.plan import NicOwner, NicState
+    from nicpass.model.request import Where
 
 
 class Kept(NamedTuple):
-    """The records about the NIC of a change, and how its guard goes and comes."""
+    """The records about the NICs of a change, and how their guard goes and comes."""
 
-    state: NicState | None = None
-    """The NIC's state when it left."""
-    owner: NicOwner | None = None
+    nics: tuple[OnRecord, ...] = ()
+    """Each NIC of the change, by its address."""
     guard_removal: tuple[FileChange, ...] = ()
-    """The file changes by which the guard goes, if it goes with this NIC."""
+    """The file changes by which the guard goes, if it goes with these NICs."""
     guard: tuple[FileChange, ...] = ()
     """The file changes by which the guard comes, if it is not there."""
+
+    def of(self, address: Address) -> OnRecord:
+        return next((nic for nic in self.nics if nic.nic == address), OnRecord(address))
 
 
 def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> Plan:
@@ -71,12 +77,15 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
     )
 
 
-def nic_of(change: Change) -> str:
-    """The address of the NIC that the change was about. Raises BadInputError as `plan_undo` does."""
+def nics_of(change: Change) -> tuple[Address, ...]:
+    """The addresses of the NICs that the change was about. Raises BadInputError as `plan_undo` does."""
+    found: dict[Address, None] = {}
     for step in _steps_of(change):
         if isinstance(step, NicStep):
-            return step.address
-    raise BadInputError(_("This change has nothing that could be undone."))
+            found[step.address] = None
+    if not found:
+        raise BadInputError(_("This change has nothing that could be undone."))
+    return tuple(found)
 
 
 def _steps_of(change: Change) -> tuple[Step, ...]:
@@ -93,34 +102,95 @@ def _steps_of(change: Change) -> tuple[Step, ...]:
 
 
 def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
-    """The plan that undoes `steps`, by the step that tells the kind of change; the other steps only serve that one."""
+    """The plan that undoes `steps`, by those that tell the kind of change; the other steps only serve these."""
+    if defined := [step for step in steps if isinstance(step, DefineDevice)]:
+        return _plan_taking_back(host, steps, defined, request, kept)
+    if undefined := [step for step in steps if isinstance(step, UndefineDevice)]:
+        return plan_reattach(host, undefined[::-1], request, kept.guard)
+    if plugged := [step for step in steps if isinstance(step, PlugDevice)]:
+        return _plan_taking_back(host, steps, plugged, request, kept)
+    if unplugged := [step for step in steps if isinstance(step, UnplugDevice)]:
+        return plan_reattach(host, unplugged[::-1], request, kept.guard)
     for step in steps:
-        match step:
-            case DefineDevice():
-                detach = DetachRequest(vm=step.uuid, nic=step.address, stop=request.stop)
-                return plan_taking_back(host, detach, kept.state, kept.owner, kept.guard_removal)
-            case UndefineDevice():
-                return plan_reattach(host, step, request, kept.guard)
-            case SetNumvfs():
-                return _undo_vf(host, step, request)
-            case _:
-                continue
-    terms = [step for step in steps if isinstance(step, SetTerms)]
-    for step in terms:
-        if kept.owner != step.after:
-            raise RefusedError(
-                _("{address} is given on other terms by now, or to nobody.").format(address=step.address),
-                "nicpass list",
-            )
-    back = tuple(map(invert_step, terms))
+        if isinstance(step, SetNumvfs):
+            return _undo_vf(host, step, request)
+    return _undo_terms(host, steps, request, kept)
+
+
+def _undo_terms(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
+    """The plan that undoes a start of a VM, and what it allowed: no definition was changed."""
+    terms, back = _invert_terms(steps, kept)
     for step in steps:
         if isinstance(step, StartDomain):
             plan = plan_stop(host, step, request)
             return msgspec.structs.replace(plan, steps=(*plan.steps, *back))
     if back:
-        summary = _("Allow less for {address} in {name}").format(address=terms[0].address, name=terms[0].after.domain)
+        addresses = ", ".join(step.address for step in terms)
+        summary = _("Allow less for {address} in {name}").format(address=addresses, name=terms[0].after.domain)
         return Plan(summary=summary, request=request, steps=back)
     raise BadInputError(_("This change has nothing that could be undone."))
+
+
+def _plan_taking_back(
+    host: Host,
+    steps: tuple[Step, ...],
+    defined: Sequence[DefineDevice | PlugDevice],
+    request: UndoRequest,
+    kept: Kept,
+) -> Plan:
+    """The detach of all that was given; what the VM had before has the terms again that it had."""
+    first, *more = (step.address for step in defined)
+    where: Where = "live" if isinstance(defined[0], PlugDevice) else "both"
+    detach = DetachRequest(vm=defined[0].uuid, nic=first, more=tuple(more), where=where)
+    records = tuple(kept.of(step.address) for step in defined)
+    _terms, back = _invert_terms(steps, kept)
+    plan = _detach_all(host, steps, detach, records, request, kept)
+    # Before a NIC comes back, for from then on there is no turning back.
+    place = next((n for n, step in enumerate(plan.steps) if isinstance(step, GiveBackNic)), len(plan.steps))
+    return msgspec.structs.replace(plan, steps=(*plan.steps[:place], *back, *plan.steps[place:]))
+
+
+def _detach_all(
+    host: Host,
+    steps: tuple[Step, ...],
+    detach: DetachRequest,
+    records: Sequence[OnRecord],
+    request: UndoRequest,
+    kept: Kept,
+) -> Plan:
+    """The detach, by the means that the undoing of this change may use.
+
+    A VM that the change has started was off before, so it is not left on. The dead man's hand asks a guest that was on
+    before to let go, and switches it off only where it does not.
+    """
+    started = [step for step in steps if isinstance(step, StartDomain)]
+    for step in started:
+        refuse_to_go_on(host, step, stop=request.stop)
+    gently = request.unconfirmed and not started
+    wanted = (False, True) if gently else (request.stop,)
+    for stop in wanted:
+        try:
+            wish = msgspec.structs.replace(detach, stop=stop)
+            plan = plan_taking_all_back(host, wish, records, kept.guard_removal)
+        except RefusedError:
+            if stop == wanted[-1]:
+                raise
+        else:
+            break
+    forced = (msgspec.structs.replace(s, forced=gently) if isinstance(s, UnplugDevice) else s for s in plan.steps)
+    return msgspec.structs.replace(plan, steps=tuple(forced))
+
+
+def _invert_terms(steps: tuple[Step, ...], kept: Kept) -> tuple[list[SetTerms], tuple[Step, ...]]:
+    """(the steps that have set terms, what takes them back). Raises RefusedError where the terms are others by now."""
+    terms = [step for step in steps if isinstance(step, SetTerms)]
+    for step in terms:
+        if kept.of(step.address).owner != step.after:
+            raise RefusedError(
+                _("{address} is given on other terms by now, or to nobody.").format(address=step.address),
+                "nicpass list",
+            )
+    return terms, tuple(map(invert_step, reversed(terms)))
 
 
 def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:

@@ -18,7 +18,7 @@ from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import known, value_or
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
-from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.model.plan import Plan, SetNumvfs
 from nicpass.model.text import printable, vm_word
 from nicpass.model.vf import VfSetRequest
 from nicpass.planner.confirm import confirmed
@@ -39,6 +39,7 @@ from nicpass.planner.vf_wish import check_wish, refuse_one_for_several
 if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
+    from nicpass.model.request import VfRequest
     from nicpass.model.vf import Unsupported
 
 

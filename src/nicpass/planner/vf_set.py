@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.network import VfSettings
     from nicpass.model.pci import PciFunction
-    from nicpass.model.plan import UndoRequest
+    from nicpass.model.request import UndoRequest
     from nicpass.model.vf import Unsupported
 
 _OF_DEFINITION = ("mac", "vlan", "qos", "vlan_protocol")

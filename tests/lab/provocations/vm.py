@@ -186,8 +186,8 @@ PROVOCATIONS = (
         arguments=WEB,
         nic=NIC,
         guest="web01",
-        mended_by=MendedBy.COMMAND,
-        mend=("timeout 60 sh -c 'until virsh domstate web01 | grep -q \"shut off\"; do sleep 0.5; done'",),
+        mended_by=MendedBy.NOTHING,
+        undo=("virsh destroy web01",),
     ),
     Provocation(
         code="VM_SAVED_STATE",

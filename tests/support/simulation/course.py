@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nicpass.engine.recovery import Settled
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
     from tests.support.simulation.contents import Raw
     from tests.support.simulation.effects import Effect, FaultKind
     from tests.support.simulation.host import Machine, Outcome, SimulatedHost

@@ -15,7 +15,12 @@ from tests.support.trees import UUID, Function, Tree, Vm
 
 NIC, PF = "0000:03:00.0", "0000:01:00.0"
 TOTALVFS = 4
-GUESTS = tuple(Vm(name=name, uuid=UUID.format(number)) for number, name in enumerate(("web", "db"), 1))
+PORTS = "".join(
+    f"    <controller type='pci' index='{index}' model='pcie-root-port'>\n"
+    f"      <address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x{index}'/>\n    </controller>\n"
+    for index in (5, 6, 7)
+)
+GUESTS = tuple(Vm(name=name, uuid=UUID.format(number), devices=PORTS) for number, name in enumerate(("web", "db"), 1))
 SYSCTLS = {"ipv4/conf/rp_filter": "0", "ipv4/conf/forwarding": "0", "ipv6/conf/accept_ra": "1"}
 """The sysctls that an interface has when it is new."""
 UNUSED_MAC = "00:00:00:00:00:00"

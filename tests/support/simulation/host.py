@@ -33,10 +33,11 @@ from nicpass.host.read import read_host
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.domains import _domains_of, connect
 from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
+from nicpass.hypervisor.libvirt.live import live_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
-from nicpass.model.plan import UndoRequest
+from nicpass.model.request import UndoRequest
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
 
     from nicpass.engine.handler import Handlers
     from nicpass.model.host import Host
-    from nicpass.model.plan import Plan, Request
+    from nicpass.model.plan import Plan
+    from nicpass.model.request import Request
     from tests.support.simulation.contents import Raw
     from tests.support.trees import Tree
 
@@ -110,6 +112,7 @@ class Machine:
             **take_handlers(self.files),
             **host,
             **libvirt_handlers(self.files),
+            **live_handlers(self.files),
             **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
             **boot_handlers(self.files, self.processes),

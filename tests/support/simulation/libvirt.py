@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tests.support.simulation.kernel import Kernel
 
 T = TypeVar("T")
-AFFECT_CONFIG, XML_INACTIVE, ERR_NO_DOMAIN = 2, 2, 42
+AFFECT_LIVE, AFFECT_CONFIG, XML_INACTIVE, ERR_NO_DOMAIN = 1, 2, 2, 42
+RUNNING, PAUSED, CRASHED, SUSPENDED = 1, 3, 6, 7
 _SYSFS = "/sys/bus/pci"
 
 
@@ -50,6 +51,9 @@ class Running(msgspec.Struct):
 
     xml: str
     settings: dict[str, VfSettings] = {}
+    state: int = RUNNING
+    deaf: bool = False
+    """Whether its guest lets go of nothing."""
 
 
 class Daemon:
@@ -70,6 +74,11 @@ class Daemon:
             libvirtError=SimulatedLibvirtError,
             registerErrorHandler=lambda _handler, _context: None,
             VIR_DOMAIN_AFFECT_CONFIG=AFFECT_CONFIG,
+            VIR_DOMAIN_AFFECT_LIVE=AFFECT_LIVE,
+            VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT=1,
+            VIR_DOMAIN_PAUSED=PAUSED,
+            VIR_DOMAIN_CRASHED=CRASHED,
+            VIR_DOMAIN_PMSUSPENDED=SUSPENDED,
             VIR_DOMAIN_XML_INACTIVE=XML_INACTIVE,
             VIR_ERR_NO_DOMAIN=ERR_NO_DOMAIN,
         )
@@ -119,6 +128,40 @@ class Daemon:
         self.save(running)
         self._release(machine, whoever_has_it=True)
 
+    def plug(self, uuid: str, xml: str) -> None:
+        """Plug a device into a running VM; raises SimulatedLibvirtError, and then the host has the NIC."""
+        running = self.running
+        if uuid not in running:
+            raise SimulatedLibvirtError("Requested operation is not valid: domain is not running")
+        machine = running[uuid]
+        (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+        held = {device.address for other in running.values() for device in parse_devices(other.xml)}
+        if device.address in held:
+            raise SimulatedLibvirtError(f"PCI device {device.address} is in use by another domain")
+        text = _with_device(machine.xml, xml)
+        self._take(device, machine)
+        machine.xml = text
+        self.save(running)
+
+    def unplug(self, uuid: str, xml: str) -> None:
+        """Ask the guest to let go, and give the NIC back when it has; a deaf one never does."""
+        running = self.running
+        if uuid not in running:
+            raise SimulatedLibvirtError("Requested operation is not valid: domain is not running")
+        machine = running[uuid]
+        text = _without(machine.xml, xml)
+        if machine.deaf or machine.state != RUNNING:
+            return
+        (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+        machine.xml = text
+        self.save(running)
+        self._return(device, machine, whoever_has_it=True)
+
+    def change(self, uuid: str, **fields: object) -> None:
+        """Make a running VM's guest deaf, or pause it."""
+        running = self.running
+        self.save({**running, uuid: msgspec.structs.replace(running[uuid], **fields)})
+
     def _take(self, device: DomainDevice, machine: Running) -> None:
         address = device.address
         if device.element == "interface":
@@ -138,14 +181,17 @@ class Daemon:
         back meanwhile. Source: virPCIDeviceRebind() in src/util/virpci.c; seen on an emulated host too.
         """
         for device in parse_devices(machine.xml):
-            address = device.address
-            if (before := machine.settings.get(address)) is not None:
-                self.kernel.set_vf(address, mac=before.mac, vlan=before.vlan)
-            if device.managed and (whoever_has_it or self.kernel.driver_of(address) == "vfio-pci"):
-                self.kernel.write(f"{_SYSFS}/devices/{address}/driver_override", "\n")
-                self.kernel.unbind(address)
-                self.kernel.write(f"{_SYSFS}/drivers_probe", address)
+            self._return(device, machine, whoever_has_it=whoever_has_it)
         self.hooks.release(machine.xml)
+
+    def _return(self, device: DomainDevice, machine: Running, *, whoever_has_it: bool) -> None:
+        address = device.address
+        if (before := machine.settings.get(address)) is not None:
+            self.kernel.set_vf(address, mac=before.mac, vlan=before.vlan)
+        if device.managed and (whoever_has_it or self.kernel.driver_of(address) == "vfio-pci"):
+            self.kernel.write(f"{_SYSFS}/devices/{address}/driver_override", "\n")
+            self.kernel.unbind(address)
+            self.kernel.write(f"{_SYSFS}/drivers_probe", address)
 
     def call(self, what: str, act: Callable[[], T]) -> T:
         """One call that changes something; a client that dies leaves the daemon at work."""
@@ -203,6 +249,13 @@ class DomainHandle:
     def isActive(self) -> int:  # noqa: N802
         return int(self.uuid in self.daemon.running)
 
+    def state(self, _flags: int = 0) -> list[int]:
+        machine = self.daemon.running.get(self.uuid)
+        return [machine.state if machine is not None else 5, 0]
+
+    def interfaceAddresses(self, _source: int) -> dict[str, object]:  # noqa: N802
+        raise SimulatedLibvirtError("Guest agent is not responding: QEMU guest agent is not connected")
+
     def isPersistent(self) -> int:  # noqa: N802
         return 1
 
@@ -217,10 +270,16 @@ class DomainHandle:
         return self._file.read_text() if machine is None or flags & XML_INACTIVE else machine.xml
 
     def attachDeviceFlags(self, xml: str, flags: int) -> int:  # noqa: N802
+        if flags == AFFECT_LIVE:
+            return self.daemon.call(f"plug {self.uuid}", lambda: self._zero(lambda uuid: self.daemon.plug(uuid, xml)))
         assert flags == AFFECT_CONFIG
         return self.daemon.call(f"attach {self.uuid}", lambda: self._write(_with_device(self._file.read_text(), xml)))
 
     def detachDeviceFlags(self, xml: str, flags: int) -> int:  # noqa: N802
+        if flags == AFFECT_LIVE:
+            return self.daemon.call(
+                f"unplug {self.uuid}", lambda: self._zero(lambda uuid: self.daemon.unplug(uuid, xml))
+            )
         assert flags == AFFECT_CONFIG
         return self.daemon.call(f"detach {self.uuid}", lambda: self._write(_without(self._file.read_text(), xml)))
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
 
 ALLOW = frozenset({"HAS_ADDRESS", "CARRIES_ROUTE"})
 WEB = GUESTS[0].uuid
 _GIVE = AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW)
+_GIVE_TWO = AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, mac="52:54:00:00:00:07", vlan=7, allow=ALLOW)
 _GIVE_VF = AttachRequest(vm="web", nic=VFS[0], start=True, mac="52:54:00:00:00:07", vlan=7)
 
 
@@ -51,12 +52,30 @@ def lose_libvirt(machine: Machine) -> None:
     machine.daemon.save({})
 
 
+def start_web(machine: Machine) -> None:
+    """Somebody starts the VM, which has no NIC of the host's."""
+    machine.daemon.start(WEB)
+
+
 SCENES: dict[str, Scene] = {
     "attach": Scene(AttachRequest(vm="web", nic="lan0", allow=ALLOW)),
     "attach and start": Scene(_GIVE),
     "attach a VF": Scene(AttachRequest(vm="web", nic=VFS[1]), numvfs=2),
     "attach a VF with MAC and VLAN, and start": Scene(_GIVE_VF, numvfs=2),
     "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
+    "attach two and start": Scene(_GIVE_TWO, numvfs=2),
+    "attach another beside one": Scene(
+        AttachRequest(vm="web", nic=NIC, more=(VFS[0],), allow=ALLOW | {"WAITED_FOR"}),
+        numvfs=2,
+        earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),),
+    ),
+    "detach two and stop": Scene(
+        DetachRequest(vm="web", nic=NIC, more=(VFS[0],), stop=True), numvfs=2, earlier=(_GIVE_TWO,)
+    ),
+    "detach two from vfio-pci": Scene(
+        DetachRequest(vm="web", nic=NIC, more=(VFS[0],)), numvfs=2, earlier=(_GIVE_TWO,), meanwhile=lose_libvirt
+    ),
+    "undo an attach of two": Scene(UndoRequest(change=LAST, stop=True), numvfs=2, earlier=(_GIVE_TWO,)),
     "start what was attached": Scene(_GIVE, earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),)),
     "allow more": Scene(
         AttachRequest(vm="web", nic=NIC, allow=ALLOW | {"WAITED_FOR"}),
@@ -77,6 +96,29 @@ SCENES: dict[str, Scene] = {
     "detach a VF": Scene(DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=stop_web),
     "detach a VF from vfio-pci": Scene(
         DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,), meanwhile=lose_libvirt
+    ),
+    "attach to a running VM": Scene(AttachRequest(vm="web", nic=NIC, allow=ALLOW), meanwhile=start_web),
+    "attach to a running VM, to be confirmed": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, confirm_within=60), meanwhile=start_web
+    ),
+    "attach a VF to a running VM": Scene(
+        AttachRequest(vm="web", nic=VFS[0], mac="52:54:00:00:00:07", vlan=7), 2, meanwhile=start_web
+    ),
+    "attach to the running machine alone": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, where="live"), meanwhile=start_web
+    ),
+    "attach for the next start": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, where="config"), meanwhile=start_web
+    ),
+    "detach from a running VM": Scene(DetachRequest(vm="web", nic=NIC), earlier=(_GIVE,)),
+    "detach a VF from a running VM": Scene(DetachRequest(vm="web", nic=VFS[0]), 2, earlier=(_GIVE_VF,)),
+    "detach from the running machine alone": Scene(DetachRequest(vm="web", nic=NIC, where="live"), earlier=(_GIVE,)),
+    "detach for the next start": Scene(DetachRequest(vm="web", nic=NIC, where="config"), earlier=(_GIVE,)),
+    "undo an attach to a running VM": Scene(
+        UndoRequest(change=LAST), 2, earlier=(_GIVE_VF, AttachRequest(vm="web", nic=NIC, allow=ALLOW))
+    ),
+    "undo a detach from a running VM": Scene(
+        UndoRequest(change=LAST, allow=ALLOW), 2, earlier=(_GIVE_VF, _GIVE, DetachRequest(vm="web", nic=NIC))
     ),
     "undo an attach": Scene(UndoRequest(change=LAST, stop=True), earlier=(_GIVE,)),
     "undo a start": Scene(
@@ -105,9 +147,14 @@ SCENES: dict[str, Scene] = {
 
 MAIN_SCENES = (
     "attach and start",
+    "attach two and start",
+    "detach two from vfio-pci",
     "attach a VF with MAC and VLAN, and start",
     "detach from vfio-pci",
     "detach and stop",
+    "attach to a running VM",
+    "detach a VF from a running VM",
+    "undo an attach to a running VM",
     "detach a VF from vfio-pci",
     "undo a start",
     "allow more",

@@ -18,7 +18,8 @@ from nicpass.model.address import Address
 from nicpass.model.change import Actor
 from nicpass.model.errors import StepError
 from nicpass.model.host import Host
-from nicpass.model.plan import AttachRequest, NicOwner, NicState, Plan, SetTerms
+from nicpass.model.plan import NicOwner, NicState, Plan, SetTerms
+from nicpass.model.request import AttachRequest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,8 @@ from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.change import Phase
 from nicpass.model.host import Host
-from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.model.plan import Plan, SetNumvfs
+from nicpass.model.request import VfRequest
 from tests.support.documents import DOCS, make_documents
 from tests.support.hosts import VM, nic, pf_with_vfs, ready_host
 from tests.support.strategies import values_of

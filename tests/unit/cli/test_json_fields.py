@@ -21,7 +21,8 @@ from nicpass.model.change import Phase
 from nicpass.model.errors import RebootNeededError
 from nicpass.model.host import Host
 from nicpass.model.network import Link, LinkSettings, Setting
-from nicpass.model.plan import AttachRequest, NicState, Plan, PrepareRequest, TakeNic
+from nicpass.model.plan import NicState, Plan, TakeNic
+from nicpass.model.request import AttachRequest, PrepareRequest
 from tests.support.hosts import address, link, network, nic, ready_host, route
 
 if TYPE_CHECKING:

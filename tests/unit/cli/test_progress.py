@@ -15,7 +15,8 @@ from nicpass.engine.transaction import Run
 from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.change import Phase
-from nicpass.model.plan import AttachRequest, Plan, SetNumvfs
+from nicpass.model.plan import Plan, SetNumvfs
+from nicpass.model.request import AttachRequest
 from tests.support.terminal import cells, terminal
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ from nicpass.host.doors.files import Files
 from nicpass.model.change import Actor
 from nicpass.model.errors import StepError
 from nicpass.model.host import Host
-from nicpass.model.plan import *
+from nicpass.model.plan import (*)
 root, what, language = sys.argv[1:]
 speak(language)
 

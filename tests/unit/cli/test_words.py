@@ -26,7 +26,8 @@ from nicpass.model.finding import Finding, Severity
 from nicpass.model.host import Host
 from nicpass.model.language import use_translation
 from nicpass.model.network import VfSettings
-from nicpass.model.plan import AttachRequest, DefineDevice, DeviceSpec, Plan, SetNumvfs, StartDomain, VfRequest
+from nicpass.model.plan import DefineDevice, DeviceSpec, Plan, SetNumvfs, StartDomain
+from nicpass.model.request import AttachRequest, VfRequest
 from nicpass.model.text import clause
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route

@@ -16,7 +16,9 @@ from nicpass.model.boot import BootChange, GeneratedFile, Generator
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, StepError
 from nicpass.model.file_image import FileChange, RegularFile
-from nicpass.model.plan import BootPurpose, ChangeBoot, Plan, PrepareRequest, invert_step
+from nicpass.model.inverse import invert_step
+from nicpass.model.plan import BootPurpose, ChangeBoot, Plan
+from nicpass.model.request import PrepareRequest
 
 pytestmark = pytest.mark.spawns
 CONFIG, MENU = "/config", "/menu"

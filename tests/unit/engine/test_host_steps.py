@@ -24,8 +24,9 @@ from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.address import Address
 from nicpass.model.errors import NeedsPersonError, NotSupportedError, StepError
 from nicpass.model.fact import Unknown
+from nicpass.model.inverse import invert_step
 from nicpass.model.network import NO_MAC, IpAddress, Link, Network, Route, VfSettings
-from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic, invert_step
+from nicpass.model.plan import GiveBackNic, NicOwner, NicState, SetNumvfs, TakeNic
 from nicpass.model.vf import Unsupported
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 

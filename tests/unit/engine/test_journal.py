@@ -31,7 +31,8 @@ from nicpass.host.system.actor import read_actor
 from nicpass.model.address import Address
 from nicpass.model.change import Actor, Change, Outcome, Phase
 from nicpass.model.errors import BadInputError, ExitCode, NotPermittedError
-from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, UndoRequest, VfRequest
+from nicpass.model.plan import ArmTimer, Plan, SetNumvfs
+from nicpass.model.request import UndoRequest, VfRequest
 
 NIC = Address("0000:01:00.0")
 STEP = SetNumvfs(address=NIC, before=0, after=4)

@@ -50,7 +50,7 @@ class Waits:
 
     def __call__(self, is_true: Callable[[], bool], timeout: float, interval: float = 1.0) -> bool:
         self.patience.append(timeout)
-        assert 0 < interval < 1, "somebody stands before the terminal"
+        assert 0 < interval <= 0.05, "somebody stands before the terminal"
         if is_true():
             return True
         if timeout <= 0:

@@ -24,7 +24,8 @@ from nicpass.model.change import Actor
 from nicpass.model.errors import ExitCode, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.network import LinkManager
-from nicpass.model.plan import ArmTimer, NicState, Plan, SetNumvfs, VfRequest
+from nicpass.model.plan import ArmTimer, NicState, Plan, SetNumvfs
+from nicpass.model.request import VfRequest
 from tests.support.hosts import address, link, network, nic, ready_host, route
 
 if TYPE_CHECKING:

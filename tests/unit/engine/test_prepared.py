@@ -16,8 +16,9 @@ from nicpass.model.address import Address
 from nicpass.model.boot import BootChange, GeneratedFile, Generator
 from nicpass.model.errors import StepError
 from nicpass.model.file_image import FileChange, Folder, RegularFile, SymbolicLink, invert_changes
-from nicpass.model.plan import BootPurpose, ChangeBoot, Plan, PrepareRequest, SetNumvfs
+from nicpass.model.plan import BootPurpose, ChangeBoot, Plan, SetNumvfs
 from nicpass.model.prepared import Prepared, Stage
+from nicpass.model.request import PrepareRequest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,6 @@ from nicpass.model.errors import ExitCode, NeedsPersonError, NoAnswerError, Step
 from nicpass.model.fact import Unknown
 from nicpass.model.plan import (
     ArmTimer,
-    DetachRequest,
     DisarmTimer,
     GiveBackNic,
     NicState,
@@ -29,6 +28,7 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
 )
+from nicpass.model.request import DetachRequest
 from nicpass.planner.recovery import Direction
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from nicpass.model.address import Address
 from nicpass.model.change import Actor, Closed, Opened, Phase, Record, StepRecord
 from nicpass.model.errors import BusyError, ExitCode, NeedsPersonError, NicpassError, StepError
 from nicpass.model.fact import Unknown
-from nicpass.model.plan import NicState, Plan, SetNumvfs, Step, VfRequest
+from nicpass.model.plan import GiveBackNic, NicState, Plan, RemoveGuard, SetNumvfs, Step
+from nicpass.model.request import VfRequest
 
 NIC = Address("0000:01:00.0")
 REQUEST = VfRequest(pf=NIC, count=4)
@@ -415,3 +416,46 @@ def test_a_boot_id_that_cannot_be_read_is_unknown_in_the_journal(tmp_path: Path)
     (opened,) = records_in(tmp_path)
     assert isinstance(opened, Opened)
     assert isinstance(opened.boot_id, Unknown)
+
+
+class TestSeveralComeBack:
+    """One NIC that does not come back as it was keeps no other from it; and the guard stays for it."""
+
+    LEFT = tuple(
+        GiveBackNic(address=step(n).address, state=NicState(address=step(n).address, driver=None)) for n in (1, 0)
+    )
+    PLAN = Plan(summary="", request=REQUEST, steps=(*LEFT, RemoveGuard(address=NIC, files=())))
+
+    def run(self, root: Path, *broken: Address) -> list[str]:
+        acts: list[str] = []
+
+        def give_back(step: GiveBackNic) -> None:
+            acts.append(step.address)
+            if step.address in broken:
+                raise NeedsPersonError(f"{step.address} is not what it was.", "dmesg")
+
+        def pass_by(_step: Step) -> None:
+            pass
+
+        def remove(_step: RemoveGuard) -> None:
+            acts.append("guard")
+
+        handlers: Handlers = {GiveBackNic: Handler(give_back, pass_by), RemoveGuard: Handler(remove, pass_by)}
+        if not broken:
+            run_plan(self.PLAN, handlers, Files(str(root)))
+            return acts
+        with pytest.raises(NeedsPersonError) as caught:
+            run_plan(self.PLAN, handlers, Files(str(root)))
+        assert all(f"{address} is not what it was." in caught.value.sentence for address in broken)
+        assert "dmesg" in caught.value.hint
+        closed = records_in(root)[-1]
+        assert isinstance(closed, Closed)
+        assert closed.exit_code == ExitCode.NEEDS_PERSON
+        return acts
+
+    def test_all(self, tmp_path: Path) -> None:
+        one, two = (give.address for give in self.LEFT)
+        assert self.run(tmp_path / "a") == [one, two, "guard"]
+        assert self.run(tmp_path / "b", one) == [one, one, two], "it is tried once more, and the other is not forgotten"
+        assert self.run(tmp_path / "c", two) == [one, two, two]
+        assert self.run(tmp_path / "d", one, two) == [one, one, two]

@@ -12,7 +12,7 @@ import pytest
 
 from nicpass.cli.requests import words_of
 from nicpass.model.errors import ExitCode
-from nicpass.model.plan import AttachRequest, VfRequest
+from nicpass.model.request import AttachRequest, VfRequest
 from tests.support.simulation.contents import list_differences
 from tests.support.simulation.hardware import NIC, VFS, simulated_tree
 from tests.support.simulation.host import Machine, SimulatedHost, change, wait_for
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
     from tests.support.simulation.host import Outcome
 
 pytestmark = pytest.mark.spawns

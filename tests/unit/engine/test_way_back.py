@@ -16,7 +16,8 @@ from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
 from nicpass.model.change import Outcome, Phase
 from nicpass.model.errors import ExitCode, NeedsPersonError, StepError
-from nicpass.model.plan import DetachRequest, GiveBackNic, NicState, Plan, SetNumvfs
+from nicpass.model.plan import GiveBackNic, NicState, Plan, SetNumvfs
+from nicpass.model.request import DetachRequest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,8 @@ from nicpass.model.errors import BadInputError
 from nicpass.model.fact import Fact, Unknown, known, value_or, why_unknown
 from nicpass.model.finding import Finding, Severity, worst
 from nicpass.model.host import Host
-from nicpass.model.plan import NicStep, Plan, StartWindow, Step, StepBase, invert_step
+from nicpass.model.inverse import invert_step
+from nicpass.model.plan import NicStep, Plan, StartWindow, Step, StepBase
 from tests.support.strategies import values_of
 
 STEPS = [
@@ -53,8 +54,9 @@ def test_only_a_value_is_known(fact: Fact[int], is_known: bool, value: int, reas
 @pytest.mark.parametrize("kind", [kind for kind in STEPS if kind is not StartWindow], ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_undoing_the_undoing_is_the_step(kind: type[Step], data: st.DataObject) -> None:
-    # After a boot, with the card gone, or whoever started it: that says how it is undone, not what.
-    manner = dict.fromkeys({"after_boot", "for_all", "gone", "unattended"} & set(kind.__struct_fields__), False)
+    # After a boot, with the card gone, whoever started it, by force: that says how it is undone, not what.
+    manners = {"after_boot", "for_all", "forced", "gone", "keeps", "unattended"}
+    manner = dict.fromkeys(manners & set(kind.__struct_fields__), False)
     step: Step = msgspec.structs.replace(data.draw(values_of(kind)), **manner)
     assert invert_step(invert_step(step)) == step
     if isinstance(step, NicStep):

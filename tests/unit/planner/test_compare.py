@@ -19,9 +19,10 @@ from nicpass.engine.give_back import restore_vfs
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
+from nicpass.model.inverse import invert_step
 from nicpass.model.network import IpAddress, Link, LinkSettings, Route, Setting, VfSettings
 from nicpass.model.pci import PciFunction
-from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs, invert_step
+from nicpass.model.plan import GiveBackNic, NicState, SetNumvfs
 from nicpass.planner.compare import compare_states, differences
 from nicpass.planner.observe import observe_state
 from tests.support.hosts import address, link, network, route

@@ -24,11 +24,10 @@ from nicpass.model.errors import (
 from nicpass.model.fact import Unknown
 from nicpass.model.given import GivenLink, GivenNic
 from nicpass.model.host import Host
+from nicpass.model.inverse import invert_step
 from nicpass.model.network import Intent, IntentPurpose, Intents, LinkManager, VfSettings
 from nicpass.model.plan import (
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
     GiveBackNic,
     NicState,
@@ -37,11 +36,12 @@ from nicpass.model.plan import (
     StartDomain,
     TakeNic,
     UndefineDevice,
-    VfRequest,
-    invert_step,
+    UnplugDevice,
 )
-from nicpass.planner.attach import plan_attach, plan_detach
+from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
+from nicpass.planner.attach import plan_attach
 from nicpass.planner.compare import compare_states, differences
+from nicpass.planner.detach import plan_detach
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import OVERRIDABLE, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
@@ -268,10 +268,10 @@ class TestRefusal:
         assert own == OVERRIDABLE
         refuse_unless_clear(())
 
-    def test_a_running_vm_is_refused_until_hot_attach_is_there(self, tmp_path: Path) -> None:
+    def test_a_running_vm_without_a_free_port_cannot_have_it_at_once(self, tmp_path: Path) -> None:
         host = ready_host().read(tmp_path)
         running = Domain(name="guest", uuid="1", running=True)
-        with pytest.raises(RefusedError, match="is running"):
+        with pytest.raises(ImpossibleError, match="no free place"):
             attach(msgspec.structs.replace(host, domains=(running,)))
 
     @pytest.mark.parametrize(
@@ -459,12 +459,17 @@ class TestDetach:
             plan_detach(ready_host(vms=vms).read(tmp_path), DetachRequest(vm="guest", nic=NIC), None)
         assert "web" in caught.value.hint
 
-    def test_a_running_vm_keeps_it(self, tmp_path: Path) -> None:
+    def test_the_guest_of_a_running_vm_has_to_let_go(self, tmp_path: Path) -> None:
         host = self.OWNING.read(tmp_path)
         (domain,) = host.domains  # type: ignore[misc]
-        running = msgspec.structs.replace(domain, running=True)
-        with pytest.raises(RefusedError, match="running"):
-            plan_detach(msgspec.structs.replace(host, domains=(running,)), DetachRequest(vm="guest", nic=NIC), None)
+        running = msgspec.structs.replace(domain, running=True, live_devices=domain.config_devices)
+        host = msgspec.structs.replace(host, domains=(running,))
+        plan = plan_detach(host, DetachRequest(vm="guest", nic=NIC), None)
+        assert isinstance(plan.steps[0], UnplugDevice)
+        assert isinstance(plan.steps[1], UndefineDevice)
+        paused = msgspec.structs.replace(running, paused=True)
+        with pytest.raises(RefusedError, match="paused"):
+            plan_detach(msgspec.structs.replace(host, domains=(paused,)), DetachRequest(vm="guest", nic=NIC), None)
 
 
 class TestVf:

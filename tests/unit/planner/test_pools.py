@@ -12,7 +12,8 @@ from nicpass.model.address import Address
 from nicpass.model.domain import DomainDevice
 from nicpass.model.errors import RefusedError
 from nicpass.model.fact import Unknown
-from nicpass.model.plan import AttachRequest, SetNumvfs, VfRequest
+from nicpass.model.plan import SetNumvfs
+from nicpass.model.request import AttachRequest, VfRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import VM, link, network, nic, pf_with_vfs, ready_host

@@ -16,8 +16,9 @@ from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import RegularFile
 from nicpass.model.host import Host
-from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, PrepareRequest
+from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
+from nicpass.model.request import PrepareRequest
 from nicpass.planner.prepare import (
     Preparation,
     is_reboot_due,

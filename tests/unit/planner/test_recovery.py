@@ -8,10 +8,10 @@ import pytest
 
 from nicpass.model.address import Address
 from nicpass.model.change import Change, Opened, Phase, StepRecord
+from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
     DisarmTimer,
     GiveBackNic,
@@ -24,8 +24,8 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    invert_step,
 )
+from nicpass.model.request import DetachRequest
 from nicpass.planner.recovery import (
     Direction,
     choose_direction,

@@ -20,11 +20,9 @@ from nicpass.model.host import Host
 from nicpass.model.network import VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import (
-    AttachRequest,
     BootPurpose,
     ChangeBoot,
     DefineDevice,
-    DetachRequest,
     DeviceSpec,
     GiveBackNic,
     NicOwner,
@@ -37,12 +35,12 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    UndoRequest,
 )
-from nicpass.planner.attach import _refuse_other_settings, plan_detach, stop_first, undefine_step
-from nicpass.planner.detach import plan_taking_back
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
+from nicpass.planner.attach import _refuse_other_settings
+from nicpass.planner.detach import OnRecord, plan_detach, plan_taking_back, stop_first, undefine_step
 from nicpass.planner.select import select_domain, select_kept
-from nicpass.planner.undo import Kept, nic_of, plan_undo
+from nicpass.planner.undo import Kept, nics_of, plan_undo
 from tests.support.hosts import link, network
 
 NIC, OTHER = Address("0000:01:00.0"), Address("0000:02:00.0")
@@ -310,9 +308,9 @@ class TestUndo:
     REQUEST = UndoRequest(change="7")
 
     def test_what_nic_it_was_about(self) -> None:
-        assert nic_of(done(self.BOOT, self.START)) == NIC
+        assert nics_of(done(self.BOOT, self.START)) == (NIC,)
         with pytest.raises(BadInputError, match="nothing that could be undone"):
-            nic_of(done(self.BOOT))
+            nics_of(done(self.BOOT))
 
     @pytest.mark.parametrize("change", [done(), done(START, opened=False), done(START, exit_code=1)])
     def test_one_that_was_not_done(self, change: Change) -> None:
@@ -331,7 +329,7 @@ class TestUndo:
 
     def test_an_attach_goes_by_its_definition_and_not_by_what_stands_before(self) -> None:
         take = TakeNic(address=NIC, state=STATE)
-        kept = Kept(STATE, OWNER, guard_removal=GUARD)
+        kept = Kept((OnRecord(NIC, STATE, OWNER),), guard_removal=GUARD)
         plan = plan_undo(host(vm("web", "1", DEVICE)), done(take, self.DEFINE, self.START), self.REQUEST, kept)
         assert kinds(plan) == [UndefineDevice, GiveBackNic, RemoveGuard]
         assert plan.request == self.REQUEST

@@ -18,9 +18,7 @@ from nicpass.model.errors import BadInputError, ExitCode, RefusedError
 from nicpass.model.host import Host
 from nicpass.model.plan import (
     ArmTimer,
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     DisarmTimer,
     GiveBackNic,
     Plan,
@@ -31,13 +29,13 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    UndoRequest,
-    VfRequest,
 )
-from nicpass.planner.attach import plan_attach, plan_detach
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.planner.attach import plan_attach
 from nicpass.planner.confirm import DEFAULT_SECONDS, SESSION_CODES
+from nicpass.planner.detach import OnRecord, plan_detach
 from nicpass.planner.refuse import OVERRIDABLE
-from nicpass.planner.undo import Kept, nic_of, plan_undo
+from nicpass.planner.undo import Kept, nics_of, plan_undo
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import VM, address, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, hostdev_xml
@@ -74,7 +72,7 @@ def change_of(plan: Plan, identity: str = "1", *, exit_code: int | None = 0, con
 def undo(host: Host, change: Change, **more: Any) -> Plan:
     """With what the change itself kept of the NIC."""
     steps = change.opened.plan.steps if change.opened is not None else ()
-    kept = next((step.state for step in steps if isinstance(step, TakeNic)), None)
+    kept = tuple(OnRecord(step.address, step.state) for step in steps if isinstance(step, TakeNic))
     return plan_undo(host, change, UndoRequest(change=change.identity, **more), Kept(kept))
 
 
@@ -192,7 +190,7 @@ class TestWhich:
     def test_not_what_was_cut_off(self) -> None:
         plan = plan_attach(FREE, AttachRequest(vm="guest", nic="eth1"))
         with pytest.raises(RefusedError) as caught:
-            nic_of(change_of(plan, exit_code=None))
+            nics_of(change_of(plan, exit_code=None))
         assert caught.value.hint == "nicpass recover"
 
     def test_the_last_that_was_done_and_not_taken_back(self) -> None:

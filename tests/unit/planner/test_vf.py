@@ -16,7 +16,8 @@ from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
 from nicpass.model.network import IpAddress, Link, VfSettings
 from nicpass.model.pci import PciFunction
-from nicpass.model.plan import Plan, SetNumvfs, VfRequest
+from nicpass.model.plan import Plan, SetNumvfs
+from nicpass.model.request import VfRequest
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import address, link, network
 

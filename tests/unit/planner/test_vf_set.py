@@ -13,9 +13,11 @@ from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RefusedError
 from nicpass.model.host import Host
+from nicpass.model.inverse import invert_step
 from nicpass.model.network import NO_MAC, IpAddress, Link, VfSettings
 from nicpass.model.pci import PciFunction, Representor
-from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, UndoRequest, VfRequest, invert_step
+from nicpass.model.plan import ArmTimer, Plan, SetNumvfs
+from nicpass.model.request import UndoRequest, VfRequest
 from nicpass.model.vf import Unsupported, VfSetRequest, VfWish
 from nicpass.planner.vf import plan_vf
 from nicpass.planner.vf_set import plan_vf_set, plan_vf_set_back

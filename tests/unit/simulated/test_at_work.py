@@ -15,7 +15,8 @@ from nicpass.engine.journal import Journal, list_changes
 from nicpass.engine.lock import RUNS, hold_lock, who_is_at_work
 from nicpass.host.doors.files import Files
 from nicpass.model.change import Actor, Phase
-from nicpass.model.plan import AttachRequest, Plan, SetNumvfs
+from nicpass.model.plan import Plan, SetNumvfs
+from nicpass.model.request import AttachRequest
 from tests.support.hosts import ready_host
 
 if TYPE_CHECKING:

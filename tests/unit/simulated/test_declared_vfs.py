@@ -14,7 +14,7 @@ from nicpass.engine.declared_vfs import MadeVfs, make_declared
 from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.model.declared_vfs import FOLDER, DeclaredVfs
 from nicpass.model.fact import value_or
-from nicpass.model.plan import AttachRequest, VfRequest
+from nicpass.model.request import AttachRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.effects import Death
 from tests.support.simulation.hardware import PF, VFS, simulated_tree

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.model.plan import AttachRequest, DetachRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import SimulatedHost, do

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import list_differences, read_raw
@@ -22,7 +22,7 @@ from tests.support.simulation.scenes import ALLOW, stop_web
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
 
 DEVICES = "/sys/bus/pci/devices"
 

@@ -21,7 +21,7 @@ from nicpass.engine.transaction import run_plan
 from nicpass.host.system.actor import read_actor
 from nicpass.model.address import Address
 from nicpass.model.guard import HOOK
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.compare import differences
 from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import LAST, SimulatedHost, do
@@ -171,7 +171,7 @@ def test_undo_of_an_attach_of_a_card_that_is_gone(host: SimulatedHost) -> None:
 
 
 def test_a_vf_that_is_gone(host: SimulatedHost) -> None:
-    from nicpass.model.plan import VfRequest
+    from nicpass.model.request import VfRequest
 
     do(host, VfRequest(pf="eth1", count=2))
     do(host, AttachRequest(vm="web", nic=VFS[1]))
@@ -224,7 +224,7 @@ def test_recover_closes_no_record_of_a_card_that_is_gone(host: SimulatedHost) ->
 
 
 def test_the_guard_goes_with_the_last_of_several(host: SimulatedHost) -> None:
-    from nicpass.model.plan import VfRequest
+    from nicpass.model.request import VfRequest
 
     do(host, VfRequest(pf="eth1", count=1))
     do(host, GIVE)

@@ -28,7 +28,7 @@ from nicpass.hypervisor.libvirt.hostdevs import parse_devices
 from nicpass.model.address import derive_vf_mac
 from nicpass.model.errors import ExitCode
 from nicpass.model.guard import HOOK
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.effects import Death, Effects, Fault
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nicpass.model.network import IpAddress, Link, Route
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
     from tests.support.simulation.contents import Raw
     from tests.support.simulation.host import Machine, Outcome
 

@@ -17,13 +17,13 @@ from nicpass.cli.requests import request_of
 from nicpass.engine.store import read_kept_nic
 from nicpass.model.address import Address
 from nicpass.model.network import IpAddress
-from nicpass.model.plan import AttachRequest, DetachRequest, UndoRequest
+from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
 from tests.support.simulation.hardware import NIC
 from tests.support.simulation.host import LAST, SimulatedHost, do
 from tests.support.simulation.scenes import ALLOW, WEB
 
 if TYPE_CHECKING:
-    from nicpass.model.plan import Request
+    from nicpass.model.request import Request
     from tests.support.simulation.host import Machine, Outcome
     from tests.unit.simulated.conftest import Seen
 

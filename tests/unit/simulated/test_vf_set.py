@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nicpass.engine.unsupported import UNSUPPORTED
-from nicpass.model.plan import AttachRequest, VfRequest
+from nicpass.model.request import AttachRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.effects import Fault
 from tests.support.simulation.hardware import PF, VFS, simulated_tree

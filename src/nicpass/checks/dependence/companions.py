@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.checks.blocking import blocking
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.machines import tell_use, uses_of
 from nicpass.checks.dependence.usage import check_usage, summarize_usage, tell_usage
@@ -15,7 +16,7 @@ from nicpass.checks.lookup.groups import leaves_dma
 from nicpass.checks.lookup.nics import is_bridge, is_nic, kind_of, label, on_vfio, pf_of
 from nicpass.model.fact import known, value_or, why_unknown
 from nicpass.model.language import _
-from nicpass.model.text import quote
+from nicpass.model.text import quote, vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 make_finding = Finder("dependence.group")
 
+_STORAGE = 0x01  # base class, as those of `checks/lookup/nics.py`
 _SLOTS_NAMED = 3
 _SHOWN = 4  # devices of one member that a sentence names
 _NAMED_CLASSES = {"sound": "snd", "tty": "tty", "tpm": "tpm", "drm": "card"}
@@ -72,7 +74,10 @@ def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -
     """Whether the member is the very VM's that shall have the function, or has it: a group goes to one VM whole.
 
     libvirt then takes the member from its driver too, when that VM starts: not one that the host uses all the same.
+    What goes in the same change, or at the same start, is looked at by itself. A VF's PF never goes along with it.
     """
+    if member.address in index.together:
+        return (pf_of(function, index) or (None,))[0] != member.address
     owners = index.owners.get(member.address, ())
     takers = {owner.uuid for owner in index.owners.get(function.address, ())}
     if index.taker is not None:
@@ -81,7 +86,17 @@ def _comes_along(member: PciFunction, function: PciFunction, index: HostIndex) -
         return False
     if not (leaves_dma(member, index) or any(_takes(owner, member) for owner in owners)):
         return False  # the start would fail: nobody takes it from its driver
-    return _is_unused(member, index) if is_nic(member) else not _may_be_needed(member, index)
+    if is_nic(member):
+        return _is_unused(member, index) or _is_allowed(member, index)
+    return not _may_be_needed(member, index)
+
+
+def _is_allowed(member: PciFunction, index: HostIndex) -> bool:
+    """Whether the VM was given the member although the host uses it, as it does now and in no other way."""
+    given = index.given.get(member.address)
+    if given is None or index.taker is None or given.uuid != index.taker.uuid or not given.allow:
+        return False
+    return not blocking(check_usage(member, index), given.allow)
 
 
 def _takes(owner: Domain, member: PciFunction) -> bool:
@@ -274,14 +289,27 @@ def _way_by_vf(function: PciFunction, companions: list[PciFunction], index: Host
 
 
 def _way_by_whole(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:
-    """The sentence about giving all members to one VM; empty where one of them is in use, or is no NIC."""
+    """The sentence about giving all members to one VM; empty where one of them is in use, or cannot be given."""
     given = [companion for companion in companions if not _comes_along(companion, function, index)]
-    if not all(is_nic(other) and is_idle(other, index) for other in given) or kind_of(function, index) == "vf":
+    if not all(_may_go_along(other, index) for other in given) or kind_of(function, index) == "vf":
         return ""
     members = ", ".join(member.address for member in (function, *companions))
+    vm = vm_word(index.taker.name, index.taker.uuid) if index.taker is not None else "VM"
+    command = f"nicpass attach {vm} {function.address} --with-group"
     if index.taker is not None:
-        return _("Give all of it to this VM: {members}.").format(members=members)
-    return _("Give all of it to one VM: {members}.").format(members=members)
+        return _("Give all of it to this VM ({members}): {command}").format(members=members, command=command)
+    return _("Give all of it to one VM ({members}): {command}").format(members=members, command=command)
+
+
+def _may_go_along(member: PciFunction, index: HostIndex) -> bool:
+    """Whether `attach --with-group` gives the member too."""
+    known_kind = known(member.class_code) and not is_bridge(member) and not is_storage(member)
+    return known_kind and is_idle(member, index)
+
+
+def is_storage(function: PciFunction) -> bool:
+    """Whether it is a controller of disks: without a driver nobody uses it now, and all may be on them."""
+    return known(function.class_code) and function.class_code >> 16 == _STORAGE
 
 
 def _way_by_taking_back(function: PciFunction, companions: list[PciFunction], index: HostIndex) -> str:

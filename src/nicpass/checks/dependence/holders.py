@@ -33,7 +33,7 @@ def check_holders(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     for device in index.devices.get(function.address, ()):
         yield from _check_device(function, device, index)
     yield from _check_vfio(function, index)
-    for chain in index.chains(function):
+    for chain in index.chains(function) if index.is_occupied(function) else ():
         netdev = chain[-1].name
         if len(chain) == 1:
             yield from _check_xdp(function, netdev, index)

@@ -11,7 +11,7 @@ import msgspec
 from nicpass.checks.catalogue import Finder
 from nicpass.checks.dependence.intent import why_intent_unknown
 from nicpass.checks.lookup.nics import label, on_vfio
-from nicpass.model.fact import known, value_or, why_unknown
+from nicpass.model.fact import Unknown, known, value_or, why_unknown
 from nicpass.model.language import _
 from nicpass.model.text import quote
 
@@ -33,7 +33,7 @@ class _Unread(msgspec.Struct, frozen=True):
     """Why use is unknown: of what is read once for all NICs, each where it matters."""
 
     network: str | None
-    uppers: tuple[str | None, ...]
+    uppers: tuple[str, ...]
     """What may stand on it unseen: in another network namespace, by a filter of tc, as a kind that is not known."""
     holders: str | None
     devices: str | None
@@ -46,7 +46,7 @@ def _unread(index: HostIndex) -> _Unread:
     activity, network = index.host.activity, index.host.network
     return _Unread(
         network=_why_network_unknown(index),
-        uppers=(activity.foreign_unseen, why_unknown(network.redirects), *index.unfounded),
+        uppers=tuple(filter(None, (activity.foreign_unseen, why_unknown(network.redirects), *index.unfounded))),
         holders=why_unknown(activity.holders),
         devices=why_unknown(activity.devices),
         packet_sockets=why_unknown(activity.packet_sockets),
@@ -56,18 +56,18 @@ def _unread(index: HostIndex) -> _Unread:
 
 def check_visible(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Unknown use, which counts as in use: interfaces that cannot be seen, addresses that cannot be asked for."""
-    nic, address, netdevs = label(function), function.address, index.netdevs(function)
-    reasons = [why_unknown(function.netdevs), why_unknown(function.driver), why_unknown(function.numvfs)]
-    if has_interface(function) and not any(reasons):
-        reasons.append(_unread(index).network)
-        reasons += _unread(index).uppers if netdevs else ()
+    netdevs, unread = index.netdevs(function), _unread(index)
+    own = (function.netdevs, function.driver, function.numvfs)
+    reasons: list[str | None] = [fact.unknown for fact in own if isinstance(fact, Unknown)]
+    if not reasons and has_interface(function):
+        reasons += [unread.network, *(unread.uppers if netdevs else ())]
         if not any(reasons) and len(netdevs) < max(1, len(value_or(function.netdevs, ()))):
             yield _elsewhere(function, index)
     reasons += [*_why_activity_unknown(function, index), *why_intent_unknown(function, index)]
-    told = [*dict.fromkeys(reason for reason in reasons if reason)]
-    if told:
+    if any(reasons):
+        told = [*dict.fromkeys(filter(None, reasons))]
         evidence = tuple(("not read", reason) for reason in told)
-        yield make_finding("USE_UNKNOWN", address, evidence, nic=nic, reason="; ".join(told))
+        yield make_finding("USE_UNKNOWN", function.address, evidence, nic=label(function), reason="; ".join(told))
 
 
 def check_shared_with_bmc(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def has_interface(function: PciFunction) -> bool:
 
 def is_addressed(function: PciFunction, index: HostIndex) -> bool:
     """Whether IP can pass by the NIC: a route or an address, other than every interface has, stands on it."""
-    for chain in index.chains(function):
+    for chain in index.chains(function) if index.is_occupied(function) else ():
         netdev = chain[-1].name
         if any(not address.comes_with_link for address in index.addresses.get(netdev, ())):
             return True
@@ -144,7 +144,7 @@ def _why_activity_unknown(function: PciFunction, index: HostIndex) -> list[str |
         reasons.append(_("its RDMA device is in another network namespace"))
     if netdevs:
         reasons.append(unread.packet_sockets)
-        if any(link.xdp_programs for link in netdevs):
+        if unread.xdp_sockets and any(link.xdp_programs for link in netdevs):
             reasons.append(unread.xdp_sockets)
     return reasons
 

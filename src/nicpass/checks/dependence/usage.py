@@ -40,6 +40,16 @@ _DEFAULT_ROUTE = "default route"
 def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
     """Everything by which the host would miss this NIC; the gravest first."""
     yield from check_visible(function, index)
+    if index.is_occupied(function) or function.address in index.class_devices:
+        yield from _check_carried(function, index)
+    yield from check_intent(function, index)
+    yield from check_holders(function, index)
+    yield from check_vfs(function, index)
+    yield from check_shared_with_bmc(function, index)
+
+
+def _check_carried(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
+    """What stands on the NIC's interfaces and goes by them."""
     carried = [*check_storage(function, index), *check_sessions(function, index)]
     configured = [
         *_check_routes(function, index),
@@ -52,10 +62,6 @@ def check_usage(function: PciFunction, index: HostIndex) -> Iterator[Finding]:
         # The line that takes an address or a route away would be the last one that its reader types here.
         configured = [msgspec.structs.replace(finding, command="") for finding in configured]
     yield from configured
-    yield from check_intent(function, index)
-    yield from check_holders(function, index)
-    yield from check_vfs(function, index)
-    yield from check_shared_with_bmc(function, index)
 
 
 def _has_only_default_route(findings: list[Finding], function: PciFunction, index: HostIndex) -> bool:
@@ -80,6 +86,8 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_uses(function: PciFunction, index: HostIndex) -> tuple[Use, ...]:
     """The NIC's uses by the host: the default route, addresses, what stands on it; nothing when it does not use it."""
+    if not index.is_occupied(function):
+        return ()
     chains = index.chains(function)
     tops = [chain[-1].name for chain in chains]
     uses = [

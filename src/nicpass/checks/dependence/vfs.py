@@ -105,7 +105,7 @@ def describe_use(vf: PciFunction, index: HostIndex) -> str:
     uses += [tell_use(use) for use in uses_of(vf, index)]
     if not uses and on_vfio(vf):
         uses.append(_("bound to {driver}").format(driver=vf.driver))
-    for chain in index.chains(vf):
+    for chain in index.chains(vf) if index.is_occupied(vf) else ():
         uses += [chain_text(chain)] if len(chain) == 2 else []
         uses += [a.text for a in index.addresses.get(chain[-1].name, ()) if not a.comes_with_link]
     devices = index.devices.get(vf.address, ())

@@ -28,6 +28,8 @@ def group_companions(function: PciFunction, index: HostIndex) -> list[PciFunctio
     if not known(function.iommu_group):
         return []
     members = index.groups[function.iommu_group]
+    if len(members) < 2:  # as a thousand VFs are, each in a group of its own
+        return []
     return [member for member in members if member.address != function.address and not stays(member, index)]
 
 

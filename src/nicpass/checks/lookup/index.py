@@ -74,15 +74,17 @@ class HostIndex(FunctionIndex):
         """PF to the stations of its switch, by MAC and VLAN; filled by the check that asks for them."""
         self.taker: Domain | None = None
         """The VM that shall have the NIC, where one is meant: what is that VM's is no other VM's."""
+        self.together: tuple[Address, ...] = ()
+        """What is to go to that VM in one change: each is looked at by itself, and stands in no other's way."""
         self.idle: dict[Address, bool] = {}
         """Member of a group to whether the host leaves it alone: asked once, for a group may have hundreds."""
 
-    def for_vm(self, domain: Domain | None) -> Self:
-        """The same host, looked at for this VM; what has been looked up stays looked up."""
-        if domain == self.taker:
+    def for_vm(self, domain: Domain | None, together: tuple[Address, ...] = ()) -> Self:
+        """The same host, looked at for this VM, which gets these at once; what has been looked up stays looked up."""
+        if (domain, together) == (self.taker, self.together):
             return self
         other = copy.copy(self)
-        other.taker = domain
+        other.taker, other.together = domain, together
         return other
 
     @cached_property
@@ -175,6 +177,32 @@ class HostIndex(FunctionIndex):
             found = [chain for link in self.netdevs(function) for chain in walk_uppers(link, self.uppers)]
             self._chains[function.address] = found
         return self._chains[function.address]
+
+    @cached_property
+    def occupied(self) -> frozenset[str | None]:
+        """Interfaces on which anything stands, or that anybody uses otherwise: of a thousand VFs mostly none.
+
+        What every interface that is up has by itself, a link-local address and its routes, is nothing.
+        """
+        network = self.host.network
+        return frozenset(
+            {
+                *(lower for lower, standing in self.uppers.items() if standing),
+                *(each.netdev for each in value_or(network.addresses, ()) if not each.comes_with_link),
+                *(route.netdev for route in value_or(network.routes, ()) if not _is_own(route)),
+                *(link.name for link in network.links if link.xdp_programs),
+                *self.foreign_uppers,
+                *self.rules,
+                *self.sessions,
+                *self.storage,
+                *self.packet_sockets,
+                *self.xdp_sockets,
+            }
+        )
+
+    def is_occupied(self, function: PciFunction) -> bool:
+        """Whether one of the function's interfaces is occupied: where none is, no chain of it has anything to tell."""
+        return isinstance(names := function.netdevs, tuple) and not self.occupied.isdisjoint(names)
 
     @cached_property
     def rules(self) -> dict[str, list[Rule]]:
@@ -311,6 +339,11 @@ class HostIndex(FunctionIndex):
             names = value_or(function.netdevs, ())
             found = self._netdevs[function.address] = [self.links[name] for name in names if name in self.links]
         return found
+
+
+def _is_own(route: Route) -> bool:
+    """Whether the kernel has made the route for an address, or for the link itself."""
+    return route.protocol == "kernel" and route.destination != "default"
 
 
 NetdevItem = TypeVar("NetdevItem", "BoundSocket", "Intent", "IpAddress", "LinkManager", "Route")

@@ -51,7 +51,8 @@ def pf_of(function: PciFunction, index: HostIndex) -> tuple[Address, int | None]
 
 def on_vfio(function: PciFunction) -> bool:
     """Whether the driver is vfio-pci, or a variant for one kind of device (`mlx5_vfio_pci`) that libvirt prefers."""
-    return known(function.driver) and function.driver.endswith(("vfio-pci", "vfio_pci"))
+    driver = function.driver
+    return isinstance(driver, str) and driver.endswith(("vfio-pci", "vfio_pci"))
 
 
 def label(function: PciFunction) -> str:

@@ -60,12 +60,15 @@ def check_unread(function: PciFunction, domain: Domain, _index: HostIndex) -> It
         )
 
 
-def check_machine(function: PciFunction, domain: Domain, _index: HostIndex) -> Iterator[Finding]:
+def check_machine(function: PciFunction, domain: Domain, index: HostIndex) -> Iterator[Finding]:
     """Whether the VM has PCI Express, and a place to plug the NIC in."""
     definition, address = domain.definition, function.address
     if definition is None or has_device(domain, function):
         return
     machine, places = definition.machine, definition.pci
+    # Those that go in the same change take the first free ports.
+    new = [address for address in index.together if address not in {device.address for device in devices_of(domain)}]
+    before = new.index(address) if address in new else 0
     facts = {"vm": domain.name, "nic": label(function), "handle": handle_of(domain)}
     if is_conventional(definition):
         evidence = ((source_of(domain, "os/type machine"), machine),)
@@ -73,10 +76,10 @@ def check_machine(function: PciFunction, domain: Domain, _index: HostIndex) -> I
     elif (
         known(machine)
         and (machine in _PCI_EXPRESS or machine.startswith(_PCI_EXPRESS_VERSIONS))
-        and not (places.hotplug_slots if domain.running else places.free_root_ports)
+        and (places.hotplug_slots if domain.running else places.free_root_ports) <= before
     ):
         code = "VM_NO_FREE_ROOT_PORT" if domain.running else "VM_PORT_WILL_BE_ADDED"
-        used = places.root_ports - places.free_root_ports
+        used = min(places.root_ports, places.root_ports - places.free_root_ports + before)
         evidence = ((source_of(domain, "controllers"), f"{used} of {places.root_ports} ports taken"),)
         yield make_finding(code, address, evidence, used=used, ports=places.root_ports, **facts)
 

@@ -42,7 +42,7 @@ def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -
     facts = {"vm": domain.name, "nic": label(function), "memory": format_size(memory), "handle": handle_of(domain)}
     shown = (source_of(domain, "memory"), format_size(memory))
     yield make_finding("VM_MEMORY_LOCK", address, (shown,), **facts)
-    yield from _check_limit(function, domain, definition, memory)
+    yield from _check_limit(function, domain, definition, memory, index)
     if definition.hugepages or domain.running:  # a running VM has its memory; huge pages are counted elsewhere
         return
     if known(host.total) and host.total < memory:
@@ -54,11 +54,13 @@ def check_memory_lock(function: PciFunction, domain: Domain, index: HostIndex) -
         yield make_finding("VM_MEMORY_SHORT", address, evidence, available=available, **facts)
 
 
-def _check_limit(function: PciFunction, domain: Domain, definition: Definition, memory: int) -> Iterator[Finding]:
+def _check_limit(
+    function: PciFunction, domain: Domain, definition: Definition, memory: int, index: HostIndex
+) -> Iterator[Finding]:
     """With a virtual IOMMU each device has an address space of its own, for which all memory is locked once more."""
     limit, times = definition.memory_limit, 1
     if definition.iommu is not None:
-        times = len({function.address, *(device.address for device in devices_of(domain))})
+        times = len({function.address, *index.together, *(device.address for device in devices_of(domain))})
     locked, told = memory * times, format_size(memory)
     shown = (source_of(domain, "memory"), told)
     facts = {"vm": domain.name, "nic": label(function), "handle": handle_of(domain)}
@@ -229,6 +231,14 @@ def _pinned_cpus(definition: Definition) -> frozenset[int] | None:
 def _is_unpinned(definition: Definition) -> bool:
     free = (definition.vcpu_pins or None, definition.cpuset, definition.memory_nodes)
     return all(fact is None for fact in free) and definition.placement != "auto"
+
+
+def memory_nodes(domain: Domain, index: HostIndex) -> frozenset[int]:
+    """The NUMA nodes from which the VM's memory comes, on a host that has several; empty where that is not said."""
+    nodes, definition = index.host.memory.nodes, domain.definition
+    if definition is None or not known(nodes) or len(nodes) < 2:
+        return frozenset()
+    return _numbers(definition.memory_nodes) or frozenset()
 
 
 def _numbers(text: Fact[str]) -> frozenset[int] | None:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nicpass.host.boot.own_folder import read_folder
 from nicpass.model.binding import FOLDER, REPORTS, SUFFIX, BootBindings, BuiltinDriver, DamagedFile
 from nicpass.model.fact import Fact, known
-from nicpass.model.pci import modalias_of
+from nicpass.model.pci import IDS, modalias_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from nicpass.model.pci import PciFunction
 
 _NETWORK_CLASS = 0x02
+_KIND = attrgetter("driver", *IDS)
+"""By what functions are alike that one answer is for."""
 # Strings `module.key=value`, each with a NUL behind it (Documentation/kbuild/kbuild.rst, modules.builtin.modinfo).
 # Aliases of one vendor's devices only: a module that serves a whole class is no NIC's own driver.
 _BUILTIN_ALIAS = rb"([^\0.]+)\.alias=(pci:v0000[^\0]*)"
@@ -64,10 +67,14 @@ def _find_builtin(files: Files, kernel: Fact[str], functions: Iterable[PciFuncti
     aliases = [
         (pattern.decode("latin-1"), name.decode("latin-1")) for name, pattern in re.findall(_BUILTIN_ALIAS, text)
     ]
+    modules: dict[tuple[object, ...], str] = {}  # a thousand NICs are of a few kinds
     for function in nics:
-        module = function.driver.replace("-", "_") if known(function.driver) else ""
-        if module not in builtin or module.endswith("vfio_pci"):
-            alias = modalias_of(function) or ""
-            module = next((name for pattern, name in aliases if fnmatch.fnmatchcase(alias, pattern)), "")
-        if module:
-            yield BuiltinDriver(address=function.address, module=module.replace("-", "_"))
+        kind = _KIND(function)
+        if kind not in modules:
+            module = function.driver.replace("-", "_") if known(function.driver) else ""
+            if module not in builtin or module.endswith("vfio_pci"):
+                alias = modalias_of(function) or ""
+                module = next((name for pattern, name in aliases if fnmatch.fnmatchcase(alias, pattern)), "")
+            modules[kind] = module.replace("-", "_")
+        if modules[kind]:
+            yield BuiltinDriver(address=function.address, module=modules[kind])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # ValueError: a name with a NUL or a lone surrogate, as damaged content gives it; no file is called so.
 _ERRORS = (OSError, ValueError)
 _CHUNK = 65536
+_PAGE = 4096  # the attributes of sysfs are shorter, and memory for more of each of ten thousand takes its time
 _KERNEL = ("/sys/", "/proc/")  # the links there are relative, and they are many
 _ESCAPED = rb"\\x([89a-f][0-9a-f])"
 _LARGEST = 256 << 20  # bytes; /proc/net/tcp with a million connections has 150 MiB
@@ -96,9 +97,10 @@ class Files:
         try:
             descriptor = os.open(self._locate(path), READING)
             try:
-                content = os.read(descriptor, _CHUNK)
-                if not 0 < len(content) < _CHUNK:
+                content = os.read(descriptor, _PAGE)
+                if not 0 < len(content) < _PAGE:
                     refuse_unless_file(descriptor)
+                    content += os.read(descriptor, _CHUNK)
             finally:
                 os.close(descriptor)
         except _ERRORS as error:
@@ -136,9 +138,11 @@ class Files:
         text = self.read_attribute(path)
         if not isinstance(text, str):
             return text
-        with contextlib.suppress(ValueError):
+        try:
             if (number := int(text, 0)) in _INT64:
                 return number
+        except ValueError:
+            pass
         return Unknown(f"not a number: {path}: {text[:40]!r}")
 
     def read_link(self, path: str) -> Fact[str]:

@@ -44,7 +44,7 @@ _IORESOURCE_IO, _IORESOURCE_PREFETCH, _IORESOURCE_MEM_64, _IORESOURCE_UNSET = 0x
 
 # A VF's details are its PF's or as the specification has them, and a host may have thousands of VFs: reading them
 # too takes a fifth of the time of `nicpass list` on a generated tree.
-_OF_A_VF = dict.fromkeys(
+OF_A_VF = dict.fromkeys(
     (
         "config",
         "sysfs_link",
@@ -84,7 +84,7 @@ def _slot_of(address: Address) -> str:
 def read_details(attributes: Attributes) -> dict[str, Any]:
     """The fields of a PciFunction that `pci/functions.py` leaves out at first."""
     if "physfn" in attributes.names:
-        return _OF_A_VF
+        return OF_A_VF
     config = read_config(attributes.files, f"{attributes.folder}/config") if "config" in attributes.names else None
     resources = parse_resources(attributes.text("resource"))
     allowed = attributes.number("d3cold_allowed")

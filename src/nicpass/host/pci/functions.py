@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads PCI functions from sysfs. Source: Documentation/ABI/testing/sysfs-bus-pci of the kernel.
 
-One listing of a function's folder tells which attributes exist, and `uevent` holds five of them in one
-read; so a function costs about eight system calls, and a host with a thousand is read in a tenth of a second.
+One listing of a function's folder tells which attributes exist, and `uevent` holds six of them in one
+read; so a function costs four reads and as many links, and a host with a thousand is read in a tenth of a second.
 Network controllers, and what they depend on, are read closer: `pci/details.py` says how.
 """
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nicpass.host.pci.details import needing_details, read_details
@@ -18,7 +20,7 @@ from nicpass.model.fact import Fact, Unknown, known, why_unknown
 from nicpass.model.pci import PciFunction, Representor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from nicpass.host.doors.files import Files
 
@@ -28,6 +30,23 @@ _DIGITS_OF_VF = 5  # its number has 16 bits (linux/pci_regs.h: PCI_SRIOV_NUM_VF)
 # devlink_port_phys_port_name_get() in net/devlink/port.c: the other end of a PF, VF or subfunction; `p0` is the card's
 # own port. `hpf` is older mlx5's word for the PF of the host that a card serves.
 _REPRESENTOR = r"(?:c[0-9]+)?pf[0-9]+(?:vf[0-9]+|sf[0-9]+|hpf)"
+_IDENTIFIERS = ("PCI_CLASS", "PCI_ID", "PCI_SUBSYS_ID")
+"""The keys in `uevent`; the latter two have an id of the vendor and one of the device."""
+_ATTRIBUTES = {
+    "class_code": "class",
+    "vendor_id": "vendor",
+    "device_id": "device",
+    "subsystem_vendor_id": "subsystem_vendor",
+    "subsystem_device_id": "subsystem_device",
+}
+"""The same as fields of a PciFunction, and the attribute of each."""
+_NAMES_OF_A_VF = frozenset(
+    {*_ATTRIBUTES.values(), "driver", "driver_override", "infiniband", "iommu_group", "net", "numa_node", "physfn"}
+    | {"reset", "reset_method", "uevent"}
+)
+"""What a VF may have of all that is read of a function: no VFs of its own, and no label by the firmware."""
+_NETWORK_CONTROLLER = 0x02  # base class, PCI Code and ID Assignment Specification, 1.3
+_VIRTIO = 0x1AF4  # its vendor's id (Virtual I/O Device 1.2, 4.1.2)
 _NO_OVERRIDE = "(null)"  # how the kernel writes an override that is not set
 
 
@@ -39,8 +58,13 @@ def read_pci(files: Files) -> tuple[PciFunction, ...]:
 
 def read_functions(files: Files, addresses: Iterable[Address]) -> tuple[PciFunction, ...]:
     """These functions, in the order of their addresses, with the details of NICs and of what they depend on."""
-    readers = [_Attributes(files, address) for address in sorted(addresses, key=split_address)]
-    fields = [_read_fields(reader) for reader in readers]
+    readers: list[_Attributes] = []
+    fields: list[dict[str, Any]] = []
+    vfs: set[Address] = set()
+    for address in sorted(addresses, key=split_address):
+        readers.append(_Attributes(files, address, is_vf=address in vfs))
+        fields.append(_read_fields(readers[-1]))
+        vfs.update(fields[-1].get("virtfns", ()))  # a VF comes after its PF: First VF Offset is no less than 1
     wanted = needing_details(fields)
     for reader, found in zip(readers, fields, strict=True):
         if reader.address in wanted:
@@ -50,7 +74,7 @@ def read_functions(files: Files, addresses: Iterable[Address]) -> tuple[PciFunct
 
 def why_pci_unread(files: Files, functions: tuple[PciFunction, ...]) -> str | None:
     """Why functions may be missing: a bus that cannot be listed, or functions that do not tell what they are."""
-    names = files.list_directory(DEVICES)
+    names = files.list_directory(DEVICES) if not functions else ()
     if isinstance(names, Unknown):
         return names.unknown
     if names is None and not files.is_live:  # a running machine without this folder has no PCI
@@ -68,49 +92,67 @@ def read_function(files: Files, address: Address) -> PciFunction:
 
 
 def _read_fields(reader: _Attributes) -> dict[str, Any]:
-    """The fields of a PciFunction that are read of every function."""
-    return {
+    """The fields of a PciFunction that are read of every function, and that it may have."""
+    common = {
         "address": reader.address,
-        "class_code": reader.identifier("PCI_CLASS", 0, "class"),
-        "vendor_id": reader.identifier("PCI_ID", 0, "vendor"),
-        "device_id": reader.identifier("PCI_ID", 1, "device"),
-        "subsystem_vendor_id": reader.identifier("PCI_SUBSYS_ID", 0, "subsystem_vendor"),
-        "subsystem_device_id": reader.identifier("PCI_SUBSYS_ID", 1, "subsystem_device"),
+        **reader.identifiers(),
         "driver": reader.driver(),
         "driver_override": reader.driver_override(),
         "bridge": parse_address(reader.folder.rsplit("/", 2)[-2]),
         "iommu_group": reader.iommu_group(),
         "numa_node": reader.numa_node(),
         "reset_methods": reader.reset_methods(),
+        "physfn": reader.physfn(),
+        **reader.network(),
+        "rdma": reader.rdma(),
+    }
+    if not reader.is_listed:
+        return common
+    return common | {
         "totalvfs": reader.number("sriov_totalvfs"),
         "numvfs": reader.number("sriov_numvfs"),
         "vf_autoprobe": reader.flag("sriov_drivers_autoprobe"),
-        "physfn": reader.physfn(),
         **reader.virtfns(),
-        **reader.network(),
-        "rdma": reader.rdma(),
         "board_label": reader.text("label") if "label" in reader.names else None,
         "block_devices": reader.block_devices(),
     }
 
 
 class _Attributes:
-    """One function's folder: its listing and its `uevent`, read once."""
+    """One function's folder: its listing and its `uevent`, read once.
 
-    def __init__(self, files: Files, address: Address) -> None:
+    To list a folder takes as long as to look for four attributes that are not there, and of a network controller that
+    is a VF, as its PF says, it is known which may be: these are looked for without a listing.
+    """
+
+    def __init__(self, files: Files, address: Address, *, is_vf: bool = False) -> None:
         self.files = files
         self.address = address
         link = files.read_link(f"{DEVICES}/{address}")
         # Where the folder really lies is its place in the tree; reading there spares the kernel the link.
-        self.folder = folder = _resolve(link) if isinstance(link, str) else f"{DEVICES}/{address}"
-        listing = files.list_directory(folder)
-        self.unlisted = listing if isinstance(listing, Unknown) else None
-        self.names = frozenset(listing) if isinstance(listing, tuple) else frozenset[str]()
-        # The few names with a number in them, sought once: `virtfn7` of a PF, `virtio3` of a virtio function.
-        self.numbered = [name for name in self.names if name.startswith("virt")]
-        self.uevent = _parse_uevent(self.text("uevent"))
+        self.folder = _resolve(link) if isinstance(link, str) else f"{DEVICES}/{address}"
+        self.names: frozenset[str] = _NAMES_OF_A_VF
+        self.unlisted: Unknown | None = None
+        self.is_listed = False
+        if is_vf:
+            self._read_uevent()
+        if not is_vf or not _is_plain(self.told):
+            self._list()
+            self._read_uevent()
 
-    # An attribute that the listing does not name is absent without a further look.
+    def _list(self) -> None:
+        listing = self.files.list_directory(self.folder)
+        self.unlisted = listing if isinstance(listing, Unknown) else None
+        self.names = frozenset(listing if isinstance(listing, tuple) else ())
+        self.is_listed = True
+        # The few names with a number in them, sought once: `virtfn7` of a PF, `virtio3` of a virtio function.
+        self.numbered = [name for name in self.names if name[:4] == "virt"]
+
+    def _read_uevent(self) -> None:
+        self.uevent = _parse_uevent(self.text("uevent"))
+        self.told = _parse_identifiers(*map(self.uevent.get, _IDENTIFIERS))
+
+    # An attribute that is not among the names is absent without a further look.
 
     def text(self, name: str) -> Fact[str]:
         return self.files.read_attribute(f"{self.folder}/{name}") if name in self.names else self.unlisted
@@ -129,12 +171,11 @@ class _Attributes:
         target = self.files.read_link(f"{self.folder}/{name}")
         return target.rsplit("/", 1)[-1] if isinstance(target, str) else target
 
-    def identifier(self, key: str, part: int, name: str) -> Fact[int]:
-        """An id from `uevent` (`PCI_ID=8086:10C9`), or from its own attribute where uevent lacks it."""
-        try:
-            return int(self.uevent[key].split(":")[part], 16)
-        except (KeyError, IndexError, ValueError):
-            return self.number(name)
+    def identifiers(self) -> Mapping[str, Fact[int]]:
+        """What the function is: by `uevent`, or by an id's own attribute where uevent lacks it."""
+        if len(self.told) == len(_ATTRIBUTES):
+            return self.told
+        return {f: self.told[f] if f in self.told else self.number(name) for f, name in _ATTRIBUTES.items()}
 
     def driver(self) -> Fact[str]:
         if (driver := self.uevent.get("DRIVER")) is not None:
@@ -161,7 +202,7 @@ class _Attributes:
         methods = self.text("reset_method")
         if isinstance(methods, str):
             return tuple(methods.split())
-        if methods is None and "reset" in self.names:
+        if methods is None and "reset" in self.names and self.files.exists(f"{self.folder}/reset"):
             return Unknown(f"the kernel does not say which: {self.folder}/reset_method")
         return methods
 
@@ -204,16 +245,17 @@ class _Attributes:
         if "net" in self.names:
             found = self.files.list_directory(f"{self.folder}/net")
             return tuple(sorted(found)) if known(found) else found
-        for name in self._virtio_devices():
+        for name in self._virtio_devices() if self.is_listed else ():
             found = self.files.list_directory(f"{self.folder}/{name}/net")
             return tuple(sorted(found)) if known(found) else found
         return self.unlisted
 
     def rdma(self) -> Fact[tuple[str, ...]]:
         """Names in `infiniband/`: the folder stays when its devices are in another network namespace."""
-        if "infiniband" not in self.names:
+        folder = f"{self.folder}/infiniband"
+        if "infiniband" not in self.names or not (self.is_listed or self.files.exists(folder)):
             return None
-        found = self.files.list_directory(f"{self.folder}/infiniband")
+        found = self.files.list_directory(folder)
         return tuple(sorted(found)) if known(found) else found
 
     def _virtio_devices(self) -> list[str]:
@@ -242,6 +284,27 @@ def _resolve(link: str) -> str:
 
 def _is_disk(name: str) -> bool:
     return name.startswith(("vd", "sd")) or (name.startswith("nvme") and "n" in name[4:])
+
+
+@lru_cache(maxsize=256)  # a thousand functions are of a few kinds
+def _parse_identifiers(kind: str | None, ids: str | None, subsystem: str | None) -> dict[str, int]:
+    """The fields that can be told by the values of `_IDENTIFIERS`, hexadecimal as in `8086:10C9`."""
+    words = (kind, *_pair(ids), *_pair(subsystem))
+    found = {}
+    for field, word in zip(_ATTRIBUTES, words, strict=True):
+        with contextlib.suppress(ValueError):
+            found[field] = int(word or "", 16)
+    return found
+
+
+def _pair(text: str | None) -> tuple[str, str]:
+    first, _, second = (text or "").partition(":")
+    return first, second
+
+
+def _is_plain(ids: Mapping[str, int]) -> bool:
+    """Whether it is a network controller without devices below it that have a number: only virtio's have."""
+    return ids.get("class_code", 0) >> 16 == _NETWORK_CONTROLLER and ids.get("vendor_id", _VIRTIO) != _VIRTIO
 
 
 def _parse_uevent(text: Fact[str]) -> dict[str, str]:

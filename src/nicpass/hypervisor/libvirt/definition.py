@@ -20,7 +20,7 @@ from nicpass.hypervisor.libvirt.xml_values import (
     text_of,
 )
 from nicpass.model.address import Address, parse_address
-from nicpass.model.domain import CpuPin, Definition, DomainInterface, PciPlaces, VirtualIommu
+from nicpass.model.domain import CpuPin, Definition, DomainInterface, PciPlaces, VirtualIommu, guest_place
 from nicpass.model.fact import Fact, Unknown
 
 if TYPE_CHECKING:
@@ -132,10 +132,15 @@ def _pci_places(domain: ET.Element) -> PciPlaces:
     ports = [element for element in controllers if element.get("model") in _PORTS]
     free = [port for port in ports if parse_hex(port.get("index", "")) not in buses]
     pluggable = [port for port in free if attribute_of(port.find("target"), "hotplug") != "off"]
-    slots = len(pluggable)
+    slots = [(bus, 0) for port in pluggable if (bus := parse_hex(port.get("index", ""))) is not None]
     if not ports and any(element.get("model") == "pci-root" for element in controllers):
-        slots = max(0, _PCI_SLOTS - len({slot for bus, slot in taken if bus == 0 and slot != 0}))
-    return PciPlaces(root_ports=len(ports), free_root_ports=len(free), hotplug_slots=slots)
+        slots = [(0, slot) for slot in range(1, _PCI_SLOTS + 1) if (0, slot) not in taken]
+    return PciPlaces(
+        root_ports=len(ports),
+        free_root_ports=len(free),
+        hotplug_slots=len(slots),
+        hotplug_places=tuple(guest_place(bus, slot) for bus, slot in sorted(slots)),
+    )
 
 
 def _pci_addresses(domain: ET.Element) -> list[ET.Element]:

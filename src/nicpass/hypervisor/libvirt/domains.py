@@ -124,12 +124,14 @@ def inactive_xml(domain: Any) -> str:
 
 def _domain_of(domain: Any) -> Domain:
     running = bool(domain.isActive())
+    library = load_binding()
     config_devices, config = parse_machine(inactive_xml(domain))
     live_devices, live = parse_machine(domain.XMLDesc()) if running else ((), None)
     return Domain(
         name=domain.name(),
         uuid=domain.UUIDString(),
         running=running,
+        paused=running and domain.state()[0] in _states_of_paused(library),
         persistent=bool(domain.isPersistent()),
         config_devices=config_devices,
         live_devices=live_devices,
@@ -138,6 +140,11 @@ def _domain_of(domain: Any) -> Domain:
         saved_image=bool(domain.hasManagedSaveImage()),
         snapshots=domain.snapshotNum(),
     )
+
+
+def _states_of_paused(library: Any) -> tuple[int, ...]:
+    """virDomainState: those in which QEMU is there and the guest does not run."""
+    return (library.VIR_DOMAIN_PAUSED, library.VIR_DOMAIN_CRASHED, library.VIR_DOMAIN_PMSUSPENDED)
 
 
 def _domains_of(connection: Connection) -> tuple[Domain, ...]:

@@ -108,6 +108,7 @@ class Hook:
             # Whose the other NICs are only libvirt knows, and it keeps them apart by itself.
             near = kept[0].state.address if len(kept) == 1 else None
             index = HostIndex(read_host(self.files, (domain,), self.processes, nic=near))
+            index = index.for_vm(domain, tuple(nic.state.address for nic in kept))
             leaving = [(nic, self._check(nic, domain, index)) for nic in kept]
             # Before the records: a NIC that is out, and of no VM that was let through, is owed to the host.
             note_start(self.files, domain.uuid, tuple(nic.state.address for nic in kept))
@@ -184,9 +185,7 @@ class Hook:
         if function is None:
             raise _tell_gone(nic, domain, index)
         _refuse_other_card(nic, function, domain, index)
-        standing = blocking(
-            check_dependence(function, index.for_vm(domain)), nic.owner.allow if nic.owner else frozenset()
-        )
+        standing = blocking(check_dependence(function, index), nic.owner.allow if nic.owner else frozenset())
         if standing:
             raise _veto_for(standing, domain, address)
         return function

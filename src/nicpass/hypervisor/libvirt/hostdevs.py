@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nicpass.hypervisor.libvirt.definition import parse_definition
 from nicpass.hypervisor.libvirt.xml_values import attribute_of, is_on, parse_hex, parse_source_address, parse_xml
 from nicpass.model.address import Address, split_address
-from nicpass.model.domain import Definition, Domain, DomainDevice
+from nicpass.model.domain import Definition, Domain, DomainDevice, GuestPlace, guest_place
 from nicpass.model.errors import NicpassError
 from nicpass.model.language import _
 
@@ -39,6 +39,10 @@ def build_device(spec: DeviceSpec) -> str:
         ET.SubElement(device, "mac", address=spec.mac)
     if spec.element == "interface" and spec.vlan is not None:
         ET.SubElement(ET.SubElement(device, "vlan"), "tag", id=str(spec.vlan))
+    if spec.place is not None:
+        bus, _colon, slot = spec.place.partition(":")
+        place = {"type": "pci", "domain": "0x0000", "bus": f"0x{bus}", "slot": f"0x{slot}", "function": "0x0"}
+        ET.SubElement(device, "address", place)
     ET.indent(device)
     return ET.tostring(device, encoding="unicode")
 
@@ -107,6 +111,7 @@ def _device_of(element: ET.Element) -> DomainDevice | None:
         teaming=attribute_of(element.find("teaming"), "type"),
         rom_bar=_rom_bar(rom),
         rom_file=attribute_of(rom, "file"),
+        place=_place_of(element.find("./address[@type='pci']")),
         xml=ET.tostring(element, encoding="unicode").strip(),
     )
 
@@ -116,6 +121,11 @@ def _rom_bar(rom: ET.Element | None) -> bool | None:
     if is_on(attribute_of(rom, "enabled")) is False:
         return False
     return is_on(attribute_of(rom, "bar"))
+
+
+def _place_of(address: ET.Element | None) -> GuestPlace | None:
+    bus, slot = (parse_hex(attribute_of(address, name) or "") for name in ("bus", "slot"))
+    return None if bus is None or slot is None else guest_place(bus, slot)
 
 
 def _parse_vlan(tag: ET.Element) -> int | None:

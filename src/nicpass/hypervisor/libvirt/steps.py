@@ -8,36 +8,29 @@ the VM stops (law 5: it owns the binding, so no lasting one is written).
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.admission import announce, forget_start, read_start
-from nicpass.engine.bounded import ask
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.host.pci.functions import read_function
-from nicpass.hypervisor.libvirt.domains import Connection, connect, inactive_xml, load_binding
+from nicpass.hypervisor.libvirt.domains import inactive_xml, load_binding
+from nicpass.hypervisor.libvirt.handle import DomainHandle
 from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device
-from nicpass.model.errors import ImpossibleError, NicpassError, NoAnswerError, StepError
+from nicpass.model.errors import ImpossibleError, NoAnswerError, StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.plan import DefineDevice, StartDomain, StopDomain, UndefineDevice
-from nicpass.model.text import clause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nicpass.host.doors.files import Files
+    from nicpass.model.address import Address
 
 _START_SECONDS = 30.0
 _SHUTDOWN_SECONDS = 30.0
 """How long a guest has to heed before it is switched off."""
-_SECONDS = 30.0
-_SECONDS_OF = {"create": 300.0, "destroy": 60.0, "attachDeviceFlags": 60.0, "detachDeviceFlags": 60.0}
-"""For the answer to one call. A start pins all of the guest's memory for the NIC, which takes minutes for a TiB."""
-_SECONDS_MORE = 3.0
-"""For each call once one had no answer: there is other work that does not need libvirt."""
-
-T = TypeVar("T")
 
 
 def libvirt_handlers(files: Files, tell: Callable[[str], object] = str) -> Handlers:
@@ -63,18 +56,18 @@ class LibvirtSteps:
         """VMs that this run has started, by UUID: it stops no other."""
 
     def apply_define(self, step: DefineDevice) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        with DomainHandle(step.uuid, step.domain) as domain:
             if find_device(inactive_xml(domain), step.address) is None:
                 domain.attachDeviceFlags(build_device(step.device), load_binding().VIR_DOMAIN_AFFECT_CONFIG)
             # Asked after the change: a start before it runs without the NIC, which nobody asked for.
-            if domain.isActive() and find_device(str(domain.XMLDesc()), step.address) is None:
+            if not step.running and domain.isActive() and find_device(str(domain.XMLDesc()), step.address) is None:
                 raise StepError(
                     _("{domain} was started meanwhile, without the NIC.").format(domain=step.domain),
                     _("Shut it down first."),
                 )
 
     def verify_define(self, step: DefineDevice) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        with DomainHandle(step.uuid, step.domain) as domain:
             if find_device(inactive_xml(domain), step.address) is None:
                 raise StepError(
                     _("{address} does not stand in the definition of {domain}.").format(
@@ -83,18 +76,18 @@ class LibvirtSteps:
                 )
 
     def apply_undefine(self, step: UndefineDevice) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        with DomainHandle(step.uuid, step.domain) as domain:
             element = find_device(inactive_xml(domain), step.address)
             if element is not None:
                 domain.detachDeviceFlags(element, load_binding().VIR_DOMAIN_AFFECT_CONFIG)
             # Asked after the change: from here on no start takes the NIC, and one before it is seen.
-            if domain.isActive():
+            if not step.running and domain.isActive():
                 raise StepError(
                     _("{domain} was started meanwhile.").format(domain=step.domain), _("Shut it down first.")
                 )
 
     def verify_undefine(self, step: UndefineDevice) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        with DomainHandle(step.uuid, step.domain) as domain:
             if find_device(inactive_xml(domain), step.address) is not None:
                 raise StepError(
                     _("{address} still stands in the definition of {domain}.").format(
@@ -103,7 +96,7 @@ class LibvirtSteps:
                 )
 
     def apply_start(self, step: StartDomain) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        with DomainHandle(step.uuid, step.domain) as domain:
             if step.uuid in self.started:
                 return
             if domain.isActive():
@@ -117,25 +110,12 @@ class LibvirtSteps:
                 domain.create()
 
     def verify_start(self, step: StartDomain) -> None:
-        """The VM runs, and has the NIC: it is on vfio-pci and the host sees no interface of it."""
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        """The VM runs, and has its NICs: each is on vfio-pci and the host sees no interface of it."""
+        with DomainHandle(step.uuid, step.domain) as domain:
             if not domain.isActive():
                 raise StepError(_("{domain} does not run.").format(domain=step.domain))
-        # After a crash of ours libvirt may be in the middle of the start.
-        wait_until(lambda: on_vfio(read_function(self.files, step.address)), _START_SECONDS)
-        function = read_function(self.files, step.address)
-        if not on_vfio(function):
-            raise StepError(
-                _("{domain} runs, but {address} is on {driver}.").format(
-                    domain=step.domain, address=step.address, driver=function.driver or _("no driver")
-                )
-            )
-        if known(function.netdevs) and function.netdevs:
-            raise StepError(
-                _("{domain} runs, but the host still has {names}.").format(
-                    domain=step.domain, names=", ".join(function.netdevs)
-                )
-            )
+        for address in step.addresses:
+            self._verify_gone(address, step.domain)
         if step.guarded and step.address not in read_start(self.files, step.uuid):
             raise StepError(
                 _("{domain} runs, but libvirt did not ask the guard: its later starts would not be looked at.").format(
@@ -144,10 +124,28 @@ class LibvirtSteps:
                 _("Restart libvirt's daemon, which looks for hooks then: systemctl restart libvirtd; VMs go on."),
             )
 
+    def _verify_gone(self, address: Address, domain: str) -> None:
+        """Raises StepError where the running VM does not have the NIC, or the host has it still."""
+        # After a crash of ours libvirt may be in the middle of the start.
+        wait_until(lambda: on_vfio(read_function(self.files, address)), _START_SECONDS)
+        function = read_function(self.files, address)
+        if not on_vfio(function):
+            raise StepError(
+                _("{domain} runs, but {address} is on {driver}.").format(
+                    domain=domain, address=address, driver=function.driver or _("no driver")
+                )
+            )
+        if known(function.netdevs) and function.netdevs:
+            raise StepError(
+                _("{domain} runs, but the host still has {names}.").format(
+                    domain=domain, names=", ".join(function.netdevs)
+                )
+            )
+
     def apply_stop(self, step: StopDomain) -> None:
         """Raises NoAnswerError where libvirt hangs, also when the VM's end was brought about without it."""
         try:
-            with _DomainHandle(step.uuid, step.domain) as domain:
+            with DomainHandle(step.uuid, step.domain) as domain:
                 if not domain.isActive() or not (step.for_all or step.uuid in self.started):
                     return
                 with announce(self.files, step.uuid):
@@ -169,7 +167,7 @@ class LibvirtSteps:
         self.tell(text.format(name=name, seconds=f"{_SHUTDOWN_SECONDS:g}"))
 
     def verify_stop(self, step: StopDomain) -> None:
-        with _DomainHandle(step.uuid, step.domain) as domain:
+        with DomainHandle(step.uuid, step.domain) as domain:
             ours = step.for_all or step.uuid in self.started
             if ours and not wait_until(lambda: not domain.isActive(), _START_SECONDS):
                 raise StepError(_("{domain} still runs.").format(domain=step.domain))
@@ -183,58 +181,3 @@ class LibvirtSteps:
             domain.shutdown()
             return wait_for_shutdown(self.files, step.domain, lambda: bool(domain.isActive()), _SHUTDOWN_SECONDS)
         return False
-
-
-class _DomainHandle:
-    """One VM on a connection of its own; libvirt's errors leave it as StepErrors."""
-
-    hangs = False
-    """A call of this process had no answer, and none since."""
-
-    def __init__(self, uuid: str, name: str) -> None:
-        self.uuid, self.name = uuid, name
-        self.connection: Connection = None
-        self.domain: Any = None
-
-    def __enter__(self) -> _DomainHandle:
-        self.connection = self._ask("open", lambda: connect(writing=True))
-        try:
-            self.domain = self._ask("lookup", lambda: self.connection.lookupByUUIDString(self.uuid))
-        except load_binding().libvirtError as error:
-            self._close()
-            raise StepError(
-                _("libvirt has no VM {name} any more: {message}.").format(
-                    name=self.name, message=clause(error.get_error_message())
-                )
-            ) from error
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._close()
-        if isinstance(error, load_binding().libvirtError):
-            message = clause(error.get_error_message())
-            raise StepError(
-                _("libvirt, about {name}: {message}.").format(name=self.name, message=message),
-                "journalctl -u libvirtd -n 20",
-            ) from error
-
-    def __getattr__(self, call: str) -> Any:
-        """virDomain's own, each with a bound."""
-        work = getattr(self.domain, call)
-        return lambda *arguments: self._ask(call, lambda: work(*arguments))
-
-    def _ask(self, call: str, work: Callable[[], T]) -> T:
-        seconds = _SECONDS_MORE if _DomainHandle.hangs else _SECONDS_OF.get(call, _SECONDS)
-        try:
-            answer = ask(work, seconds, _("libvirt, about {name}: {call}").format(name=self.name, call=call))
-        except NoAnswerError:
-            _DomainHandle.hangs = True
-            raise
-        _DomainHandle.hangs = False
-        return answer
-
-    def _close(self) -> None:
-        """A daemon that hangs does not answer to that either; the connection goes with the process."""
-        if not _DomainHandle.hangs:
-            with contextlib.suppress(NicpassError, load_binding().libvirtError):
-                self._ask("close", self.connection.close)

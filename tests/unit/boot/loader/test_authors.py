@@ -17,7 +17,8 @@ from nicpass.host.doors.files import Files
 from nicpass.model.boot import Author, BootChange
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.file_image import FileChange, RegularFile
-from nicpass.model.plan import BootPurpose, ChangeBoot, PrepareRequest
+from nicpass.model.plan import BootPurpose, ChangeBoot
+from nicpass.model.request import PrepareRequest
 from nicpass.planner.place import refuse_lost_files
 from nicpass.planner.prepare import plan_prepare
 from tests.support.boot import MOUNTS, BootTree

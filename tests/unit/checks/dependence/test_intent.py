@@ -21,7 +21,8 @@ from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError
 from nicpass.model.host import Host
 from nicpass.model.network import Intent
-from nicpass.model.plan import AttachRequest, NicOwner
+from nicpass.model.plan import NicOwner
+from nicpass.model.request import AttachRequest
 from nicpass.planner.attach import plan_attach
 from tests.support.activity import having, packet, process
 from tests.support.hosts import address, link, network, ready_host

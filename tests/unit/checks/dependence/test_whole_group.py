@@ -14,6 +14,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_nic
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
+from nicpass.model.given import GivenNic
 from tests.support.config_space import ISOLATING, PORT, Capabilities
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.provoking import AHCI, USB, controller, with_disk
@@ -53,7 +54,8 @@ class TestReports:
         found = told(read_report("01-whole-card-one-group", tmp_path), "fw")
         assert blocking(found) == {"GROUP_SHARED_BOUND"}
         assert "that nobody uses" in found["GROUP_SHARED_BOUND"].sentence
-        assert "Give all of it to this VM: 0000:01:00.0, 0000:01:00.1." in found["GROUP_SHARED_BOUND"].mend
+        way = "Give all of it to this VM (0000:01:00.0, 0000:01:00.1): nicpass attach fw 0000:01:00.0 --with-group"
+        assert way in found["GROUP_SHARED_BOUND"].mend
 
     @pytest.mark.parametrize(
         "report", ["01-whole-card-one-group/tree-first-port-given", "h01-pair-to-one-vm-refused/full"]
@@ -123,6 +125,26 @@ class TestOneVm:
         net = network(link("eth1"), link("eth2"), address("eth2", "10.1.2.3/24"))
         tree = ready_host(bridge(PORT_ABOVE), ETH1, ETH2, vms=(HAVING_SIBLING,), net=net)
         assert "GROUP_SHARED" in self.judge(tree, tmp_path, "guest")
+
+    @pytest.mark.parametrize(
+        ("vm", "allow", "free"),
+        [
+            ("guest", {"HAS_ADDRESS"}, True),
+            ("guest", set(), False),
+            ("guest", {"CARRIES_ROUTE"}, False),
+            ("other", {"HAS_ADDRESS"}, False),
+        ],
+    )
+    def test_what_it_was_given_although_the_host_uses_it_does(
+        self, vm: str, allow: set[str], free: bool, tmp_path: Path
+    ) -> None:
+        net = network(link("eth1"), link("eth2"), address("eth2", "10.1.2.3/24"))
+        host = ready_host(bridge(PORT_ABOVE), ETH1, ETH2, vms=(HAVING_SIBLING, OTHER), net=net).read(tmp_path)
+        given = GivenNic(
+            address=Address(SIBLING), uuid=(GUEST if vm == "guest" else OTHER).uuid, allow=frozenset(allow)
+        )
+        host = msgspec.structs.replace(host, given=(given,))
+        assert ("GROUP_SHARED" not in blocking(told(host, "guest"))) is free
 
     @pytest.mark.parametrize(
         ("driver", "disk", "expected"),
@@ -284,7 +306,8 @@ class TestWays:
         found = told(ready_host(bridge(PORT_ABOVE), *card).read(tmp_path))
         assert "slot" not in found["GROUP_SHARED_BOUND"].mend
         assert "firmware" not in found["GROUP_SHARED_BOUND"].mend
-        assert found["GROUP_SHARED_BOUND"].mend == "(1) Give all of it to one VM: 0000:01:00.0, 0000:01:00.1."
+        way = f"(1) Give all of it to one VM ({NIC}, {SIBLING}): nicpass attach VM {NIC} --with-group"
+        assert found["GROUP_SHARED_BOUND"].mend == way
         assert "in another slot this one is no better" in found["ACS_MISSING"].mend
 
     def test_a_port_whose_isolation_is_on_is_no_culprit(self, tmp_path: Path) -> None:

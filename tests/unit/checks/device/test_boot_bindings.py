@@ -19,8 +19,10 @@ from nicpass.model.binding import BootBindings
 from nicpass.model.errors import RebootNeededError
 from nicpass.model.finding import Finding
 from nicpass.model.host import Host
-from nicpass.model.plan import AttachRequest, DefineDevice, DetachRequest, GiveBackNic, InstallGuard, TakeNic
-from nicpass.planner.attach import plan_attach, plan_detach
+from nicpass.model.plan import DefineDevice, GiveBackNic, InstallGuard, TakeNic
+from nicpass.model.request import AttachRequest, DetachRequest
+from nicpass.planner.attach import plan_attach
+from nicpass.planner.detach import plan_detach
 from tests.support.boot_bindings import (
     ETH1,
     HAVING,

@@ -18,7 +18,7 @@ from nicpass.model.activity import Activity, ForeignNetdev, Holder
 from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError
 from nicpass.model.finding import Severity
-from nicpass.model.plan import AttachRequest, VfRequest
+from nicpass.model.request import AttachRequest, VfRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import VM, nic, ready_host

@@ -201,6 +201,19 @@ class TestMachine:
         domain = but(domain, config=but(domain.config, machine=machine))
         assert "VM_NOT_PCIE" not in findings_of(domain)
 
+    def test_each_of_one_change_needs_a_port(self) -> None:
+        """Two are free, so the third is the first that libvirt adds one for; what the VM has already needs none."""
+        ports = "".join(f"<controller type='pci' index='{number}' model='pcie-root-port'/>" for number in range(20, 22))
+        has = hostdev_xml("0000:3b:00.7")
+        domain = domain_of(devices=FULL + ports + has)
+        free = domain.config.pci.free_root_ports if domain.config is not None else 0
+        others = [Address(f"0000:3b:00.{number}") for number in range(1, free + 1)]
+        having = Address("0000:3b:00.7")
+        for place, told in ((0, False), (free - 1, False), (free, True)):
+            together = (having, *others[:place], NIC.address, *others[place:])
+            found = {f.code for f in check_vm(NIC, domain, HostIndex(GOOD_HOST).for_vm(domain, together))}
+            assert ("VM_PORT_WILL_BE_ADDED" in found) is told, place
+
     def test_a_vm_that_has_the_nic_needs_no_port(self) -> None:
         assert "VM_PORT_WILL_BE_ADDED" not in findings_of(domain_of(devices=FULL + hostdev_xml(NIC.address)))
 

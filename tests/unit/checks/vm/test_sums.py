@@ -133,6 +133,13 @@ class TestLockedMemory:
     def limit(self, gib: int) -> str:
         return f"<memtune><hard_limit unit='GiB'>{gib}</hard_limit></memtune>"
 
+    def test_what_goes_in_the_same_change_counts(self) -> None:
+        xml = definition_xml(memory="<memory unit='GiB'>8</memory>", devices=VIOMMU.format(model="intel") + self.SECOND)
+        domain = parse_domain(xml)
+        index = HostIndex(host_with()).for_vm(domain, (NIC.address, Address("0000:42:00.0"), Address("0000:41:00.1")))
+        found = {finding.code: finding for finding in check_vm(NIC, domain, index)}
+        assert "24 GiB (3 times 8 GiB)" in found["VM_MEMORY_LOCK_EACH"].sentence
+
     @pytest.mark.parametrize(
         ("model", "devices", "times"),
         [("", "", 1), ("", SECOND, 1), ("intel", "", 1), ("intel", SECOND, 2), ("virtio", SECOND, 2)],

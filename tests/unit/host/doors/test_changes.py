@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,6 +127,7 @@ class TestChanges:
 def only_events(monkeypatch: pytest.MonkeyPatch) -> None:
     """No look without an event: who misses one waits too long."""
     monkeypatch.setattr(handler, "_FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(handler, "PROMPT", 60.0)
 
 
 class TestWaitUntil:
@@ -216,6 +218,31 @@ class TestWaitUntil:
 
         assert not in_own_namespace(lambda _: wait_until(look, 0.3))
         assert len(looks) <= 12
+
+    @pytest.mark.parametrize("events", [(), (3.0,), (3.0, 3.05, 9.0)], ids=str)
+    @pytest.mark.parametrize("interval", [0.2, 1.0, 60.0])
+    def test_what_makes_no_event_is_seen_late_by_a_part_of_the_time(
+        self, interval: float, events: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = last = 0.0
+        pauses: list[tuple[float, float]] = []
+        due = list(events)
+
+        class Quiet(Changes):
+            def wait(self, seconds: float) -> bool:
+                nonlocal now, last
+                pauses.append((seconds, now - last))
+                if not due or due[0] > now + seconds:
+                    now += seconds
+                    return False
+                now = last = max(now, due.pop(0))
+                return True
+
+        monkeypatch.setattr(changes_module, "Changes", Quiet)
+        monkeypatch.setattr(handler, "time", SimpleNamespace(monotonic=lambda: now, sleep=lambda _seconds: None))
+        assert not wait_until(lambda: False, 20, interval)
+        assert all(pause <= max(0.05, quiet / 8 + 1e-9) and pause <= interval for pause, quiet in pauses)
+        assert len(pauses) < 20 / interval + 60 * (1 + len(events))
 
     def test_it_looks_where_nothing_can_be_heard(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(_protocol: int, _groups: int) -> socket.socket:

@@ -25,6 +25,12 @@ def test_a_fifo_or_a_device_in_place_of_a_file_is_unknown_and_not_waited_for(rea
         assert read(files, path) == Unknown(f"not a regular file: {path}")  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("length", [1, 4095, 4096, 4097, 60000])
+def test_an_attribute_comes_whole_however_large_the_pages_are(length: int, tmp_path: Path) -> None:
+    (tmp_path / "resource").write_text("7" * length)
+    assert Files(str(tmp_path)).read_attribute("/resource") == "7" * length
+
+
 def test_parts_of_a_fifo_are_not_read_either(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config")
     with Files(str(tmp_path)).open_for_reading("/config") as opened:

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.host.doors.files import Files
+from nicpass.host.pci.details import OF_A_VF
 from nicpass.host.pci.functions import read_function, read_pci
 from nicpass.model.address import Address
 from nicpass.model.fact import Unknown, known
@@ -181,6 +184,79 @@ def test_of_a_folder_that_may_not_be_listed_all_is_unknown(field: str, tmp_path:
     read_one(nic(NIC, "eth1"), tmp_path)
     function = read_function(DenyingFiles(tmp_path, NIC), Address(NIC))
     assert isinstance(getattr(function, field), Unknown)
+
+
+# A VF's folder is not listed where its PF has told of it.
+
+
+class CountingFiles(Files):
+    """Keeps in mind which folders were listed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(str(root))
+        self.listed: list[str] = []
+
+    def list_directory(self, path: str) -> tuple[str, ...] | Unknown | None:
+        self.listed.append(path.rsplit("/", 1)[-1])
+        return super().list_directory(path)
+
+
+VARIANTS: tuple[dict[str, object], ...] = (
+    {},
+    {"driver": None},
+    {"driver_override": "vfio-pci", "driver": "vfio-pci", "netdevs": ()},
+    {"group": None, "reset_methods": ()},
+    {"class_code": 0x010802, "driver": "nvme", "disks": ("nvme0n1",), "netdevs": ()},
+    {"vendor_id": 0x1AF4, "driver": "virtio-pci", "virtio": 3},
+)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("lacking", ["", "uevent", "reset_method", "numa_node", "physfn", "net"])
+def test_a_vf_is_read_with_its_pf_as_it_is_by_itself(variant: dict[str, object], lacking: str, tmp_path: Path) -> None:
+    pf, first, second = pf_with_vfs(NIC, "eth1", 2)
+    vf = dataclasses.replace(first, **variant)  # type: ignore[arg-type]
+    Tree(functions=(pf, vf, second)).write(tmp_path)
+    folder = tmp_path / f"sys/bus/pci/devices/{vf.address}"
+    (folder / "infiniband/mlx5_2").mkdir(parents=True)
+    gone = folder / lacking
+    if lacking and gone.is_dir() and not gone.is_symlink():
+        shutil.rmtree(gone)
+    elif lacking:
+        gone.unlink(missing_ok=True)
+    files = Files(str(tmp_path))
+    by_pf = {function.address: function for function in read_pci(files)}
+    alone = read_function(files, Address(vf.address))
+    details = {field: getattr(alone, field) for field in OF_A_VF}
+    assert msgspec.structs.replace(by_pf[Address(vf.address)], **details) == alone
+
+
+def test_only_folders_of_what_may_have_more_are_listed(tmp_path: Path) -> None:
+    pf, first, second, third = pf_with_vfs(NIC, "eth1", 3)
+    strange = dataclasses.replace(second, vendor_id=0x1AF4, driver="virtio-pci", virtio=3)
+    files = CountingFiles(Tree(functions=(pf, first, strange, third)).write(tmp_path))
+    read_pci(files)
+    assert {name for name in files.listed if ":" in name} == {pf.address, strange.address}
+
+
+@pytest.mark.parametrize(
+    ("ending", "field"),
+    [
+        ("/uevent", "class_code"),
+        ("/driver_override", "driver_override"),
+        ("/iommu_group", "iommu_group"),
+        ("/net", "netdevs"),
+        ("/numa_node", "numa_node"),
+        ("/reset_method", "reset_methods"),
+        ("/physfn", "physfn"),
+    ],
+)
+def test_what_may_not_be_read_of_a_vf_is_unknown(ending: str, field: str, tmp_path: Path) -> None:
+    pf, vf = pf_with_vfs(NIC, "eth1", 1)
+    Tree(functions=(pf, vf)).write(tmp_path)
+    denied = [f"{vf.address}{ending}", *([f"{vf.address}/class"] if ending == "/uevent" else [])]
+    found = {function.address: function for function in read_pci(DenyingFiles(tmp_path, *denied))}
+    assert isinstance(getattr(found[Address(vf.address)], field), Unknown)
 
 
 @pytest.mark.parametrize("name", ["numa_node", "sriov_totalvfs"])

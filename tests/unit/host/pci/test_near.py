@@ -19,7 +19,8 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.errors import NicpassError
 from nicpass.model.host import Host
-from nicpass.model.plan import AttachRequest, Plan
+from nicpass.model.plan import Plan
+from nicpass.model.request import AttachRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.refuse import OVERRIDABLE
 from tests.support.dependence import DEPENDENT

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.domains import read_domains
 from nicpass.hypervisor.libvirt.hostdevs import parse_devices, parse_domain, parse_machine
-from nicpass.model.domain import CpuPin, Definition, Domain, DomainInterface, PciPlaces, VirtualIommu
+from nicpass.model.domain import (
+    CpuPin,
+    Definition,
+    Domain,
+    DomainInterface,
+    GuestPlace,
+    PciPlaces,
+    VirtualIommu,
+    guest_place,
+)
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Unknown
 from tests.support.domains import RICH, definition_xml, mutate, mutate_tree
@@ -52,7 +61,7 @@ def test_everything_that_is_said_is_read() -> None:
         cpu_mode="host-passthrough",
         address_bits=39,
         address_bits_mode="emulate",
-        pci=PciPlaces(root_ports=3, free_root_ports=1, hotplug_slots=1),
+        pci=PciPlaces(root_ports=3, free_root_ports=1, hotplug_slots=1, hotplug_places=(GuestPlace("03:00"),)),
         iommu=VirtualIommu(model="intel", caching_mode=True, intremap=True, aw_bits=48),
         interfaces=(
             DomainInterface(
@@ -149,7 +158,9 @@ def test_ports_taken_and_ports_without_hotplug_are_no_place() -> None:
         f"<controller type='pci' index='{index}' model='pcie-root-port'>{target}</controller>"
         for index, target in ((1, ""), (2, "<target hotplug='off'/>"), (3, "<target hotplug='on'/>"))
     )
-    assert read(controllers=ports).pci == PciPlaces(root_ports=3, free_root_ports=2, hotplug_slots=1)
+    assert read(controllers=ports).pci == PciPlaces(
+        root_ports=3, free_root_ports=2, hotplug_slots=1, hotplug_places=(GuestPlace("03:00"),)
+    )
 
 
 def test_the_address_on_the_host_takes_no_port_of_the_guest() -> None:
@@ -165,7 +176,7 @@ def test_a_conventional_bus_has_31_slots() -> None:
             f"<video><address type='pci' bus='0x00' slot='0x0{s}' function='0x0'/></video>" for s in (1, 2)
         ),
     ).pci
-    assert places == PciPlaces(root_ports=0, free_root_ports=0, hotplug_slots=29)
+    assert places == PciPlaces(hotplug_slots=29, hotplug_places=tuple(guest_place(0, slot) for slot in range(3, 32)))
 
 
 def test_nesting_without_end_is_an_error_that_says_so() -> None:

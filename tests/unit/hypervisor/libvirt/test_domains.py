@@ -16,6 +16,7 @@ from nicpass.model.fact import Unknown
 from tests.support.domains import RICH, definition_xml
 
 NO_DOMAIN, INTERNAL = 42, 1
+RUNNING = 1  # virDomainState
 INACTIVE = 2
 
 
@@ -36,9 +37,13 @@ class DomainOfDaemon:
 
     def __init__(self, xml: str, *, live: str | None = None, code: int | None = None) -> None:
         self.xml, self.live, self.code = xml, live, code
+        self.running_state = RUNNING
 
     def isActive(self) -> int:  # noqa: N802
         return int(self.live is not None)
+
+    def state(self) -> list[int]:
+        return [self.running_state, 0]
 
     def isPersistent(self) -> int:  # noqa: N802
         return 1
@@ -68,6 +73,9 @@ def domains_of(monkeypatch: pytest.MonkeyPatch, *domains: DomainOfDaemon) -> obj
         libvirtError=LibvirtError,
         VIR_ERR_NO_DOMAIN=NO_DOMAIN,
         VIR_DOMAIN_XML_INACTIVE=INACTIVE,
+        VIR_DOMAIN_PAUSED=3,
+        VIR_DOMAIN_CRASHED=6,
+        VIR_DOMAIN_PMSUSPENDED=7,
         openReadOnly=lambda _uri: connection,
         registerErrorHandler=lambda *_: None,
     )
@@ -85,6 +93,18 @@ def test_a_running_vm_has_both_definitions(monkeypatch: pytest.MonkeyPatch) -> N
     assert domain.live is not None
     assert (domain.config.iommu is None, domain.live.iommu is None) == (True, False)
     assert (len(domain.config_devices), len(domain.live_devices)) == (0, 2)
+
+
+@pytest.mark.parametrize(("state", "paused"), [(RUNNING, False), (3, True), (6, True), (7, True)])
+def test_a_guest_that_does_not_run_is_told_from_one_that_does(
+    monkeypatch: pytest.MonkeyPatch, state: int, paused: bool
+) -> None:
+    one = DomainOfDaemon(definition_xml(), live=RICH)
+    one.running_state = state
+    found = domains_of(monkeypatch, one)
+    assert isinstance(found, tuple)
+    assert isinstance(found[0], Domain)
+    assert (found[0].running, found[0].paused) == (True, paused)
 
 
 def test_a_vm_that_has_gone_meanwhile_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

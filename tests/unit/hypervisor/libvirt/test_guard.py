@@ -43,10 +43,9 @@ from nicpass.model.errors import BusyError, StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import FileChange, Folder, RegularFile, SymbolicLink, invert_changes
 from nicpass.model.guard import HOOK
+from nicpass.model.inverse import invert_step
 from nicpass.model.plan import (
-    AttachRequest,
     DefineDevice,
-    DetachRequest,
     GiveBackNic,
     InstallGuard,
     NicOwner,
@@ -56,9 +55,10 @@ from nicpass.model.plan import (
     StopDomain,
     TakeNic,
     UndefineDevice,
-    invert_step,
 )
-from nicpass.planner.attach import plan_attach, plan_detach
+from nicpass.model.request import AttachRequest, DetachRequest
+from nicpass.planner.attach import plan_attach
+from nicpass.planner.detach import plan_detach
 from tests.support.hosts import VM, nic, ready_host
 from tests.support.trees import hostdev_xml
 
@@ -523,7 +523,7 @@ class TestStarting:
         tree = ready_host(nic(NIC, driver="vfio-pci", driver_override="vfio-pci"))
         files = Files(str(tree.write(tmp_path)))
         domain = FakeDomain(files, asks)
-        monkeypatch.setattr(libvirt, "_DomainHandle", lambda *_: domain)
+        monkeypatch.setattr(libvirt, "DomainHandle", lambda *_: domain)
         monkeypatch.setattr(libvirt, "_START_SECONDS", 0)
         note_start(files, VM.uuid, (NIC,))  # of an earlier start
         start = StartDomain(address=NIC, domain="guest", uuid=VM.uuid, guarded=guarded)
@@ -535,6 +535,20 @@ class TestStarting:
             handlers[StopDomain].apply(invert_step(start))
             handlers[StopDomain].verify(invert_step(start))
         return domain
+
+    def test_each_nic_of_the_change_has_to_be_gone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tree = ready_host(
+            nic(NIC, driver="vfio-pci", driver_override="vfio-pci"), nic(OTHER, "eth9", group=11, driver="ixgbe")
+        )
+        files = Files(str(tree.write(tmp_path)))
+        domain = FakeDomain(files, (NIC, OTHER))
+        monkeypatch.setattr(libvirt, "DomainHandle", lambda *_: domain)
+        monkeypatch.setattr(libvirt, "_START_SECONDS", 0)
+        start = StartDomain(address=NIC, domain="guest", uuid=VM.uuid, more=(OTHER,))
+        handlers = libvirt.libvirt_handlers(files)
+        handlers[StartDomain].apply(start)
+        with pytest.raises(StepError, match=f"guest runs, but {OTHER} is on ixgbe"):
+            handlers[StartDomain].verify(start)
 
     def test_a_start_that_the_guard_let_through(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         domain = self.run(tmp_path, monkeypatch, (OTHER, NIC))

@@ -25,7 +25,8 @@ from nicpass.hypervisor.libvirt.shutdown import end_guest
 from nicpass.model.address import Address
 from nicpass.model.change import Actor, Outcome
 from nicpass.model.errors import BusyError, ExitCode, NoAnswerError, StepError
-from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, StartWindow, VfRequest
+from nicpass.model.plan import ArmTimer, Plan, SetNumvfs, StartWindow
+from nicpass.model.request import VfRequest
 
 pytestmark = pytest.mark.spawns
 
@@ -42,10 +43,11 @@ LIMIT = 30
 
 _LIBVIRT = """
 import os, sys, types
-from nicpass.hypervisor.libvirt import domains, steps
+from nicpass.hypervisor.libvirt import domains, handle, steps
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import NicpassError
-from nicpass.model.plan import StartDomain, StopDomain, DefineDevice, invert_step
+from nicpass.model.inverse import invert_step
+from nicpass.model.plan import (StartDomain, StopDomain, DefineDevice)
 never = lambda *_: os.read(os.pipe()[0], 1)  # the descriptor for writing stays open: it never comes back
 hanging = sys.argv[1]
 domain = types.SimpleNamespace(isActive=lambda: 0, XMLDesc=lambda *_: "<domain/>", create=lambda: 0, destroy=lambda: 0)
@@ -56,8 +58,8 @@ library.__dict__.update(libvirtError=type("libvirtError", (Exception,), {}), reg
 setattr({"open": library, "openReadOnly": library, "listAllDomains": connection, "close": connection,
     "lookupByUUIDString": connection}.get(hanging, domain), hanging, never)
 sys.modules["libvirt"] = library
-domains._READ_SECONDS = steps._SECONDS = steps._SECONDS_MORE = 0.2
-steps._SECONDS_OF = {}
+domains._READ_SECONDS = handle._SECONDS = handle._MORE = 0.2
+handle._SECONDS_OF = {}
 files = Files(sys.argv[2])
 start = StartDomain(address="0000:01:00.0", domain="web", uuid="11111111-2222-3333-4444-555555555555")
 handlers = steps.libvirt_handlers(files)
@@ -203,7 +205,7 @@ from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
 from nicpass.host.doors.files import Files
 from nicpass.model.change import Actor, Phase
-from nicpass.model.plan import Plan
+from nicpass.model.plan import (Plan)
 import msgspec
 files, actor = Files(sys.argv[1]), Actor(user="root", process=os.getpid(), command=("attach", "--start"))
 with hold_lock(files, actor):

@@ -167,7 +167,23 @@ class TestPrepare:
                 RefusedError, match="that nobody uses, and that have a driver of the host: 0000:03"
             ) as vetoed:
                 host.hook.prepare(domain_xml(both))
-            assert f"Give all of it to this VM: {NIC}, {SECOND}, 0000:03:00.0." in vetoed.value.hint
+            assert f"Give all of it to this VM ({NIC}, {SECOND}, 0000:03:00.0): nicpass attach" in vetoed.value.hint
+        else:
+            host.hook.prepare(domain_xml(both))
+            assert read_start(host.files, both.uuid) == (NIC, SECOND)
+
+    @pytest.mark.parametrize(("allow", "veto"), [(frozenset({"HAS_ADDRESS"}), False), (frozenset(), True)])
+    def test_of_a_group_each_is_held_to_its_own_terms(self, allow: frozenset[str], veto: bool, tmp_path: Path) -> None:
+        """What the second was given with does not stand in the first one's way."""
+        both = Vm(name="guest", devices=hostdev_xml(NIC) + hostdev_xml(SECOND))
+        net = network(link("eth1"), link("eth2"), address("eth2", "10.0.0.5/24"))
+        tree = ready_host(nic(NIC, "eth1"), nic(SECOND, "eth2"), net=net, vms=(both,), files={BOOT_ID: BOOT})
+        host = Host(tmp_path, tree)
+        host.give()
+        host.give(SECOND, allow=allow)
+        if veto:
+            with pytest.raises(RefusedError, match="eth2"):
+                host.hook.prepare(domain_xml(both))
         else:
             host.hook.prepare(domain_xml(both))
             assert read_start(host.files, both.uuid) == (NIC, SECOND)

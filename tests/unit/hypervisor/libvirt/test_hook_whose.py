@@ -321,7 +321,7 @@ class TestWaiting:
 
             def wait(is_true: Callable[[], bool], timeout: float, interval: float) -> bool:
                 assert not is_true()
-                assert 0 < interval < 1, "libvirt waits"
+                assert 0 < interval <= 0.05, "libvirt waits"
                 patience.append(timeout)
                 other.close()
                 return wait_until(is_true, timeout, interval)

@@ -49,6 +49,7 @@ def test_the_end_of_its_process_is_the_moment_to_ask(
     tmp_path: Path, vm: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handler, "_FIRST_PAUSE", 60.0)  # no look without an event
+    monkeypatch.setattr(handler, "PROMPT", 60.0)
     ended = [0.0]
     asked = threading.Event()
 

@@ -8,14 +8,13 @@ from nicpass.model.finding import Severity
 
 ENTRIES: dict[str, Entry] = {
     "VM_RUNNING": Entry(
-        severity=Severity.UNSAFE,
-        sentence="{vm} is running, and {nic} can be handed over only while it is stopped.",
-        meaning="The NIC would stand in its definition, but the running machine would not have it.",
-        background="libvirt keeps two definitions of a running VM: the lasting one and that of the running machine. "
-        "nicpass changes the lasting one, which counts at the next start. Plugging a NIC into a running machine needs "
-        "a free hot-plug port and a guest that takes part.",
-        mend="Shut the guest down from inside or by ACPI, and wait until it is off.",
-        command="virsh shutdown {handle}",
+        severity=Severity.INFO,
+        sentence="{vm} is running: {nic} is plugged into it at once, and stands in its definition for the next start.",
+        meaning="Its guest sees the NIC as it sees a card that is plugged into a running machine.",
+        background="libvirt keeps two definitions of a running VM: the lasting one, which counts at the next start, "
+        "and that of the running machine. nicpass changes both, at the same place in the guest, unless --live or "
+        "--config asks for one of them. Plugging a NIC in needs a free hot-plug port and all of the guest's memory "
+        "locked; taking it out needs a guest that lets go of it.",
     ),
     "VM_TRANSIENT": Entry(
         severity=Severity.IMPOSSIBLE,
@@ -75,8 +74,9 @@ ENTRIES: dict[str, Entry] = {
         background="On q35 and virt each root port takes one device, and root ports themselves cannot be "
         "hot-plugged. libvirt gives a new VM a few spare ones and adds what is missing when a device is put into the "
         "definition of a stopped VM. Ports with hotplug='off' do not count.",
-        mend="Shut the VM down and, by virsh edit, add under <devices>: "
-        "<controller type='pci' model='pcie-root-port'/>, once for each device to come.",
+        mend="Give it from the next start on, with --config, for which libvirt adds a port; or shut the VM down and, "
+        "by virsh edit, add under <devices>: <controller type='pci' model='pcie-root-port'/>, once for each device to "
+        "come.",
         command="virsh edit {handle}",
     ),
     "VM_PORT_WILL_BE_ADDED": Entry(
