@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from nicpass.engine.journal import JOURNALS, Journal
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, ImpossibleError, NeedsPersonError, NicpassError, NoAnswerError, StepError
-from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
 from nicpass.model.plan import (
     GiveBackNic,
@@ -155,11 +154,14 @@ class Run:
             self.journal.close(conclusion.exit_code, conclusion.sentence)
         raise conclusion from error
 
-    def undo_all(self, begun: Iterable[Numbered], invert: Callable[[Step], Step | None] = invert_step) -> list[str]:
+    def undo_all(self, begun: Iterable[Numbered], invert: Callable[[Step], Step | None] | None = None) -> list[str]:
         """Undo steps in reverse, also those that acted in part or failed; the sentences of those not to be undone.
 
         `invert` gives the step that takes one back, or None where nothing is left of it to take back.
         """
+        from nicpass.model.inverse import invert_step  # late: most changes are not undone
+
+        invert = invert or invert_step
         failures: list[str] = []
         held: set[Address] = set()  # by running VMs, out of whose hands nothing is taken: not from the record either
         for number, step in reversed(list(begun)):

@@ -18,7 +18,7 @@ Source: `pci_setup_device()` and Documentation/PCI/sysfs-pci.rst of the kernel.
 """
 
 _ADDRESS = re.compile(r"(?:([0-9a-fA-F]{4,8}):)?([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.([0-7])")
-_MAC = r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}"
+_HEX = frozenset("0123456789abcdef")
 # linux/if.h: IFNAMSIZ is 16 with the closing NUL; dev_valid_name() refuses "/", ":" and white space.
 _NETDEV = re.compile(r"(?!\.{1,2}$)[^\s/:]{1,15}", re.ASCII)
 _SPELLED_BYTE = r"\\x[89a-f][0-9a-f]"  # a byte that is no UTF-8, in the spelling of our doors
@@ -41,7 +41,11 @@ def last_address(path: str) -> Address | None:
 
 def parse_mac(text: str) -> str | None:
     """The MAC address in `text`, in the kernel's form, `52:54:00:aa:00:01`. None if it is no MAC address."""
-    return text.lower().replace("-", ":") if len(text) == 17 and re.fullmatch(_MAC, text) else None
+    if len(text) != 17:
+        return None
+    mac = text.lower().replace("-", ":")
+    parts = mac.split(":")
+    return mac if len(parts) == 6 and all(len(part) == 2 and _HEX.issuperset(part) for part in parts) else None
 
 
 def station_mac(text: str) -> str | None:

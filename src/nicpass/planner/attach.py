@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,7 +15,9 @@ from nicpass.checks.lookup.nics import is_nic, kind_of, label
 from nicpass.checks.preflight import check_host, check_nic, check_vm
 from nicpass.model.address import parse_mac
 from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.finding import Finding
 from nicpass.model.language import _
+from nicpass.model.pci import PciFunction
 from nicpass.model.plan import (
     ArmTimer,
     DefineDevice,
@@ -44,14 +46,12 @@ if TYPE_CHECKING:
 
     from nicpass.model.domain import Domain
     from nicpass.model.file_image import FileChange
-    from nicpass.model.finding import Finding
     from nicpass.model.host import Host
-    from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
     from nicpass.model.request import AttachRequest, UndoRequest
 
 
-class _Nic(NamedTuple):
+class _Nic(msgspec.Struct, frozen=True):
     """One NIC of the request, with what is found about it and this VM."""
 
     function: PciFunction

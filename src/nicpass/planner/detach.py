@@ -160,7 +160,7 @@ def _detach_one(index: HostIndex, vm: str, record: OnRecord, request: DetachRequ
         raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
     refuse_held(function, domain, index)
     taking = take_out(domain, function.address, request.where, stop=request.stop)
-    part = _Part(label(function), domain.name, function.address, *taking)
+    part = _Part(label(function), domain.name, function.address, taking.stops, taking.unplugs, taking.undefines)
     runs_with_it = any(device.address == function.address for device in domain.live_devices)
     if runs_with_it and not taking.stops and not taking.unplugs:
         note = _("{name} has {nic} until it is shut down.").format(name=domain.name, nic=label(function))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -75,7 +75,7 @@ def _placed(domain: Domain, spec: DeviceSpec, taken: Container[GuestPlace]) -> t
     return msgspec.structs.replace(spec, place=free[0]), spec
 
 
-class Taking(NamedTuple):
+class Taking(msgspec.Struct, frozen=True):
     """The steps that take one NIC out of a VM's definitions."""
 
     stops: tuple[StopDomain, ...] = ()
@@ -103,15 +103,15 @@ def take_out(domain: Domain, address: Address, where: Where, *, stop: bool) -> T
     taking = Taking()
     if stop and domain.running:
         off = StopDomain(address=address, domain=domain.name, uuid=domain.uuid, for_all=True)
-        taking = taking._replace(stops=(off,))
+        taking = msgspec.structs.replace(taking, stops=(off,))
     elif live is not None and where != "config":
         _refuse_silent_guest(domain, address)
         unplug = UnplugDevice(address=address, domain=domain.name, uuid=domain.uuid, device=spec_of(live))
-        taking = taking._replace(unplugs=(unplug,))
+        taking = msgspec.structs.replace(taking, unplugs=(unplug,))
     if lasting is not None and where != "live":
         running = domain.running and not stop
         step = UndefineDevice(address=address, domain=domain.name, uuid=domain.uuid, device=spec_of(lasting))
-        taking = taking._replace(undefines=(msgspec.structs.replace(step, running=running),))
+        taking = msgspec.structs.replace(taking, undefines=(msgspec.structs.replace(step, running=running),))
     return taking
 
 

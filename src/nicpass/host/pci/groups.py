@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from nicpass.model.fact import Fact, Unknown
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 
 GROUPS = "/sys/kernel/iommu_groups"
 
-# iommu_group_show_resv_regions() writes `0x%016llx 0x%016llx %s`.
-_REGION = re.compile(r"(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) ([a-z-]{1,32})")
+_HEX = frozenset("0123456789abcdef")
+_WORD = frozenset("abcdefghijklmnopqrstuvwxyz-")
 
 
 def read_groups(files: Files, only: Collection[int] | None = None) -> Fact[tuple[IommuGroup, ...]]:
@@ -51,8 +50,22 @@ def parse_regions(text: str) -> Fact[tuple[ReservedRegion, ...]]:
     """The regions in lines of `0x00000000fee00000 0x00000000feefffff msi`; Unknown if one of them is something else."""
     regions: list[ReservedRegion] = []
     for line in text.splitlines():
-        match = _REGION.fullmatch(line.strip())
-        if match is None:
+        region = _parse_region(line.strip())
+        if region is None:
             return Unknown(f"not a reserved region: {line[:80]!r}")
-        regions.append(ReservedRegion(hex(int(match[1], 16)), hex(int(match[2], 16)), match[3]))
+        regions.append(region)
     return tuple(regions)
+
+
+def _parse_region(line: str) -> ReservedRegion | None:
+    """iommu_group_show_resv_regions() writes `0x%016llx 0x%016llx %s`."""
+    words = line.split(" ")
+    if len(words) != 3 or not all(_is_number(word) for word in words[:2]):
+        return None
+    start, end, kind = words
+    is_word = 0 < len(kind) <= 32 and _WORD.issuperset(kind)
+    return ReservedRegion(hex(int(start, 16)), hex(int(end, 16)), kind) if is_word else None
+
+
+def _is_number(word: str) -> bool:
+    return word.startswith("0x") and 2 < len(word) <= 18 and _HEX.issuperset(word[2:])
