@@ -51,7 +51,7 @@ class GuestConsole(Console):
     def close(self) -> None:
         os.close(self._input)
 
-    def wait_ready(self, timeout: float = 120) -> None:
+    def wait_ready(self, timeout: float = 400) -> None:
         """Wait until the guest has booted and its shell answers."""
         deadline = time.monotonic() + timeout
         while True:

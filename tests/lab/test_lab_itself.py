@@ -81,7 +81,7 @@ def test_a_command_that_does_not_end_is_killed(host: Machine) -> None:
 
 def test_a_guest_boots_obeys_and_powers_off(fresh_host: Machine) -> None:
     guest = fresh_host.guest("db01")
-    fresh_host.succeed("virsh start db01", 120)
+    fresh_host.succeed("virsh start db01", 400)
     guest.wait_ready()
     assert guest.execute("echo one; echo two >&2; exit 5").stdout == "one\ntwo\n"
     assert guest.execute("exit 5").exit_code == 5
