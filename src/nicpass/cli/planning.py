@@ -103,7 +103,8 @@ def _better_records(source: Source, host: Host, addresses: list[Address]) -> dic
     for address in addresses:
         if address not in index.given or address not in index.functions:
             continue
-        from nicpass.planner.observe import observe_state  # late: mostly there is no record of a NIC to be given
+        from nicpass.planner.compare import gained_since  # late: mostly there is no record of a NIC to be given
+        from nicpass.planner.observe import observe_state
         from nicpass.planner.whole import why_not_whole
 
         kept = read_kept_nic(source.files, address)
@@ -111,7 +112,9 @@ def _better_records(source: Source, host: Host, addresses: list[Address]) -> dic
             continue
         owed = kept.away is not None and kept.away == read_boot_id(source.files)
         owed = owed or address in read_start(source.files, kept.owner.uuid)
-        if owed or why_not_whole(kept.state, observe_state(index.functions[address], index)) is not None:
+        has_it = any(owner.uuid == kept.owner.uuid for owner in index.owners.get(address, ()))
+        now = observe_state(index.functions[address], index)
+        if (owed and not gained_since(kept.state, now)) or (has_it and why_not_whole(kept.state, now) is not None):
             found[address] = kept.state
     return found
 

@@ -28,7 +28,7 @@ from tests.support.simulation.effects import Death
 from tests.support.simulation.hardware import NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, SimulatedHost, change, do, recover_all
 from tests.support.simulation.libvirt import Daemon, DomainHandle, SimulatedLibvirtError
-from tests.support.simulation.scenes import ALLOW, WEB, start_web, stop_web
+from tests.support.simulation.scenes import ALLOW, WEB, start_web, stop_unguarded, stop_web
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,6 +205,19 @@ def test_one_that_came_back_by_itself_leaves_by_its_better_record(host: Simulate
     act(host, let_go)
     do(host, GIVE)
     do(host, DetachRequest(vm="web", nic=NIC))
+
+    def look(machine: Machine) -> None:
+        assert OWN in own_addresses(machine)
+
+    act(host, look)
+
+
+def test_what_was_not_restored_after_one_vm_is_owed_after_the_next(host: SimulatedHost) -> None:
+    act(host, start_web)
+    do(host, AttachRequest(vm="web", nic=NIC, allow=ALLOW, where="live"))
+    act(host, stop_unguarded)
+    do(host, AttachRequest(vm="db", nic=NIC, allow=ALLOW))
+    do(host, DetachRequest(vm="db", nic=NIC))
 
     def look(machine: Machine) -> None:
         assert OWN in own_addresses(machine)
