@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.source import Source, read_source
-from nicpass.engine.journal import read_changes, select_change, undone_by
+from nicpass.engine.admission import read_start
+from nicpass.engine.journal import read_boot_id, read_changes, select_change, undone_by
 from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
@@ -90,7 +91,32 @@ def _plan_attach(request: AttachRequest, source: Source) -> Plan:
         addresses = [step.address for step in plan_attach(host, request).steps if isinstance(step, TakeNic)]
     for function in host.pci:
         host = _look_closer(source, host, function) if function.address in addresses else host
-    return plan_attach(host, request, _plan_guard(source.files) if source.is_live else ())
+    if not source.is_live:
+        return plan_attach(host, request)
+    return plan_attach(host, request, _plan_guard(source.files), _better_records(source, host, addresses))
+
+
+def _better_records(source: Source, host: Host, addresses: list[Address]) -> dict[Address, NicState]:
+    """The records of those NICs that are not all that they were: not yet restored, or seen in the middle of a boot."""
+    index = HostIndex(host)
+    found: dict[Address, NicState] = {}
+    for address in addresses:
+        if address not in index.given or address not in index.functions:
+            continue
+        from nicpass.planner.compare import gained_since  # late: mostly there is no record of a NIC to be given
+        from nicpass.planner.observe import observe_state
+        from nicpass.planner.whole import why_not_whole
+
+        kept = read_kept_nic(source.files, address)
+        if kept is None or kept.owner is None:
+            continue
+        owed = kept.away is not None and kept.away == read_boot_id(source.files)
+        owed = owed or address in read_start(source.files, kept.owner.uuid)
+        has_it = any(owner.uuid == kept.owner.uuid for owner in index.owners.get(address, ()))
+        now = observe_state(index.functions[address], index)
+        if (owed and not gained_since(kept.state, now)) or (has_it and why_not_whole(kept.state, now) is not None):
+            found[address] = kept.state
+    return found
 
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:

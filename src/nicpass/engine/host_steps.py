@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from nicpass.checks.lookup.index import HostIndex
+from nicpass.engine.admission import forget_nic_of_start
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.give_back import (
     restore_addresses,
@@ -93,17 +94,23 @@ class HostSteps:
     def apply_give_back(self, step: GiveBackNic) -> None:
         """Give the NIC back; raises NeedsPersonError, with every field that differs, when it is not what it was."""
         if step.after_boot or step.gone:
-            forget_nic_state(self.files, step.address)
+            self._let_record_go(step)
             return
         try:
             self.restore(step.state)
         except (NicpassError, OSError) as error:
             reason = error.sentence if isinstance(error, NicpassError) else f"{error.strerror or error}."
             raise _not_as_before(step.state, read_state(self.files, step.address), reason) from error
-        if step.keeps:
-            keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
-        else:
+        self._let_record_go(step)
+
+    def _let_record_go(self, step: GiveBackNic) -> None:
+        """Forget the record; one that stays says that the NIC is in, and so does the mark of its VM's start."""
+        if not step.keeps:
             forget_nic_state(self.files, step.address)
+            return
+        if step.owner is not None:
+            forget_nic_of_start(self.files, step.owner.uuid, step.address)
+        keep_nic(self.files, KeptNic(state=step.state, owner=step.owner))
 
     def verify_give_back(self, step: GiveBackNic) -> None:
         now = read_state(self.files, step.address)

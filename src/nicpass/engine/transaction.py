@@ -74,8 +74,8 @@ class Run:
         """Something could not be taken back because the hypervisor did not answer; later it may."""
         self.unstopped = False
         """The hypervisor did not answer when a VM was to be stopped: for it, that VM may have the NIC still."""
-        self.defined = False
-        """A VM could not be rid of the NIC: it may be started with it still."""
+        self.defined: Address | None = None
+        """A NIC of which a VM could not be rid: it has it still, or may be started with it."""
         self.gives_back = False
         """Whether a NIC is on its way back to the host, or is there."""
 
@@ -184,16 +184,17 @@ class Run:
                 self.unstopped = self.unstopped or (silent and isinstance(inverse, StopDomain))
                 if isinstance(inverse, UnplugDevice):
                     held.add(inverse.address)
-                self.defined = self.defined or isinstance(inverse, UndefineDevice)
+                if isinstance(inverse, UndefineDevice | UnplugDevice):
+                    self.defined = inverse.address
                 failures.append(reason)
             self._try_record(number, phase, step, reason)
         return failures
 
     def _refuse_too_early(self, step: Step) -> None:
         """Raise StepError for a guard that is to go while a start of the VM would take the NIC."""
-        if self.defined and isinstance(step, RemoveGuard):
+        if self.defined is not None and isinstance(step, RemoveGuard):
             raise StepError(
-                _("The guard stays as long as a VM has {address} in its definition.").format(address=step.address)
+                _("The guard stays as long as a VM has {address} in its definition.").format(address=self.defined)
             )
 
     def _expect_to_last(self, step: Step) -> None:

@@ -30,9 +30,9 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
     """The step that takes `step` back."""
     match step:
         case TakeNic():
-            return GiveBackNic(address=step.address, state=step.state, owner=step.owner)
+            return GiveBackNic(address=step.address, state=step.state, owner=step.owner, keeps=step.keeps)
         case GiveBackNic():
-            return TakeNic(address=step.address, state=step.state, owner=step.owner)
+            return TakeNic(address=step.address, state=step.state, owner=step.owner, keeps=step.keeps)
         case SetTerms():
             return SetTerms(address=step.address, before=step.after, after=step.before, back=not step.back)
         case DefineDevice():

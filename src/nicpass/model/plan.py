@@ -110,6 +110,8 @@ class TakeNic(NicStep, frozen=True, kw_only=True, tag="take_nic"):
 
     state: NicState
     owner: NicOwner | None = None
+    keeps: bool = False
+    """Whether the VM had it in its lasting definition before: then its record stays when this is taken back."""
 
 
 class GiveBackNic(NicStep, frozen=True, kw_only=True, tag="give_back_nic"):

@@ -42,8 +42,9 @@ from nicpass.planner.running import put_in
 from nicpass.planner.select import select_domain, select_nic, select_nics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
+    from nicpass.model.address import Address
     from nicpass.model.domain import Domain
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
@@ -73,10 +74,16 @@ class _Nic(msgspec.Struct, frozen=True):
         return tuple(finding for finding in found if not finding.severity.blocks or finding in blocked)
 
 
-def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...] = ()) -> Plan:
+def plan_attach(
+    host: Host,
+    request: AttachRequest,
+    guard: tuple[FileChange, ...] = (),
+    better: Mapping[Address, NicState] | None = None,
+) -> Plan:
     """The steps from this host to one in which the VM has the NICs; none if it has them already.
 
-    `guard` holds the file changes that put the guard there; it is empty where the guard is there.
+    `guard` holds the file changes that put the guard there; it is empty where the guard is there. `better` are the
+    records of NICs that tell more than what is to be seen of them now (law 10).
 
     Raises:
         BadInputError: no such VM or NIC, one that is named twice, or a MAC or VLAN that cannot be.
@@ -100,9 +107,10 @@ def plan_attach(host: Host, request: AttachRequest, guard: tuple[FileChange, ...
         if nic.before is not None and request.allow - nic.before.allow:
             after = msgspec.structs.replace(nic.before, allow=request.allow | nic.before.allow)
             steps.append(SetTerms(address=nic.function.address, before=nic.before, after=after))
-    given = [nic for nic in nics if not nic.owned]
-    states = [observe_state(nic.function, index) for nic in given]
-    steps += _take(states, domain, [nic.spec for nic in given], request.allow, guard)
+    leaving = [nic for nic in nics if not nic.owned or _is_to_be_plugged(nic, domain, request)]
+    states = [(better or {}).get(nic.spec.address) or observe_state(nic.function, index) for nic in leaving]
+    taken = _take(states, domain, [nic.spec for nic in leaving], request.allow, guard)
+    steps += _on_its_terms(taken, leaving, request)
     steps += put_in(domain, [_as_it_stands(nic, domain) for nic in nics], request.where)
     if request.start and not domain.running:
         steps.append(_start(nics, domain))
@@ -161,6 +169,24 @@ def _refuse_unclear_settings(nics: Sequence[_Nic], request: AttachRequest) -> No
             _("--mac and --vlan are for one VF, and {count} of these NICs are VFs.").format(count=len(vfs)),
             _("Give that VF by a command of its own."),
         )
+
+
+def _is_to_be_plugged(nic: _Nic, domain: Domain, request: AttachRequest) -> bool:
+    """Whether the VM runs without a NIC that is in its definition: it is the host's until now, and as it is now."""
+    running_with = {device.address for device in domain.live_devices}
+    return domain.running and request.where != "config" and nic.spec.address not in running_with
+
+
+def _on_its_terms(steps: Iterable[Step], nics: Iterable[_Nic], request: AttachRequest) -> Iterator[Step]:
+    """The steps, of which a NIC that its VM has already keeps the terms and, if all is taken back, its record."""
+    terms = {nic.spec.address: nic.before for nic in nics if nic.before is not None}
+    for step in steps:
+        before = terms.get(step.address) if isinstance(step, TakeNic) else None
+        if not isinstance(step, TakeNic) or before is None:
+            yield step
+            continue
+        owner = msgspec.structs.replace(before, allow=request.allow | before.allow)
+        yield msgspec.structs.replace(step, owner=owner, keeps=True)
 
 
 def _start(nics: Sequence[_Nic], domain: Domain) -> StartDomain:
@@ -263,10 +289,21 @@ def plan_reattach(
         of_nics += of_nic
         found += [*of_nic, *of_vm]
     refuse_unless_clear(_each_once(found), allow=request.allow)
-    states = [observe_state(function, index) for function in functions]
-    given = (*_take(states, domain, specs, request.allow, guard), *put_in(domain, specs, "both"))
+    # The record of one that the VM has at this moment is better than what is to be seen of it (law 10).
+    running_with = {device.address for device in domain.live_devices}
+    leaving = [(observe_state(f, index), spec) for f, spec in zip(functions, specs, strict=True)]
+    leaving = [(state, spec) for state, spec in leaving if state.address not in running_with]
+    taken = _take([state for state, _ in leaving], domain, [spec for _, spec in leaving], request.allow, guard)
+    lasting = {device.address for device in domain.config_devices}
+    keep = (_kept_on(step, lasting) for step in taken)
+    given = (*keep, *put_in(domain, specs, "both"))
     summary = _("Give {nic} to {name}").format(nic=", ".join(map(label, functions)), name=domain.name)
     return Plan(summary=summary, request=request, steps=given, notes=_notes(of_nics, host))
+
+
+def _kept_on(step: Step, lasting: Container[Address]) -> Step:
+    is_kept = isinstance(step, TakeNic) and step.address in lasting
+    return msgspec.structs.replace(step, keeps=True) if isinstance(step, TakeNic) and is_kept else step
 
 
 def _select_again(index: HostIndex, step: UndefineDevice | UnplugDevice) -> PciFunction:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicOwner, NicState, StartDomain, Step
-    from nicpass.model.request import DetachRequest, UndoRequest
+    from nicpass.model.request import DetachRequest, UndoRequest, Where
 
 
 class OnRecord(NamedTuple):
@@ -40,6 +40,8 @@ class OnRecord(NamedTuple):
     """What it was when it left; without it only the driver can be given back."""
     owner: NicOwner | None = None
     """The VM that has it by the same record."""
+    where: Where | None = None
+    """Which of the VM's definitions it shall leave, where that is not as the request says for all."""
 
 
 class _Part(NamedTuple):
@@ -159,14 +161,15 @@ def _detach_one(index: HostIndex, vm: str, record: OnRecord, request: DetachRequ
         )
         raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
     refuse_held(function, domain, index)
-    taking = take_out(domain, function.address, request.where, stop=request.stop)
+    where = record.where or request.where
+    taking = take_out(domain, function.address, where, stop=request.stop)
     part = _Part(label(function), domain.name, function.address, taking.stops, taking.unplugs, taking.undefines)
     runs_with_it = any(device.address == function.address for device in domain.live_devices)
     if runs_with_it and not taking.stops and not taking.unplugs:
         note = _("{name} has {nic} until it is shut down.").format(name=domain.name, nic=label(function))
         return part._replace(notes=(note,), stays=True)
     state, notes = state_to_restore(function, index, record.state)
-    keeps = request.where == "live" and any(d.address == function.address for d in domain.config_devices)
+    keeps = where == "live" and any(d.address == function.address for d in domain.config_devices)
     give = GiveBackNic(address=function.address, state=state, owner=record.owner, keeps=keeps) if state else None
     return part._replace(gives=(give,) if give is not None else (), notes=notes, stays=keeps)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.model.change import Change, Outcome
 from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.fact import value_or
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
 from nicpass.model.plan import (
@@ -23,6 +24,7 @@ from nicpass.model.plan import (
     SetTerms,
     StartDomain,
     Step,
+    TakeNic,
     UndefineDevice,
     UnplugDevice,
 )
@@ -73,7 +75,7 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
         plan,
         summary=_("Undo {change}: {summary}").format(change=change.identity, summary=plan.summary),
         request=request,
-        steps=(*plan.steps, *disarm) if plan.steps else (),
+        steps=(*plan.steps, *disarm),
     )
 
 
@@ -103,14 +105,12 @@ def _steps_of(change: Change) -> tuple[Step, ...]:
 
 def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
     """The plan that undoes `steps`, by those that tell the kind of change; the other steps only serve these."""
-    if defined := [step for step in steps if isinstance(step, DefineDevice)]:
-        return _plan_taking_back(host, steps, defined, request, kept)
-    if undefined := [step for step in steps if isinstance(step, UndefineDevice)]:
-        return plan_reattach(host, undefined[::-1], request, kept.guard)
-    if plugged := [step for step in steps if isinstance(step, PlugDevice)]:
-        return _plan_taking_back(host, steps, plugged, request, kept)
-    if unplugged := [step for step in steps if isinstance(step, UnplugDevice)]:
-        return plan_reattach(host, unplugged[::-1], request, kept.guard)
+    if given := [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]:
+        return _plan_taking_back(host, steps, given, request, kept)
+    if unplugged := [step for step in steps if isinstance(step, UnplugDevice | UndefineDevice)]:
+        lasting = {step.address: step for step in unplugged if isinstance(step, UndefineDevice)}
+        taken = {step.address: lasting.get(step.address, step) for step in reversed(unplugged)}
+        return plan_reattach(host, tuple(taken.values()), request, kept.guard)
     for step in steps:
         if isinstance(step, SetNumvfs):
             return _undo_vf(host, step, request)
@@ -134,20 +134,43 @@ def _undo_terms(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept:
 def _plan_taking_back(
     host: Host,
     steps: tuple[Step, ...],
-    defined: Sequence[DefineDevice | PlugDevice],
+    given: Sequence[DefineDevice | PlugDevice],
     request: UndoRequest,
     kept: Kept,
 ) -> Plan:
     """The detach of all that was given; what the VM had before has the terms again that it had."""
-    first, *more = (step.address for step in defined)
-    where: Where = "live" if isinstance(defined[0], PlugDevice) else "both"
-    detach = DetachRequest(vm=defined[0].uuid, nic=first, more=tuple(more), where=where)
-    records = tuple(kept.of(step.address) for step in defined)
+    places = {step.address: _where_given(step.address, steps) for step in given}
+    left = [address for address, where in places.items() if where != "live" or _is_there(address, given[0].uuid, host)]
     _terms, back = _invert_terms(steps, kept)
+    if not left:
+        summary = _("Take {nic} back from {name}").format(nic=", ".join(places), name=given[0].domain)
+        return Plan(summary=summary, request=request, steps=back)
+    first, *more = left
+    detach = DetachRequest(vm=given[0].uuid, nic=first, more=tuple(more))
+    records = tuple(kept.of(address)._replace(where=places[address]) for address in left)
     plan = _detach_all(host, steps, detach, records, request, kept)
     # Before a NIC comes back, for from then on there is no turning back.
     place = next((n for n, step in enumerate(plan.steps) if isinstance(step, GiveBackNic)), len(plan.steps))
     return msgspec.structs.replace(plan, steps=(*plan.steps[:place], *back, *plan.steps[place:]))
+
+
+def _is_there(address: Address, uuid: str, host: Host) -> bool:
+    """Whether the VM runs with the NIC still, or has it nowhere any more, so that its record is to be settled."""
+    domain = next((domain for domain in value_or(host.domains, ()) or () if domain.uuid == uuid), None)
+    if domain is None:
+        return True
+    devices = (domain.live_devices, domain.config_devices)
+    live, lasting = (address in {device.address for device in each} for each in devices)
+    return live or not lasting
+
+
+def _where_given(address: Address, steps: tuple[Step, ...]) -> Where:
+    """The definitions of the VM into which the change brought the NIC."""
+    kinds = {type(step) for step in steps if isinstance(step, NicStep) and step.address == address}
+    if DefineDevice not in kinds:
+        return "live"
+    # One that had not to leave the host, nor to be plugged in, was in the running machine before.
+    return "both" if kinds & {PlugDevice, TakeNic} else "config"
 
 
 def _detach_all(

@@ -25,7 +25,7 @@ from nicpass.hypervisor.libvirt.domains import load_binding
 from nicpass.hypervisor.libvirt.handle import DomainHandle
 from nicpass.hypervisor.libvirt.hostdevs import build_device, find_device
 from nicpass.model.address import Address
-from nicpass.model.errors import ImpossibleError, NoAnswerError, StepError
+from nicpass.model.errors import ImpossibleError, NicpassError, NoAnswerError, StepError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.plan import PlugDevice, UnplugDevice
@@ -42,6 +42,8 @@ UNPLUG_SECONDS = 30.0
 _BIND_SECONDS = 30.0
 _GUEST_SECONDS = 15.0
 """How long the guest's agent is asked whether its driver has made an interface; of igb that takes 5 s, emulated."""
+_LONGEST_NAME, _LONGEST_REASON = 64, 200
+"""Characters of what the guest says that are told: a name of Linux has 15, one of Windows more."""
 
 
 def live_handlers(files: Files, tell: Callable[[str], object] = str) -> Handlers:
@@ -72,7 +74,7 @@ class LiveSteps:
             self._note_leaving(step)
             with announce(self.files, step.uuid):
                 domain.attachDeviceFlags(build_device(step.device), load_binding().VIR_DOMAIN_AFFECT_LIVE)
-            self.tell(self._ask_guest(domain, step))
+            self.tell(self._hear_guest(domain, step))
 
     def verify_plug(self, step: PlugDevice) -> None:
         """The running VM has the NIC, vfio-pci has it on the host, and the host sees no interface of it."""
@@ -113,10 +115,13 @@ class LiveSteps:
         with announce(self.files, step.uuid):
             try:
                 domain.detachDeviceFlags(element, library.VIR_DOMAIN_AFFECT_LIVE)
-            except library.libvirtError:
+            except library.libvirtError as error:
                 # Asked twice, QEMU refuses the second time until the guest has answered the first.
                 if self._has(domain, step.address) and not step.forced and not self._is_asked(domain, step):
-                    raise
+                    message = clause(error.get_error_message())
+                    raise StepError(
+                        _("libvirt, about {name}: {message}.").format(name=step.domain, message=message), _advise(step)
+                    ) from error
             gone = wait_until(lambda: not self._has(domain, step.address), UNPLUG_SECONDS)
             if not gone and step.forced:
                 self.tell(_("{name} does not let go of it, and is switched off.").format(name=step.domain))
@@ -128,9 +133,7 @@ class LiveSteps:
                 _("The guest of {domain} did not let go of {address} within {seconds:g} s, and has it still.").format(
                     domain=step.domain, address=step.address, seconds=UNPLUG_SECONDS
                 ),
-                _("It may do so later. With its kernel up, try again; or take it with --stop: {command}").format(
-                    command=f"nicpass detach {vm_word(step.domain, step.uuid)} {step.address} --stop"
-                ),
+                _advise(step),
             )
 
     def _is_asked(self, domain: DomainHandle, step: UnplugDevice) -> bool:
@@ -149,6 +152,15 @@ class LiveSteps:
         """The NIC's element in the running machine; None where it has none, or does not run."""
         return find_device(str(domain.XMLDesc()), address) if domain.isActive() else None
 
+    def _hear_guest(self, domain: DomainHandle, step: PlugDevice) -> str:
+        """As `_ask_guest`; it is the guest that answers, or does not: none of that is a reason to take the NIC back."""
+        try:
+            return self._ask_guest(domain, step)
+        except Exception as error:  # silence of its agent, or an answer that the binding cannot make anything of
+            reason = error.sentence if isinstance(error, NicpassError) else type(error).__name__
+            text = _("Whether {name}'s guest has taken it is not known: {reason}.")
+            return text.format(name=step.domain, reason=clause(reason).rstrip("。"))
+
     def _ask_guest(self, domain: DomainHandle, step: PlugDevice) -> str:
         """What the guest's agent says of the NIC, by its MAC; without its word nothing is claimed of the guest."""
         macs = self._macs_of(step)
@@ -160,7 +172,7 @@ class LiveSteps:
             try:
                 found = domain.interfaceAddresses(load_binding().VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
             except load_binding().libvirtError as error:
-                reason = clause(error.get_error_message())
+                reason = clause(error.get_error_message())[:_LONGEST_REASON]
                 return True
             seen.extend(name for name, facts in found.items() if (facts.get("hwaddr") or "").lower() in macs)
             return bool(seen)
@@ -168,7 +180,7 @@ class LiveSteps:
         wait_until(is_seen, _GUEST_SECONDS)
         if seen:
             return _("{name}'s guest says that it has it, as {netdev}.").format(
-                name=step.domain, netdev=printable(seen[0])
+                name=step.domain, netdev=printable(seen[0][:_LONGEST_NAME])
             )
         if reason:
             text = _("Whether {name}'s guest has taken it is not known: {reason}.")
@@ -193,3 +205,10 @@ class LiveSteps:
         marked = tuple(map(Address, read_start(self.files, step.uuid)))
         if step.address not in marked:
             note_start(self.files, step.uuid, (*marked, step.address))
+
+
+def _advise(step: UnplugDevice) -> str:
+    """What to do about a guest that has not let go."""
+    return _("It may do so later. With its kernel up, try again; or take it with --stop: {command}").format(
+        command=f"nicpass detach {vm_word(step.domain, step.uuid)} {step.address} --stop"
+    )
