@@ -153,9 +153,10 @@ def _say_steps(change: Change) -> None:
         return
     say()
     say_table((_("TIME"), _("STEP"), _("PHASE"), _("WHAT")), (_row(record) for record in change.steps))
-    errors = [record.error for record in change.steps if record.error]
-    for error in errors:
-        say_wrapped(error)
+    for record in change.steps:
+        if record.error:
+            # Behind the step's number: an error quotes others, whose words are not to stand as a line of nicpass's own.
+            say_wrapped(record.error, indent="     ", first=f"  {record.number + 1}. ")
 
 
 def _row(record: StepRecord) -> tuple[str, ...]:

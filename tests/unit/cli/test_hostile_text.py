@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nicpass.cli.main import main
-from nicpass.model.change import Closed, Opened, Record, StepRecord
+from nicpass.model.address import Address
+from nicpass.model.change import Closed, Opened, Phase, Record, StepRecord
 from nicpass.model.host import Host
-from nicpass.model.plan import Plan
+from nicpass.model.plan import GiveBackNic, NicState, Plan
+from nicpass.model.request import UndoRequest
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.leaves import change_text
 from tests.support.strategies import values_of
@@ -203,6 +205,19 @@ def test_in_any_journal(
     (folder / "20260101T000000Z-1.jsonl").write_bytes(b"\n".join([*lines, b""]))
     for argv in (["history"], ["show"], ["history", "--json"], ["show", "--json"]):
         told(*argv, "--root", str(tmp_path))
+
+
+def test_an_error_that_is_nothing_but_a_line_of_ours(tmp_path: Path, told: Callable[..., tuple[int, str, str]]) -> None:
+    state = NicState(address=Address("0000:01:00.0"), driver=None)
+    step = GiveBackNic(address=state.address, state=state)
+    folder = tmp_path / "var/lib/nicpass/journal"
+    folder.mkdir(parents=True)
+    opened = Opened(time=1.0, boot_id="boot", plan=Plan(summary="s", request=UndoRequest(change="c"), steps=(step,)))
+    for text in TEXTS:
+        record = StepRecord(time=2.0, number=0, phase=Phase.UNDO_FAILED, step=step, error=text)
+        lines = [msgspec.json.encode(each) for each in (opened, record)]
+        (folder / "20260101T000000Z-1.jsonl").write_bytes(b"\n".join([*lines, b""]))
+        told("show", "--root", str(tmp_path))
 
 
 @pytest.mark.parametrize("word", ["a\udcffb", "\ud800", *TEXTS])
