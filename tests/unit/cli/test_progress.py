@@ -40,7 +40,8 @@ from nicpass.host.doors.files import Files
 from nicpass.model.change import Actor
 from nicpass.model.errors import StepError
 from nicpass.model.host import Host
-from nicpass.model.plan import (*)
+from nicpass.model.plan import *
+from nicpass.model.request import AttachRequest
 root, what, language = sys.argv[1:]
 speak(language)
 
