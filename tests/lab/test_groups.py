@@ -74,6 +74,7 @@ def test_both_ports_of_a_card_to_one_vm_and_back(fresh_host: Machine) -> None:
     assert render_difference(state_difference(before, after)) == ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fresh_host", [PAIR.name], indirect=True)
 def test_an_idle_port_is_offered_and_goes_along(fresh_host: Machine) -> None:
     host = fresh_host

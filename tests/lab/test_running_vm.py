@@ -102,6 +102,7 @@ def test_into_a_running_vm_and_out_of_it(fresh_host: Machine) -> None:
     assert difference(before, read(host)) == ""
 
 
+@pytest.mark.full
 def test_nobody_confirms(fresh_host: Machine) -> None:
     """The dead man's hand has the guest let go, and the VM goes on."""
     host = fresh_host
