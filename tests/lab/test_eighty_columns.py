@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -43,6 +44,8 @@ JOURNEY = (
     "nicpass attch web01",
 )
 LOCALES = {"en": "C.UTF-8", "zh": "zh_CN.UTF-8"}
+_COPIED = ("nicpass ", "ip ", "virsh ", "echo ", "# ", "printf ")
+_OF_OTHERS = "error: "  # virsh's own lines, in which it quotes the guard
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -204,12 +207,13 @@ def see_an_orphan_and_a_nic_that_is_gone(screen: Screen) -> None:
 
 def see_the_trail(screen: Screen) -> None:
     """What was changed, with all the words of each command."""
-    number = screen.host.succeed("nicpass history | grep -m1 -- 'attach db01' | awk '{print $1}'").strip()
+    changes = json.loads(screen.host.succeed("nicpass history --json"))["changes"]
+    number = next(change["id"] for change in changes if "db01" in change["summary"])
     screen.see(f"nicpass show {number}", f"--mac {TWICE}", "--vlan 20")
     screen.see("nicpass history", "db01")
     screen.see("journalctl --boot --identifier nicpass --output cat --no-pager | tail -n 12", "attach db01")
 
 
 def is_to_be_copied(line: str) -> bool:
-    """Whether the line is a command or a path in one piece, which nobody could copy if it were folded."""
-    return len(line.split()) == 1 or line.lstrip().startswith(("nicpass ", "ip ", "virsh ", "echo ", "# "))
+    """Whether the line is another program's, or a command or path, which nobody could copy if it were folded."""
+    return line.startswith(_OF_OTHERS) or len(line.split()) == 1 or line.lstrip().startswith(_COPIED)

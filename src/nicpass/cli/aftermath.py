@@ -46,8 +46,11 @@ def what_is_so_now(plan: Plan) -> str | None:
         return sentence.format(name=takes[0].domain, address=", ".join(step.address for step in takes))
     if numbers := _all(plan, SetNumvfs):
         return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
-    if _all(plan, ChangeBoot):
-        return _("Every boot makes these VFs again, and sets them so.")
+    if kept := _all(plan, ChangeBoot):
+        lasts = not all(step.removes for step in kept)
+        return (
+            _("Every boot makes these VFs again, and sets them so.") if lasts else _("No boot makes these VFs again.")
+        )
     if stops := _all(plan, StopDomain):
         return _("{name} is off.").format(name=stops[0].domain)
     if terms := _all(plan, SetTerms):

@@ -18,9 +18,10 @@ from nicpass.cli.parser import build_parser
 from nicpass.cli.plan_text import describe_step
 from nicpass.cli.requests import request_of, words_of
 from nicpass.model.address import Address
+from nicpass.model.boot import BootChange
 from nicpass.model.change import Record
-from nicpass.model.plan import GiveBackNic, NicState, Plan, StartDomain
-from nicpass.model.request import AttachRequest, DetachRequest
+from nicpass.model.plan import BootPurpose, ChangeBoot, GiveBackNic, NicState, Plan, StartDomain
+from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Vm, hostdev_xml
 
@@ -166,3 +167,13 @@ def test_what_is_so_now_names_each() -> None:
     assert describe_step(start) == f"start web; libvirt binds {ONE}, {TWO} to vfio-pci"
     backs = tuple(GiveBackNic(address=at, state=NicState(address=at, driver=None)) for at in (TWO, ONE))
     assert what_is_so_now(Plan(summary="", request=request, steps=backs)) == f"{TWO}, {ONE} is the host's again."
+
+
+@pytest.mark.parametrize(
+    ("removes", "sentence"),
+    [(False, "Every boot makes these VFs again, and sets them so."), (True, "No boot makes these VFs again.")],
+)
+def test_what_is_so_now_of_vfs_that_the_boot_alone_is_told_of(removes: bool, sentence: str) -> None:
+    step = ChangeBoot(purpose=BootPurpose.VFS, change=BootChange(), removes=removes)
+    plan = Plan(summary="", request=VfRequest(pf=ONE, count=0), steps=(step,))
+    assert what_is_so_now(plan) == sentence
