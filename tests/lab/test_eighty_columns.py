@@ -211,7 +211,8 @@ def see_the_trail(screen: Screen) -> None:
     number = next(change["id"] for change in changes if "db01" in change["summary"])
     screen.see(f"nicpass show {number}", f"--mac {TWICE}", "--vlan 20")
     screen.see("nicpass history", "db01")
-    screen.see("journalctl --boot --identifier nicpass --output cat --no-pager | tail -n 12 | fold -s -w 80", "attach db01")
+    log = "journalctl --boot --identifier nicpass --output cat --no-pager | tail -n 12 | fold -s -w 80"
+    screen.see(log, "attach db01")
 
 
 def is_to_be_copied(line: str) -> bool:
