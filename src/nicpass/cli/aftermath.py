@@ -97,6 +97,10 @@ def _tell_return(plan: Plan, backs: list[GiveBackNic]) -> str:
     addresses = ", ".join(step.address for step in backs)
     if all(step.gone for step in backs):
         return _("Nothing is kept of {address} any more.").format(address=addresses)
+    if backs[0].keeps and backs[0].owner is not None:
+        return _("{address} is the host's again, until {name} is started.").format(
+            address=addresses, name=backs[0].owner.domain
+        )
     if stops := _all(plan, StopDomain):
         return _("{name} is off, and {address} is the host's again.").format(name=stops[0].domain, address=addresses)
     return _("{address} is the host's again.").format(address=addresses)

@@ -20,7 +20,7 @@ from nicpass.cli.requests import request_of, words_of
 from nicpass.model.address import Address
 from nicpass.model.boot import BootChange
 from nicpass.model.change import Record
-from nicpass.model.plan import BootPurpose, ChangeBoot, GiveBackNic, NicState, Plan, StartDomain
+from nicpass.model.plan import BootPurpose, ChangeBoot, GiveBackNic, NicOwner, NicState, Plan, StartDomain
 from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Vm, hostdev_xml
@@ -177,3 +177,10 @@ def test_what_is_so_now_of_vfs_that_the_boot_alone_is_told_of(removes: bool, sen
     step = ChangeBoot(purpose=BootPurpose.VFS, change=BootChange(), removes=removes)
     plan = Plan(summary="", request=VfRequest(pf=ONE, count=0), steps=(step,))
     assert what_is_so_now(plan) == sentence
+
+
+def test_what_is_so_now_of_a_nic_that_its_vm_has_again_at_its_next_start() -> None:
+    state, owner = NicState(address=ONE, driver="igb"), NicOwner(domain="web", uuid=UUID.format(1))
+    back = GiveBackNic(address=ONE, state=state, owner=owner, keeps=True)
+    plan = Plan(summary="", request=DetachRequest(vm="web", nic=ONE, where="live"), steps=(back,))
+    assert what_is_so_now(plan) == f"{ONE} is the host's again, until web is started."

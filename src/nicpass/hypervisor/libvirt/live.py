@@ -112,16 +112,13 @@ class LiveSteps:
         element = self._element(domain, step.address)
         if element is None:
             return
+        refused = ""
         with announce(self.files, step.uuid):
             try:
                 domain.detachDeviceFlags(element, library.VIR_DOMAIN_AFFECT_LIVE)
             except library.libvirtError as error:
-                # Asked twice, QEMU refuses the second time until the guest has answered the first.
-                if self._has(domain, step.address) and not step.forced and not self._is_asked(domain, step):
-                    message = clause(error.get_error_message())
-                    raise StepError(
-                        _("libvirt, about {name}: {message}.").format(name=step.domain, message=message), _advise(step)
-                    ) from error
+                # Asked twice, QEMU refuses the second time until the guest has answered the first; which it may yet.
+                refused = clause(error.get_error_message())
             gone = wait_until(lambda: not self._has(domain, step.address), UNPLUG_SECONDS)
             if not gone and step.forced:
                 self.tell(_("{name} does not let go of it, and is switched off.").format(name=step.domain))
@@ -129,16 +126,16 @@ class LiveSteps:
                     domain.destroy()
                 gone = wait_until(lambda: not self._has(domain, step.address), UNPLUG_SECONDS)
         if not gone:
+            sentence = _("The guest of {domain} did not let go of {address} within {seconds:g} s, and has it still.")
+            if refused:
+                sentence = _("libvirt, about {name}: {message}.")
+            facts = {"domain": step.domain, "name": step.domain, "address": step.address, "message": refused}
             raise StepError(
-                _("The guest of {domain} did not let go of {address} within {seconds:g} s, and has it still.").format(
-                    domain=step.domain, address=step.address, seconds=UNPLUG_SECONDS
+                sentence.format(seconds=UNPLUG_SECONDS, **facts),
+                _("It may do so later. With its kernel up, try again; or take it with --stop: {command}").format(
+                    command=f"nicpass detach {vm_word(step.domain, step.uuid)} {step.address} --stop"
                 ),
-                _advise(step),
             )
-
-    def _is_asked(self, domain: DomainHandle, step: UnplugDevice) -> bool:
-        """Whether the guest was asked before, and its answer is still to come: the device goes, a little later."""
-        return wait_until(lambda: not self._has(domain, step.address), UNPLUG_SECONDS)
 
     def verify_unplug(self, step: UnplugDevice) -> None:
         with DomainHandle(step.uuid, step.domain) as domain:
@@ -156,24 +153,21 @@ class LiveSteps:
         """As `_ask_guest`; it is the guest that answers, or does not: none of that is a reason to take the NIC back."""
         try:
             return self._ask_guest(domain, step)
+        except load_binding().libvirtError as error:
+            reason = error.get_error_message()
         except Exception as error:  # silence of its agent, or an answer that the binding cannot make anything of
             reason = error.sentence if isinstance(error, NicpassError) else type(error).__name__
-            text = _("Whether {name}'s guest has taken it is not known: {reason}.")
-            return text.format(name=step.domain, reason=clause(reason).rstrip("。"))
+        return _("Whether {name}'s guest has taken it is not known: {reason}.").format(
+            name=step.domain, reason=clause(reason)[:_LONGEST_REASON].rstrip("。")
+        )
 
     def _ask_guest(self, domain: DomainHandle, step: PlugDevice) -> str:
         """What the guest's agent says of the NIC, by its MAC; without its word nothing is claimed of the guest."""
         macs = self._macs_of(step)
         seen: list[str] = []
-        reason = ""
 
         def is_seen() -> bool:
-            nonlocal reason
-            try:
-                found = domain.interfaceAddresses(load_binding().VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
-            except load_binding().libvirtError as error:
-                reason = clause(error.get_error_message())[:_LONGEST_REASON]
-                return True
+            found = domain.interfaceAddresses(load_binding().VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
             seen.extend(name for name, facts in found.items() if (facts.get("hwaddr") or "").lower() in macs)
             return bool(seen)
 
@@ -182,9 +176,6 @@ class LiveSteps:
             return _("{name}'s guest says that it has it, as {netdev}.").format(
                 name=step.domain, netdev=printable(seen[0][:_LONGEST_NAME])
             )
-        if reason:
-            text = _("Whether {name}'s guest has taken it is not known: {reason}.")
-            return text.format(name=step.domain, reason=reason)
         return _("{name}'s guest has no interface with its MAC after {seconds:g} s: it may lack the driver.").format(
             name=step.domain, seconds=_GUEST_SECONDS
         )
@@ -205,10 +196,3 @@ class LiveSteps:
         marked = tuple(map(Address, read_start(self.files, step.uuid)))
         if step.address not in marked:
             note_start(self.files, step.uuid, (*marked, step.address))
-
-
-def _advise(step: UnplugDevice) -> str:
-    """What to do about a guest that has not let go."""
-    return _("It may do so later. With its kernel up, try again; or take it with --stop: {command}").format(
-        command=f"nicpass detach {vm_word(step.domain, step.uuid)} {step.address} --stop"
-    )
