@@ -50,7 +50,19 @@ def settle_orphans(files: Files, actor: Actor, teller: Teller, *, boot: bool) ->
             teller.tell_outcome(carry_out(plan, source, actor, as_json=teller.as_json))
         except NicpassError as error:
             teller.tell_error(error)
+    if not boot:
+        _tell_left(plans, source, teller)
     return len(plans)
+
+
+def _tell_left(plans: tuple[Plan, ...], source: Source, teller: Teller) -> None:
+    """Tell of the records that need a person, and what he would say: nothing that is left is kept from him."""
+    settled = {step.address for plan in plans for step in plan.steps if isinstance(step, NicStep)}
+    for orphan in find_orphans(HostIndex(source.host)):
+        if orphan.nic.address not in settled:
+            text = _("{address} was given to the VM {vm}, but {reason}. It is not all that it was, and is left to you:")
+            text = text.format(address=orphan.nic.address, vm=orphan.nic.vm, reason=orphan.reason)
+            teller.tell(text, orphan.command)
 
 
 def plan_orphans(source: Source) -> tuple[Plan, ...]:

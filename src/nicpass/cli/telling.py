@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import say, say_error
+from nicpass.cli.output import say, say_error, say_wrapped
 
 if TYPE_CHECKING:
     from nicpass.cli.documents import ErrorView, OutcomeDocument
@@ -25,11 +25,14 @@ class Teller:
         self.told: list[str] = []
         self.errors: list[ErrorView] = []
 
-    def tell(self, text: str) -> None:
+    def tell(self, text: str, command: str = "") -> None:
+        """Tell a paragraph, and a command that can be copied."""
         if self.as_json:
-            self.told.append(text)
-        else:
-            say(text)
+            self.told.append(f"{text} {command}".strip())
+            return
+        say_wrapped(text)
+        if command:
+            say(f"  {command}")
 
     def tell_error(self, error: NicpassError) -> None:
         """Tell of an error that does not end the run."""

@@ -23,11 +23,14 @@ from nicpass.model.address import Address
 from nicpass.model.guard import HOOK
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
 from nicpass.planner.compare import differences
+from tests.support.simulation.commands import run_command
 from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import LAST, SimulatedHost, do
 from tests.support.simulation.scenes import ALLOW, WEB, stop_web
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.simulation.host import Machine
 
 pytestmark = pytest.mark.spawns
@@ -232,6 +235,25 @@ def test_the_guard_goes_with_the_last_of_several(host: SimulatedHost) -> None:
     undefine(host)
     check(host, settle)
     assert is_settled(host)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_what_is_left_to_a_person_is_told(host: SimulatedHost, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    do(host, GIVE)
+    undefine(host)
+
+    def take_an_address_away(machine: Machine) -> None:
+        interfaces = machine.kernel.interfaces
+        index = interfaces.index_of("lan0")
+        assert index is not None
+        interfaces.remove_address(index, "10.3.0.5")
+
+    check(host, take_an_address_away)
+    told = run_command(host, "recover", *flags, report=tmp_path / "report")
+    assert told.exit_code == 0
+    assert f"{NIC} was given to the VM web, but the VM web is gone." in told.output
+    assert f"nicpass detach web {NIC}" in told.output
+    assert not is_settled(host)
 
 
 def test_while_libvirt_does_not_answer_nothing_is_gone(host: SimulatedHost) -> None:
