@@ -58,6 +58,7 @@ def done(machine: Machine, do: str, undo: str) -> Iterator[None]:
         ("nicpass attach web99 enp2s0", 2, "no VM 'web99'"),
         ("nicpass detach web01 enp2s0", 2, "web01 does not have enp2s0"),
         ("nicpass attach web01 enp2s0 --vlan 7", 2, "is a whole NIC"),
+        ("nicpass attach web01 enp2s0 --live", 2, "web01 does not run"),
         ("nicpass attach web01 enp2s0 --allow GROUP_SHARED", 2, "cannot be overridden"),
         ("nicpass vf create enp2s0 --count 99", 2, "0 to 7 VFs, not 99"),
         ("nicpass vf create enp3s0 --count 1", 3, "cannot make VFs"),
@@ -139,11 +140,6 @@ def test_another_run_holds_the_lock(host: Machine) -> None:
     hold = f"{place}; echo process 1, a test >runs; setsid -f flock runs sleep 300 >/dev/null 2>&1"
     with done(host, hold, "pkill -f 'flock run[s]'; rm /run/nicpass/locks/runs"):
         refuse(host, ATTACH, 7, "process 1, a test")
-
-
-def test_a_running_vm_is_refused(host: Machine) -> None:
-    with done(host, "virsh start web01", "virsh destroy web01"):
-        refuse(host, ATTACH, 4, "web01 is running")
 
 
 def test_a_start_that_fails_is_taken_back(host: Machine) -> None:

@@ -95,7 +95,8 @@ def history_command(arguments: argparse.Namespace) -> int:
             place = next((n for n, (moment, _row) in enumerate(rows) if (moment or 0) > veto.time), len(rows))
             rows.insert(place, (veto.time, _veto_row(veto)))
         columns = (_("CHANGE"), _("WHEN"), _("WHO"), _("WHAT"), _("OUTCOME"))
-        say_table(columns, [row for _time, row in rows], spare=(_("WHO"),), whole=(_("CHANGE"),), whole_words=_("WHAT"))
+        words = (_("WHAT"), _("OUTCOME"))
+        say_table(columns, [row for _time, row in rows], spare=(_("WHO"),), whole=(_("CHANGE"),), whole_words=words)
     else:
         say(_("nicpass has changed nothing on this host yet."))
     return ExitCode.DONE

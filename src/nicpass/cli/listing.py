@@ -59,7 +59,7 @@ def list_nics_command(arguments: argparse.Namespace) -> int:
     elif nics:
         # A terminal shows the columns that decide; `nicpass list NIC` and --json have the rest.
         spare = (_("NODE"), _("LINK"), _("GROUP"), _("DEVICE"), _("DRIVER"), _("KIND"))
-        say_table(_columns(), (_row(nic) for nic in nics), spare=spare, whole_words=_("MAY GO"))
+        say_table(_columns(), (_row(nic) for nic in nics), spare=spare, whole_words=(_("MAY GO"),))
     else:
         say(_("No network controller was seen on the PCI bus of this host."))
     if not arguments.json:

@@ -211,12 +211,12 @@ def say_table(
     *,
     spare: Sequence[str] = (),
     whole: Sequence[str] = (),
-    whole_words: str = "",
+    whole_words: Sequence[str] = (),
 ) -> None:
     """Print a table that folds long cells on a terminal and cuts nothing off in a pipe; no columns, no header.
 
     Of a table wider than the terminal, the columns in `spare` are left out, in that order, before a cell is folded; the
-    columns in `whole` are never folded: what stands in them is to be copied. Of `whole_words` no word is cut.
+    columns in `whole` are never folded: what stands in them is to be copied. In those in `whole_words` no word is cut.
     """
     from rich.console import Console
     from rich.table import Table
@@ -229,10 +229,10 @@ def say_table(
     body = [tuple(map(printable, row)) for row in rows]
     places = _fit_columns([columns, *body] if columns else body, columns, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=bool(columns))
-    if whole_words and _width_of(body, columns, places) > console.width:
-        body = _fold_between_words(body, columns.index(whole_words))
+    if whole_words and (over := _width_of(body, columns, places) - console.width) > 0:
+        body = _fold_between_words(body, [columns.index(name) for name in whole_words], over)
     for place in places if columns else ():
-        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] in (*whole, whole_words))
+        table.add_column(columns[place], overflow="fold", no_wrap=columns[place] in (*whole, *whole_words))
     for row in body:
         table.add_row(*(Text(row[place]) for place in places))
     console.print(table)
@@ -246,12 +246,25 @@ def _width_of(body: Sequence[Sequence[str]], columns: Sequence[str], places: Seq
     return sum(max(cell_len(line[place]) for line in (columns, *body)) + _GAP for place in places) - _GAP
 
 
-def _fold_between_words(body: Sequence[tuple[str, ...]], place: int) -> list[tuple[str, ...]]:
-    """The rows with the cells of one column folded to the width of its longest word, and of a short one before it."""
+def _fold_between_words(body: Sequence[tuple[str, ...]], places: Sequence[int], over: int) -> list[tuple[str, ...]]:
+    """The rows with these columns folded by `over` cells, the widest first, none to less than its longest word.
+
+    A short word is let stand before the longest, for a column of single words is hard to read.
+    """
+    from rich.cells import cell_len
+
     from nicpass.cli.folding import fold, longest_word
 
-    width = max((longest_word(row[place]) for row in body), default=0) + _SHORT_WORD
-    return [(*row[:place], "\n".join(fold(row[place], width)), *row[place + 1 :]) for row in body]
+    rows = [list(row) for row in body]
+    widths = {place: max((cell_len(row[place]) for row in rows), default=0) for place in places}
+    for place in sorted(places, key=lambda place: -widths[place]):
+        least = max((longest_word(row[place]) for row in rows), default=0) + _SHORT_WORD
+        width = max(least, widths[place] - over)
+        if width < widths[place]:
+            over -= widths[place] - width
+            for row in rows:
+                row[place] = "\n".join(fold(row[place], width))
+    return [tuple(row) for row in rows]
 
 
 def _fit_columns(lines: Sequence[Sequence[str]], columns: Sequence[str], spare: Sequence[str], width: int) -> list[int]:

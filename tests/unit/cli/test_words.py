@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from nicpass.cli.main import main
-from nicpass.cli.output import say_error
+from nicpass.cli.output import say_error, say_table
 from nicpass.cli.parser import _COMMANDS
 from nicpass.cli.report import say_outcome
 from nicpass.cli.retelling import retell
@@ -307,3 +307,19 @@ class TestAtATerminal:
     def test_the_link_is_told_in_the_readers_language(self, tmp_path: Path) -> None:
         told = "\n".join(self.lines(LONG.write(tmp_path), "list", NIC, "--lang", "zh"))
         assert "carrier" not in told
+
+
+@pytest.mark.parametrize("width", [80, 72, 60])
+def test_no_code_in_a_table_is_cut_where_the_terminal_is_narrow(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [
+        ("-", "11-30 18:55", "启动 web01", "被拒绝：HAS_ADDRESS, CARRIES_DEFAULT_ROUTE"),
+        ("20261130T185548-0000007", "11-30 18:56", "把 enp2s0 交给 web01", "完成"),
+    ]
+    say_table(("改动", "时间", "内容", "结果"), rows, whole=("改动",), whole_words=("内容", "结果"))
+    output = capsys.readouterr().out
+    assert max(map(cell_len, output.splitlines())) <= 80
+    for word in ("HAS_ADDRESS", "CARRIES_DEFAULT_ROUTE", "20261130T185548-0000007"):
+        assert word in output
