@@ -12,6 +12,7 @@ from nicpass.cli.report import headline, say_outcome, view_outcome
 from nicpass.cli.source import open_processes
 from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
+from nicpass.engine.journal import read_change
 from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
@@ -29,7 +30,7 @@ from nicpass.model.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nicpass.cli.documents import OutcomeDocument
     from nicpass.cli.source import Source
@@ -39,8 +40,17 @@ if TYPE_CHECKING:
     from nicpass.model.plan import Plan, StepBase
 
 
-def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> OutcomeDocument | None:
+def carry_out(
+    plan: Plan,
+    source: Source,
+    actor: Actor,
+    *,
+    as_json: bool,
+    further: Iterator[Plan] = iter(()),  # noqa: B008 - one that is empty stays so
+) -> OutcomeDocument | None:
     """Carry out a plan for the host as it was just read, under the lock that the caller holds.
+
+    `further` are the plans that go on with it, as `run_plan` has them.
 
     People are told of it here; with `as_json` nothing is printed, and the answer is what the caller is to print.
     """
@@ -52,10 +62,13 @@ def carry_out(plan: Plan, source: Source, actor: Actor, *, as_json: bool) -> Out
         told: list[str] = []
         handlers = handlers_of(source.files, told.append if as_json else _say_aside)
         with watched(as_json=as_json) as watch:
-            identity = run_plan(plan, handlers, source.files, watch, actor)
+            identity = run_plan(plan, handlers, source.files, watch, actor, further)
     except BaseException as error:
         log_failure(actor, plan.summary, error)
         raise
+    if identity is not None and plan.more:
+        opened = read_change(source.files, identity).opened
+        plan = opened.plan if opened is not None else plan
     if identity is not None:
         log_done(actor, identity, plan.summary)
     if as_json:

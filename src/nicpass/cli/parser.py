@@ -204,6 +204,36 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_live_command(actions, "restore", _("make the VFs again that were asked for, as every boot does"))
 
 
+def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
+    _add_command(commands, "export", _("write the host down as a file for plan and apply: VFs, and the NICs of VMs"))
+
+
+def _add_plan(commands: argparse._SubParsersAction[Parser]) -> None:
+    plan = _add_command(
+        commands, "plan", _("show in what the host is not as a file says; exit 0 if in nothing, 10 else")
+    )
+    _add_file(plan)
+
+
+def _add_apply(commands: argparse._SubParsersAction[Parser]) -> None:
+    apply = _add_command(commands, "apply", _("make the host as a file says, all of it or nothing"))
+    _add_file(apply)
+    _add_confirm_within(apply)
+    _add_full(apply)
+    _add_dry_run(apply)
+    _add_example(
+        apply,
+        _("""for example:
+  nicpass export > host.yaml
+  nicpass plan host.yaml
+  nicpass apply host.yaml"""),
+    )
+
+
+def _add_file(command: Parser) -> None:
+    command.add_argument("file", metavar="FILE", help=_("YAML, as nicpass export writes it; - is standard input"))
+
+
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
     undo = _add_live_command(commands, "undo", _("take back a change that was done"))
     undo.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
@@ -260,6 +290,9 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "attach": _add_attach,
     "detach": _add_detach,
     "vf": _add_vf,
+    "export": _add_export,
+    "plan": _add_plan,
+    "apply": _add_apply,
     "undo": _add_undo,
     "confirm": _add_confirm,
     "recover": _add_recover,
@@ -282,6 +315,8 @@ _DOCUMENTS = (
     "confirm",
     "history",
     "change",
+    "state",
+    "difference",
     "error",
 )
 """What `nicpass schema` knows; a test sees to it that these are all that are printed."""

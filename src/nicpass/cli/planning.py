@@ -15,7 +15,15 @@ from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import SetNumvfs, TakeNic
-from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.request import (
+    ApplyRequest,
+    AttachRequest,
+    DetachRequest,
+    PrepareRequest,
+    Request,
+    UndoRequest,
+    VfRequest,
+)
 from nicpass.model.text import quote
 from nicpass.model.vf import VfSetRequest
 from nicpass.planner.attach import plan_attach
@@ -80,7 +88,7 @@ def _plan_request(request: Request, source: Source) -> Plan:
             return plan_lasting_vfs(request, source)
         case UndoRequest():
             return _plan_undo(request, source)
-        case PrepareRequest():
+        case PrepareRequest() | ApplyRequest():
             raise BadInputError(_("This is planned elsewhere."))  # pragma: no cover - for mypy to see every kind
 
 
@@ -90,10 +98,10 @@ def _plan_attach(request: AttachRequest, source: Source) -> Plan:
     if request.with_group or request.from_pf:  # which they are, only the plan tells
         addresses = [step.address for step in plan_attach(host, request).steps if isinstance(step, TakeNic)]
     for function in host.pci:
-        host = _look_closer(source, host, function) if function.address in addresses else host
+        host = look_closer(source, host, function) if function.address in addresses else host
     if not source.is_live:
         return plan_attach(host, request)
-    return plan_attach(host, request, _plan_guard(source.files), _better_records(source, host, addresses))
+    return plan_attach(host, request, plan_guard(source.files), _better_records(source, host, addresses))
 
 
 def _better_records(source: Source, host: Host, addresses: list[Address]) -> dict[Address, NicState]:
@@ -138,10 +146,10 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     states, host = _kept_states(source), source.host
     addresses = [select_kept(index, address, states) for address in nics_of(change)]
     for address in addresses:
-        host = _look_closer(source, host, index.functions[address]) if address in index.functions else host
+        host = look_closer(source, host, index.functions[address]) if address in index.functions else host
     records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
     removal = _plan_removal(source, *addresses)
-    plan = plan_undo(host, change, request, Kept(records, removal, _plan_guard(source.files)))
+    plan = plan_undo(host, change, request, Kept(records, removal, plan_guard(source.files)))
     if any(isinstance(step, SetNumvfs) for step in plan.steps):
         from nicpass.cli.vf_planning import with_undone_declaration
 
@@ -174,13 +182,13 @@ def _plan_removal(source: Source, *leaving: Address) -> tuple[FileChange, ...]:
     return plan_guard_removal(source.files, *leaving)
 
 
-def _plan_guard(files: Files) -> tuple[FileChange, ...]:
+def plan_guard(files: Files) -> tuple[FileChange, ...]:
     from nicpass.hypervisor.libvirt.guard import plan_guard  # late: a tree or a snapshot has nobody to guard
 
     return plan_guard(files)
 
 
-def _look_closer(source: Source, host: Host, function: PciFunction) -> Host:
+def look_closer(source: Source, host: Host, function: PciFunction) -> Host:
     """The host with the link settings that are read of this NIC alone; of a snapshot nothing more can be read."""
     if not source.is_live:
         return host

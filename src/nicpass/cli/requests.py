@@ -9,7 +9,15 @@ from nicpass.engine.journal import last_to_undo, read_changes, select_change
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.request import (
+    ApplyRequest,
+    AttachRequest,
+    DetachRequest,
+    PrepareRequest,
+    Request,
+    UndoRequest,
+    VfRequest,
+)
 from nicpass.model.text import quote
 from nicpass.model.vf import NOTHING, OPTIONS, SWITCHES, VfSetRequest, VfWish
 
@@ -132,6 +140,9 @@ def words_of(request: Request) -> list[str]:
             return ["vf", "set", request.pf, *vfs, *_wish_words(request.settings), *more]
         case UndoRequest():
             return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
+        case ApplyRequest():
+            values = {"--confirm-within": request.confirm_within}
+            return ["apply", request.file, *_options({"--prune": request.prune}, values)]
         case PrepareRequest():
             flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
             values = {"--group": request.group, "--confirm-within": request.confirm_within}

@@ -107,8 +107,8 @@ def _name_of(arguments: argparse.Namespace) -> str:
     return f"{name} {arguments.action}" if name == "vf" and arguments.action in ("list", "restore") else name
 
 
-_WITH_DRY_RUN = ("attach", "detach", "vf", "undo", "prepare")
-_READING = ("list", "check", "explain", "schema", "snapshot", "history", "show", "vf list")
+_WITH_DRY_RUN = ("attach", "detach", "vf", "undo", "prepare", "apply")
+_READING = ("export", "plan", "list", "check", "explain", "schema", "snapshot", "history", "show", "vf list")
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),
     "check": ("checking", "check_command"),
@@ -121,6 +121,9 @@ _HANDLERS = {
     "recover": ("settling", "recover_command"),
     "confirm": ("settling", "confirm_command"),
     "prepare": ("preparing", "prepare_command"),
+    "export": ("applying", "export_command"),
+    "plan": ("applying", "plan_command"),
+    "apply": ("applying", "apply_command"),
     "vf restore": ("vf_restoring", "restore_vfs_command"),
 }
 """Module and function of each command; all others change a NIC."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nicpass.checks.verdict import Report, SecurityReport
+from nicpass.cli.applying import DifferenceDocument
 from nicpass.cli.documents import ErrorDocument, OutcomeDocument, PlanDocument
 from nicpass.cli.explaining import Explanations
 from nicpass.cli.history import ChangeDocument, History
@@ -20,6 +21,7 @@ from nicpass.cli.vf_views import VfList
 from nicpass.cli.views import NicList
 from nicpass.model.errors import ExitCode
 from nicpass.model.host import Host
+from nicpass.model.state import DeclaredState
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +40,8 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "confirm": ConfirmDocument,
     "history": History,
     "change": ChangeDocument,
+    "state": DeclaredState,
+    "difference": DifferenceDocument,
     "error": ErrorDocument,
 }
 """Name to what is printed: `outcome` by the commands that change the host, `plan` by them with --dry-run."""

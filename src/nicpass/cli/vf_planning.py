@@ -15,11 +15,11 @@ from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.boot.declared_vfs import read_vf_places
 from nicpass.host.network.link_settings import add_speed
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import BootPurpose, ChangeBoot, NicStep
+from nicpass.model.plan import BootPurpose, ChangeBoot, NicStep, SetNumvfs
 from nicpass.model.request import VfRequest
 from nicpass.planner.select import select_nic
 from nicpass.planner.vf import plan_vf
-from nicpass.planner.vf_lasting import Place, with_declaration
+from nicpass.planner.vf_lasting import Place, keep_declarations, with_declaration
 from nicpass.planner.vf_set import plan_vf_set
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _SYSTEMD = "/run/systemd/system"
 
 def plan_lasting_vfs(request: VfRequest | VfSetRequest, source: Source) -> Plan:
     """The plan for the VFs, and that every boot makes them again; of a snapshot it is not known what is written."""
-    host, unsupported = _with_speed(source, request.pf), _unsupported(source)
+    host, unsupported = with_speed(source, request.pf), unsupported_of(source)
     if isinstance(request, VfRequest):
         plan = plan_vf(host, request, unsupported)
     else:
@@ -55,17 +55,27 @@ def with_undone_declaration(plan: Plan, change: Change, source: Source) -> Plan:
         return plan
     if all(image_at(source.files, file.path) == file.after for step in kept for file in step.change.files):
         return msgspec.structs.replace(plan, steps=(*plan.steps, *map(invert_step, kept)))
-    pf = next(step.address for step in steps if isinstance(step, NicStep))
-    return _lasting(plan, pf, source)
+    index = HostIndex(source.host)
+    pfs = dict.fromkeys(step.address for step in steps if isinstance(step, SetNumvfs))
+    first = next(step.address for step in steps if isinstance(step, NicStep))
+    plans = [(plan, _pf_of(index, pf)) for pf in pfs or (first,)]
+    keep, notes = keep_declarations(plans, source.host, place_of(source))
+    return msgspec.structs.replace(
+        plan, steps=(*plan.steps, *([keep] if keep is not None else [])), notes=(*plan.notes, *notes)
+    )
 
 
 def _lasting(plan: Plan, pf: str, source: Source) -> Plan:
+    return with_declaration(plan, source.host, _pf_of(HostIndex(source.host), pf), place_of(source))
+
+
+def place_of(source: Source) -> Place:
+    """Where what lasts is kept on this host."""
     images = read_vf_places(source.files) if source.is_live else {}
-    place = Place(images, PYTHON, PACKAGE, systemd=not source.is_live or source.files.exists(_SYSTEMD))
-    return with_declaration(plan, source.host, _pf_of(HostIndex(source.host), pf), place)
+    return Place(images, PYTHON, PACKAGE, systemd=not source.is_live or source.files.exists(_SYSTEMD))
 
 
-def _with_speed(source: Source, nic: str) -> Host:
+def with_speed(source: Source, nic: str) -> Host:
     """The host with the speed of the PF that is meant, or of the VF's PF; of a snapshot nothing more can be read."""
     index = HostIndex(source.host)
     if source.is_snapshot:
@@ -80,6 +90,6 @@ def _pf_of(index: HostIndex, nic: str) -> PciFunction:
     return index.functions.get(place[0], function) if place is not None else function
 
 
-def _unsupported(source: Source) -> tuple[Unsupported, ...]:
+def unsupported_of(source: Source) -> tuple[Unsupported, ...]:
     """What this machine's drivers were seen not to know."""
     return read_unsupported(source.files) if not source.is_snapshot else ()

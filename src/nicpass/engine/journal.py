@@ -25,6 +25,7 @@ from nicpass.model.change import (
     Change,
     Closed,
     Confirmed,
+    Extended,
     Opened,
     Outcome,
     Phase,
@@ -76,6 +77,10 @@ class Journal:
         )
         _prune(files)
         return journal
+
+    def extend(self, plan: Plan) -> None:
+        """Add to the change the steps of a plan that was made when those before were done."""
+        self.write(Extended(time=time.time(), steps=plan.steps, notes=plan.notes, more=plan.more))
 
     def record(self, number: int, phase: Phase, step: Step, error: str = "") -> None:
         self.write(StepRecord(time=time.time(), number=number, phase=phase, step=step, error=error))
@@ -162,6 +167,9 @@ def _decoder() -> msgspec.json.Decoder[Record]:
 def _gather(identity: str, records: list[Record], damage: str) -> Change:
     """The change that its records tell; the last Closed counts, for a change that was resumed is closed again."""
     opened = records[0] if records and isinstance(records[0], Opened) else None
+    for record in records:
+        if isinstance(record, Extended) and opened is not None:
+            opened = _extend(opened, record)
     closed = [record for record in records if isinstance(record, Closed)]
     confirmed = [record for record in records if isinstance(record, Confirmed)]
     return Change(
@@ -173,6 +181,12 @@ def _gather(identity: str, records: list[Record], damage: str) -> Change:
         closed=closed[-1] if closed else None,
         damage=damage,
     )
+
+
+def _extend(opened: Opened, by: Extended) -> Opened:
+    plan = opened.plan
+    whole = msgspec.structs.replace(plan, steps=(*plan.steps, *by.steps), notes=(*plan.notes, *by.notes), more=by.more)
+    return msgspec.structs.replace(opened, plan=whole)
 
 
 def select_change(changes: tuple[Change, ...], identity: str) -> Change:

@@ -11,11 +11,11 @@ import msgspec
 from nicpass.engine.journal import JOURNALS, Journal, owed, read_boot_id, read_changes, unsettled
 from nicpass.engine.transaction import Run, watch_nothing
 from nicpass.model.change import Actor, Change, Phase
-from nicpass.model.errors import ExitCode, NicpassError
+from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
-from nicpass.model.plan import ChangeBoot, StartWindow, StopDomain
+from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs, StartWindow, StopDomain
 from nicpass.model.text import quote
 from nicpass.planner.recovery import (
     Direction,
@@ -27,11 +27,12 @@ from nicpass.planner.recovery import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nicpass.engine.handler import Handlers
     from nicpass.engine.transaction import Watch
     from nicpass.host.doors.files import Files
+    from nicpass.model.plan import Plan, Step
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +113,13 @@ def _settle(
     run = Run(journal, handlers, watch)
     direction = choose_direction(change)
     # The change was cut off behind its last act, or its VM was started after all: then what was asked for is there.
-    holds = direction != Direction.CLOSE and all(
-        isinstance(step, StartWindow) or (_is_seen_done(number, change) and run.holds(step))
-        for number, step in enumerate(change.opened.plan.steps)
+    holds = (
+        direction != Direction.CLOSE
+        and not change.opened.plan.more
+        and all(
+            isinstance(step, StartWindow) or (_is_seen_done(number, change) and run.holds(step))
+            for number, step in enumerate(change.opened.plan.steps)
+        )
     )
     if holds:
         direction = Direction.FINISH
@@ -166,10 +171,9 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool, unat
         return ExitCode.DONE, sentence
     if direction == Direction.FINISH:
         done = [numbered for numbered in steps_begun(change) if change.phases[numbered[0]] == Phase.DONE]
-        # A VM that somebody has started since it was stopped is not stopped again.
-        lost = [n for n, step in done if not isinstance(step, StopDomain) and not run.holds(step)]
+        lost = [n for n, step in done if not _is_past(step, change) and not run.holds(step)]
         left = steps_to_finish(change, same_boot=same_boot, lost=frozenset(lost))
-        run.do_all(left, begun=[numbered for numbered in done if numbered[0] not in lost])
+        run.do_all(left, begun=[numbered for numbered in done if numbered[0] not in lost], further=_rest_of(change))
         return ExitCode.DONE, _("It was finished.")
     invert = invert_unattended if unattended else invert_step
     failures = run.undo_all(steps_begun(change), invert if same_boot else invert_after_boot)
@@ -182,6 +186,29 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool, unat
     sentence = _("It was taken back.") if same_boot else _("It was taken back; what was running ended with the boot.")
     run.journal.close(ExitCode.ROLLED_BACK, sentence)
     return ExitCode.DONE, sentence
+
+
+def _is_past(step: Step, change: Change) -> bool:
+    """Whether nobody is to see any more that the step was done.
+
+    A VM may have been started since it was stopped, and is not stopped again. A VF that came back is gone, or partly,
+    from when its PF began to be made to have others.
+    """
+    if isinstance(step, StopDomain):
+        return True
+    begun = (other for _number, other in steps_begun(change))
+    pfs = {other.address for other in begun if isinstance(other, SetNumvfs)}
+    return isinstance(step, GiveBackNic) and step.state.pf in pfs
+
+
+def _rest_of(change: Change) -> Iterator[Plan]:
+    """The plans that the change would have gone on with: they were to be made for a host that nobody asks for now."""
+    if change.opened is not None and change.opened.plan.more:
+        raise StepError(
+            _("It was cut off before the rest of it was planned; what was planned is done."),
+            _("Ask for it again: nicpass history says what it was."),
+        )
+    yield from ()
 
 
 def _settle_damaged(change: Change, journal: Journal) -> Settled:

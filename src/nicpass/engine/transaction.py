@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from nicpass.engine.journal import JOURNALS, Journal
@@ -41,9 +41,17 @@ def watch_nothing(_number: int, _phase: Phase, _step: Step) -> None:
 
 
 def run_plan(
-    plan: Plan, handlers: Handlers, files: Files, watch: Watch = watch_nothing, actor: Actor | None = None
+    plan: Plan,
+    handlers: Handlers,
+    files: Files,
+    watch: Watch = watch_nothing,
+    actor: Actor | None = None,
+    further: Iterator[Plan] = iter(()),  # noqa: B008 - one that is empty stays so
 ) -> str | None:
     """Do all steps of `plan`, each seen to be done; the change's identity, None where there was nothing to do.
+
+    `further` makes the plans that go on with it: each is asked for when the steps before it are done, and belongs to
+    the same change. What it raises ends the change as a step that fails.
 
     Raises:
         StepError: a step failed, and the host is as it was.
@@ -59,7 +67,7 @@ def run_plan(
                 reason=error.strerror, filename=error.filename or JOURNALS
             )
         ) from error
-    Run(journal, handlers, watch).do_all(enumerate(plan.steps))
+    Run(journal, handlers, watch).do_all(enumerate(plan.steps), further=further)
     return journal.identity
 
 
@@ -76,11 +84,20 @@ class Run:
         """The hypervisor did not answer when a VM was to be stopped: for it, that VM may have the NIC still."""
         self.defined: Address | None = None
         """A NIC of which a VM could not be rid: it has it still, or may be started with it."""
+        self.unplanned: NicpassError | None = None
+        """Why the rest of the change could not be planned."""
         self.gives_back = False
         """Whether a NIC is on its way back to the host, or is there."""
 
-    def do_all(self, steps: Iterable[Numbered], begun: Iterable[Numbered] = ()) -> None:
+    def do_all(
+        self,
+        steps: Iterable[Numbered],
+        begun: Iterable[Numbered] = (),
+        further: Iterator[Plan] = iter(()),  # noqa: B008 - as in `run_plan`
+    ) -> None:
         """Do these steps and close the journal; when one fails, take it back with those that had `begun` before.
+
+        `further` as in `run_plan`.
 
         Once a NIC is on its way back there is no taking back: it would leave with less than it had. Then what is left
         is tried once more, and after that `nicpass recover` may try again.
@@ -91,7 +108,7 @@ class Run:
         left, begun = list(steps), list(begun)
         self.gives_back = any(isinstance(step, GiveBackNic) for _, step in begun)
         try:
-            while left:
+            while left or self._extend(left, begun, further):
                 number, step = left[0]
                 self._enter(number, Phase.DOING, step)
                 begun.append(left[0])  # a step that could not be recorded has not acted
@@ -106,12 +123,27 @@ class Run:
             else:
                 self._turn_back(begun, error)
 
+    def _extend(self, left: list[Numbered], begun: list[Numbered], further: Iterator[Plan]) -> bool:
+        """Have the next plan that has steps made and recorded; whether there was one."""
+        while True:
+            try:
+                plan = next(further, None)
+            except (Exception, KeyboardInterrupt) as error:
+                self.unplanned = describe_error(error)
+                raise
+            if plan is None:
+                return False
+            self.journal.extend(plan)
+            left += enumerate(plan.steps, len(begun))
+            if left:
+                return True
+
     def _go_on(self, left: list[Numbered], first: NicpassError) -> None:
         """Do the steps that are left, the first perhaps done in part; raises NeedsPersonError when that fails too.
 
         A NIC that does not come back as it was keeps no other from coming back; but the guard stays for its sake.
         """
-        failures: list[NicpassError] = []
+        failures: list[NicpassError] = [self.unplanned] if self.unplanned is not None else []
         for number, step in left:
             if failures and not isinstance(step, GiveBackNic):
                 continue

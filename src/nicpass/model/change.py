@@ -47,6 +47,16 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag="opened"):
     version: str = ""
 
 
+class Extended(msgspec.Struct, frozen=True, kw_only=True, tag="extended"):
+    """The record that further steps were planned, once those before were done."""
+
+    time: float
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    more: bool = False
+    """As in Plan."""
+
+
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
     """One step entering a phase; the step itself holds the previous value."""
 
@@ -84,7 +94,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     """Whether somebody decided that the host stays as it is, whatever that is."""
 
 
-Record: TypeAlias = Opened | StepRecord | Confirmed | Resumed | Closed
+Record: TypeAlias = Opened | Extended | StepRecord | Confirmed | Resumed | Closed
 
 
 class Outcome(enum.StrEnum):

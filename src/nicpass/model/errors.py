@@ -24,6 +24,8 @@ class ExitCode(enum.IntEnum):
     REBOOT_NEEDED = 5
     NEEDS_PERSON = 6
     BUSY = 7
+    DIFFERENT = 10
+    """No failure: `nicpass plan` has found that the host is not as the file says."""
 
 
 class NicpassError(Exception):

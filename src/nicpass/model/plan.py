@@ -319,3 +319,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     request: Request
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
+    more: bool = False
+    """Whether further steps are planned once these are done, for a host that shows only then what they depend on."""

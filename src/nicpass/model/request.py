@@ -7,10 +7,20 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from nicpass.model.state import DeclaredState
 from nicpass.model.vf import NOTHING, VfSetRequest, VfWish
 
 Where: TypeAlias = Literal["both", "live", "config"]
 """Which of a running VM's two definitions a change is for: the lasting one, that of the running machine, or both."""
+
+
+class NicWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for of one NIC among several."""
+
+    nic: str
+    """The NIC as the request names it."""
+    mac: str | None = None
+    vlan: int | None = None
 
 
 class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
@@ -33,6 +43,8 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     """Seconds after which all is taken back unless confirmed; 0 is never, None is as the findings demand."""
     where: Where = "both"
     """A stopped VM has only the lasting definition."""
+    each: tuple[NicWish, ...] = ()
+    """MAC and VLAN of single NICs; only a file says so."""
 
     @property
     def nics(self) -> tuple[str, ...]:
@@ -65,6 +77,8 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
     count: int
     settings: VfWish = NOTHING
     """What all of them shall be set to."""
+    each: tuple[tuple[int, VfWish], ...] = ()
+    """What single ones shall be set to besides, by the VF's number; only a file says so."""
     for_host: bool = False
     """Whether the host's own drivers shall have the VFs, not only VMs."""
     until_reboot: bool = False
@@ -100,4 +114,19 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
     """Seconds after the reboot in which to confirm; else as in AttachRequest."""
 
 
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest
+class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, tag="apply"):
+    """Make the host as a file says."""
+
+    file: str
+    """The file's name, as the user gave it."""
+    state: DeclaredState
+    """What it said at that moment."""
+    prune: bool = False
+    """Whether what nicpass has made goes, where the file does not name it."""
+    confirm_within: int | None = None
+    """Seconds in which to confirm, as in AttachRequest."""
+
+
+Request: TypeAlias = (
+    AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest | ApplyRequest
+)

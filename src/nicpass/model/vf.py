@@ -61,6 +61,8 @@ class VfSetRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf_set"):
     vfs: str | None = None
     """Which VFs: `3`, `0-3`, `0,2,5-6`, `all`."""
     settings: VfWish = NOTHING
+    each: tuple[tuple[int, VfWish], ...] = ()
+    """What single ones of them shall be set to besides, by the VF's number."""
     until_reboot: bool = False
     """Whether the next boot is to set them as it would have done without this."""
     confirm_within: int | None = None

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.plan import NicState
-    from nicpass.model.request import AttachRequest, UndoRequest
+    from nicpass.model.request import AttachRequest, NicWish, UndoRequest
 
 
 class _Nic(msgspec.Struct, frozen=True):
@@ -79,28 +79,31 @@ def plan_attach(
     request: AttachRequest,
     guard: tuple[FileChange, ...] = (),
     better: Mapping[Address, NicState] | None = None,
+    index: HostIndex | None = None,
 ) -> Plan:
     """The steps from this host to one in which the VM has the NICs; none if it has them already.
 
     `guard` holds the file changes that put the guard there; it is empty where the guard is there. `better` are the
-    records of NICs that tell more than what is to be seen of them now (law 10).
+    records of NICs that tell more than what is to be seen of them now (law 10). `index` is that of the host, for who
+    plans several.
 
     Raises:
         BadInputError: no such VM or NIC, one that is named twice, or a MAC or VLAN that cannot be.
         ImpossibleError, RefusedError, RebootNeededError: the findings say why.
     """
-    index = HostIndex(host)
+    index = index or HostIndex(host)
     domain = select_domain(index, request.vm)
     functions, why = _choose(index, request, domain)
     index = index.for_vm(domain, tuple(function.address for function in functions))
-    nics = [_look_at(function, request, domain, index) for function in functions]
+    wishes = {select_nic(index, wish.nic).address: wish for wish in request.each}
+    nics = [_look_at(function, _of_one(request, wishes.get(function.address)), domain, index) for function in functions]
     _refuse_unclear_settings(nics, request)
     found = _each_once((*check_host(host, index), *(finding for nic in nics for finding in nic.standing)))
     refuse_unless_clear(found, allow=request.allow)
     steps: list[Step] = []
     for nic in nics:
         if nic.owned:  # the state that was kept when the NIC left stays as it is
-            _refuse_other_settings(nic.function, request, domain)
+            _refuse_other_settings(nic.function, _of_one(request, wishes.get(nic.function.address)), domain)
         else:
             refuse_same_mac(nic.spec, nic.function, index)
     for nic in nics:
@@ -148,9 +151,14 @@ def _choose(index: HostIndex, request: AttachRequest, domain: Domain) -> tuple[l
     return functions, why
 
 
+def _of_one(request: AttachRequest, wish: NicWish | None) -> AttachRequest:
+    """The request with what is asked for of one NIC."""
+    return request if wish is None else msgspec.structs.replace(request, mac=wish.mac, vlan=wish.vlan)
+
+
 def _look_at(function: PciFunction, request: AttachRequest, domain: Domain, index: HostIndex) -> _Nic:
     owned = domain in index.owners.get(function.address, ())
-    alone = len(index.together) == 1
+    alone = len(index.together) == 1 or request.each
     if not alone and kind_of(function, index) != "vf":  # what is asked for is for the VF among them
         request = msgspec.structs.replace(request, mac=None, vlan=None)
     spec = specify_device(function, request, index)

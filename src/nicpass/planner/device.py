@@ -50,8 +50,19 @@ def specify_device(function: PciFunction, request: AttachRequest, index: HostInd
         element="interface",
         managed=managed,
         mac=_choose_mac(function, request, index),
-        vlan=request.vlan,
+        vlan=request.vlan if request.vlan is not None else _own_vlan(function, index),
     )
+
+
+def _own_vlan(function: PciFunction, index: HostIndex) -> int | None:
+    """The VLAN that the PF has the VF in. Unless the definition says it too, libvirt takes it away at every start.
+
+    Source: `virNetDevSetNetConfig()` in libvirt's src/util/virnetdev.c, which writes VLAN 0 where it is told of none.
+    """
+    place = pf_of(function, index)
+    pf = index.functions.get(place[0]) if place is not None and place[1] is not None else None
+    settings = [vf for link in index.netdevs(pf) for vf in link.vfs] if pf is not None and not pf.representors else []
+    return next((vf.vlan for vf in settings if place is not None and vf.vf_index == place[1]), 0) or None
 
 
 def _refuse_vlan_in_switchdev(function: PciFunction, request: AttachRequest, index: HostIndex) -> None:

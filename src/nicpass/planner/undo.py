@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from nicpass.checks.lookup.nics import on_vfio
 from nicpass.model.change import Change, Outcome
 from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import value_or
@@ -20,15 +21,17 @@ from nicpass.model.plan import (
     NicStep,
     Plan,
     PlugDevice,
+    RemoveGuard,
     SetNumvfs,
     SetTerms,
     StartDomain,
     Step,
+    StopDomain,
     TakeNic,
     UndefineDevice,
     UnplugDevice,
 )
-from nicpass.model.request import DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import ApplyRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.planner.attach import plan_reattach
 from nicpass.planner.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nicpass.model.address import Address
+    from nicpass.model.domain import Domain
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.request import Where
@@ -66,7 +70,7 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
         ImpossibleError, RefusedError: the world has moved on; the sentence says how.
     """
     steps = _steps_of(change)
-    plan = _plan_inverse(host, steps, request, kept)
+    plan = _plan_inverse(host, change, steps, request, kept)
     armed = [step for step in steps if isinstance(step, ArmTimer)]
     disarm: tuple[Step, ...] = ()
     if armed and change.outcome == Outcome.UNCONFIRMED:
@@ -103,8 +107,10 @@ def _steps_of(change: Change) -> tuple[Step, ...]:
     )
 
 
-def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
+def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
     """The plan that undoes `steps`, by those that tell the kind of change; the other steps only serve these."""
+    if change.opened is not None and isinstance(change.opened.plan.request, ApplyRequest):
+        return _undo_apply(host, steps, request, kept, change.opened.plan.summary)
     if given := [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]:
         return _plan_taking_back(host, steps, given, request, kept)
     if unplugged := [step for step in steps if isinstance(step, UnplugDevice | UndefineDevice)]:
@@ -115,6 +121,53 @@ def _plan_inverse(host: Host, steps: tuple[Step, ...], request: UndoRequest, kep
         if isinstance(step, SetNumvfs):
             return _undo_vf(host, step, request)
     return _undo_terms(host, steps, request, kept)
+
+
+def _undo_apply(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept, summary: str) -> Plan:
+    """The plan that takes each VM's NICs back, then undoes what was done of VFs: of which no VM has one by then."""
+    given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]
+    plans: list[Plan] = []
+    guard: tuple[Step, ...] = ()
+    for uuid in dict.fromkeys(step.uuid for step in reversed(given)):
+        nics = {step.address for step in given if step.uuid == uuid}
+        of_vm = tuple(step for step in steps if isinstance(step, NicStep) and step.address in nics)
+        one = _plan_taking_back(host, of_vm, [step for step in given if step.uuid == uuid], request, kept)
+        guard = guard or tuple(step for step in one.steps if isinstance(step, RemoveGuard))
+        plans.append(one)
+    taken = tuple(step for plan in plans for step in plan.steps if not isinstance(step, RemoveGuard))
+    after = without_devices(host, taken)
+    vfs = [_undo_vf(after, step, request) for step in reversed(steps) if isinstance(step, SetNumvfs)]
+    # All definitions before the first NIC comes back: from then on there is no turning back.
+    ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
+    of_vfs = tuple(step for plan in vfs for step in plan.steps)
+    notes = dict.fromkeys(note for plan in (*plans, *vfs) for note in plan.notes)
+    return Plan(summary=summary, request=request, steps=(*ordered, *guard, *of_vfs), notes=tuple(notes))
+
+
+def without_devices(host: Host, steps: Sequence[Step]) -> Host:
+    """The host as it is to the plans that follow, once these steps have taken NICs out of VMs."""
+    gone = {(s.uuid, s.address) for s in steps if isinstance(s, UndefineDevice | UnplugDevice)}
+    off = {step.uuid for step in steps if isinstance(step, StopDomain)}
+    back = {step.address for step in steps if isinstance(step, GiveBackNic)}
+    if not isinstance(host.domains, tuple):
+        return host
+    running = {domain.uuid for domain in host.domains if domain.running} - off
+    domains = tuple(_without(domain, gone, running=domain.uuid in running) for domain in host.domains)
+    functions = tuple(
+        msgspec.structs.replace(function, driver=None) if function.address in back and on_vfio(function) else function
+        for function in host.pci
+    )
+    return msgspec.structs.replace(host, domains=domains, pci=functions)
+
+
+def _without(domain: Domain, gone: set[tuple[str, Address]], *, running: bool) -> Domain:
+    live = domain.live_devices if running else ()
+    return msgspec.structs.replace(
+        domain,
+        running=running,
+        config_devices=tuple(d for d in domain.config_devices if (domain.uuid, d.address) not in gone),
+        live_devices=tuple(d for d in live if (domain.uuid, d.address) not in gone),
+    )
 
 
 def _undo_terms(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:

@@ -34,7 +34,7 @@ from nicpass.planner.vf_settings import (
     settle,
 )
 from nicpass.planner.vf_use import counts_of, refuse_claimed, refuse_used_vfs
-from nicpass.planner.vf_wish import check_wish, refuse_one_for_several
+from nicpass.planner.vf_wish import wishes_of
 
 if TYPE_CHECKING:
     from nicpass.model.host import Host
@@ -65,18 +65,21 @@ def plan_vf(host: Host, request: VfRequest, unsupported: tuple[Unsupported, ...]
             _("--count N, with such a number."),
         )
     if numvfs == request.count:
-        if numvfs and request.settings.given:
+        if numvfs and (request.settings.given or request.each):
             same = VfSetRequest(
-                pf=request.pf, vfs="all", settings=request.settings, confirm_within=request.confirm_within
+                pf=request.pf,
+                vfs="all",
+                settings=request.settings,
+                each=request.each,
+                confirm_within=request.confirm_within,
             )
             return msgspec.structs.replace(plan_vf_set(host, same, unsupported), request=request)
         summary = _already(request.count).format(nic=label(function), count=request.count)
         return Plan(summary=summary, request=request, steps=())
-    wish = check_wish(request.settings)
-    refuse_one_for_several(wish, request.count)
+    wishes = wishes_of(request, tuple(range(request.count)))
     if request.count > 0 and numvfs == 0:
         _refuse_what_cannot_be(function, index)
-    aim = Settling(function, wish, tuple(range(request.count)), request.count, index, fresh=True)
+    aim = Settling(function, wishes, request.count, index, fresh=True)
     refuse_what_no_pf_can(aim)
     refuse_claimed(function, index)
     if request.count:

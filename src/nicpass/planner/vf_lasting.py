@@ -21,6 +21,8 @@ from nicpass.model.text import printable
 from nicpass.planner.place import refuse_lost_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nicpass.boot.text.own_files import Images
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
@@ -49,20 +51,37 @@ def with_declaration(plan: Plan, host: Host, pf: PciFunction, place: Place) -> P
     Raises:
         ImpossibleError: what is written would not outlive the boot, or the PF could not be told from another card.
     """
+    keep, notes = keep_declarations(((plan, pf),), host, place)
+    steps = plan.steps if keep is None else _among(plan.steps, keep)
+    return msgspec.structs.replace(plan, steps=steps, notes=(*plan.notes, *notes))
+
+
+def keep_declarations(
+    plans: Iterable[tuple[Plan, PciFunction]], host: Host, place: Place
+) -> tuple[ChangeBoot | None, tuple[str, ...]]:
+    """(the step that keeps what the VFs of all these PFs are after these plans, why some do not last).
+
+    Raises:
+        ImpossibleError: as `with_declaration`.
+    """
     index = HostIndex(host)
     known = value_or(host.vf_declarations.found, ())
-    others = tuple(one for one in known if not _means(one, pf, host))
-    wanted = _declare(plan, pf, index, known)
-    why_not = _why_not(pf, wanted, index, place)
-    if why_not:
-        return msgspec.structs.replace(plan, notes=(*plan.notes, why_not))
-    declared = (*others, wanted) if wanted is not None else others
+    declared, notes, removes = list(known), [], True
+    for plan, pf in plans:
+        wanted = _declare(plan, pf, index, known)
+        if why_not := _why_not(pf, wanted, index, place):
+            notes.append(why_not)
+            continue
+        declared = [one for one in declared if not _means(one, pf, host)]
+        if wanted is not None:
+            declared.append(wanted)
+            removes = False
     change = plan_declarations(place.images, declared, place.python, place.package)
-    if not change:
-        return plan
-    keep = ChangeBoot(purpose=BootPurpose.VFS, change=change, removes=wanted is None)
+    if not change or (notes and declared == list(known)):
+        return None, tuple(notes)
+    keep = ChangeBoot(purpose=BootPurpose.VFS, change=change, removes=removes)
     refuse_lost_files(host.boot, (keep,))
-    return msgspec.structs.replace(plan, steps=_among(plan.steps, keep))
+    return keep, tuple(notes)
 
 
 def _among(steps: tuple[Step, ...], keep: ChangeBoot) -> tuple[Step, ...]:
@@ -76,7 +95,7 @@ def _among(steps: tuple[Step, ...], keep: ChangeBoot) -> tuple[Step, ...]:
 
 def _declare(plan: Plan, pf: PciFunction, index: HostIndex, known: tuple[DeclaredVfs, ...]) -> DeclaredVfs | None:
     """What is to be kept of the PF's VFs as they are after the plan; None where there are none then."""
-    made = next((step for step in plan.steps if isinstance(step, SetNumvfs)), None)
+    made = next((step for step in plan.steps if isinstance(step, SetNumvfs) and step.address == pf.address), None)
     count = made.after if made is not None else value_or(pf.numvfs, 0)
     if not count:
         return None

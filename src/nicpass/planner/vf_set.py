@@ -36,7 +36,7 @@ from nicpass.planner.vf_use import (
     refuse_unknown_machines,
     uses_by_host,
 )
-from nicpass.planner.vf_wish import check_wish, parse_vfs, range_text, refuse_one_for_several
+from nicpass.planner.vf_wish import parse_vfs, range_text, wishes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,18 +63,19 @@ def plan_vf_set(host: Host, request: VfSetRequest, unsupported: tuple[Unsupporte
     """
     index = HostIndex(host)
     pf, chosen = _select(request, index)
-    wish = check_wish(request.settings)
-    if not wish.given:
+    wishes = wishes_of(request, chosen)
+    given = {name for wish in wishes.values() for name in wish.given}
+    if not given:
         raise BadInputError(
             _("There is nothing to set: no setting was given."),
             _("Settings are: {options}.").format(options=", ".join(OPTIONS.values())),
         )
-    refuse_one_for_several(wish, len(chosen))
     _totalvfs, numvfs = counts_of(pf)
-    aim = Settling(pf, wish, chosen, numvfs, index, fresh=False)
+    aim = Settling(pf, wishes, numvfs, index, fresh=False)
     refuse_what_no_pf_can(aim)
     refuse_claimed(pf, index)
-    _refuse_what_is_others(aim, wish.given, chosen)
+    for number, wish in wishes.items():
+        _refuse_what_is_others(aim, wish.given, (number,))
     idle = [number for number, vf in aim.vfs.items() if is_idle(vf, index)]
     after, derived = settle(aim, idle if not refuses_macs(aim, unsupported) else ())
     refuse_contradictions(aim, after)
@@ -95,7 +96,7 @@ def plan_vf_set_back(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
     before = {vf.vf_index: vf for vf in step.before_vfs}
     changed = {vf.vf_index: changed_fields(before.get(vf.vf_index), vf) for vf in step.after_vfs}
     chosen = tuple(number for number, fields in changed.items() if fields and number in before)
-    aim = Settling(pf, NOTHING, chosen, numvfs, index, fresh=False)
+    aim = Settling(pf, dict.fromkeys(chosen, NOTHING), numvfs, index, fresh=False)
     refuse_claimed(pf, index)
     after = []
     for vf in step.after_vfs:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -35,16 +36,25 @@ _INFINIBAND_OCTETS = 20  # linux/if_infiniband.h: INFINIBAND_ALEN
 
 
 class Settling(msgspec.Struct, frozen=True):
-    """All VFs of a PF, what is wished, and of which of them."""
+    """All VFs of a PF, and what is wished of which of them."""
 
     pf: PciFunction
-    wish: VfWish
-    chosen: tuple[int, ...]
+    wishes: Mapping[int, VfWish]
+    """By the VF's number; one that is not in it was not chosen."""
     numvfs: int
     """How many VFs there are then."""
     index: HostIndex
     fresh: bool
     """Whether the VFs are made anew, so that they come without settings."""
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        return tuple(self.wishes)
+
+    @property
+    def several(self) -> tuple[VfWish, ...]:
+        """The wishes, each that is the same for many once."""
+        return tuple(dict.fromkeys(self.wishes.values()))
 
     @property
     def link(self) -> Link | None:
@@ -78,13 +88,13 @@ def settle(aim: Settling, macless: Iterable[int]) -> tuple[tuple[VfSettings, ...
     if link is None:
         return (), ()
     taken = {vf.mac for vf in now.values()} | {each.mac or "" for each in aim.index.netdevs(aim.pf)}
-    taken |= {aim.wish.mac or ""}
+    taken |= {wish.mac or "" for wish in aim.several}
     derived: list[int] = []
     after: list[VfSettings] = []
     for number in range(aim.numvfs):
         vf = now.get(number) or VfSettings(vf_index=number, mac=NO_MAC)
-        if number in aim.chosen:
-            vf = _with_wish(vf, aim.wish)
+        if number in aim.wishes:
+            vf = _with_wish(vf, aim.wishes[number])
         if vf.mac == NO_MAC and number in macless and not aim.infiniband:
             mac = stable_mac(link, number, taken)
             derived += [number] if mac is not None else []
@@ -118,7 +128,7 @@ def refuse_what_no_pf_can(aim: Settling) -> None:
         ImpossibleError: the PF shows no interface.
         BadInputError: the rest.
     """
-    given = aim.wish.given
+    given = {name for wish in aim.several for name in wish.given}
     if not given:
         return
     if aim.link is None:
@@ -137,19 +147,19 @@ def refuse_what_no_pf_can(aim: Settling) -> None:
                 else _("{option} is for InfiniBand; {nic} is Ethernet.").format(option=option, nic=label(aim.pf)),
                 _("A VF has a MAC on Ethernet and GUIDs on InfiniBand: --mac, --node-guid, --port-guid."),
             )
-    if aim.wish.mac is not None and any(
-        aim.wish.mac in (link.mac, link.permanent_mac) for link in aim.index.netdevs(aim.pf)
-    ):
-        raise BadInputError(
-            _("{mac} is the MAC of {nic} itself.").format(mac=aim.wish.mac, nic=label(aim.pf)),
-            _("Give the VF another one, or none: then it gets one that is derived."),
-        )
+    own = {mac for link in aim.index.netdevs(aim.pf) for mac in (link.mac, link.permanent_mac)}
+    for wish in aim.several:
+        if wish.mac is not None and wish.mac in own:
+            raise BadInputError(
+                _("{mac} is the MAC of {nic} itself.").format(mac=wish.mac, nic=label(aim.pf)),
+                _("Give the VF another one, or none: then it gets one that is derived."),
+            )
 
 
 def refuse_contradictions(aim: Settling, after: tuple[VfSettings, ...]) -> None:
     """Pass if what the chosen VFs are set to then can be: VLAN and priority, rates and speed. Raises BadInputError."""
-    wish = aim.wish
-    for vf in (vf for vf in after if vf.vf_index in aim.chosen):
+    for vf in (vf for vf in after if vf.vf_index in aim.wishes):
+        wish = aim.wishes[vf.vf_index]
         for option, value in (("--qos", wish.qos), ("--proto", wish.vlan_protocol)):
             if value is not None and not vf.vlan:
                 raise BadInputError(
@@ -165,7 +175,9 @@ def refuse_contradictions(aim: Settling, after: tuple[VfSettings, ...]) -> None:
                 _("--max-tx-rate 0 is no limit."),
             )
     speed = aim.link.speed if aim.link is not None else None
-    for option, rate in (("--min-tx-rate", wish.min_tx_rate), ("--max-tx-rate", wish.max_tx_rate)):
+    rates = [("--min-tx-rate", wish.min_tx_rate) for wish in aim.several]
+    rates += [("--max-tx-rate", wish.max_tx_rate) for wish in aim.several]
+    for option, rate in rates:
         if rate and speed is not None and rate > speed:
             raise BadInputError(
                 _("{option} {rate} is more than the link of {nic} does: {speed} Mbit/s.").format(
@@ -179,13 +191,13 @@ def refuse_what_this_pf_cannot(
     aim: Settling, after: tuple[VfSettings, ...], unsupported: Iterable[Unsupported]
 ) -> None:
     """Pass if this driver, in this mode, may take what changes, and tells it. Raises ImpossibleError."""
-    given, now = aim.wish.given, aim.now
+    now = aim.now
     wanted = {
         name: vf.vf_index
         for vf in reversed(after)
-        if vf.vf_index in aim.chosen
+        if vf.vf_index in aim.wishes
         for name in changed_fields(None if aim.fresh else now.get(vf.vf_index), vf)
-        if name in given
+        if name in aim.wishes[vf.vf_index].given
     }
     if aim.pf.representors and (in_vlan := [name for name in _OF_VLAN if name in wanted]):
         _refuse_vlan_in_switchdev(aim, in_vlan[0])
@@ -199,7 +211,7 @@ def refuse_what_this_pf_cannot(
             )
     if aim.fresh:
         return
-    if given and (lost := [number for number in aim.chosen if number not in now]):
+    if lost := [number for number, wish in aim.wishes.items() if wish.given and number not in now]:
         raise ImpossibleError(
             _("{nic} does not tell what it enforces on VF {number}, so what is set there could not be seen.").format(
                 nic=label(aim.pf), number=lost[0]

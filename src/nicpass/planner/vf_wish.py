@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from nicpass.model.pci import PciFunction
-    from nicpass.model.vf import VfWish
+    from nicpass.model.request import VfRequest
+    from nicpass.model.vf import VfSetRequest, VfWish
 
 _PRIORITIES = range(8)
 _RATES = range(2**32)  # struct ifla_vf_rate
@@ -71,6 +72,19 @@ def _checked_guid(option: str, text: str | None) -> str | None:
             _("{option} {guid!r} is no GUID.").format(option=option, guid=text), _("Such as 00:11:22:33:44:55:66:77.")
         )
     return text.lower()
+
+
+def wishes_of(request: VfRequest | VfSetRequest, chosen: tuple[int, ...]) -> dict[int, VfWish]:
+    """What is wished of each of the chosen VFs: what is for all of them, and over it what is for that one.
+
+    Raises:
+        BadInputError: a value that no VF can have, or one name for several of them.
+    """
+    common = check_wish(request.settings)
+    refuse_one_for_several(common, len(chosen))
+    own = {number: check_wish(wish) for number, wish in request.each}
+    merged = {number: msgspec.structs.replace(common, **wish.given) for number, wish in own.items()}
+    return {number: merged.get(number, common) for number in chosen}
 
 
 def refuse_one_for_several(wish: VfWish, count: int) -> None:

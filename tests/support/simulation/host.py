@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from nicpass.cli.apply_planning import Plans, plan_apply
 from nicpass.cli.planning import plan_request
 from nicpass.cli.requests import words_of
 from nicpass.cli.source import Source
@@ -37,7 +38,8 @@ from nicpass.hypervisor.libvirt.live import live_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
-from nicpass.model.request import UndoRequest
+from nicpass.model.request import ApplyRequest, UndoRequest
+from nicpass.planner.state.text import StateFile
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
@@ -128,8 +130,17 @@ class Machine:
         domains = _domains_of(connect(writing=False))
         return read_host(self.files, domains, lambda: self.processes, {})
 
+    def source(self) -> Source:
+        return Source(self.files, self.read(), is_live=True)
+
     def plan(self, request: Request) -> Plan:
-        return plan_request(request, Source(self.files, self.read(), is_live=True))
+        return plan_request(request, self.source())
+
+    def plan_all(self, request: Request) -> Plans:
+        """The plan, with those that go on with it."""
+        if isinstance(request, ApplyRequest):
+            return plan_apply(request, StateFile(request.file, request.state, {}), self.source(), self.source)
+        return Plans(self.plan(request), iter(()))
 
 
 def change(machine: Machine, request: Request) -> None:
@@ -140,7 +151,8 @@ def change(machine: Machine, request: Request) -> None:
     actor = read_actor(machine.files, words_of(request))
     with hold_lock(machine.files, actor):
         refuse_unless_settled(read_changes(machine.files), request)
-        run_plan(machine.plan(request), machine.handlers(), machine.files, actor=actor)
+        plans = machine.plan_all(request)
+        run_plan(plans.first, machine.handlers(), machine.files, actor=actor, further=plans.further)
 
 
 def do(host: SimulatedHost, request: Request, exit_code: int = 0) -> Outcome:

@@ -7,7 +7,8 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import ApplyRequest, AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredState, DeclaredVf, DeclaredVm
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
@@ -57,7 +58,24 @@ def start_web(machine: Machine) -> None:
     machine.daemon.start(WEB)
 
 
+_APPLY = ApplyRequest(
+    file="host.yaml",
+    state=DeclaredState(
+        pfs={"eth1": DeclaredPf(vfs=4, all=DeclaredVf(trust=True), each={1: DeclaredVf(vlan=7)})},
+        vms={
+            "web": DeclaredVm(nics=(DeclaredNic(pf="eth1", vf=0), NIC), allow=tuple(sorted(ALLOW))),
+            "db": DeclaredVm(nics=(DeclaredNic(pf="eth1", vf=1, mac="52:54:00:00:00:07"),)),
+        },
+    ),
+)
+
 SCENES: dict[str, Scene] = {
+    "apply a file": Scene(_APPLY),
+    "apply a file of which a part is so": Scene(
+        _APPLY,
+        earlier=(VfRequest(pf="eth1", count=4), AttachRequest(vm="db", nic=VFS[1], mac="52:54:00:00:00:07", vlan=7)),
+    ),
+    "undo an apply": Scene(UndoRequest(change=LAST), earlier=(_APPLY,)),
     "attach": Scene(AttachRequest(vm="web", nic="lan0", allow=ALLOW)),
     "attach and start": Scene(_GIVE),
     "attach a VF": Scene(AttachRequest(vm="web", nic=VFS[1]), numvfs=2),
@@ -146,6 +164,8 @@ SCENES: dict[str, Scene] = {
 
 
 MAIN_SCENES = (
+    "apply a file",
+    "undo an apply",
     "attach and start",
     "attach two and start",
     "detach two from vfio-pci",

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host in one file, on the simulated host: made so at once, and taken back; a second time there is nothing to do."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.cli.apply_planning import differ
+from nicpass.engine.journal import read_changes
+from nicpass.engine.transaction import run_plan
+from nicpass.model.address import derive_vf_mac
+from nicpass.model.fact import value_or
+from nicpass.model.request import ApplyRequest, UndoRequest
+from nicpass.planner.state.export import export_state, render_state
+from nicpass.planner.state.text import StateFile, parse_state
+from tests.support.simulation.hardware import NIC, PF, VFS, _mac, simulated_tree
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from nicpass.model.plan import Plan
+
+pytestmark = pytest.mark.spawns
+
+FILE = b"""\
+schema: nicpass.state/1
+pfs:
+  eth1:
+    vfs: 4
+    all: {trust: on}
+    each:
+      1: {vlan: 7}
+vms:
+  web:
+    nics: [{pf: eth1, vf: 0}]
+  db:
+    nics:
+      - {pf: eth1, vf: 1, mac: "52:54:00:00:00:07"}
+      - {pf: eth1, vf: 3, vlan: 9}
+"""
+
+
+@pytest.fixture
+def host(quick_path: Path) -> SimulatedHost:
+    return SimulatedHost(quick_path, simulated_tree())
+
+
+def see(host: SimulatedHost, check: Callable[[Machine], None]) -> None:
+    done = host.run(check)
+    assert done.exit_code == 0, done.traceback or done
+
+
+def request(content: bytes = FILE) -> ApplyRequest:
+    file = parse_state("host.yaml", content)
+    return ApplyRequest(file=file.name, state=file.state)
+
+
+def test_the_whole_of_it_is_there_and_a_second_time_nothing_is_done(host: SimulatedHost) -> None:
+    do(host, request())
+
+    def check(machine: Machine) -> None:
+        kernel, domains = machine.kernel, {domain.name: domain for domain in value_or(machine.read().domains, ())}
+        assert kernel.vfs_of(PF) == VFS[:4]
+        assert [kernel.vf_settings(vf).trust for vf in VFS[:4]] == [True] * 4
+        assert [kernel.vf_settings(vf).vlan for vf in VFS[:4]] == [0, 7, 0, 0]
+        (web,) = domains["web"].config_devices
+        assert web.address == VFS[0]
+        one, other = domains["db"].config_devices
+        assert (one.address, one.mac, one.vlan) == (VFS[1], "52:54:00:00:00:07", 7), "the VLAN that its PF has it in"
+        assert (other.address, other.vlan) == (VFS[3], 9)
+        file = parse_state("host.yaml", FILE)
+        assert differ(file, machine.source()) == ()
+        assert machine.plan_all(request()).first.steps == ()
+        written = render_state(export_state(HostIndex(machine.read()))).encode()
+        assert differ(parse_state("exported", written), machine.source()) == ()
+
+    see(host, check)
+    do(host, request())
+
+    def check_history(machine: Machine) -> None:
+        assert len(read_changes(machine.files)) == 1, "nothing was to be done, so there is no second change"
+
+    see(host, check_history)
+
+
+def test_one_undo_takes_all_of_it_back(host: SimulatedHost) -> None:
+    before = host.state()
+    do(host, request())
+    do(host, UndoRequest(change=LAST))
+    after = host.state()
+    journal = {name for name in {*before, *after} if "/var/lib/nicpass" in name}
+    assert {n: v for n, v in after.items() if n not in journal} == {n: v for n, v in before.items() if n not in journal}
+
+
+def test_what_is_refused_once_the_vfs_are_there_takes_the_vfs_back(host: SimulatedHost) -> None:
+    """The MAC is the one that VF 2 gets when it is made: this is seen only then."""
+    taken = derive_vf_mac(_mac(PF), 2)
+    twins = FILE.replace(b"{pf: eth1, vf: 3, vlan: 9}", f'{{pf: eth1, vf: 3, mac: "{taken}"}}'.encode())
+    before = host.state()
+    done = do(host, request(twins), exit_code=1)
+    assert taken in done.sentence
+    assert "All was taken back" in done.sentence
+    after = host.state()
+    assert {n for n in after if after[n] != before.get(n)} <= {n for n in after if "/var/lib/nicpass" in n}
+
+
+def test_what_can_be_seen_before_is_refused_before(host: SimulatedHost) -> None:
+    """The NIC has an address: that is refused before a VF is made."""
+    more = FILE.replace(b"nics: [{pf: eth1, vf: 0}]", f"nics: ['{NIC}']".encode())
+    done = do(host, request(more), exit_code=4)
+    assert "host.yaml, line 1" in done.sentence  # the request alone knows no places
+
+    def check(machine: Machine) -> None:
+        assert machine.kernel.vfs_of(PF) == ()
+        assert read_changes(machine.files) == ()
+
+    see(host, check)
+
+
+def test_killed_between_the_vfs_and_the_rest_it_is_taken_back(host: SimulatedHost) -> None:
+    """At that moment every step that was planned is done; the change is not."""
+    before = host.state()
+
+    def kill_when_extended(machine: Machine) -> None:
+        asked = request()
+        plans = machine.plan_all(asked)
+
+        def die() -> Iterator[Plan]:
+            os.kill(os.getpid(), signal.SIGKILL)
+            yield plans.first
+
+        run_plan(plans.first, machine.handlers(), machine.files, further=die())
+
+    assert host.run(kill_when_extended).exit_code is None
+    done = host.run(recover_all)
+    assert done.exit_code == 0, done
+    assert [settled.direction for settled in done.settled] == ["take back"]
+    after = host.state()
+    assert {n for n in after if after[n] != before.get(n)} <= {n for n in after if "/var/lib/nicpass" in n}
+
+
+def test_the_steps_of_both_plans_are_one_change(host: SimulatedHost) -> None:
+    done = host.run(functools.partial(change, request=request()))
+    assert done.exit_code == 0, done
+
+    def check(machine: Machine) -> None:
+        (one,) = read_changes(machine.files)
+        assert one.opened is not None
+        assert not one.opened.plan.more
+        assert [record.number for record in one.steps if record.phase == "done"] == [*range(len(one.opened.plan.steps))]
+
+    see(host, check)
+    assert StateFile("x", request().state, {}).where(("vms",)) == "x, line 1, column 1"
