@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.cli.planning import look_closer, plan_guard
+from nicpass.cli.planning import look_closer, plan_detach_request, plan_guard
 from nicpass.cli.vf_planning import place_of, unsupported_of, with_speed
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
@@ -24,8 +24,10 @@ from nicpass.model.text import printable
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.state.aims import Aims, find_aims, told_where
 from nicpass.planner.state.difference import find_differences
+from nicpass.planner.state.prune import ask_to_clear, ask_to_take_back, find_extra
 from nicpass.planner.state.requests import ask_for_nics, ask_for_vfs, join, with_window
 from nicpass.planner.state.text import StateFile, parse_state
+from nicpass.planner.undo import without_devices
 from nicpass.planner.vf import plan_vf
 from nicpass.planner.vf_lasting import keep_declarations
 
@@ -64,10 +66,12 @@ def read_state_file(name: str) -> StateFile:
     return parse_state(name, content)
 
 
-def differ(file: StateFile, source: Source) -> tuple[Difference, ...]:
+def differ(file: StateFile, source: Source, *, prune: bool = False) -> tuple[Difference, ...]:
     """In what the host is not as the file says. Raises BadInputError, ImpossibleError as `find_aims` does."""
     index = HostIndex(source.host)
-    return find_differences(find_aims(file, index), index, lambda key: file.place_of(key).line)
+    aims = find_aims(file, index)
+    found = find_differences(aims, index, lambda key: file.place_of(key).line)
+    return (*found, *find_extra(aims, index)) if prune else found
 
 
 def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Callable[[], Source]) -> Plans:
@@ -76,28 +80,35 @@ def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Cal
     Raises:
         NicpassError: what the planning of one of its parts raises; the sentence begins with the place in the file.
     """
-    index = HostIndex(source.host)
-    aims = find_aims(file, index)
-    of_vfs, keeps = _plan_vfs(request, file, aims, source)
-    of_nics = _plan_nics(request, file, aims, source)
+    aims = find_aims(file, HostIndex(source.host))
+    backs = _plan_taking_back(aims, source) if request.prune else []
+    taken = tuple(step for plan in backs for step in plan.steps)
+    without = msgspec.structs.replace(source, host=without_devices(source.host, taken))
+    aims = find_aims(file, HostIndex(without.host))
+    of_vfs, keeps = _plan_vfs(request, file, aims, without)
+    of_nics = _plan_nics(request, file, aims, without)
     summary = _("Make the host as {file} says").format(file=request.file)
-    armed = next((step for plan in (*of_vfs, *of_nics) for step in plan.steps if isinstance(step, ArmTimer)), None)
-    if not of_vfs:
-        return Plans(with_window(join(request, summary, of_nics, arm=armed), armed), iter(()))
-    later = any(nic.address is None for vm in aims.vms for nic in vm.nics)
-    if not later:
-        plan = join(request, summary, (*of_vfs, *of_nics), keeps, place=len(of_vfs), arm=armed)
-        return Plans(with_window(plan, armed), iter(()))
-    first = join(request, summary, of_vfs, keeps, place=len(of_vfs), arm=armed, more=True)
-    first = _with_notes(first, tuple(_tell_later(aims)))
+    every = (*backs, *of_vfs, *of_nics)
+    armed = next((step for plan in every for step in plan.steps if isinstance(step, ArmTimer)), None)
+    now = (*backs, *of_vfs)
+    if not any(nic.address is None for vm in aims.vms for nic in vm.nics):
+        return Plans(with_window(join(request, summary, every, keeps, place=len(now), arm=armed), armed), iter(()))
+    first = join(request, summary, now, keeps, place=len(now), arm=armed, more=True)
 
     def go_on() -> Iterator[Plan]:
-        now = read()
-        plans = _plan_nics(request, file, find_aims(file, HostIndex(now.host)), now)
+        later = read()
+        plans = _plan_nics(request, file, find_aims(file, HostIndex(later.host)), later)
         new = None if armed else next((s for plan in plans for s in plan.steps if isinstance(s, ArmTimer)), None)
         yield with_window(join(request, summary, plans, arm=new), armed or new)
 
-    return Plans(first, go_on())
+    return Plans(_with_notes(first, tuple(_tell_later(aims))), go_on())
+
+
+def _plan_taking_back(aims: Aims, source: Source) -> list[Plan]:
+    """The plan of each VM that has a NIC too many. The guard stays where the file gives a VM another."""
+    asked = list(ask_to_take_back(aims, HostIndex(source.host)))
+    stays = len(asked) != 1 or any(vm.nics for vm in aims.vms)
+    return [plan_detach_request(request, source, with_guard=not stays) for request in asked]
 
 
 def _tell_later(aims: Aims) -> Iterator[str]:
@@ -123,10 +134,15 @@ def _plan_vfs(
             plans.append(plan)
             if not vfs.until_reboot:
                 lasting.append((plan, aim.pf))
+    if request.prune:
+        for pf, vfs in ask_to_clear(aims, index, request.confirm_within):
+            plan = plan_vf(source.host, vfs, unsupported_of(source))
+            plans.append(plan)
+            lasting.append((plan, pf))
     if not lasting:
         return plans, ()
     keep, notes = keep_declarations(lasting, source.host, place_of(source))
-    if notes:
+    if notes and plans:
         plans[0] = _with_notes(plans[0], notes)
     return plans, (keep,) if keep is not None else ()
 

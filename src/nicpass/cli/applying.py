@@ -78,7 +78,7 @@ def _say_differences(file: StateFile, differences: tuple[Difference, ...], refus
     words = {"present": _("present"), None: "-"}
     rows = (
         (
-            str(d.line),
+            str(d.line or "-"),
             f"{d.kind} {d.name}",
             d.what,
             words.get(d.now, d.now or "-"),
@@ -114,4 +114,9 @@ def apply_command(arguments: argparse.Namespace) -> int:
 
 
 def _request_of(file: StateFile, arguments: argparse.Namespace) -> ApplyRequest:
-    return ApplyRequest(file=file.name, state=file.state, confirm_within=getattr(arguments, "confirm_within", None))
+    return ApplyRequest(
+        file=file.name,
+        state=file.state,
+        prune=arguments.prune,
+        confirm_within=getattr(arguments, "confirm_within", None),
+    )

@@ -232,6 +232,9 @@ def _add_apply(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_file(command: Parser) -> None:
     command.add_argument("file", metavar="FILE", help=_("YAML, as nicpass export writes it; - is standard input"))
+    command.add_argument(
+        "--prune", action="store_true", help=_("take back what nicpass has made and the file does not name")
+    )
 
 
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -76,12 +76,7 @@ def _plan_request(request: Request, source: Source) -> Plan:
         case AttachRequest():
             return _plan_attach(request, source)
         case DetachRequest():
-            from nicpass.planner.detach import OnRecord, plan_taking_all_back  # late: most requests are to give
-
-            states = _kept_states(source)
-            addresses = [select_kept(HostIndex(source.host), nic, states) for nic in request.nics]
-            records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
-            return plan_taking_all_back(source.host, request, records, _plan_removal(source, *addresses))
+            return plan_detach_request(request, source, with_guard=True)
         case VfRequest() | VfSetRequest():
             from nicpass.cli.vf_planning import plan_lasting_vfs  # late: most requests are about one NIC
 
@@ -90,6 +85,17 @@ def _plan_request(request: Request, source: Source) -> Plan:
             return _plan_undo(request, source)
         case PrepareRequest() | ApplyRequest():
             raise BadInputError(_("This is planned elsewhere."))  # pragma: no cover - for mypy to see every kind
+
+
+def plan_detach_request(request: DetachRequest, source: Source, *, with_guard: bool) -> Plan:
+    """The plan that takes NICs back; the guard goes with the last of them, if it is to go `with_guard`."""
+    from nicpass.planner.detach import OnRecord, plan_taking_all_back  # late: most requests are to give
+
+    states = _kept_states(source)
+    addresses = [select_kept(HostIndex(source.host), nic, states) for nic in request.nics]
+    records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
+    removal = _plan_removal(source, *addresses) if with_guard else ()
+    return plan_taking_all_back(source.host, request, records, removal)
 
 
 def _plan_attach(request: AttachRequest, source: Source) -> Plan:

@@ -8,6 +8,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from nicpass.checks.lookup.index import HostIndex
@@ -58,6 +59,12 @@ def see(host: SimulatedHost, check: Callable[[Machine], None]) -> None:
     assert done.exit_code == 0, done.traceback or done
 
 
+def other_than_journal(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """What of the host differs, but for what nicpass remembers of its runs."""
+    names = {*before, *after}
+    return {name for name in names if before.get(name) != after.get(name) and "/var/lib/nicpass" not in name}
+
+
 def request(content: bytes = FILE) -> ApplyRequest:
     file = parse_state("host.yaml", content)
     return ApplyRequest(file=file.name, state=file.state)
@@ -95,9 +102,7 @@ def test_one_undo_takes_all_of_it_back(host: SimulatedHost) -> None:
     before = host.state()
     do(host, request())
     do(host, UndoRequest(change=LAST))
-    after = host.state()
-    journal = {name for name in {*before, *after} if "/var/lib/nicpass" in name}
-    assert {n: v for n, v in after.items() if n not in journal} == {n: v for n, v in before.items() if n not in journal}
+    assert other_than_journal(before, host.state()) == set()
 
 
 def test_what_is_refused_once_the_vfs_are_there_takes_the_vfs_back(host: SimulatedHost) -> None:
@@ -108,8 +113,7 @@ def test_what_is_refused_once_the_vfs_are_there_takes_the_vfs_back(host: Simulat
     done = do(host, request(twins), exit_code=1)
     assert taken in done.sentence
     assert "All was taken back" in done.sentence
-    after = host.state()
-    assert {n for n in after if after[n] != before.get(n)} <= {n for n in after if "/var/lib/nicpass" in n}
+    assert other_than_journal(before, host.state()) == set()
 
 
 def test_what_can_be_seen_before_is_refused_before(host: SimulatedHost) -> None:
@@ -143,8 +147,7 @@ def test_killed_between_the_vfs_and_the_rest_it_is_taken_back(host: SimulatedHos
     done = host.run(recover_all)
     assert done.exit_code == 0, done
     assert [settled.direction for settled in done.settled] == ["take back"]
-    after = host.state()
-    assert {n for n in after if after[n] != before.get(n)} <= {n for n in after if "/var/lib/nicpass" in n}
+    assert other_than_journal(before, host.state()) == set()
 
 
 def test_the_steps_of_both_plans_are_one_change(host: SimulatedHost) -> None:
@@ -159,3 +162,32 @@ def test_the_steps_of_both_plans_are_one_change(host: SimulatedHost) -> None:
 
     see(host, check)
     assert StateFile("x", request().state, {}).where(("vms",)) == "x, line 1, column 1"
+
+
+def test_prune_takes_back_what_nicpass_made_and_the_file_does_not_name(host: SimulatedHost) -> None:
+    before = host.state()
+    do(host, request())
+    less = FILE.replace(b"    nics: [{pf: eth1, vf: 0}]\n", b"").replace(b"vf: 1,", b"vf: 2,")
+
+    def check_extra(machine: Machine) -> None:
+        file = parse_state("host.yaml", less)
+        extra = [(d.name, d.what, d.wanted) for d in differ(file, machine.source(), prune=True) if d.line == 0]
+        assert sorted(extra) == [("db", VFS[1], None), ("web", VFS[0], None)]
+
+    see(host, check_extra)
+    do(host, msgspec.structs.replace(request(less), prune=True))
+
+    def check(machine: Machine) -> None:
+        has = {
+            domain.name: [d.address for d in domain.config_devices] for domain in value_or(machine.read().domains, ())
+        }
+        assert has["web"] == []
+        assert sorted(has["db"]) == [VFS[2], VFS[3]]
+        assert differ(parse_state("host.yaml", less), machine.source(), prune=True) == ()
+
+    see(host, check)
+    do(host, msgspec.structs.replace(request(b"schema: nicpass.state/1"), prune=True))
+    after = host.state()
+    assert {n for n in {*after, *before} if after.get(n) != before.get(n)} <= {
+        n for n in after if "/var/lib/nicpass" in n
+    }

@@ -118,9 +118,9 @@ def _find_pfs(file: StateFile, index: HostIndex) -> Iterator[PfAim]:
         with told_where(file, key):
             pf = select_nic(index, name)
             _refuse_same(file, seen, pf.address, key, label(pf))
-            for number in declared.each:
-                if number >= declared.vfs:
-                    raise told_at(file, (*key, "each", number), _no_such_vf(number, declared.vfs, label(pf)))
+        for number in declared.each:
+            if number >= declared.vfs:
+                raise told_at(file, (*key, "each", number), _no_such_vf(number, declared.vfs, label(pf)))
         yield PfAim(key, pf, declared)
 
 

@@ -32,7 +32,6 @@ _MOST_BYTES = 1 << 20
 _ON_OFF = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 """What a plain scalar without a value looks like (YAML 1.2, 10.3.2)."""
-_PLAIN_TAGS = "tag:yaml.org,2002:"
 
 
 class Place(NamedTuple):
@@ -99,7 +98,7 @@ def _compose(name: str, content: bytes) -> Node:
         for event in yaml.parse(text, Loader=loader):
             if getattr(event, "anchor", None) is not None:
                 fail(_("anchors and aliases (& and *) are not read"), _place(event.start_mark))
-            if not (getattr(event, "tag", None) or _PLAIN_TAGS).startswith(_PLAIN_TAGS):
+            if getattr(event, "tag", None) is not None:
                 fail(_("tags (!) are not read"), _place(event.start_mark))
         node: Node | None = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
