@@ -88,7 +88,7 @@ def find_aims(file: StateFile, index: HostIndex) -> Aims:
                     file,
                     nic.key,
                     BadInputError(
-                        _("{nic} is to have VFs, so no VM can have it as a whole").format(nic=nic.name) + ".",
+                        _("{nic} is to have VFs, so no VM can have it as a whole.").format(nic=nic.name),
                         _("Give the VM one of its VFs: {{pf: {pf}, vf: 0}}").format(pf=nic.name),
                     ),
                 )
