@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -33,7 +34,7 @@ def running(image: Image, shape: Shape, folder: Path, snapshot: str | None) -> I
     accelerator = qemu.choose_accelerator()
     with ExitStack() as stack:
         processor = own_processor().number if accelerator is qemu.Accelerator.TCG else None
-        start = qemu.Start(accelerator, _free_port(), _free_port(), snapshot, processor)
+        start = qemu.Start(accelerator, hold_port(stack), hold_port(stack), snapshot, processor)
         guests = {name: _open_guest_console(folder, name, stack) for name in DOMAINS}
         seat = _Seat(image, folder, guests, stack)
         ways = (_ssh(image, start.ssh_port), _ssh(image, start.nic_ssh_port))
@@ -124,10 +125,32 @@ def _ssh(image: Image, port: int | None) -> list[str]:
     return ["ssh", "-i", str(image.ssh_key), "-p", str(port), *flags, "root@127.0.0.1"]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def hold_port(stack: ExitStack) -> int:
+    """A port of 127.0.0.1 that is nobody's, and nobody else's as long as the stack stands: QEMU takes it later.
+
+    It is none of those that the kernel gives to whoever asks for any (ip_local_port_range, ip(7)): such a one was taken
+    by another program before QEMU came. What is left is dealt out among the lab's own programs by locks.
+    """
+    folder = cache_root() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in random.sample(_fixed_ports(), 200):
+        lock = (folder / f"port-{number}").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", number))
+        except OSError:  # another host of the lab has it, or a service of this machine
+            lock.close()
+        else:
+            stack.callback(lock.close)
+            return number
+    raise LabError("no port of 127.0.0.1 is free")
+
+
+def _fixed_ports() -> list[int]:
+    """The ports that the kernel gives to nobody who has not asked for that one."""
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    return [number for number in range(10_000, 65_536) if not first <= number <= last]
 
 
 def make_overlay(image: Image, folder: Path) -> None:

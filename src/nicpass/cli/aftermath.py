@@ -19,7 +19,7 @@ from nicpass.model.plan import (
     UndefineDevice,
     UnplugDevice,
 )
-from nicpass.model.request import AttachRequest, PrepareRequest
+from nicpass.model.request import ApplyRequest, AttachRequest, PrepareRequest, VfRequest
 from nicpass.model.text import shell_line
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 def what_is_so_now(plan: Plan) -> str | None:
     """A sentence that says what has become of the change; None where no step of it is for people."""
+    if (sentence := _tell_whole(plan)) is not None:
+        return sentence
     if (boots := _of_boot(plan)) and not _all(plan, GiveBackNic):
         return _tell_boot(plan, boots)
     if starts := _all(plan, StartDomain):
@@ -53,12 +55,24 @@ def what_is_so_now(plan: Plan) -> str | None:
         )
     if stops := _all(plan, StopDomain):
         return _("{name} is off.").format(name=stops[0].domain)
-    if terms := _all(plan, SetTerms):
-        codes = ", ".join(sorted(terms[-1].after.allow)) or _("none")
-        sentence = _("From its next start on, {name} may have {address} although: {codes}.")
-        return sentence.format(
-            name=terms[-1].after.domain, address=", ".join(step.address for step in terms), codes=codes
-        )
+    return _tell_terms(_all(plan, SetTerms))
+
+
+def _tell_terms(terms: list[SetTerms]) -> str | None:
+    if not terms:
+        return None
+    codes = ", ".join(sorted(terms[-1].after.allow)) or _("none")
+    sentence = _("From its next start on, {name} may have {address} although: {codes}.")
+    return sentence.format(name=terms[-1].after.domain, address=", ".join(step.address for step in terms), codes=codes)
+
+
+def _tell_whole(plan: Plan) -> str | None:
+    """What a change of many parts comes to; None for all others, which their steps tell of."""
+    if isinstance(plan.request, ApplyRequest):
+        return _("The host is as {file} says.").format(file=plan.request.file)
+    numbers = _all(plan, SetNumvfs)
+    if numbers and isinstance(plan.request, VfRequest):  # of one in steps too
+        return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
     return None
 
 

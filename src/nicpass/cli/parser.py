@@ -185,6 +185,9 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     add_vf_settings(create)
     create.add_argument("--host", action="store_true", help=_("let the host's own drivers have them, not only VMs"))
     create.add_argument("--until-reboot", action="store_true", help=_("do not make them again at the next boot"))
+    create.add_argument(
+        "--in-steps", action="store_true", help=_("have VMs that run let go of VFs of it meanwhile, and get them again")
+    )
     _add_confirm_within(create)
     _add_dry_run(create)
     setting = _add_command(actions, "set", _("set what a PF enforces on VFs of its"))

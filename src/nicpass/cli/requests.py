@@ -73,6 +73,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
         settings=_wish_of(arguments) if makes else NOTHING,
         for_host=makes and arguments.host,
         until_reboot=arguments.until_reboot,
+        in_steps=makes and arguments.in_steps,
         confirm_within=arguments.confirm_within,
     )
 
@@ -128,7 +129,7 @@ def words_of(request: Request) -> list[str]:
             flags = {"--stop": request.stop, f"--{request.where}": request.where != "both"}
             return ["detach", request.vm, *request.nics, *_options(flags)]
         case VfRequest():
-            flags = {"--host": request.for_host, "--until-reboot": request.until_reboot}
+            flags = {"--host": request.for_host, "--until-reboot": request.until_reboot, "--in-steps": request.in_steps}
             more = _options(flags, {"--confirm-within": request.confirm_within})
             if not request.count:
                 return ["vf", "remove", request.pf, *more]

@@ -83,6 +83,8 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
     """Whether the host's own drivers shall have the VFs, not only VMs."""
     until_reboot: bool = False
     """Whether the VFs are not to come back after the next boot; or, removed, are to come back then."""
+    in_steps: bool = False
+    """Whether running VMs let go of VFs of this PF meanwhile."""
     confirm_within: int | None = None
     """Seconds in which to confirm, as in AttachRequest."""
 

@@ -111,15 +111,17 @@ def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: 
     """The plan that undoes `steps`, by those that tell the kind of change; the other steps only serve these."""
     if change.opened is not None and isinstance(change.opened.plan.request, ApplyRequest):
         return _undo_apply(host, steps, request, kept, change.opened.plan.summary)
-    if given := [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]:
+    in_steps = change.opened is not None and isinstance(change.opened.plan.request, VfRequest)
+    given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice) and not in_steps]
+    if given:
         return _plan_taking_back(host, steps, given, request, kept)
-    if unplugged := [step for step in steps if isinstance(step, UnplugDevice | UndefineDevice)]:
+    if unplugged := [s for s in steps if isinstance(s, UnplugDevice | UndefineDevice) and not in_steps]:
         lasting = {step.address: step for step in unplugged if isinstance(step, UndefineDevice)}
         taken = {step.address: lasting.get(step.address, step) for step in reversed(unplugged)}
         return plan_reattach(host, tuple(taken.values()), request, kept.guard)
     for step in steps:
         if isinstance(step, SetNumvfs):
-            return _undo_vf(host, step, request)
+            return _undo_vf(host, step, request, in_steps=any(isinstance(other, UnplugDevice) for other in steps))
     return _undo_terms(host, steps, request, kept)
 
 
@@ -269,7 +271,7 @@ def _invert_terms(steps: tuple[Step, ...], kept: Kept) -> tuple[list[SetTerms], 
     return terms, tuple(map(invert_step, reversed(terms)))
 
 
-def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
+def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest, *, in_steps: bool = False) -> Plan:
     function = next((function for function in host.pci if function.address == step.address), None)
     if function is not None and isinstance(function.numvfs, int) and function.numvfs != step.after:
         raise RefusedError(
@@ -282,7 +284,7 @@ def _undo_vf(host: Host, step: SetNumvfs, request: UndoRequest) -> Plan:
         )
     if step.before == step.after:
         return plan_vf_set_back(host, step, request)
-    plan = plan_vf(host, VfRequest(pf=step.address, count=step.before))
+    plan = plan_vf(host, VfRequest(pf=step.address, count=step.before, in_steps=in_steps))
     # What the VFs were set to before stands in the step, not on the host.
     known = {"before": step.after, "after_vfs": step.before_vfs, "derived": (), "autoprobe": step.before_autoprobe}
     back = tuple(msgspec.structs.replace(s, **known) if isinstance(s, SetNumvfs) else s for s in plan.steps)

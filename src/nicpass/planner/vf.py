@@ -23,6 +23,7 @@ from nicpass.model.text import printable, vm_word
 from nicpass.model.vf import VfSetRequest
 from nicpass.planner.confirm import confirmed
 from nicpass.planner.select import select_nic
+from nicpass.planner.vf_in_steps import let_go, notes_of, take_again
 from nicpass.planner.vf_set import plan_vf_set
 from nicpass.planner.vf_settings import (
     Settling,
@@ -39,6 +40,7 @@ from nicpass.planner.vf_wish import wishes_of
 if TYPE_CHECKING:
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import Step
     from nicpass.model.request import VfRequest
     from nicpass.model.vf import Unsupported
 
@@ -84,14 +86,16 @@ def plan_vf(host: Host, request: VfRequest, unsupported: tuple[Unsupported, ...]
     refuse_claimed(function, index)
     if request.count:
         _refuse_owned(function, index)
-    refuse_used_vfs(function, index)
+    refuse_used_vfs(function, index, by_vms=not request.in_steps)
+    unplugs = let_go(function, request.count, index) if request.in_steps else ()
     step, more = _make_step(aim, numvfs, unsupported)
     probe = {"before_autoprobe": value_or(function.vf_autoprobe, None), "autoprobe": _autoprobe(function, request)}
     step = msgspec.structs.replace(step, **probe)
     # Making VFs resets the PF for a moment, with many drivers; with some of them it does not come back.
-    steps = confirmed(function.address, request.confirm_within, check_usage(function, index), (step,))
+    made: tuple[Step, ...] = (*unplugs, step, *take_again(unplugs))
+    steps = confirmed(function.address, request.confirm_within, check_usage(function, index), made)
     notes = _notes(function, index, request.count) if request.count else ()
-    notes += (*more, *_pool_notes(function, index), *_boot_notes(function, request.count, index))
+    notes += (*notes_of(unplugs), *more, *_pool_notes(function, index), *_boot_notes(function, request.count, index))
     summary = _summarize(numvfs, request.count).format(numvfs=numvfs, count=request.count, nic=label(function))
     return Plan(summary=summary, request=request, steps=steps, notes=notes)
 

@@ -92,8 +92,11 @@ def is_idle(vf: PciFunction, index: HostIndex) -> bool:
     return not any(check_machines(vf, index)) and not uses_by_host(vf, index)
 
 
-def refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
-    """Refuse while a VF is in use: in a VM's definition, on vfio-pci, or carrying something of the host's."""
+def refuse_used_vfs(function: PciFunction, index: HostIndex, *, by_vms: bool = True) -> None:
+    """Refuse while a VF is in use: in a VM's definition, on vfio-pci, or carrying something of the host's.
+
+    Without `by_vms` what VMs have in their definitions is no reason, for somebody sees to that they let go.
+    """
     vfs = [f for f in index.host.pci if f.address in function.virtfns or f.physfn == function.address]
     if vfs:
         refuse_unknown_machines(function, index)
@@ -101,9 +104,13 @@ def refuse_used_vfs(function: PciFunction, index: HostIndex) -> None:
         refuse_lent(vf, index)  # first: whose pool it is says more than which VM has it just now
         unsafe = uses_by_host(vf, index)
         if owners := index.owners.get(vf.address, ()):
+            if not by_vms:
+                continue
             raise RefusedError(
                 _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0].name),
-                f"nicpass detach {vm_word(owners[0].name, owners[0].uuid)} {vf.address}",
+                _("nicpass detach {vm} {address}; or --in-steps, by which VMs that run let go of it meanwhile.").format(
+                    vm=vm_word(owners[0].name, owners[0].uuid), address=vf.address
+                ),
             )
         if on_vfio(vf):
             raise RefusedError(

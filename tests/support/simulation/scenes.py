@@ -144,6 +144,9 @@ SCENES: dict[str, Scene] = {
     ),
     "make VFs": Scene(VfRequest(pf="eth1", count=4)),
     "make more VFs": Scene(VfRequest(pf="eth1", count=4), earlier=(VfRequest(pf="eth1", count=2),)),
+    "make more VFs in steps": Scene(
+        VfRequest(pf="eth1", count=4, in_steps=True), earlier=(VfRequest(pf="eth1", count=2), _GIVE_VF)
+    ),
     "make VFs, to be confirmed": Scene(VfRequest(pf="eth1", count=2, confirm_within=60)),
     "make VFs and set them": Scene(VfRequest(pf="eth1", count=2, settings=VfWish(vlan=7, trust=True))),
     "set VFs": Scene(
@@ -179,6 +182,7 @@ MAIN_SCENES = (
     "undo a start",
     "allow more",
     "make more VFs",
+    "make more VFs in steps",
     "make VFs, to be confirmed",
     "set VFs",
     "undo the setting of VFs",

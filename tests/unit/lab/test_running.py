@@ -6,9 +6,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from lab.errors import LabError
+from lab.running import hold_port
 
 pytestmark = pytest.mark.spawns
 _TELL = "from lab.running import own_processor as p; print(p().number, p().number, flush=True); input()"
@@ -40,3 +44,17 @@ def test_two_programs_take_two_processors_and_leave_them(tmp_path: Path) -> None
     assert told(third) == taken
     for program in (second, third):
         program.communicate("\n")
+
+
+def test_two_hosts_hold_two_ports_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("lab.running.cache_root", lambda: tmp_path)
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    with ExitStack() as one, ExitStack() as other:
+        monkeypatch.setattr("random.sample", lambda ports, _count: ports[:2])
+        held = [hold_port(one), hold_port(other)]
+        assert len(set(held)) == 2
+        assert not [port for port in held if first <= port <= last]
+        with pytest.raises(LabError, match="no port"):
+            hold_port(one)
+        one.close()
+        assert hold_port(other) == held[0], "given back with the host that had it"
