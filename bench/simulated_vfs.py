@@ -25,19 +25,20 @@ _DOORS = ("process", "netlink", "ethtool", "kernel")
 """By these the kernel and programs act; by all others nicpass writes files of its own."""
 
 
-class _Meter:
+class Meter:
     """The seconds that passed outside nicpass."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self.seconds = 0.0
 
     def outside(self, work: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
-            begin = time.perf_counter()
+            begin = self.clock()
             try:
                 return work(*arguments, **named)
             finally:
-                self.seconds += time.perf_counter() - begin
+                self.seconds += self.clock() - begin
 
         return timed
 
@@ -67,9 +68,9 @@ def _measure(folder: Path, count: int, requests: dict[str, Request]) -> dict[str
     from tests.support.simulation.kernel import Kernel
 
     host = SimulatedHost(folder)
-    machine, meter = Machine(host.base, Effects()), _Meter()
+    machine, meter = Machine(host.base, Effects()), Meter()
     machine.install()
-    _take_off(machine, meter)
+    take_off(machine, meter)
     told = {}
     for name, request in [*requests.items()] * 2:  # the first round loads modules, which is part of the start
         begin, meter.seconds = time.perf_counter(), 0.0
@@ -88,7 +89,7 @@ def _make_room(count: int, cards: dict[str, Any], numbers: dict[str, int]) -> No
     numbers.update({address: number for number, address in enumerate(cards)})
 
 
-def _take_off(machine: Any, meter: _Meter) -> None:
+def take_off(machine: Any, meter: Meter) -> None:
     """Count what the kernel and programs do as theirs; and let nicpass pay for what the simulation spares it."""
     from pyroute2 import IPRoute, NetlinkError
 

@@ -67,7 +67,7 @@ def test_a_host_in_one_file(fresh_host: Machine) -> None:
     before = without_files(host.read_state(), "/var/lib/nicpass")
 
     write(host, FILE.replace("vf: 1,", "vf: 9,"))
-    assert "line 15, column 9: There is no VF 9" in host.fail("nicpass plan /run/host.yaml", 2, LONG).stderr
+    assert "line 14, column 9: There is no VF 9" in host.fail("nicpass plan /run/host.yaml", 2, LONG).stderr
     write(host, FILE)
     whats = [difference["what"] for difference in plan(host, 10)]
     assert whats[0] == "vfs"

@@ -35,6 +35,7 @@ from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.domains import _domains_of, connect
 from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.live import live_handlers
+from nicpass.hypervisor.libvirt.ports import port_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
@@ -115,6 +116,7 @@ class Machine:
             **host,
             **libvirt_handlers(self.files),
             **live_handlers(self.files),
+            **port_handlers(),
             **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
             **boot_handlers(self.files, self.processes),

@@ -306,6 +306,8 @@ class DomainHandle:
 
 def _with_device(definition: str, xml: str) -> str:
     """The definition with one more device, to which libvirt gives an address in the guest where it has none."""
+    if xml.startswith("<controller"):
+        return definition.replace("  </devices>", f"    {xml}\n  </devices>")
     (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
     if find_device(definition, device.address) is not None:
         raise SimulatedLibvirtError(f"operation failed: target pci device {device.address} already exists")
@@ -317,6 +319,8 @@ def _with_device(definition: str, xml: str) -> str:
 
 
 def _without(definition: str, xml: str) -> str:
+    if xml.startswith("<controller"):
+        return definition.replace(f"    {xml}\n", "", 1)
     (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
     for tag in ("hostdev", "interface"):
         for match in re.finditer(rf" *<{tag}\b.*?</{tag}>\n", definition, re.DOTALL):

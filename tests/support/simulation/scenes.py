@@ -53,6 +53,13 @@ def lose_libvirt(machine: Machine) -> None:
     machine.daemon.save({})
 
 
+def give_express(machine: Machine) -> None:
+    """The VM's machine has PCI Express, as q35 does."""
+    path = machine.daemon.definitions()[WEB]
+    root = "    <controller type='pci' index='0' model='pcie-root'/>\n"
+    path.write_text(path.read_text().replace("  <devices>\n", f"  <devices>\n{root}"))
+
+
 def start_web(machine: Machine) -> None:
     """Somebody starts the VM, which has no NIC of the host's."""
     machine.daemon.start(WEB)
@@ -78,6 +85,9 @@ SCENES: dict[str, Scene] = {
     "undo an apply": Scene(UndoRequest(change=LAST), earlier=(_APPLY,)),
     "attach": Scene(AttachRequest(vm="web", nic="lan0", allow=ALLOW)),
     "attach and start": Scene(_GIVE),
+    "attach with more ports": Scene(
+        AttachRequest(vm="web", nic=NIC, allow=ALLOW, add_ports=2), earlier=(), meanwhile=give_express
+    ),
     "attach a VF": Scene(AttachRequest(vm="web", nic=VFS[1]), numvfs=2),
     "attach a VF with MAC and VLAN, and start": Scene(_GIVE_VF, numvfs=2),
     "attach, to be confirmed": Scene(AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW, confirm_within=60)),
@@ -183,6 +193,7 @@ MAIN_SCENES = (
     "allow more",
     "make more VFs",
     "make more VFs in steps",
+    "attach with more ports",
     "make VFs, to be confirmed",
     "set VFs",
     "undo the setting of VFs",
