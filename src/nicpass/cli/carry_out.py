@@ -17,6 +17,7 @@ from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.plan import (
+    AddPorts,
     ArmTimer,
     ChangeBoot,
     DisarmTimer,
@@ -24,6 +25,7 @@ from nicpass.model.plan import (
     InstallGuard,
     PlugDevice,
     RemoveGuard,
+    RemovePorts,
     SetNumvfs,
     StartWindow,
     UnplugDevice,
@@ -112,8 +114,15 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
         return live_handlers(files, tell)
 
+    def of_ports() -> Handlers:
+        from nicpass.hypervisor.libvirt.ports import port_handlers
+
+        return port_handlers(tell)
+
     ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
+        AddPorts: of_ports,
+        RemovePorts: of_ports,
         PlugDevice: of_running,
         UnplugDevice: of_running,
         GiveBackNic: of_host,

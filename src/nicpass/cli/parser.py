@@ -133,6 +133,13 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
     _add_where(attach)
+    attach.add_argument(
+        "--add-ports",
+        type=int,
+        default=0,
+        metavar="N",
+        help=_("N more places to plug NICs in, from the VM's next start on; where none is free, it waits for that too"),
+    )
     _add_confirm_within(attach)
     _add_full(attach)
     _add_dry_run(attach)

@@ -11,11 +11,13 @@ from nicpass.engine.deadman import GUARD_UNIT, UNIT
 from nicpass.engine.managers import is_managed, shell_lines
 from nicpass.host.pci.functions import DEVICES
 from nicpass.hypervisor.libvirt.hostdevs import build_device
+from nicpass.hypervisor.libvirt.ports import build_port
 from nicpass.model.fact import known
 from nicpass.model.file_image import Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
 from nicpass.model.network import LinkSettings
 from nicpass.model.plan import (
+    AddPorts,
     ArmTimer,
     ChangeBoot,
     DefineDevice,
@@ -25,6 +27,7 @@ from nicpass.model.plan import (
     NicState,
     PlugDevice,
     RemoveGuard,
+    RemovePorts,
     SetNumvfs,
     SetTerms,
     StartDomain,
@@ -63,6 +66,10 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             return _shell_device("attach-device", step)
         case UndefineDevice():
             return _shell_device("detach-device", step)
+        case AddPorts() | RemovePorts():
+            verb = "attach-device" if isinstance(step, AddPorts) else "detach-device"
+            virsh = f"virsh {verb} {vm_word(step.domain, step.uuid)} /dev/stdin --config"
+            return [line for index in step.indices for line in (f"{virsh} <<'XML'", build_port(index), "XML")]
         case PlugDevice():
             return _shell_device("attach-device", step, "--live")
         case UnplugDevice():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nicpass.model.file_image import Folder
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    AddPorts,
     ArmTimer,
     BootPurpose,
     ChangeBoot,
@@ -18,6 +19,7 @@ from nicpass.model.plan import (
     NicState,
     PlugDevice,
     RemoveGuard,
+    RemovePorts,
     SetNumvfs,
     SetTerms,
     StartDomain,
@@ -62,6 +64,11 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("take {address} out of the definition of {domain}").format(
                 address=step.address, domain=step.domain
             )
+        case AddPorts() | RemovePorts():
+            added = isinstance(step, AddPorts)
+            text = _("write root ports {indices} into the definition of {domain}, for its next start")
+            text = text if added else _("take root ports {indices} out of the definition of {domain}")
+            return text.format(indices=", ".join(map(str, step.indices)), domain=step.domain)
         case PlugDevice():
             return _("plug {address} into {domain}, which runs; libvirt binds it to vfio-pci").format(
                 address=step.address, domain=step.domain

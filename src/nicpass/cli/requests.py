@@ -44,6 +44,7 @@ def request_of(arguments: argparse.Namespace) -> Request:
                 allow=frozenset(arguments.allow),
                 confirm_within=arguments.confirm_within,
                 where=_where_of(arguments),
+                add_ports=arguments.add_ports,
             )
         case "detach":
             first, *more = arguments.nic
@@ -123,6 +124,7 @@ def words_of(request: Request) -> list[str]:
             flags = {"--with-group": request.with_group, "--start": request.start}
             flags |= {f"--{request.where}": request.where != "both"}
             values = {"--mac": request.mac, "--vlan": request.vlan, "--confirm-within": request.confirm_within}
+            values |= {"--add-ports": request.add_ports or None}
             nics = ["--from", request.nic] if request.from_pf else request.nics
             return ["attach", request.vm, *nics, *_options(flags, values, request.allow)]
         case DetachRequest():

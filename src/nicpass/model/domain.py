@@ -83,6 +83,8 @@ class PciPlaces(msgspec.Struct, frozen=True, kw_only=True):
     """Free places that a running VM can take a device in: ports without `hotplug='off'`, or slots of a `pci-root`."""
     hotplug_places: tuple[GuestPlace, ...] = ()
     """Those places by name, the lowest first."""
+    next_index: int = 0
+    """The index of the next controller of PCI devices; 0 where there is no PCI Express that root ports could be on."""
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from nicpass.model.boot import invert_boot_change
 from nicpass.model.file_image import invert_changes
 from nicpass.model.plan import (
+    AddPorts,
     ArmTimer,
     ChangeBoot,
     DefineDevice,
@@ -14,6 +15,7 @@ from nicpass.model.plan import (
     InstallGuard,
     PlugDevice,
     RemoveGuard,
+    RemovePorts,
     SetNumvfs,
     SetTerms,
     StartDomain,
@@ -47,6 +49,10 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
             return UnplugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case UnplugDevice():
             return PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
+        case AddPorts():
+            return RemovePorts(address=step.address, domain=step.domain, uuid=step.uuid, indices=step.indices)
+        case RemovePorts():
+            return AddPorts(address=step.address, domain=step.domain, uuid=step.uuid, indices=step.indices)
         case StartDomain():
             return StopDomain(
                 address=step.address, domain=step.domain, uuid=step.uuid, more=step.more, guarded=step.guarded

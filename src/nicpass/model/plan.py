@@ -175,6 +175,23 @@ class UnplugDevice(NicStep, frozen=True, kw_only=True, tag="unplug_device"):
     """Whether a VM whose guest does not let go is stopped: nobody is there who could ask it again."""
 
 
+class AddPorts(NicStep, frozen=True, kw_only=True, tag="add_ports"):
+    """Write root ports into a VM's lasting definition, for NICs that are to be plugged in while it runs."""
+
+    domain: str
+    uuid: str
+    indices: tuple[int, ...]
+    """The controllers' indices, which are the numbers of the guest's buses behind them."""
+
+
+class RemovePorts(NicStep, frozen=True, kw_only=True, tag="remove_ports"):
+    """Take these root ports out of a VM's lasting definition, unless something stands on them."""
+
+    domain: str
+    uuid: str
+    indices: tuple[int, ...]
+
+
 class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
     """Start the VM; done when it runs, its NICs are on vfio-pci and their netdevs have left the host."""
 
@@ -300,6 +317,8 @@ Step: TypeAlias = (
     | UndefineDevice
     | PlugDevice
     | UnplugDevice
+    | AddPorts
+    | RemovePorts
     | StartDomain
     | StopDomain
     | SetNumvfs

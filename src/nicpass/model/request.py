@@ -45,6 +45,8 @@ class AttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach"):
     """A stopped VM has only the lasting definition."""
     each: tuple[NicWish, ...] = ()
     """MAC and VLAN of single NICs; only a file says so."""
+    add_ports: int = 0
+    """How many root ports the VM's definition is to have more, from its next start on."""
 
     @property
     def nics(self) -> tuple[str, ...]:

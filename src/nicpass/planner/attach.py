@@ -38,7 +38,7 @@ from nicpass.planner.confirm import confirmed
 from nicpass.planner.device import refuse_same_mac, specify_device
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import attach_command, refuse_unless_clear
-from nicpass.planner.running import put_in
+from nicpass.planner.running import add_ports, put_in
 from nicpass.planner.select import select_domain, select_nic, select_nics
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def plan_attach(
     states = [(better or {}).get(nic.spec.address) or observe_state(nic.function, index) for nic in leaving]
     taken = _take(states, domain, [nic.spec for nic in leaving], request.allow, guard)
     steps += _on_its_terms(taken, leaving, request)
-    steps += put_in(domain, [_as_it_stands(nic, domain) for nic in nics], request.where)
+    steps += add_ports(domain, functions[0].address, request.add_ports)
+    may_wait = request.add_ports > 0
+    steps += put_in(domain, [_as_it_stands(nic, domain) for nic in nics], request.where, may_wait=may_wait)
     if request.start and not domain.running:
         steps.append(_start(nics, domain))
     if steps:

@@ -9,7 +9,7 @@ import msgspec
 
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.language import _
-from nicpass.model.plan import DefineDevice, DeviceSpec, PlugDevice, StopDomain, UndefineDevice, UnplugDevice
+from nicpass.model.plan import AddPorts, DefineDevice, DeviceSpec, PlugDevice, StopDomain, UndefineDevice, UnplugDevice
 from nicpass.model.text import vm_word
 
 if TYPE_CHECKING:
@@ -21,8 +21,42 @@ if TYPE_CHECKING:
     from nicpass.model.request import Where
 
 
-def put_in(domain: Domain, specs: Sequence[DeviceSpec], where: Where) -> tuple[Step, ...]:
+_MOST_PORTS = 16
+"""How many root ports one change may add: each takes a part of the guest's address space, and a bus of 256."""
+
+
+def add_ports(domain: Domain, address: Address, count: int) -> tuple[AddPorts, ...]:
+    """The step after which the VM's definition has so many root ports more; `address` is the NIC that it is for.
+
+    Raises:
+        BadInputError: there is no such number of ports.
+        ImpossibleError: the VM has no PCI Express, or its definition is not known.
+    """
+    if not 0 <= count <= _MOST_PORTS:
+        raise BadInputError(
+            _("--add-ports {count}: that many root ports are not added at once.").format(count=count),
+            _("--add-ports takes 1 to {most}.").format(most=_MOST_PORTS),
+        )
+    if not count:
+        return ()
+    first = domain.config.pci.next_index if domain.config is not None else 0
+    if not first:
+        raise ImpossibleError(
+            _("{name} has no PCI Express, so there are no root ports that it could have more of.").format(
+                name=domain.name
+            ),
+            _("On its machine type each free slot takes a NIC; q35 and virt have root ports."),
+        )
+    return (
+        AddPorts(address=address, domain=domain.name, uuid=domain.uuid, indices=tuple(range(first, first + count))),
+    )
+
+
+def put_in(domain: Domain, specs: Sequence[DeviceSpec], where: Where, *, may_wait: bool = False) -> tuple[Step, ...]:
     """The steps that write the NICs into the VM's definitions in which they do not stand yet: the lasting one first.
+
+    What `may_wait` for the VM's next start goes into the lasting definition alone, where the running machine has no
+    place for it.
 
     Raises:
         BadInputError: the VM does not run, and is to have it only while it does.
@@ -39,6 +73,8 @@ def put_in(domain: Domain, specs: Sequence[DeviceSpec], where: Where) -> tuple[S
         address, name, uuid = spec.address, domain.name, domain.uuid
         placed = lasting = spec
         is_plugged = domain.running and where != "config" and _device_in(domain.live_devices, address) is None
+        if is_plugged and may_wait and where == "both" and not _free_places(domain, taken):
+            is_plugged = False
         if is_plugged and spec.xml is None:
             placed, lasting = _placed(domain, spec, taken)
             taken.update(each.place for each in (placed, lasting) if each.place is not None)
@@ -57,14 +93,13 @@ def _placed(domain: Domain, spec: DeviceSpec, taken: Container[GuestPlace]) -> t
     of other NICs of the same change.
     """
     known_device = _device_in(domain.config_devices, spec.address)
-    places = domain.live.pci.hotplug_places if domain.live is not None else ()
-    free = [place for place in places if place not in taken]
+    free = _free_places(domain, taken)
     if not free:
         raise ImpossibleError(
             _("{name} has no free place to plug {nic} in while it runs.").format(name=domain.name, nic=spec.address),
-            _("From its next start on: nicpass attach {vm} {nic} --config; libvirt then adds a root port.").format(
-                vm=vm_word(domain.name, domain.uuid), nic=spec.address
-            ),
+            _(
+                "From its next start on: nicpass attach {vm} {nic} --add-ports 2, with one port more for the next."
+            ).format(vm=vm_word(domain.name, domain.uuid), nic=spec.address),
         )
     wanted = known_device.place if known_device is not None else None
     lasting = domain.config.pci.hotplug_places if domain.config is not None else ()
@@ -73,6 +108,11 @@ def _placed(domain: Domain, spec: DeviceSpec, taken: Container[GuestPlace]) -> t
         placed = msgspec.structs.replace(spec, place=both[0])
         return placed, placed
     return msgspec.structs.replace(spec, place=free[0]), spec
+
+
+def _free_places(domain: Domain, taken: Container[GuestPlace]) -> list[GuestPlace]:
+    places = domain.live.pci.hotplug_places if domain.live is not None else ()
+    return [place for place in places if place not in taken]
 
 
 class Taking(msgspec.Struct, frozen=True):

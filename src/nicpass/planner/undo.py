@@ -14,6 +14,7 @@ from nicpass.model.fact import value_or
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
 from nicpass.model.plan import (
+    AddPorts,
     ArmTimer,
     DefineDevice,
     DisarmTimer,
@@ -197,6 +198,7 @@ def _plan_taking_back(
     places = {step.address: _where_given(step.address, steps) for step in given}
     left = [address for address, where in places.items() if where != "live" or _is_there(address, given[0].uuid, host)]
     _terms, back = _invert_terms(steps, kept)
+    back += tuple(invert_step(step) for step in steps if isinstance(step, AddPorts))
     if not left:
         summary = _("Take {nic} back from {name}").format(nic=", ".join(places), name=given[0].domain)
         return Plan(summary=summary, request=request, steps=back)

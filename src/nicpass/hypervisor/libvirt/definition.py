@@ -135,11 +135,14 @@ def _pci_places(domain: ET.Element) -> PciPlaces:
     slots = [(bus, 0) for port in pluggable if (bus := parse_hex(port.get("index", ""))) is not None]
     if not ports and any(element.get("model") == "pci-root" for element in controllers):
         slots = [(0, slot) for slot in range(1, _PCI_SLOTS + 1) if (0, slot) not in taken]
+    indices = [index for element in controllers if (index := parse_hex(element.get("index", ""))) is not None]
+    express = any(element.get("model") == "pcie-root" for element in controllers)
     return PciPlaces(
         root_ports=len(ports),
         free_root_ports=len(free),
         hotplug_slots=len(slots),
         hotplug_places=tuple(guest_place(bus, slot) for bus, slot in sorted(slots)),
+        next_index=max(indices, default=0) + 1 if express else 0,
     )
 
 
