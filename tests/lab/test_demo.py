@@ -25,7 +25,7 @@ def test_a_nic_and_a_vf_go_and_come_back(shape: str, capsys: pytest.CaptureFixtu
     [
         pytest.param("bind", "attach the whole NIC", marks=pytest.mark.full),
         pytest.param("driver", "the guest with it", marks=pytest.mark.full),
-        ("give-back", "detach the whole NIC"),
+        pytest.param("give-back", "detach the whole NIC", marks=pytest.mark.full),
     ],
 )
 def test_the_demo_fails_where_a_step_is_broken(sabotage: str, failing: str, capsys: pytest.CaptureFixture[str]) -> None:

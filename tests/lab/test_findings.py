@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab.cache import Cache
-from lab.shape import SHAPES
+from lab.shape import INTEL, SHAPES
 from tests.lab.provocations import PROVOCATIONS, MendedBy, Provocation
 from tests.lab.scenes import Stagehand, find, is_mended
 
@@ -31,12 +31,17 @@ def stagehand(cache: Cache, wheel: Path) -> Iterator[Stagehand]:
     stagehand.discard()
 
 
+def _marks_of(shape: str, *, full: bool = False) -> list[pytest.MarkDecorator]:
+    """What needs another host than the usual one has it booted first, and is for the long run."""
+    return [pytest.mark.full] if full or shape != INTEL.name else []
+
+
 def _in_order(provocations: list[Provocation]) -> list[Any]:
     """Shape by shape, scene by scene, and last what spoils a host."""
     places = list(dict.fromkeys(provocation.place for provocation in provocations))
     ordered = sorted(provocations, key=lambda p: (_SHAPES.index(p.shape), p.spoils, places.index(p.place)))
     return [
-        pytest.param(p, id=f"{p.code}-{p.shape}-{p.nic or 'host'}", marks=[pytest.mark.full] if p.full else [])
+        pytest.param(p, id=f"{p.code}-{p.shape}-{p.nic or 'host'}", marks=_marks_of(p.shape, full=p.full))
         for p in ordered
     ]
 
@@ -79,7 +84,10 @@ def test_gone_where_its_advice_was_followed(stagehand: Stagehand, provocation: P
     assert provocation.code not in {finding["code"] for finding in sound}
 
 
-@pytest.mark.parametrize("shape", [name for name in _SHAPES if name in {p.shape for p in PROVOCATIONS}])
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(n, marks=_marks_of(n)) for n in _SHAPES if n in {p.shape for p in PROVOCATIONS}],
+)
 def test_the_text_says_what_json_says(stagehand: Stagehand, shape: str) -> None:
     findings = stagehand.baseline((shape, (), "root"))
     text = " ".join(stagehand.lend(shape).execute(["env", "COLUMNS=500", "nicpass", "check", "-v"]).stdout.split())

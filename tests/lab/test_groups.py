@@ -89,6 +89,7 @@ def test_an_idle_port_is_offered_and_goes_along(fresh_host: Machine) -> None:
     assert drivers(host) == ["e1000e", "e1000e"]
 
 
+@pytest.mark.full
 def test_a_free_vf_is_chosen_and_the_reason_told(fresh_host: Machine) -> None:
     host = fresh_host
     assert "has no VFs" in host.fail(["nicpass", "attach", "web01", "--from", PF], 3, LONG).stderr

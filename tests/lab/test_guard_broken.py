@@ -42,6 +42,7 @@ def repair_python(host: Machine) -> None:
     host.succeed(f"ln -sfn $(cat /root/python-was) $({PYTHON})")
 
 
+@pytest.mark.full  # it installs another Python and boots: eight minutes
 def test_an_upgrade_of_python_stops_no_vm_and_is_told_until_it_is_mended(fresh_host: Machine) -> None:
     host = fresh_host
     give(host)

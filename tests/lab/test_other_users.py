@@ -112,6 +112,7 @@ def beset(host: Machine) -> Iterator[Machine]:
         host.succeed(f"systemctl stop {_UNIT}; rm -rf {names} /run/nicpass.lock /run/hostile.py")
 
 
+@pytest.mark.full
 def test_another_user_who_holds_all_that_he_can_holds_nobody_up(beset: Machine) -> None:
     """A change, one that is cut off and settled, a start that the guard looks at, and the way back."""
     host = beset

@@ -38,7 +38,9 @@ def uses(host: Machine) -> dict[str, list[tuple[str, str]]]:
     return {nic["address"]: [(use["kind"], use["name"]) for use in nic["machine_uses"]] for nic in nics}
 
 
-@pytest.mark.parametrize("started", [False, True], ids=["defined", "active"])
+@pytest.mark.parametrize(
+    "started", [pytest.param(False, id="defined", marks=pytest.mark.full), pytest.param(True, id="active")]
+)
 @pytest.mark.parametrize("definition", POOL, ids=["by its PF", "by its address"])
 def test_a_pool_keeps_its_vfs(with_vfs: Machine, definition: str, started: bool) -> None:
     with_vfs.put_file("/run/lab-pool.xml", definition.encode())

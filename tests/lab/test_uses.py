@@ -46,8 +46,8 @@ def scene(machine: Machine, *made: str, undo: str) -> Iterator[dict[str, list[st
     ("kind", "made"),
     [
         ("macvlan", f"ip link add up0 link {NIC} type macvlan mode bridge"),
-        ("ipvlan", f"ip link add up0 link {NIC} type ipvlan"),
-        ("vlan", f"ip link add up0 link {NIC} type vlan id 20"),
+        pytest.param("ipvlan", f"ip link add up0 link {NIC} type ipvlan", marks=pytest.mark.full),
+        pytest.param("vlan", f"ip link add up0 link {NIC} type vlan id 20", marks=pytest.mark.full),
     ],
 )
 def test_what_a_container_has_of_it_stands_in_the_way(host: Machine, kind: str, made: str) -> None:
