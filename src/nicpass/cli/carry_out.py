@@ -21,9 +21,12 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    JoinPool,
+    LeavePool,
     PlugDevice,
     RemoveGuard,
     SetNumvfs,
+    SetPool,
     StartWindow,
     UnplugDevice,
 )
@@ -99,10 +102,18 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
         return live_handlers(files, tell)
 
+    def of_pools() -> Handlers:
+        from nicpass.hypervisor.libvirt.pools import pool_handlers
+
+        return pool_handlers(files)
+
     ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         PlugDevice: of_running,
         UnplugDevice: of_running,
+        SetPool: of_pools,
+        JoinPool: of_pools,
+        LeavePool: of_pools,
         GiveBackNic: of_host,
         SetNumvfs: of_host,
         ChangeBoot: of_boot,

@@ -9,7 +9,17 @@ from nicpass.engine.journal import last_to_undo, read_changes, select_change
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.request import (
+    AttachRequest,
+    DetachRequest,
+    PoolAttachRequest,
+    PoolDetachRequest,
+    PoolRequest,
+    PrepareRequest,
+    Request,
+    UndoRequest,
+    VfRequest,
+)
 from nicpass.model.text import quote
 from nicpass.model.vf import NOTHING, OPTIONS, SWITCHES, VfSetRequest, VfWish
 
@@ -21,6 +31,10 @@ if TYPE_CHECKING:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
+    if getattr(arguments, "from_pool", None) is not None or arguments.command == "pool":
+        from nicpass.cli.pool_requests import pool_request_of  # late: most changes are about one NIC
+
+        return pool_request_of(arguments, _where_of(arguments) if arguments.command != "pool" else "both")
     match arguments.command:
         case "attach":
             first, *more = _nics_of(arguments)
@@ -38,6 +52,11 @@ def request_of(arguments: argparse.Namespace) -> Request:
                 where=_where_of(arguments),
             )
         case "detach":
+            if not arguments.nic:
+                raise BadInputError(
+                    _("Which NIC? Name one or several, or a pool by --from-pool."),
+                    f"nicpass detach {quote(arguments.vm)} NIC",
+                )
             first, *more = arguments.nic
             where = _where_of(arguments)
             return DetachRequest(vm=arguments.vm, nic=first, more=tuple(more), stop=arguments.stop, where=where)
@@ -107,7 +126,7 @@ def prepare_request_of(arguments: argparse.Namespace) -> PrepareRequest:
     )
 
 
-def words_of(request: Request) -> list[str]:
+def words_of(request: Request) -> list[str]:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """The request as it could be typed, all of it, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
@@ -130,6 +149,15 @@ def words_of(request: Request) -> list[str]:
             vfs = [request.vfs] if request.vfs is not None else []
             more = _options({"--until-reboot": request.until_reboot}, {"--confirm-within": request.confirm_within})
             return ["vf", "set", request.pf, *vfs, *_wish_words(request.settings), *more]
+        case PoolRequest():
+            values = {"--pf": request.pf, "--vfs": request.vfs, "--vlan": request.vlan}
+            return ["pool", request.action, request.name, *_options({}, values)]
+        case PoolAttachRequest():
+            flags = {"--start": request.start, f"--{request.where}": request.where != "both"}
+            return ["attach", request.vm, "--from-pool", request.pool, *_options(flags, {"--mac": request.mac})]
+        case PoolDetachRequest():
+            flags = {"--stop": request.stop, f"--{request.where}": request.where != "both"}
+            return ["detach", request.vm, "--from-pool", request.pool, *_options(flags, {"--mac": request.mac})]
         case UndoRequest():
             return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
         case PrepareRequest():
