@@ -42,7 +42,8 @@ def pool_request_of(arguments: argparse.Namespace, where: Where) -> PoolRequest 
 
 def _refuse_beside(arguments: argparse.Namespace) -> None:
     for name, word in _NOT_WITH_POOL.items():
-        if getattr(arguments, name, None) in (None, False, []):
+        given = getattr(arguments, name, None)
+        if given is None or given is False or given == []:  # `--confirm-within 0` was said, and is equal to False
             continue
         hint = f"nicpass {arguments.command} {quote(arguments.vm)} --from-pool {quote(arguments.from_pool)}"
         if name == "vlan":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import PoolState, SetPool
+from nicpass.model.plan import DefineDevice, PoolState, SetPool
 from nicpass.model.request import AttachRequest, PoolRequest, UndoRequest, VfRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.pool import plan_pool, plan_pool_back, steps_between
@@ -29,10 +29,11 @@ CREATE = PoolRequest(action="create", name="blue", pf="eth1", vfs="2-3")
 
 def states(steps: tuple[Any, ...]) -> list[tuple[Any, ...] | None]:
     """(addresses, active, autostart) after each step."""
-    found = []
+    found: list[tuple[Any, ...] | None] = []
     for step in steps:
         assert isinstance(step, SetPool)
-        found.append(step.after and (step.after.addresses, step.after.active, step.after.autostart))
+        after = step.after
+        found.append(None if after is None else (after.addresses, after.active, after.autostart))
     return found
 
 
@@ -114,7 +115,7 @@ def test_what_a_pool_has_is_free_for_nobody_else(tmp_path: Path) -> None:
         plan_attach(host, AttachRequest(vm="web", nic=VFS[1]))
     assert caught.value.findings[0].command == "nicpass pool drain blue --pf 0000:01:00.0 --vfs 1"
     plan = plan_attach(host, AttachRequest(vm="web", nic="eth1", from_pf=True))
-    assert {step.address for step in plan.steps if hasattr(step, "device")} == {VFS[2]}
+    assert {step.address for step in plan.steps if isinstance(step, DefineDevice)} == {VFS[2]}
     for count in (0, 8):
         with pytest.raises(RefusedError, match="the network blue of libvirt"):
             plan_vf(host, VfRequest(pf="eth1", count=count))
@@ -155,7 +156,7 @@ def test_a_pool_of_a_whole_pf_is_not_ours_to_fill(tmp_path: Path) -> None:
     host = PLAIN.but(files=network_file("all", "<forward mode='hostdev'><pf dev='eth1'/></forward>")).read(tmp_path)
     for action in ("add", "drain"):
         with pytest.raises(ImpossibleError, match="lends every VF of eth1"):
-            plan_pool(host, PoolRequest(action=action, name="all", vfs="0"))  # type: ignore[arg-type]
+            plan_pool(host, PoolRequest(action=action, name="all", vfs="0"))
     with pytest.raises(BadInputError, match="There is no pool 'al'") as caught:
         plan_pool(host, PoolRequest(action="add", name="al", vfs="0"))
     assert "Did you mean all?" in caught.value.hint
@@ -176,7 +177,7 @@ class TestBack:
         request = UndoRequest(change="x")
         made = plan_pool(PLAIN.read(tmp_path / "none"), CREATE)
         host = started(with_pool(*VFS[2:]).read(tmp_path / "made"))
-        uuid = made.steps[0].after.uuid  # type: ignore[union-attr]
+        (uuid,) = {step.after.uuid for step in made.steps if isinstance(step, SetPool) and step.after}
         (blue,) = host.libvirt_networks  # type: ignore[misc]
         host = msgspec.structs.replace(host, libvirt_networks=(msgspec.structs.replace(blue, uuid=uuid),))
         back = plan_pool_back(host, made.steps, request)  # type: ignore[arg-type]
