@@ -223,9 +223,11 @@ class PoolSteps:
         if not gone:
             sentence = _("The guest of {domain} did not let go of {mac} within {seconds:g} s, and has it still.")
             if refused:
-                sentence = _("libvirt, about {domain}: {message}.")
+                sentence = _("libvirt, about {name}: {message}.")
             raise StepError(
-                sentence.format(domain=step.domain, mac=step.mac, seconds=UNPLUG_SECONDS, message=refused),
+                sentence.format(
+                    domain=step.domain, name=step.domain, mac=step.mac, seconds=UNPLUG_SECONDS, message=refused
+                ),
                 _("Take it with --stop, or try again later."),
             )
 
