@@ -13,9 +13,9 @@ from nicpass.cli.output import say, say_json, say_table
 from nicpass.cli.source import read_source
 from nicpass.model.address import Address
 from nicpass.model.errors import ExitCode
-from nicpass.model.fact import Fact, value_or
+from nicpass.model.fact import Fact, Unknown, value_or
 from nicpass.model.language import _
-from nicpass.planner.pool import require_pools
+from nicpass.planner.vf_use import why_machines_unknown
 from nicpass.planner.vf_wish import range_text
 
 if TYPE_CHECKING:
@@ -64,15 +64,17 @@ class PoolList(msgspec.Struct, frozen=True, kw_only=True):
     """What `nicpass pool list --json` prints."""
 
     schema: Literal["nicpass.pools/1"] = "nicpass.pools/1"
-    pools: tuple[PoolView, ...]
+    pools: Fact[tuple[PoolView, ...]]
 
 
 def list_pools_command(arguments: argparse.Namespace) -> int:
     index = HostIndex(read_source(arguments).host)
-    require_pools(index)
     views = tuple(_view_pool(pool, index) for pool in pools_of_host(index))
+    unknown = why_machines_unknown(index)
     if arguments.json:
-        say_json(PoolList(pools=views))
+        say_json(PoolList(pools=views if unknown is None else Unknown(unknown)))
+    elif unknown is not None:
+        say(_("libvirt cannot be asked for its pools: {reason}.").format(reason=unknown))
     elif views:
         _say_pools(views)
     else:
