@@ -16,7 +16,8 @@ from nicpass.model.file_image import FileChange
 from nicpass.model.host import Host
 from nicpass.model.network import IpAddress
 from nicpass.model.plan import InstallGuard, JoinPool, LeavePool, Plan, RemoveGuard, StartDomain, StopDomain
-from nicpass.model.request import PoolAttachRequest, PoolDetachRequest
+from nicpass.model.request import DetachRequest, PoolAttachRequest, PoolDetachRequest
+from nicpass.planner.detach import plan_detach
 from nicpass.planner.pool_member import plan_join, plan_leave
 from tests.support.hosts import link, network
 from tests.support.pools import NETDEVS, PLAIN, VFS, WEB, drawing_xml, holding, started, with_pool
@@ -175,6 +176,12 @@ class TestLeave:
         host = read(tmp_path, *VFS[:2], web=drawing_xml(MAC))
         with pytest.raises(RefusedError, match="web is paused"):
             plan_leave(holding(host, "web", VFS[0], MAC, paused=True), LEAVE)
+
+    def test_by_the_vf_it_is_not_the_vms_to_lose(self, tmp_path: Path) -> None:
+        host = holding(read(tmp_path, *VFS[:2], web=drawing_xml(MAC)), "web", VFS[0], MAC)
+        with pytest.raises(BadInputError, match="from the pool blue") as caught:
+            plan_detach(host, DetachRequest(vm="web", nic=VFS[0]), None)
+        assert caught.value.hint == "nicpass detach web --from-pool blue"
 
     def test_which_of_several(self, tmp_path: Path) -> None:
         host = read(tmp_path, *VFS[:2], web=drawing_xml(MAC) + drawing_xml(OTHER))
