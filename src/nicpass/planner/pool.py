@@ -126,7 +126,8 @@ def state_of(pool: Pool) -> PoolState:
     return PoolState(
         name=network.name,
         uuid=network.uuid or _uuid_of(network.name),
-        addresses=network.addresses,
+        # What an active one with <pf> lists, libvirt has put there: in a definition the two exclude each other.
+        addresses=() if network.pfs else network.addresses,
         vlan=network.vlans[0] if len(network.vlans) == 1 else None,
         active=network.active is True,
         autostart=network.autostart is True,
@@ -265,6 +266,7 @@ def _plan_drain(request: PoolRequest, pool: Pool, index: HostIndex) -> Plan:
 
 
 def _plan_removal(request: PoolRequest, pool: Pool) -> Plan:
+    _refuse_passing(pool)
     refuse_held(pool)
     _refuse_members(pool)
     summary = _("Remove the pool {pool}").format(pool=pool.name)
@@ -294,8 +296,18 @@ def _notes(pool: Pool, left: int) -> tuple[str, ...]:
     )
 
 
+def _refuse_passing(pool: Pool) -> None:
+    """Refuse a pool without a lasting definition: stopped, it is gone, and nothing would bring it back."""
+    if not pool.network.persistent:
+        raise ImpossibleError(
+            _("The pool {pool} has no lasting definition: it ends when it is stopped.").format(pool=pool.name),
+            f"virsh net-dumpxml {vm_word(pool.name, pool.network.uuid)}",
+        )
+
+
 def _refuse_whole_pf(pool: Pool) -> None:
     """Refuse a pool that does not list its VFs: none can be added to it or taken out of it."""
+    _refuse_passing(pool)
     if pool.network.pfs:
         raise ImpossibleError(
             _("The pool {pool} lends every VF of {pf}, and lists none.").format(

@@ -106,7 +106,7 @@ def plan_leave(
     mine = _select_mine(domain, request, index)
     steps: list[Step] = list(_leave_steps(domain, mine, request))
     stays = mine.vf is not None and request.where == "config" and not request.stop
-    if guard and not stays and (request.where != "live" or not mine.lasting):
+    if guard and (request.where != "live" or not mine.lasting):
         steps.append(RemoveGuard(address=mine.vf or index.host.pci[0].address, files=guard))
     note = _("{name} has {nic} until it is shut down.").format(name=domain.name, nic=mine.vf)
     return Plan(

@@ -20,7 +20,7 @@ from nicpass.planner.attach import plan_attach
 from nicpass.planner.pool import plan_pool, plan_pool_back, steps_between
 from nicpass.planner.vf import plan_vf
 from tests.support.hosts import link, network, nic, ready_host
-from tests.support.pools import PF, PLAIN, VFS, drawing_xml, holding, pool_file, started, with_pool
+from tests.support.pools import PF, PLAIN, VFS, address_xml, drawing_xml, holding, pool_file, started, with_pool
 from tests.support.trees import Vm, network_file, vf_interface_xml
 
 MAC = "52:54:00:00:00:01"
@@ -160,6 +160,25 @@ def test_a_pool_of_a_whole_pf_is_not_ours_to_fill(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="There is no pool 'al'") as caught:
         plan_pool(host, PoolRequest(action="add", name="al", vfs="0"))
     assert "Did you mean all?" in caught.value.hint
+
+
+def test_a_pool_of_a_whole_pf_is_removed_as_it_was_defined(tmp_path: Path) -> None:
+    """While it runs libvirt lists the VFs too; in a definition `<pf>` and `<address>` exclude each other."""
+    forward = f"<forward mode='hostdev'><pf dev='eth1'/>{''.join(map(address_xml, VFS))}</forward>"
+    host = started(PLAIN.but(files=network_file("all", forward)).read(tmp_path))
+    first = plan_pool(host, PoolRequest(action="remove", name="all")).steps[0]
+    assert isinstance(first, SetPool)
+    assert first.before is not None
+    assert first.before.addresses == ()
+
+
+@pytest.mark.parametrize("action", ["add", "drain", "remove"])
+def test_a_pool_without_a_lasting_definition_stays(action: Any, tmp_path: Path) -> None:
+    host = started(with_pool(*VFS[:2]).read(tmp_path))
+    (blue,) = host.libvirt_networks  # type: ignore[misc]
+    host = msgspec.structs.replace(host, libvirt_networks=(msgspec.structs.replace(blue, persistent=False),))
+    with pytest.raises(ImpossibleError, match="no lasting definition"):
+        plan_pool(host, PoolRequest(action=action, name="blue", vfs=None if action == "remove" else "1"))
 
 
 def test_an_empty_pool_is_filled_by_the_pf_that_is_named(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class TestLeave:
         assert kinds(stopped) == [StopDomain, LeavePool]
         assert stopped.steps[0].pool_macs == (MAC,)  # type: ignore[union-attr]
         later = plan_leave(host, msgspec.structs.replace(LEAVE, where="config"), GUARD)
-        assert kinds(later) == [LeavePool]
+        assert kinds(later) == [LeavePool, RemoveGuard], "what a VM has of a pool, the guard has nothing to restore of"
         assert later.notes == (f"web has {VFS[0]} until it is shut down.",)
         live = plan_leave(host, msgspec.structs.replace(LEAVE, where="live"), GUARD)
         assert kinds(live) == [LeavePool]
