@@ -11,8 +11,11 @@ from nicpass.model.plan import (
     ChangeBoot,
     DefineDevice,
     GiveBackNic,
+    JoinPool,
+    LeavePool,
     PlugDevice,
     SetNumvfs,
+    SetPool,
     SetTerms,
     StartDomain,
     StopDomain,
@@ -36,6 +39,8 @@ def what_is_so_now(plan: Plan) -> str | None:
         return sentence
     if (boots := _of_boot(plan)) and not _all(plan, GiveBackNic):
         return _tell_boot(plan, boots)
+    if (told := _tell_of_pools(plan)) is not None:
+        return told
     if starts := _all(plan, StartDomain):
         addresses = ", ".join(starts[0].addresses)
         return _("{name} runs, and has {address}.").format(name=starts[0].domain, address=addresses)
@@ -46,13 +51,9 @@ def what_is_so_now(plan: Plan) -> str | None:
     if (takes := _all(plan, UndefineDevice)) and takes[0].running:
         sentence = _("{name} has {address} until it is shut down.")
         return sentence.format(name=takes[0].domain, address=", ".join(step.address for step in takes))
-    if numbers := _all(plan, SetNumvfs):
-        return _tell_numvfs(numbers[-1], _all(plan, ChangeBoot))
-    if kept := _all(plan, ChangeBoot):
-        lasts = not all(step.removes for step in kept)
-        return (
-            _("Every boot makes these VFs again, and sets them so.") if lasts else _("No boot makes these VFs again.")
-        )
+    numbers, kept = _all(plan, SetNumvfs), _all(plan, ChangeBoot)
+    if numbers or kept:
+        return _tell_vfs(numbers, kept)
     if stops := _all(plan, StopDomain):
         return _("{name} is off.").format(name=stops[0].domain)
     return _tell_terms(_all(plan, SetTerms))
@@ -107,6 +108,38 @@ def _tell_boot(plan: Plan, boots: list[ChangeBoot]) -> str:
     return _("It is written, and counts from the next boot on.")
 
 
+def _tell_of_pools(plan: Plan) -> str | None:
+    if pools := _all(plan, SetPool):
+        return _tell_pool(pools)
+    members = [step for step in plan.steps if isinstance(step, JoinPool | LeavePool)]
+    if members or any(start.pool_macs for start in _all(plan, StartDomain)):
+        return _tell_member(plan, members)
+    return None
+
+
+def _tell_pool(steps: list[SetPool]) -> str:
+    before, after = steps[0].before, steps[-1].after
+    if after is None:
+        return _("There is no pool {pool} any more; its VFs are free.").format(pool=before.name if before else "")
+    return _("The pool {pool} has {count} VFs: {vfs}.").format(
+        pool=after.name, count=len(after.addresses), vfs=", ".join(after.addresses) or _("none")
+    )
+
+
+def _tell_member(plan: Plan, members: Sequence[JoinPool | LeavePool]) -> str:
+    if starts := _all(plan, StartDomain):
+        sentence = _("{name} runs with a VF that libvirt has picked: nicpass pool list")
+        return sentence.format(name=starts[0].domain)
+    step = members[-1]
+    if isinstance(step, LeavePool):
+        return _("{name} draws from the pool {pool} no more.").format(name=step.domain, pool=step.pool)
+    if any(member.live for member in members):
+        sentence = _("{name} has a VF of the pool {pool} now: nicpass pool list")
+    else:
+        sentence = _("{name} gets a VF of the pool {pool} at its next start.")
+    return sentence.format(name=step.domain, pool=step.pool)
+
+
 def _tell_return(plan: Plan, backs: list[GiveBackNic]) -> str:
     addresses = ", ".join(step.address for step in backs)
     if all(step.gone for step in backs):
@@ -129,6 +162,13 @@ def _tell_gift(plan: Plan, gifts: Sequence[PlugDevice | DefineDevice]) -> str:
     else:
         sentence = _("{name} has {address} now, and at its next start.")
     return sentence.format(name=gifts[0].domain, address=", ".join(addresses))
+
+
+def _tell_vfs(numbers: list[SetNumvfs], kept: list[ChangeBoot]) -> str:
+    if numbers:
+        return _tell_numvfs(numbers[-1], kept)
+    lasts = not all(step.removes for step in kept)
+    return _("Every boot makes these VFs again, and sets them so.") if lasts else _("No boot makes these VFs again.")
 
 
 def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:

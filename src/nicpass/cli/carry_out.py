@@ -23,10 +23,13 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    JoinPool,
+    LeavePool,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
     SetNumvfs,
+    SetPool,
     StartWindow,
     UnplugDevice,
 )
@@ -119,12 +122,20 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
         return port_handlers(tell)
 
+    def of_pools() -> Handlers:
+        from nicpass.hypervisor.libvirt.pools import pool_handlers
+
+        return pool_handlers(files)
+
     ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         AddPorts: of_ports,
         RemovePorts: of_ports,
         PlugDevice: of_running,
         UnplugDevice: of_running,
+        SetPool: of_pools,
+        JoinPool: of_pools,
+        LeavePool: of_pools,
         GiveBackNic: of_host,
         SetNumvfs: of_host,
         ChangeBoot: of_boot,

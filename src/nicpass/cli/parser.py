@@ -122,6 +122,9 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         "--with-group", action="store_true", help=_("what is idle in the same IOMMU group goes along, bridges stay")
     )
     attach.add_argument("--from", dest="from_pf", metavar="PF", help=_("in place of NIC: a free VF of this PF"))
+    attach.add_argument(
+        "--from-pool", metavar="POOL", help=_("in place of NIC: a VF of this pool, which libvirt picks at each start")
+    )
     attach.add_argument("--start", action="store_true", help=_("start the VM with it"))
     attach.add_argument("--mac", help=_("the VF's MAC in the guest (default: the VF's own, or one from its PF's)"))
     attach.add_argument("--vlan", type=int, metavar="ID", help=_("the VLAN that the PF puts the VF into"))
@@ -148,7 +151,8 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         _("""for example:
   nicpass attach web01 enp3s0f0 enp3s0f1    both ports, or neither
   nicpass attach web01 enp3s0f0 --with-group --start
-  nicpass attach web01 --from enp3s0f0      a VF that nobody uses"""),
+  nicpass attach web01 --from enp3s0f0      a VF that nobody uses
+  nicpass attach web01 --from-pool blue     one of a pool's, picked at each start"""),
     )
 
 
@@ -162,8 +166,10 @@ def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
     detach = _add_command(commands, "detach", _("take NICs back from a VM, and prove that they are what they were"))
     detach.add_argument("vm", metavar="VM", help=_("the VM that has it: name or UUID"))
     detach.add_argument(
-        "nic", metavar="NIC", nargs="+", help=_("a NIC: address, MAC or netdev, also the one that it had; or several")
+        "nic", metavar="NIC", nargs="*", help=_("a NIC: address, MAC or netdev, also the one that it had; or several")
     )
+    detach.add_argument("--from-pool", metavar="POOL", help=_("in place of NIC: its interface of this pool"))
+    detach.add_argument("--mac", help=_("with --from-pool: which interface, where there are several"))
     _add_stop(detach)
     _add_where(detach)
     _add_full(detach)
@@ -247,6 +253,19 @@ def _add_file(command: Parser) -> None:
     )
 
 
+def _add_pool(commands: argparse._SubParsersAction[Parser]) -> None:
+    from nicpass.cli.pool_options import TEXTS, add_pool_options, text_of_pool  # late: for this command alone
+
+    text = text_of_pool()
+    pool = commands.add_parser("pool", help=text, description=as_sentence(text))
+    actions = pool.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action, tell in TEXTS.items():
+        command = _add_command(actions, action, tell())
+        if action != "list":
+            add_pool_options(command, action)
+            _add_dry_run(command)
+
+
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
     undo = _add_live_command(commands, "undo", _("take back a change that was done"))
     undo.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
@@ -306,6 +325,7 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "export": _add_export,
     "plan": _add_plan,
     "apply": _add_apply,
+    "pool": _add_pool,
     "undo": _add_undo,
     "confirm": _add_confirm,
     "recover": _add_recover,
@@ -319,6 +339,7 @@ _DOCUMENTS = (
     "security",
     "list",
     "vfs",
+    "pools",
     "restored-vfs",
     "explain",
     "snapshot",

@@ -24,11 +24,14 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    JoinPool,
+    LeavePool,
     NicState,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
     SetNumvfs,
+    SetPool,
     SetTerms,
     StartDomain,
     StartWindow,
@@ -94,6 +97,10 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
             pf = f'"$(ls {DEVICES}/{step.address}/net | head -n 1)"'
             lines = _shell_autoprobe(step) + [f"echo {count} > {path}" for count in counts]
             return lines + [_shell_vf(pf, vf, words) for vf, words in lines_of_step(step)]
+        case SetPool():
+            return _shell_pool(step)
+        case JoinPool() | LeavePool():
+            return _shell_pool_member(step)
         case ArmTimer():
             return [_shell_timer(GUARD_UNIT if step.allowance else UNIT, step.seconds + step.allowance)]
         case StartWindow():
@@ -208,7 +215,33 @@ def _shell_device(
     verb: str, step: DefineDevice | UndefineDevice | PlugDevice | UnplugDevice, where: str = "--config"
 ) -> list[str]:
     virsh = f"virsh {verb} {vm_word(step.domain, step.uuid)} /dev/stdin {where}"
-    lines = build_device(step.device).strip().split("\n")
+    return _shell_xml(virsh, build_device(step.device))
+
+
+def _shell_pool(step: SetPool) -> list[str]:
+    from nicpass.hypervisor.libvirt.pools import build_pool  # late: few changes are of a pool
+
+    before, after = step.before, step.after
+    if after is None:
+        return [f"virsh net-undefine {quote(before.name)}"] if before is not None else []
+    if before is None or (before.addresses, before.vlan) != (after.addresses, after.vlan):
+        return _shell_xml("virsh net-define /dev/stdin", build_pool(after))
+    if before.autostart != after.autostart:
+        return [f"virsh net-autostart {quote(after.name)}{'' if after.autostart else ' --disable'}"]
+    return [f"virsh {'net-start' if after.active else 'net-destroy'} {quote(after.name)}"]
+
+
+def _shell_pool_member(step: JoinPool | LeavePool) -> list[str]:
+    from nicpass.hypervisor.libvirt.pools import build_pool_interface
+
+    verb = "attach-device" if isinstance(step, JoinPool) else "detach-device"
+    where = "--live" if step.live else "--config"
+    return _shell_xml(f"virsh {verb} {vm_word(step.domain, step.uuid)} /dev/stdin {where}", build_pool_interface(step))
+
+
+def _shell_xml(virsh: str, xml: str) -> list[str]:
+    """A call of virsh that reads XML: as it is where it is plain text."""
+    lines = xml.strip().split("\n")
     if _is_plain([*lines, ""], "XML"):
         return [f"{virsh} <<'XML'", *lines, "XML"]
     return ["base64 -d <<'XML' | " + virsh, *_base64_lines("\n".join(lines).encode()), "XML"]

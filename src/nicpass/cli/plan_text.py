@@ -16,11 +16,14 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    JoinPool,
+    LeavePool,
     NicState,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
     SetNumvfs,
+    SetPool,
     SetTerms,
     StartDomain,
     StartWindow,
@@ -77,6 +80,10 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("have the guest of {domain} let go of {address}, within 30 s").format(
                 domain=step.domain, address=step.address
             )
+        case StartDomain() if step.pool_macs:
+            return _("start {domain}; libvirt picks a VF of the pool, and binds it to vfio-pci").format(
+                domain=step.domain
+            )
         case StartDomain():
             return _("start {domain}; libvirt binds {address} to vfio-pci").format(
                 domain=step.domain, address=", ".join(step.addresses)
@@ -87,6 +94,10 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("stop {domain}").format(domain=step.domain)
         case SetNumvfs():
             return _describe_vfs(step)
+        case SetPool():
+            return _describe_pool(step)
+        case JoinPool() | LeavePool():
+            return _describe_member(step)
         case ArmTimer() if step.allowance:
             return _("set a timer that takes all back in {seconds} s if the change hangs").format(
                 seconds=step.seconds + step.allowance
@@ -116,6 +127,35 @@ def _describe_vfs(step: SetNumvfs) -> str:
     else:
         sentence = _("set the number of VFs of {address} from {before} to {after}")
     return sentence.format(address=step.address, before=step.before, after=step.after, settings=settings)
+
+
+def _describe_pool(step: SetPool) -> str:
+    before, after = step.before, step.after
+    if after is None:
+        return _("take the network {pool} away from libvirt").format(pool=before.name if before is not None else "")
+    if before is None or (before.addresses, before.vlan) != (after.addresses, after.vlan):
+        sentence = _("define the network {pool} of libvirt's, which lends {vfs}")
+        if after.vlan is not None:
+            sentence = _("define the network {pool} of libvirt's, which lends {vfs} in VLAN {vlan}")
+        return sentence.format(pool=after.name, vfs=", ".join(after.addresses) or _("none"), vlan=after.vlan)
+    if before.autostart != after.autostart:
+        sentence = _("have libvirt start the pool {pool} at every boot")
+        sentence = sentence if after.autostart else _("have libvirt start the pool {pool} at no boot any more")
+    else:
+        sentence = _("start the pool {pool}") if after.active else _("stop the pool {pool}")
+    return sentence.format(pool=after.name)
+
+
+def _describe_member(step: JoinPool | LeavePool) -> str:
+    if isinstance(step, JoinPool):
+        sentence = _("write an interface of the pool {pool} into the definition of {domain}, with MAC {mac}")
+        if step.live:
+            sentence = _("plug a VF of the pool {pool} into {domain}, which runs, with MAC {mac}; libvirt picks it")
+    else:
+        sentence = _("take the interface {mac} of the pool {pool} out of the definition of {domain}")
+        if step.live:
+            sentence = _("have the guest of {domain} let go of its VF of the pool {pool}, within 30 s")
+    return sentence.format(pool=step.pool, domain=step.domain, mac=step.mac)
 
 
 def _describe_boot(step: ChangeBoot) -> str:

@@ -19,6 +19,9 @@ from nicpass.model.request import (
     ApplyRequest,
     AttachRequest,
     DetachRequest,
+    PoolAttachRequest,
+    PoolDetachRequest,
+    PoolRequest,
     PrepareRequest,
     Request,
     UndoRequest,
@@ -81,6 +84,10 @@ def _plan_request(request: Request, source: Source) -> Plan:
             from nicpass.cli.vf_planning import plan_lasting_vfs  # late: most requests are about one NIC
 
             return plan_lasting_vfs(request, source)
+        case PoolRequest() | PoolAttachRequest() | PoolDetachRequest():
+            from nicpass.cli.pool_planning import plan_pool_request  # late: most requests are about one NIC
+
+            return plan_pool_request(request, source)
         case UndoRequest():
             return _plan_undo(request, source)
         case PrepareRequest() | ApplyRequest():
@@ -135,7 +142,7 @@ def _better_records(source: Source, host: Host, addresses: list[Address]) -> dic
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     from nicpass.planner.detach import OnRecord
-    from nicpass.planner.undo import Kept, nics_of, plan_undo
+    from nicpass.planner.undo import Kept, is_of_pools, nics_of, plan_undo
 
     changes = read_changes(source.files)
     change = select_change(changes, request.change)
@@ -148,6 +155,10 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         from nicpass.cli.prepare_planning import plan_undo_of_prepare  # late: few undo a preparation
 
         return plan_undo_of_prepare(change, request, source)
+    if is_of_pools(change):
+        from nicpass.cli.pool_planning import plan_undo_of_pools  # late: few changes are of a pool
+
+        return plan_undo_of_pools(change, request, source)
     index = HostIndex(source.host)
     states, host = _kept_states(source), source.host
     addresses = [select_kept(index, address, states) for address in nics_of(change)]

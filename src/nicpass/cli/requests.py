@@ -13,6 +13,9 @@ from nicpass.model.request import (
     ApplyRequest,
     AttachRequest,
     DetachRequest,
+    PoolAttachRequest,
+    PoolDetachRequest,
+    PoolRequest,
     PrepareRequest,
     Request,
     UndoRequest,
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 
 
 def request_of(arguments: argparse.Namespace) -> Request:
+    if getattr(arguments, "from_pool", None) is not None or arguments.command == "pool":
+        from nicpass.cli.pool_requests import pool_request_of  # late: most changes are about one NIC
+
+        return pool_request_of(arguments, _where_of(arguments) if arguments.command != "pool" else "both")
     match arguments.command:
         case "attach":
             first, *more = _nics_of(arguments)
@@ -47,6 +54,11 @@ def request_of(arguments: argparse.Namespace) -> Request:
                 add_ports=arguments.add_ports,
             )
         case "detach":
+            if not arguments.nic:
+                raise BadInputError(
+                    _("Which NIC? Name one or several, or a pool by --from-pool."),
+                    f"nicpass detach {quote(arguments.vm)} NIC",
+                )
             first, *more = arguments.nic
             where = _where_of(arguments)
             return DetachRequest(vm=arguments.vm, nic=first, more=tuple(more), stop=arguments.stop, where=where)
@@ -117,7 +129,7 @@ def prepare_request_of(arguments: argparse.Namespace) -> PrepareRequest:
     )
 
 
-def words_of(request: Request) -> list[str]:
+def words_of(request: Request) -> list[str]:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """The request as it could be typed, all of it, for the journal and for whoever waits for the lock."""
     match request:
         case AttachRequest():
@@ -141,6 +153,15 @@ def words_of(request: Request) -> list[str]:
             vfs = [request.vfs] if request.vfs is not None else []
             more = _options({"--until-reboot": request.until_reboot}, {"--confirm-within": request.confirm_within})
             return ["vf", "set", request.pf, *vfs, *_wish_words(request.settings), *more]
+        case PoolRequest():
+            values = {"--pf": request.pf, "--vfs": request.vfs, "--vlan": request.vlan}
+            return ["pool", request.action, request.name, *_options({}, values)]
+        case PoolAttachRequest():
+            flags = {"--start": request.start, f"--{request.where}": request.where != "both"}
+            return ["attach", request.vm, "--from-pool", request.pool, *_options(flags, {"--mac": request.mac})]
+        case PoolDetachRequest():
+            flags = {"--stop": request.stop, f"--{request.where}": request.where != "both"}
+            return ["detach", request.vm, "--from-pool", request.pool, *_options(flags, {"--mac": request.mac})]
         case UndoRequest():
             return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
         case ApplyRequest():

@@ -102,19 +102,23 @@ def dispatch(arguments: argparse.Namespace) -> int:
 
 
 def _name_of(arguments: argparse.Namespace) -> str:
-    """The command's name; of the actions of `vf`, those that plan nothing have a name of their own."""
+    """The command's name; of the actions of `vf` and `pool`, those that plan nothing have a name of their own."""
     name: str = arguments.command
-    return f"{name} {arguments.action}" if name == "vf" and arguments.action in ("list", "restore") else name
+    return f"{name} {arguments.action}" if name in ("vf", "pool") and arguments.action in ("list", "restore") else name
 
 
-_WITH_DRY_RUN = ("attach", "detach", "vf", "undo", "prepare", "apply")
-_READING = ("export", "plan", "list", "check", "explain", "schema", "snapshot", "history", "show", "vf list")
+_WITH_DRY_RUN = ("attach", "detach", "vf", "pool", "undo", "prepare", "apply")
+_READING = (
+    *("export", "plan", "list", "check", "explain", "schema", "snapshot", "history", "show"),
+    *("vf list", "pool list"),
+)
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),
     "check": ("checking", "check_command"),
     "explain": ("explaining", "explain_command"),
     "schema": ("schemas", "schema_command"),
     "vf list": ("vf_listing", "list_vfs_command"),
+    "pool list": ("pool_listing", "list_pools_command"),
     "snapshot": ("listing", "snapshot_command"),
     "history": ("history", "history_command"),
     "show": ("history", "show_command"),

@@ -15,6 +15,7 @@ from nicpass.cli.documents import ErrorDocument, OutcomeDocument, PlanDocument
 from nicpass.cli.explaining import Explanations
 from nicpass.cli.history import ChangeDocument, History
 from nicpass.cli.output import say_json
+from nicpass.cli.pool_listing import PoolList
 from nicpass.cli.settling import ConfirmDocument, RecoverDocument
 from nicpass.cli.vf_restoring import RestoredVfs
 from nicpass.cli.vf_views import VfList
@@ -31,6 +32,7 @@ DOCUMENTS: dict[str, type[msgspec.Struct]] = {
     "security": SecurityReport,
     "list": NicList,
     "vfs": VfList,
+    "pools": PoolList,
     "restored-vfs": RestoredVfs,
     "explain": Explanations,
     "snapshot": Host,

@@ -97,7 +97,8 @@ _BY_RULE = {
     Rule.CMDLINE: "Platform.cmdline BootEntry.arguments Boot.fallback_arguments Authorship.now",
     Rule.IDENTITY: "Boot.default_entry Boot.one_shot BootEntry.identity BootEntry.title",
     Rule.EMPTY: "BootEntry.text",
-    Rule.ABSENT: "DomainDevice.xml GeneratedFile.before GeneratedFile.after BootFile.content",
+    Rule.ABSENT: "DomainDevice.xml DomainInterface.xml LibvirtNetwork.xml "
+    "GeneratedFile.before GeneratedFile.after BootFile.content",
 }
 RULES = {field: rule for rule, fields in _BY_RULE.items() for field in fields.split()}
 """`Struct.field` to its rule."""

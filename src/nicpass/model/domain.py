@@ -52,6 +52,8 @@ class DomainInterface(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None = None
     """The network of libvirt's that gives it one, also while the VM runs on what it was given."""
     mac: str | None = None
+    xml: str | None = None
+    """The whole element, in the hypervisor's own words, where a network gives it what it is plugged into."""
     filter: str | None = None
     """The network filter of libvirt's that applies to it: `<filterref filter=>`."""
     teaming: str | None = None

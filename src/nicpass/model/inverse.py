@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nicpass.model.boot import invert_boot_change
 from nicpass.model.file_image import invert_changes
 from nicpass.model.plan import (
@@ -13,10 +15,13 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    JoinPool,
+    LeavePool,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
     SetNumvfs,
+    SetPool,
     SetTerms,
     StartDomain,
     StartWindow,
@@ -55,11 +60,21 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
             return AddPorts(address=step.address, domain=step.domain, uuid=step.uuid, indices=step.indices)
         case StartDomain():
             return StopDomain(
-                address=step.address, domain=step.domain, uuid=step.uuid, more=step.more, guarded=step.guarded
+                address=step.address,
+                domain=step.domain,
+                uuid=step.uuid,
+                more=step.more,
+                guarded=step.guarded,
+                pool_macs=step.pool_macs,
             )
         case StopDomain():
             return StartDomain(
-                address=step.address, domain=step.domain, uuid=step.uuid, more=step.more, guarded=step.guarded
+                address=step.address,
+                domain=step.domain,
+                uuid=step.uuid,
+                more=step.more,
+                guarded=step.guarded,
+                pool_macs=step.pool_macs,
             )
         case SetNumvfs():
             return SetNumvfs(
@@ -72,6 +87,12 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
                 autoprobe=step.before_autoprobe,
                 derived=step.derived,
             )
+        case SetPool():
+            return SetPool(before=step.after, after=step.before)
+        case JoinPool():
+            return LeavePool(**_fields(step))
+        case LeavePool():
+            return JoinPool(**_fields(step))
         case ArmTimer():
             return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
         case StartWindow():
@@ -85,3 +106,7 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
         case ChangeBoot():
             change = invert_boot_change(step.change)
             return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)
+
+
+def _fields(step: JoinPool | LeavePool) -> dict[str, Any]:
+    return {name: getattr(step, name) for name in step.__struct_fields__}

@@ -11,6 +11,8 @@ import msgspec
 from nicpass.model.address import Address
 from nicpass.model.fact import Fact
 
+POOL_MODE = "hostdev"
+
 
 class LibvirtNetwork(msgspec.Struct, frozen=True, kw_only=True):
     """One network, with all that its lasting definition and the running one name together."""
@@ -29,5 +31,16 @@ class LibvirtNetwork(msgspec.Struct, frozen=True, kw_only=True):
     """Interfaces of PFs all of whose VFs are its pool: `<pf dev=>`."""
     addresses: tuple[Address, ...] = ()
     """Functions of its pool: `<address type='pci'>`."""
+    managed: bool | None = None
+    """Of a pool: whether libvirt takes a function from its driver at each start of a VM; None: it does not say."""
+    vlans: tuple[int, ...] = ()
+    """The VLAN into which each function of a pool is put; several are a trunk."""
+    xml: str | None = None
+    """Of a pool: the lasting definition, in libvirt's own words."""
     unread: tuple[str, ...] = ()
     """What it names and could not be understood."""
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether it lends PCI functions to VMs: `<forward mode='hostdev'>`."""
+        return self.forward == POOL_MODE

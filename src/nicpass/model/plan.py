@@ -201,10 +201,13 @@ class StartDomain(NicStep, frozen=True, kw_only=True, tag="start_domain"):
     """The NICs of the change beside the one at `address`."""
     guarded: bool = False
     """Whether the step is done only when the guard was seen to let this start through, with the NIC at `address`."""
+    pool_macs: tuple[str, ...] = ()
+    """Interfaces for which libvirt picks a VF of a pool; then `address` is that of the VFs' PF, which stays."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        return (self.address, *self.more)
+        """The NICs that leave the host, as far as that is known before the start."""
+        return self.more if self.pool_macs else (self.address, *self.more)
 
 
 class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
@@ -220,6 +223,8 @@ class StopDomain(NicStep, frozen=True, kw_only=True, tag="stop_domain"):
     """Nobody is there to mend a libvirt that hangs: then the VM's process is ended without it."""
     guarded: bool = False
     """Whether the start was guarded, as in the step that started the VM."""
+    pool_macs: tuple[str, ...] = ()
+    """As in the step that started the VM."""
 
 
 class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
@@ -239,6 +244,57 @@ class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
 
     It stays so for as long as there are VFs: a VF that comes back from a VM is probed too.
     """
+
+
+class PoolState(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of libvirt's that lends VFs to VMs, as it is or shall be."""
+
+    name: str
+    uuid: str
+    addresses: tuple[Address, ...]
+    """The functions in its lasting definition, in the order in which libvirt lends them."""
+    vlan: int | None = None
+    active: bool = False
+    autostart: bool = False
+    xml: str | None = None
+    """The definition as libvirt had it, so that a change of its functions loses nothing else of it."""
+
+
+class SetPool(StepBase, frozen=True, kw_only=True, tag="set_pool"):
+    """Make a pool of VFs, change it, or take it away."""
+
+    before: PoolState | None
+    after: PoolState | None
+
+
+class JoinPool(StepBase, frozen=True, kw_only=True, tag="join_pool"):
+    """Give the VM an interface of a pool's: which VF it is, libvirt picks at each start."""
+
+    domain: str
+    uuid: str
+    pool: str
+    mac: str
+    place: GuestPlace | None = None
+    """Where in the guest it shall stand; None leaves that to the hypervisor."""
+    live: bool = False
+    """Whether it goes into the running machine, and not into the lasting definition."""
+    running: bool = False
+    """Whether the VM runs, so that its lasting definition is for its next start."""
+    xml: str | None = None
+    """The element as libvirt had it."""
+
+
+class LeavePool(StepBase, frozen=True, kw_only=True, tag="leave_pool"):
+    """Take an interface of a pool's out of the VM."""
+
+    domain: str
+    uuid: str
+    pool: str
+    mac: str
+    place: GuestPlace | None = None
+    live: bool = False
+    running: bool = False
+    xml: str | None = None
 
 
 class ArmTimer(NicStep, frozen=True, kw_only=True, tag="arm_timer"):
@@ -322,6 +378,9 @@ Step: TypeAlias = (
     | StartDomain
     | StopDomain
     | SetNumvfs
+    | SetPool
+    | JoinPool
+    | LeavePool
     | ArmTimer
     | StartWindow
     | DisarmTimer

@@ -91,6 +91,41 @@ class VfRequest(msgspec.Struct, frozen=True, kw_only=True, tag="vf"):
     """Seconds in which to confirm, as in AttachRequest."""
 
 
+class PoolRequest(msgspec.Struct, frozen=True, kw_only=True, tag="pool"):
+    """Make a pool of VFs, change which VFs are in it, or take it away."""
+
+    action: Literal["create", "add", "drain", "remove"]
+    name: str
+    pf: str | None = None
+    """The PF of a pool that is to be made, as the user named it."""
+    vfs: str | None = None
+    """Which VFs of that PF, or of the PF that the pool has VFs of: `2-7`, `2-7,9`; None where all are drained."""
+    vlan: int | None = None
+
+
+class PoolAttachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="attach_pool"):
+    """Give the VM an interface for which libvirt picks a free VF of the pool at each start."""
+
+    vm: str
+    pool: str
+    mac: str | None = None
+    start: bool = False
+    where: Where = "both"
+    """As in AttachRequest."""
+
+
+class PoolDetachRequest(msgspec.Struct, frozen=True, kw_only=True, tag="detach_pool"):
+    """Take an interface of a pool's out of the VM."""
+
+    vm: str
+    pool: str
+    mac: str | None = None
+    """Which one, where the VM has several of that pool."""
+    stop: bool = False
+    where: Where = "both"
+    """As in AttachRequest."""
+
+
 class UndoRequest(msgspec.Struct, frozen=True, kw_only=True, tag="undo"):
     """Take back a change that was done."""
 
@@ -132,5 +167,14 @@ class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, tag="apply"):
 
 
 Request: TypeAlias = (
-    AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest | ApplyRequest
+    AttachRequest
+    | DetachRequest
+    | VfRequest
+    | VfSetRequest
+    | PoolRequest
+    | PoolAttachRequest
+    | PoolDetachRequest
+    | UndoRequest
+    | PrepareRequest
+    | ApplyRequest
 )

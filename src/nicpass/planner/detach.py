@@ -9,12 +9,13 @@ from nicpass.checks.host.orphans import has_device, why_card_gone
 from nicpass.checks.lookup.groups import group_companions
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, on_vfio
+from nicpass.checks.lookup.pools import pools_of_host
 from nicpass.host.system.given import given_of
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, Plan, RemoveGuard, StopDomain, UndefineDevice
-from nicpass.model.text import printable, vm_word
+from nicpass.model.text import printable, quote, vm_word
 from nicpass.planner.observe import observe_state
 from nicpass.planner.running import spec_of, take_out
 from nicpass.planner.select import require_domains, select_domain, select_nic, tell_twice
@@ -161,6 +162,7 @@ def _detach_one(index: HostIndex, vm: str, record: OnRecord, request: DetachRequ
         )
         raise BadInputError(_("{name} does not have {nic}.").format(name=domain.name, nic=label(function)), hint)
     refuse_held(function, domain, index)
+    _refuse_of_pool(function, domain, index)
     where = record.where or request.where
     taking = take_out(domain, function.address, where, stop=request.stop)
     part = _Part(label(function), domain.name, function.address, taking.stops, taking.unplugs, taking.undefines)
@@ -172,6 +174,20 @@ def _detach_one(index: HostIndex, vm: str, record: OnRecord, request: DetachRequ
     keeps = where == "live" and any(d.address == function.address for d in domain.config_devices)
     give = GiveBackNic(address=function.address, state=state, owner=record.owner, keeps=keeps) if state else None
     return part._replace(gives=(give,) if give is not None else (), notes=notes, stays=keeps)
+
+
+def _refuse_of_pool(function: PciFunction, domain: Domain, index: HostIndex) -> None:
+    """Refuse a VF that libvirt has picked from a pool: the VM has an interface of the pool, and not this VF."""
+    if any(device.address == function.address for device in domain.config_devices):
+        return
+    for pool in pools_of_host(index):
+        if any(member.vf == function.address and member.uuid == domain.uuid for member in pool.holders):
+            raise BadInputError(
+                _("{name} has {nic} from the pool {pool}.").format(
+                    name=domain.name, nic=label(function), pool=pool.name
+                ),
+                f"nicpass detach {vm_word(domain.name, domain.uuid)} --from-pool {quote(pool.name)}",
+            )
 
 
 def _select(index: HostIndex, record: OnRecord) -> PciFunction:

@@ -14,6 +14,8 @@ from nicpass.model.plan import (
     ArmTimer,
     DisarmTimer,
     GiveBackNic,
+    JoinPool,
+    LeavePool,
     PlugDevice,
     SetNumvfs,
     StartDomain,
@@ -31,6 +33,12 @@ _GONE_WITH_THE_BOOT = (
     *(SetNumvfs, ArmTimer, StartWindow, DisarmTimer),
 )
 """Steps whose effect ends with the boot; after another there is nothing of them to take back or to finish."""
+
+
+def _is_gone_with_the_boot(step: Step) -> bool:
+    if isinstance(step, JoinPool | LeavePool):
+        return step.live
+    return isinstance(step, _GONE_WITH_THE_BOOT)
 
 
 class Direction(enum.StrEnum):
@@ -68,7 +76,7 @@ def steps_to_finish(
     left = ((n, step) for n, step in steps if change.phases.get(n) != Phase.DONE or n in lost)
     if same_boot:
         return tuple(left)
-    return tuple((n, _after_boot(step)) for n, step in left if not isinstance(step, _GONE_WITH_THE_BOOT))
+    return tuple((n, _after_boot(step)) for n, step in left if not _is_gone_with_the_boot(step))
 
 
 def steps_begun(change: Change) -> tuple[tuple[int, Step], ...]:
@@ -89,6 +97,7 @@ def invert_unattended(step: Step) -> Step:
             for_all=True,
             unattended=True,
             guarded=step.guarded,
+            pool_macs=step.pool_macs,
         )
     inverse = invert_step(step)
     return msgspec.structs.replace(inverse, forced=True) if isinstance(inverse, UnplugDevice) else inverse
@@ -96,7 +105,7 @@ def invert_unattended(step: Step) -> Step:
 
 def invert_after_boot(step: Step) -> Step | None:
     """The step that takes `step` back when the machine was started anew since; None where the boot has done it."""
-    return None if isinstance(step, _GONE_WITH_THE_BOOT) else _after_boot(invert_step(step))
+    return None if _is_gone_with_the_boot(step) else _after_boot(invert_step(step))
 
 
 def _after_boot(step: Step) -> Step:

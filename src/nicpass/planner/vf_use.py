@@ -101,21 +101,27 @@ def refuse_used_vfs(function: PciFunction, index: HostIndex, *, by_vms: bool = T
     if vfs:
         refuse_unknown_machines(function, index)
     for vf in vfs:
-        refuse_lent(vf, index)  # first: whose pool it is says more than which VM has it just now
-        unsafe = uses_by_host(vf, index)
-        if owners := index.owners.get(vf.address, ()):
-            if not by_vms:
-                continue
-            raise RefusedError(
-                _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0].name),
-                _("nicpass detach {vm} {address}; or --in-steps, by which VMs that run let go of it meanwhile.").format(
-                    vm=vm_word(owners[0].name, owners[0].uuid), address=vf.address
-                ),
-            )
-        if on_vfio(vf):
-            raise RefusedError(
-                _("VF {nic} is on vfio-pci, so a program may be using it.").format(nic=label(vf)),
-                _("Unbind it from vfio-pci first."),
-            )
-        if unsafe:
-            raise RefusedError(unsafe[0].sentence, unsafe[0].mend, findings=unsafe)
+        if by_vms or not index.owners.get(vf.address, ()):
+            refuse_used_vf(vf, index)
+        else:
+            refuse_lent(vf, index)
+
+
+def refuse_used_vf(vf: PciFunction, index: HostIndex) -> None:
+    """Refuse a VF that a pool or a VM has, that is on vfio-pci, or that carries something of the host's."""
+    refuse_lent(vf, index)  # first: whose pool it is says more than which VM has it just now
+    unsafe = uses_by_host(vf, index)
+    if owners := index.owners.get(vf.address, ()):
+        raise RefusedError(
+            _("VF {nic} belongs to the VM {owner}.").format(nic=label(vf), owner=owners[0].name),
+            _("nicpass detach {vm} {address}; or --in-steps, by which VMs that run let go of it meanwhile.").format(
+                vm=vm_word(owners[0].name, owners[0].uuid), address=vf.address
+            ),
+        )
+    if on_vfio(vf):
+        raise RefusedError(
+            _("VF {nic} is on vfio-pci, so a program may be using it.").format(nic=label(vf)),
+            _("Unbind it from vfio-pci first."),
+        )
+    if unsafe:
+        raise RefusedError(unsafe[0].sentence, unsafe[0].mend, findings=unsafe)

@@ -9,6 +9,7 @@ from nicpass.boot.vfs.plan import ENABLED, WATCHED
 from nicpass.engine.lock import hold_lock
 from nicpass.host.system.actor import read_actor
 from nicpass.model.guard import HOOK
+from tests.support.simulation.networks import Networks
 
 if TYPE_CHECKING:
     from tests.support.simulation.contents import Raw
@@ -29,6 +30,7 @@ def reboot(host: SimulatedHost, first: Raw, number: int) -> None:
     if f"root{WATCHED}" in disk:
         fresh["systemd.json"] = ("file", b'{"nicpass-vfs.path":[]}', 0o644)
     host.put_back(fresh | disk)
+    Networks(host.base / "root").start_at_boot()
     if f"root{ENABLED}" in disk:
         done = host.run(make_vfs)
         assert done.exit_code == 0, done

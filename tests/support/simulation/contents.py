@@ -79,7 +79,7 @@ def compare_form(raw: Raw) -> dict[str, str]:
                 found[path] = kind
         elif path == "root/netlink.json":
             found[path] = _network_text(content)
-        elif path.startswith("root/etc/libvirt/qemu/") and path.endswith(".xml"):
+        elif path.startswith("root/etc/libvirt/qemu/") and path.endswith(".xml") and kind == "file":
             found[path] = _definition_text(content.decode())
         elif path.endswith("/uevent") and "/net/" in path:
             found[path] = content.decode().split("\n")[0]

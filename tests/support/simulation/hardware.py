@@ -75,6 +75,7 @@ def simulated_tree(numvfs: int = 0) -> Tree:
     used = ("eth1", "lan0")
     links = [_in_use(link, numvfs if link.name == "eth1" else 0) if link.name in used else link for link in links]
     files = {"/sys/bus/pci/drivers_probe": "", "/var/lib/libvirt/qemu/save/.keep": "", "/run/systemd/system/.keep": ""}
+    files |= {"/etc/libvirt/qemu/networks/autostart/.keep": ""}
     files |= {"/etc/systemd/system/multi-user.target.wants/.keep": "", "/etc/udev/rules.d/.keep": ""}
     for name in (link.name for link in links):
         own = {"ipv4/conf/rp_filter": "2"} if name in used else {}

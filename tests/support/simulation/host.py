@@ -32,9 +32,10 @@ from nicpass.engine.transaction import run_plan
 from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.host.read import read_host
 from nicpass.host.system.actor import read_actor
-from nicpass.hypervisor.libvirt.domains import _domains_of, connect
+from nicpass.hypervisor.libvirt.domains import _machines_of, connect
 from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.live import live_handlers
+from nicpass.hypervisor.libvirt.pools import pool_handlers
 from nicpass.hypervisor.libvirt.ports import port_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.errors import NicpassError
@@ -117,6 +118,7 @@ class Machine:
             **libvirt_handlers(self.files),
             **live_handlers(self.files),
             **port_handlers(),
+            **pool_handlers(self.files),
             **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
             **boot_handlers(self.files, self.processes),
@@ -129,8 +131,8 @@ class Machine:
         assert not [one for one in made if one.exit_code], made
 
     def read(self) -> Host:
-        domains = _domains_of(connect(writing=False))
-        return read_host(self.files, domains, lambda: self.processes, {})
+        machines = _machines_of(connect(writing=False), self.files)
+        return read_host(self.files, machines.domains, lambda: self.processes, {}, networks=machines.networks)
 
     def source(self) -> Source:
         return Source(self.files, self.read(), is_live=True)

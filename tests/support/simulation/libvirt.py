@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from nicpass.hypervisor.libvirt.hostdevs import find_device, parse_devices
+from nicpass.hypervisor.libvirt.hostdevs import find_device, find_interface, parse_devices
 from nicpass.model.errors import NicpassError
 from nicpass.model.network import VfSettings
 from tests.support.simulation.effects import Effect, Failed
+from tests.support.simulation.networks import ERR_NO_NETWORK, NetworkHandle, Networks
+from tests.support.simulation.networks import XML_INACTIVE as NETWORK_INACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +45,8 @@ class SimulatedLibvirtError(Exception):
         return str(self)
 
     def get_error_code(self) -> int:
-        return ERR_NO_DOMAIN if "no domain" in str(self) else 1
+        codes = {"no domain": ERR_NO_DOMAIN, "no network": ERR_NO_NETWORK}
+        return next((code for words, code in codes.items() if words in str(self)), 1)
 
 
 class Running(msgspec.Struct):
@@ -64,6 +67,7 @@ class Daemon:
         self.folder = base / "root/etc/libvirt/qemu"
         self.path = base / "libvirt.json"
         self.kernel, self.effects = kernel, effects
+        self.networks = Networks(base / "root")
 
     def install(self) -> None:
         """From here on `import libvirt` gives this daemon; only for a process of its own."""
@@ -81,6 +85,8 @@ class Daemon:
             VIR_DOMAIN_PMSUSPENDED=SUSPENDED,
             VIR_DOMAIN_XML_INACTIVE=XML_INACTIVE,
             VIR_ERR_NO_DOMAIN=ERR_NO_DOMAIN,
+            VIR_ERR_NO_NETWORK=ERR_NO_NETWORK,
+            VIR_NETWORK_XML_INACTIVE=NETWORK_INACTIVE,
         )
         sys.modules["libvirt"] = module
 
@@ -103,15 +109,15 @@ class Daemon:
             raise SimulatedLibvirtError("Requested operation is not valid: domain is already running")
         machine = Running(self.definitions()[uuid].read_text())
         held = {device.address for other in running.values() for device in parse_devices(other.xml)}
-        devices = parse_devices(machine.xml)
-        for device in devices:
+        for device in parse_devices(machine.xml):
             if device.address in held:
                 raise SimulatedLibvirtError(f"PCI device {device.address} is in use by another domain")
             if not (self.kernel.root / f"sys/bus/pci/devices/{device.address}").exists():
                 raise SimulatedLibvirtError(f"Device {device.address} not found")
         try:
             self.hooks.prepare(machine.xml)
-            for device in devices:
+            machine.xml = self._with_vfs(machine.xml, running)
+            for device in parse_devices(machine.xml):
                 self._take(device, machine)
         except NicpassError as error:
             raise SimulatedLibvirtError(f"operation failed: Hook script execution failed: {error.sentence}") from None
@@ -119,6 +125,15 @@ class Daemon:
             self._release(machine)
             raise
         self.save({**running, uuid: machine})
+
+    def _with_vfs(self, definition: str, running: dict[str, Running]) -> str:
+        """The definition in which VFs of pools were picked; the hook is called before that."""
+        if "type='network'" not in definition and 'type="network"' not in definition:
+            return definition
+        try:
+            return self.networks.resolve(definition, [machine.xml for machine in running.values()])
+        except NicpassError as error:
+            raise SimulatedLibvirtError(error.sentence) from None
 
     def stop(self, uuid: str) -> None:
         running = self.running
@@ -134,6 +149,7 @@ class Daemon:
         if uuid not in running:
             raise SimulatedLibvirtError("Requested operation is not valid: domain is not running")
         machine = running[uuid]
+        xml = _inside(self._with_vfs(f"<domain><devices>{xml}</devices></domain>", running))
         (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
         held = {device.address for other in running.values() for device in parse_devices(other.xml)}
         if device.address in held:
@@ -222,9 +238,17 @@ class Connection:
     def getLibVersion(self) -> int:  # noqa: N802
         return 10_000_000
 
-    def listAllNetworks(self, _flags: int = 0) -> list[object]:  # noqa: N802
-        """This host has none."""
-        return []
+    def listAllNetworks(self, _flags: int = 0) -> list[NetworkHandle]:  # noqa: N802
+        return [NetworkHandle(self.daemon, name) for name in self.daemon.networks.names()]
+
+    def networkLookupByName(self, name: str) -> NetworkHandle:  # noqa: N802
+        if name not in self.daemon.networks.names():
+            raise SimulatedLibvirtError(f"Network not found: no network with matching name '{name}'")
+        return NetworkHandle(self.daemon, name)
+
+    def networkDefineXML(self, xml: str) -> NetworkHandle:  # noqa: N802
+        name = self.daemon.call("net-define", lambda: self.daemon.networks.define(xml))
+        return NetworkHandle(self.daemon, name)
 
     def listAllDomains(self, _flags: int = 0) -> list[DomainHandle]:  # noqa: N802
         return [DomainHandle(self.daemon, uuid) for uuid in self.daemon.definitions()]
@@ -304,14 +328,30 @@ class DomainHandle:
         return 0
 
 
+def _inside(domain: str) -> str:
+    (devices,) = ET.fromstring(domain).findall("devices")  # noqa: S314
+    return "".join(ET.tostring(device, encoding="unicode") for device in devices)
+
+
+def _interface_of(xml: str) -> str | None:
+    """The MAC of an interface that a network is to give its VF; None for every other device."""
+    element = ET.fromstring(xml)  # noqa: S314
+    mac = element.find("mac")
+    return mac.get("address") if element.get("type") == "network" and mac is not None else None
+
+
 def _with_device(definition: str, xml: str) -> str:
     """The definition with one more device, to which libvirt gives an address in the guest where it has none."""
     if xml.startswith("<controller"):
         return definition.replace("  </devices>", f"    {xml}\n  </devices>")
-    (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
-    if find_device(definition, device.address) is not None:
-        raise SimulatedLibvirtError(f"operation failed: target pci device {device.address} already exists")
     element = ET.fromstring(xml)  # noqa: S314
+    if (mac := _interface_of(xml)) is not None:
+        if find_interface(definition, mac) is not None:
+            raise SimulatedLibvirtError(f"operation failed: a device with the MAC {mac} already exists")
+    else:
+        (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+        if find_device(definition, device.address) is not None:
+            raise SimulatedLibvirtError(f"operation failed: target pci device {device.address} already exists")
     if element.find("address") is None:
         ET.SubElement(element, "address", type="pci", domain="0x0000", bus="0x06", slot="0x00", function="0x0")
     ET.indent(element, "  ", 2)
@@ -321,10 +361,17 @@ def _with_device(definition: str, xml: str) -> str:
 def _without(definition: str, xml: str) -> str:
     if xml.startswith("<controller"):
         return definition.replace(f"    {xml}\n", "", 1)
-    (device,) = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+    wanted = _identity(xml)
     for tag in ("hostdev", "interface"):
         for match in re.finditer(rf" *<{tag}\b.*?</{tag}>\n", definition, re.DOTALL):
-            found = parse_devices(f"<domain><devices>{match[0]}</devices></domain>")
-            if found and found[0].address == device.address:
+            if _identity(match[0]) == wanted:
                 return definition[: match.start()] + definition[match.end() :]
     raise SimulatedLibvirtError("device not found: host device not found")
+
+
+def _identity(xml: str) -> str | None:
+    """What a device is found by: the host's function, or an interface's MAC."""
+    if (mac := _interface_of(xml.strip())) is not None:
+        return mac
+    found = parse_devices(f"<domain><devices>{xml}</devices></domain>")
+    return found[0].address if found else None

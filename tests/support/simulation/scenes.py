@@ -7,7 +7,16 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
-from nicpass.model.request import ApplyRequest, AttachRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import (
+    ApplyRequest,
+    AttachRequest,
+    DetachRequest,
+    PoolAttachRequest,
+    PoolDetachRequest,
+    PoolRequest,
+    UndoRequest,
+    VfRequest,
+)
 from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredState, DeclaredVf, DeclaredVm
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
@@ -24,6 +33,8 @@ WEB = GUESTS[0].uuid
 _GIVE = AttachRequest(vm="web", nic=NIC, start=True, allow=ALLOW)
 _GIVE_TWO = AttachRequest(vm="web", nic=NIC, more=(VFS[0],), start=True, mac="52:54:00:00:00:07", vlan=7, allow=ALLOW)
 _GIVE_VF = AttachRequest(vm="web", nic=VFS[0], start=True, mac="52:54:00:00:00:07", vlan=7)
+_POOL = PoolRequest(action="create", name="blue", pf="eth1", vfs="0-1", vlan=20)
+_DRAW = PoolAttachRequest(vm="web", pool="blue", start=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +183,26 @@ SCENES: dict[str, Scene] = {
     ),
     "remove VFs": Scene(VfRequest(pf="eth1", count=0), numvfs=4),
     "remove VFs that last": Scene(VfRequest(pf="eth1", count=0), earlier=(VfRequest(pf="eth1", count=4),)),
+    "make a pool": Scene(_POOL, 4),
+    "add to a pool": Scene(PoolRequest(action="add", name="blue", vfs="3"), 4, earlier=(_POOL,)),
+    "drain a pool": Scene(PoolRequest(action="drain", name="blue"), 4, earlier=(_POOL,)),
+    "remove a pool": Scene(PoolRequest(action="remove", name="blue"), 4, earlier=(_POOL,)),
+    "undo the making of a pool": Scene(UndoRequest(change=LAST), 4, earlier=(_POOL,)),
+    "undo the removal of a pool": Scene(
+        UndoRequest(change=LAST), 4, earlier=(_POOL, PoolRequest(action="remove", name="blue"))
+    ),
+    "attach from a pool and start": Scene(_DRAW, 4, earlier=(_POOL,)),
+    "attach from a pool": Scene(PoolAttachRequest(vm="db", pool="blue"), 4, earlier=(_POOL, _DRAW)),
+    "attach from a pool to a running VM": Scene(
+        PoolAttachRequest(vm="web", pool="blue"), 4, earlier=(_POOL,), meanwhile=start_web
+    ),
+    "detach from a pool": Scene(PoolDetachRequest(vm="web", pool="blue"), 4, (_POOL, _DRAW), meanwhile=stop_web),
+    "detach from a pool and stop": Scene(PoolDetachRequest(vm="web", pool="blue", stop=True), 4, (_POOL, _DRAW)),
+    "detach from a pool while it runs": Scene(PoolDetachRequest(vm="web", pool="blue"), 4, (_POOL, _DRAW)),
+    "undo an attach from a pool": Scene(UndoRequest(change=LAST, stop=True), 4, (_POOL, _DRAW)),
+    "undo a detach from a pool": Scene(
+        UndoRequest(change=LAST), 4, (_POOL, _DRAW, PoolDetachRequest(vm="web", pool="blue"))
+    ),
     "let VFs last": Scene(VfRequest(pf="eth1", count=2), earlier=(VfRequest(pf="eth1", count=2, until_reboot=True),)),
 }
 
@@ -195,6 +226,11 @@ MAIN_SCENES = (
     "make more VFs in steps",
     "attach with more ports",
     "make VFs, to be confirmed",
+    "add to a pool",
+    "remove a pool",
+    "attach from a pool and start",
+    "attach from a pool to a running VM",
+    "detach from a pool while it runs",
     "set VFs",
     "undo the setting of VFs",
 )

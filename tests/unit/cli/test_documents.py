@@ -38,6 +38,7 @@ COMMANDS = {
     "security": ["check", "--security"],
     "list": ["list"],
     "vfs": ["vf", "list"],
+    "pools": ["pool", "list"],
     "snapshot": ["snapshot"],
     "plan": ["attach", "guest", "0000:01:00.0", "--dry-run"],
 }
@@ -55,6 +56,10 @@ WALK = {
     "detach": ["detach", "guest", "0000:01:00.0", "--dry-run"],
     "vf create": ["vf", "create", "0000:01:00.0", "--count", "2", "--dry-run"],
     "vf remove": ["vf", "remove", "0000:01:00.0", "--dry-run"],
+    "pool list": ["pool", "list"],
+    "pool create": ["pool", "create", "blue", "--pf", "0000:01:00.0", "--vfs", "0", "--dry-run"],
+    "pool remove": ["pool", "remove", "blue", "--dry-run"],
+    "attach from a pool": ["attach", "guest", "--from-pool", "blue", "--dry-run"],
     "prepare": ["prepare", "--dry-run"],
     "prepare of a NIC": ["prepare", "0000:01:00.0", "--dry-run"],
     "explain": ["explain"],

@@ -12,7 +12,7 @@ from nicpass.checks.catalogue import Finder
 from nicpass.checks.lookup.nics import label, pf_of
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.text import vm_word
+from nicpass.model.text import quote, vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,11 +51,19 @@ def check_machines(function: PciFunction, index: HostIndex) -> Iterator[Finding]
             networks=", ".join(dict.fromkeys(use.name for use in networks)),
             how=_ways(networks),
             takers=takers or _("none"),
-            network=handle_of(networks[0]),
+            undo=_undo(function, networks[0], index),
         )
     if index.machine_uses.unread:
         reason = "; ".join(index.machine_uses.unread)
         yield make_finding("USE_UNKNOWN", address, ((_("libvirt, definitions"), reason),), nic=nic, reason=reason)
+
+
+def _undo(function: PciFunction, network: MachineUse, index: HostIndex) -> str:
+    """The command that takes it out: of a pool that lists its VFs, by the VF's number."""
+    place = pf_of(function, index)
+    if network.is_pool and "<address" in network.how and place is not None and place[1] is not None:
+        return f"nicpass pool drain {quote(network.name)} --pf {place[0]} --vfs {place[1]}"
+    return f"virsh net-edit {handle_of(network)}"
 
 
 def uses_of(function: PciFunction, index: HostIndex) -> tuple[MachineUse, ...]:
@@ -88,7 +96,9 @@ def handle_of(use: MachineUse) -> str:
 
 
 def tell_use(use: MachineUse) -> str:
-    """`VM web, <interface type='direct'>`; `network pool`."""
+    """`VM web, <interface type='direct'>`; `pool blue`; `network lan`."""
+    if use.is_pool:
+        return _("pool {name}").format(name=use.name)
     if use.kind == "network":
         return _("network {name}").format(name=use.name)
     return _("VM {name} by {element}").format(name=use.name, element=use.how)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from nicpass.model.fact import known
+from nicpass.model.libvirt_network import POOL_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,11 @@ class MachineUse(msgspec.Struct, frozen=True, kw_only=True):
     """What says so in its definition: `<interface type='direct'>`, `<forward mode='hostdev'><pf dev='eth1'/>`."""
     takers: tuple[str, ...] = ()
     """Of a network: the VMs that have an interface on it."""
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether it is a network that lends PCI functions to VMs."""
+        return self.kind == "network" and self.how.startswith(f"<forward mode='{POOL_MODE}'>")
 
 
 class MachineUses:

@@ -7,7 +7,7 @@ Source: https://libvirt.org/formatdomain.html; for the PCI controllers, https://
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import xml.etree.ElementTree as ET
 
 from nicpass.hypervisor.libvirt.xml_values import (
     attribute_of,
@@ -22,9 +22,6 @@ from nicpass.hypervisor.libvirt.xml_values import (
 from nicpass.model.address import Address, parse_address
 from nicpass.model.domain import CpuPin, Definition, DomainInterface, PciPlaces, VirtualIommu, guest_place
 from nicpass.model.fact import Fact, Unknown
-
-if TYPE_CHECKING:
-    import xml.etree.ElementTree as ET
 
 _PORTS = frozenset({"pcie-root-port", "pcie-switch-downstream-port"})
 _PCI_SLOTS = 31  # of a conventional bus, 1 to 31; slot 0 is the host bridge's
@@ -177,6 +174,7 @@ def _interface(element: ET.Element) -> DomainInterface:
         dev=attribute_of(source, "dev"),
         network=attribute_of(source, "network"),
         mac=attribute_of(element.find("mac"), "address"),
+        xml=ET.tostring(element, encoding="unicode").strip() if element.get("type") == "network" else None,
         filter=attribute_of(element.find("filterref"), "filter"),
         teaming=attribute_of(element.find("teaming"), "type"),
     )

@@ -24,6 +24,7 @@ from nicpass.engine.store import NICS, STATE, list_kept_nics
 from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.domains import connect
 from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit
+from nicpass.hypervisor.libvirt.guard_pools import interfaces_of_pools
 from nicpass.model.errors import StepError
 from nicpass.model.fact import known
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
@@ -90,12 +91,18 @@ def plan_guard(files: Files) -> tuple[FileChange, ...]:
     return (*_change_record(files, original), *gone, *written)
 
 
-def plan_guard_removal(files: Files, *leaving: Address) -> tuple[FileChange, ...]:
-    """The changes to a host without the guard, once those `leaving` are back; none while it guards another NIC."""
+def plan_guard_removal(
+    files: Files, *leaving: Address, interface: tuple[str, str] | None = None
+) -> tuple[FileChange, ...]:
+    """The changes to a host without the guard, once those `leaving` are back; none while it guards another NIC.
+
+    `interface` is one of a pool's that leaves: its VM's UUID, and its MAC.
+    """
     kept = list_kept_nics(files)
     others = set(kept) - set(leaving) if known(kept) else set()
+    draws = set(interfaces_of_pools(files)) - {interface}
     record = _read_record(files)
-    if others or not record or (kept is not None and not known(kept)):
+    if others or draws or not record or (kept is not None and not known(kept)):
         return ()
     back = tuple(
         FileChange(path=path, before=image_at(files, path), after=image) for path, image in reversed(record.items())

@@ -37,14 +37,27 @@ case $2/$3 in
     *) exit 0 ;;
 esac
 
-# A VM that has no NIC of ours is not kept waiting for Python.
-for record in "$nics"/*.json; do [ -e "$record" ] && break; done
-[ -e "$record" ] || exit 0
+# Whether the VM has an interface of a pool's: of a network that lends VFs, of which libvirt has yet to pick one.
+draws() {
+    for network in "$root"/etc/libvirt/qemu/networks/*.xml; do
+        grep -qs "<forward [^>]*mode='hostdev'" "$network" || continue
+        pool=$(sed -n '/<name>/{s:.*<name>\(.*\)</name>.*:\1:p;q;}' "$network")
+        case $definition in *"network='$pool'"*) return 0 ;; esac
+    done
+    return 1
+}
+
+# A VM that has no NIC of ours, and draws from no pool, is not kept waiting for Python.
 definition=$(cat)
 uuid=${definition#*<uuid>}
 uuid=${uuid%%</uuid>*}
-grep -qsF -e "$uuid" "$nics"/*.json
-[ $? -eq 1 ] && exit 0
+found=1
+for record in "$nics"/*.json; do [ -e "$record" ] && break; done
+if [ -e "$record" ]; then
+    grep -qsF -e "$uuid" "$nics"/*.json
+    found=$?
+fi
+[ $found -ne 1 ] || draws || exit 0
 
 if [ -x "$python" ] && [ -r "$package/cli/hook.py" ]; then
     printf '%s\n' "$definition" | /usr/bin/env "$python" -I -m nicpass.cli.hook "$@"

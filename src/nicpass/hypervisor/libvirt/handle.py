@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One VM of libvirt's, by its own library and its system daemon, which may hang: each call has a bound (law 12)."""
+"""One VM or network of libvirt's, by its library and its daemon, which may hang: each call has a bound (law 12)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nicpass.model.text import clause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 _SECONDS = 30.0
 _SECONDS_OF = {"create": 300.0, "destroy": 60.0, "attachDeviceFlags": 300.0, "detachDeviceFlags": 60.0}
@@ -25,32 +26,23 @@ _MORE = 3.0
 T = TypeVar("T")
 
 
-class DomainHandle:
-    """One VM on a connection of its own; libvirt's errors leave it as StepErrors."""
+class Handle:
+    """One thing of libvirt's on a connection of its own; libvirt's errors leave it as StepErrors."""
 
     hangs = False
     """A call of this process had no answer, and none since."""
 
-    def __init__(self, uuid: str, name: str) -> None:
-        self.uuid, self.name = uuid, name
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.connection: Connection = None
-        self.domain: Any = None
+        self.found: Any = None
+        """virDomain or virNetwork."""
 
-    def __enter__(self) -> DomainHandle:
-        self.connection = self._ask("open", lambda: connect(writing=True))
-        try:
-            self.domain = self._ask("lookup", lambda: self.connection.lookupByUUIDString(self.uuid))
-        except load_binding().libvirtError as error:
-            self._close()
-            raise StepError(
-                _("libvirt has no VM {name} any more: {message}.").format(
-                    name=self.name, message=clause(error.get_error_message())
-                )
-            ) from error
-        return self
+    def open(self) -> None:
+        self.connection = self.ask("open", lambda: connect(writing=True))
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._close()
+        self.close()
         if isinstance(error, load_binding().libvirtError):
             message = clause(error.get_error_message())
             raise StepError(
@@ -59,22 +51,73 @@ class DomainHandle:
             ) from error
 
     def __getattr__(self, call: str) -> Any:
-        """virDomain's own, each with a bound."""
-        work = getattr(self.domain, call)
-        return lambda *arguments: self._ask(call, lambda: work(*arguments))
+        """virDomain's or virNetwork's own, each with a bound."""
+        work = getattr(self.found, call)
+        return lambda *arguments: self.ask(call, lambda: work(*arguments))
 
-    def _ask(self, call: str, work: Callable[[], T]) -> T:
-        seconds = _MORE if DomainHandle.hangs else _SECONDS_OF.get(call, _SECONDS)
+    def ask(self, call: str, work: Callable[[], T]) -> T:
+        seconds = _MORE if Handle.hangs else _SECONDS_OF.get(call, _SECONDS)
         try:
             answer = ask(work, seconds, _("libvirt, about {name}: {call}").format(name=self.name, call=call))
         except NoAnswerError:
-            DomainHandle.hangs = True
+            Handle.hangs = True
             raise
-        DomainHandle.hangs = False
+        Handle.hangs = False
         return answer
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """A daemon that hangs does not answer to that either; the connection goes with the process."""
-        if not DomainHandle.hangs:
+        if not Handle.hangs:
             with contextlib.suppress(NicpassError, load_binding().libvirtError):
-                self._ask("close", self.connection.close)
+                self.ask("close", self.connection.close)
+
+
+class DomainHandle(Handle):
+    """One VM."""
+
+    def __init__(self, uuid: str, name: str) -> None:
+        super().__init__(name)
+        self.uuid = uuid
+
+    def __enter__(self) -> Self:
+        self.open()
+        try:
+            self.found = self.ask("lookup", lambda: self.connection.lookupByUUIDString(self.uuid))
+        except load_binding().libvirtError as error:
+            self.close()
+            raise StepError(
+                _("libvirt has no VM {name} any more: {message}.").format(
+                    name=self.name, message=clause(error.get_error_message())
+                )
+            ) from error
+        return self
+
+
+class NetworkHandle(Handle):
+    """One network, which need not be there: then `found` is None."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        try:
+            self.find()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def find(self) -> None:
+        """Look for it anew."""
+        try:
+            self.found = self.ask("lookup", lambda: self.connection.networkLookupByName(self.name))
+        except load_binding().libvirtError as error:
+            if error.get_error_code() != load_binding().VIR_ERR_NO_NETWORK:
+                raise StepError(
+                    _("libvirt, about {name}: {message}.").format(
+                        name=self.name, message=clause(error.get_error_message())
+                    )
+                ) from error
+            self.found = None
+
+    def define(self, xml: str) -> None:
+        """Write its lasting definition; what runs goes on as it is."""
+        self.found = self.ask("networkDefineXML", lambda: self.connection.networkDefineXML(xml))

@@ -27,11 +27,12 @@ from nicpass.host.network.link_settings import add_settings
 from nicpass.host.network.naming import why_unsettled
 from nicpass.host.read import read_host
 from nicpass.host.system.given import given_of
+from nicpass.hypervisor.libvirt.guard_pools import pools_of_vm, read_pools, resolve
 from nicpass.hypervisor.libvirt.hostdevs import parse_domain
 from nicpass.model.errors import NicpassError, RefusedError, StepError
 from nicpass.model.fact import why_unknown
 from nicpass.model.language import _
-from nicpass.model.text import vm_word
+from nicpass.model.text import quote, vm_word
 from nicpass.planner.observe import observe_state
 from nicpass.planner.refuse import OVERRIDABLE, attach_command
 from nicpass.planner.whole import why_not_whole
@@ -39,12 +40,14 @@ from nicpass.planner.whole import why_not_whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nicpass.checks.lookup.pools import Pool
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
     from nicpass.model.finding import Finding
     from nicpass.model.host import Host
+    from nicpass.model.libvirt_network import LibvirtNetwork
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
 
@@ -98,7 +101,8 @@ class Hook:
 
     def _prepare(self, domain: Domain) -> tuple[str, ...]:
         kept = self._kept_nics(domain)
-        if not kept:
+        pools = pools_of_vm(domain, read_pools(self.files))
+        if not kept and not pools:
             return ()
         boot = self._boot()
         # Without the lock: until its NIC is there, a boot has more to do.
@@ -106,10 +110,11 @@ class Hook:
         with admit(self.files, domain.uuid, domain.name, patience=_PATIENCE):
             kept = self._kept_nics(domain)
             # Whose the other NICs are only libvirt knows, and it keeps them apart by itself.
-            near = kept[0].state.address if len(kept) == 1 else None
+            near = kept[0].state.address if len(kept) == 1 and not pools else None
             index = HostIndex(read_host(self.files, (domain,), self.processes, nic=near))
             index = index.for_vm(domain, tuple(nic.state.address for nic in kept))
             leaving = [(nic, self._check(nic, domain, index)) for nic in kept]
+            _check_pools(pools, domain, index)
             # Before the records: a NIC that is out, and of no VM that was let through, is owed to the host.
             note_start(self.files, domain.uuid, tuple(nic.state.address for nic in kept))
             told = [self._note_leaving(nic, function, index) for nic, function in leaving]
@@ -255,6 +260,35 @@ def _veto_for(standing: tuple[Finding, ...], domain: Domain, address: Address) -
     sentence = _("{name} is not started: {sentence}").format(name=domain.name, sentence=standing[0].sentence)
     veto = _VetoError(sentence, hint.format(**words), findings=standing)
     veto.command = words["command"] if codes <= OVERRIDABLE else words["back"]
+    return veto
+
+
+def _check_pools(pools: tuple[LibvirtNetwork, ...], domain: Domain, index: HostIndex) -> None:
+    """Check law 3 for each VF that libvirt may pick; which it will be is not known before."""
+    for pool in resolve(pools, index) if pools else ():
+        for address in pool.vfs:
+            function = index.functions.get(address)
+            if function is None or on_vfio(function):  # libvirt fails at the one, and the other is a VM's already
+                continue
+            standing = blocking(check_dependence(function, index), frozenset())
+            if standing:
+                raise _veto_for_pool(standing, domain, pool, address)
+
+
+def _veto_for_pool(standing: tuple[Finding, ...], domain: Domain, pool: Pool, address: Address) -> RefusedError:
+    """Nobody has allowed anything for a VF that libvirt picks by itself: it leaves the pool, or the host's use ends."""
+    sentence = _("{name} is not started: libvirt may pick {nic} for it from the pool {pool}. {sentence}").format(
+        name=domain.name, nic=address, pool=pool.name, sentence=standing[0].sentence
+    )
+    back = f"nicpass detach {vm_word(domain.name, domain.uuid)} --from-pool {quote(pool.name)}"
+    veto = _VetoError(
+        sentence,
+        _("{mend} Or take that VF out of the pool (nicpass pool drain), or the VM's interface: {back}").format(
+            mend=standing[0].mend, back=back
+        ),
+        findings=standing,
+    )
+    veto.command = back
     return veto
 
 

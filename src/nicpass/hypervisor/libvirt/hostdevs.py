@@ -34,15 +34,13 @@ def build_device(spec: DeviceSpec) -> str:
     else:
         device = ET.Element("interface", type="hostdev", managed=managed)
     source = ET.SubElement(device, "source")
-    ET.SubElement(source, "address", _address_attributes(spec.address, with_type=spec.element == "interface"))
+    ET.SubElement(source, "address", address_attributes(spec.address, with_type=spec.element == "interface"))
     if spec.element == "interface" and spec.mac is not None:
         ET.SubElement(device, "mac", address=spec.mac)
     if spec.element == "interface" and spec.vlan is not None:
         ET.SubElement(ET.SubElement(device, "vlan"), "tag", id=str(spec.vlan))
     if spec.place is not None:
-        bus, _colon, slot = spec.place.partition(":")
-        place = {"type": "pci", "domain": "0x0000", "bus": f"0x{bus}", "slot": f"0x{slot}", "function": "0x0"}
-        ET.SubElement(device, "address", place)
+        ET.SubElement(device, "address", place_attributes(spec.place))
     ET.indent(device)
     return ET.tostring(device, encoding="unicode")
 
@@ -84,6 +82,14 @@ def find_device(domain_xml: str, address: Address) -> str | None:
     for element in _devices_of(parse_xml(domain_xml)):
         device = _device_of(element)
         if device is not None and device.address == address:
+            return ET.tostring(element, encoding="unicode").strip()
+    return None
+
+
+def find_interface(domain_xml: str, mac: str) -> str | None:
+    """The whole `<interface>` with this MAC, of whatever type; None if there is none."""
+    for element in parse_xml(domain_xml).findall("./devices/interface"):
+        if (attribute_of(element.find("mac"), "address") or "").lower() == mac.lower():
             return ET.tostring(element, encoding="unicode").strip()
     return None
 
@@ -132,7 +138,14 @@ def _parse_vlan(tag: ET.Element) -> int | None:
     return parse_hex(tag.get("id", ""))
 
 
-def _address_attributes(address: Address, *, with_type: bool) -> dict[str, str]:
+def place_attributes(place: GuestPlace) -> dict[str, str]:
+    """The attributes of an `<address>` in the guest."""
+    bus, _colon, slot = place.partition(":")
+    return {"type": "pci", "domain": "0x0000", "bus": f"0x{bus}", "slot": f"0x{slot}", "function": "0x0"}
+
+
+def address_attributes(address: Address, *, with_type: bool) -> dict[str, str]:
+    """The attributes of an `<address>` of the host's; in a `<hostdev>` it has no type."""
     domain, bus, slot, function = split_address(address)
     attributes = {"type": "pci"} if with_type else {}
     attributes |= {

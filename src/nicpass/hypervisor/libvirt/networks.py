@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nicpass.hypervisor.libvirt.xml_values import attribute_of, parse_source_address, parse_xml
+from nicpass.hypervisor.libvirt.xml_values import attribute_of, is_on, parse_hex, parse_source_address, parse_xml
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.language import _
-from nicpass.model.libvirt_network import LibvirtNetwork
+from nicpass.model.libvirt_network import POOL_MODE, LibvirtNetwork
 from nicpass.model.text import printable
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def parse_network(xml: str) -> LibvirtNetwork:
     interfaces = [attribute_of(element, "dev") for forward in forwards for element in forward.findall("interface")]
     pfs = [attribute_of(element, "dev") for forward in forwards for element in forward.findall("pf")]
     devs = [attribute_of(forward, "dev") for forward in forwards]
+    tags = [parse_hex(element.get("id", "")) for element in root.findall("./vlan/tag")]
     unread = [_strange(each) for each, address in zip(sources, found, strict=True) if address is None]
     unread += [f"<{tag}> without dev" for tag, names in (("interface", interfaces), ("pf", pfs)) if not all(names)]
     return LibvirtNetwork(
@@ -57,6 +58,9 @@ def parse_network(xml: str) -> LibvirtNetwork:
         netdevs=_unique([*devs, *interfaces]),
         pfs=_unique(pfs),
         addresses=tuple(dict.fromkeys(address for address in found if address is not None)),
+        managed=next((is_on(forward.get("managed")) for forward in forwards), None),
+        vlans=tuple(tag for tag in tags if tag is not None),
+        xml=xml if any(forward.get("mode") == POOL_MODE for forward in forwards) else None,
         unread=tuple(unread),
     )
 
@@ -113,7 +117,7 @@ def _network_of(network: Any, library: Any) -> LibvirtNetwork:
     if active and persistent:
         lasting = parse_network(network.XMLDesc(library.VIR_NETWORK_XML_INACTIVE))
         both = {name: _unique((*getattr(found, name), *getattr(lasting, name))) for name in _NAMED}
-        found = msgspec.structs.replace(found, forward=found.forward or lasting.forward, **both)
+        found = msgspec.structs.replace(found, forward=found.forward or lasting.forward, xml=lasting.xml, **both)
     autostart = bool(network.autostart()) if persistent else False
     return msgspec.structs.replace(found, active=active, persistent=persistent, autostart=autostart)
 

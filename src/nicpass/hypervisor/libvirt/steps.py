@@ -114,6 +114,11 @@ class LibvirtSteps:
         with DomainHandle(step.uuid, step.domain) as domain:
             if not domain.isActive():
                 raise StepError(_("{domain} does not run.").format(domain=step.domain))
+            xml = str(domain.XMLDesc()) if step.pool_macs else ""
+        for mac in step.pool_macs:
+            from nicpass.hypervisor.libvirt.pools import verify_lent  # late: few VMs draw from a pool
+
+            verify_lent(self.files, xml, mac, step.domain)
         for address in step.addresses:
             self._verify_gone(address, step.domain)
         if step.guarded and step.address not in read_start(self.files, step.uuid):

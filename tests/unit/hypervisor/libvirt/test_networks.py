@@ -107,7 +107,17 @@ class TestParse:
             forward="hostdev",
             pfs=("eth1",),
             addresses=("0000:01:02.0", "0000:01:02.1"),  # type: ignore[arg-type]
+            managed=True,
+            xml=POOL,
         )
+
+    def test_a_pool_with_a_vlan(self) -> None:
+        network = parse_network(
+            "<network><name>blue</name><forward mode='hostdev'>"
+            "<address type='pci' domain='0' bus='1' slot='2' function='0'/></forward>"
+            "<vlan><tag id='20'/><tag id='0x1e'/><tag id='many'/></vlan></network>"
+        )
+        assert (network.is_pool, network.managed, network.vlans) == (True, None, (20, 30))
 
     def test_a_pool_of_interfaces(self) -> None:
         network = parse_network(LENDING)

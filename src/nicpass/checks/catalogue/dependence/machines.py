@@ -29,6 +29,6 @@ ENTRIES: dict[str, Entry] = {
         "runs.",
         mend="Take it out of the network, or give away a NIC that is in none; virsh net-destroy puts the change into "
         "effect.",
-        command="virsh net-edit {network}",
+        command="{undo}",
     ),
 }
