@@ -11,10 +11,12 @@ from nicpass.model.plan import (
     ChangeBoot,
     DefineDevice,
     GiveBackNic,
+    PlaceDomain,
     PlugDevice,
     SetNumvfs,
     SetTerms,
     StartDomain,
+    SteerInterrupts,
     StopDomain,
     UndefineDevice,
     UnplugDevice,
@@ -59,7 +61,7 @@ def what_is_so_now(plan: Plan) -> str | None:
         return sentence.format(
             name=terms[-1].after.domain, address=", ".join(step.address for step in terms), codes=codes
         )
-    return None
+    return _tell_place(plan)
 
 
 def way_back(plan: Plan, identity: str) -> str | None:
@@ -115,6 +117,15 @@ def _tell_gift(plan: Plan, gifts: Sequence[PlugDevice | DefineDevice]) -> str:
     else:
         sentence = _("{name} has {address} now, and at its next start.")
     return sentence.format(name=gifts[0].domain, address=", ".join(addresses))
+
+
+def _tell_place(plan: Plan) -> str | None:
+    if places := _all(plan, PlaceDomain):
+        return _("{name} is placed so from its next start on.").format(name=places[0].domain)
+    if steered := _all(plan, SteerInterrupts):
+        addresses = ", ".join(step.address for step in steered)
+        return _("The interrupts of {address} are handled there until its VM is off.").format(address=addresses)
+    return None
 
 
 def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:

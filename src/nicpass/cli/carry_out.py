@@ -21,10 +21,12 @@ from nicpass.model.plan import (
     DisarmTimer,
     GiveBackNic,
     InstallGuard,
+    PlaceDomain,
     PlugDevice,
     RemoveGuard,
     SetNumvfs,
     StartWindow,
+    SteerInterrupts,
     UnplugDevice,
 )
 
@@ -99,6 +101,16 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
         return live_handlers(files, tell)
 
+    def of_place() -> Handlers:
+        from nicpass.hypervisor.libvirt.tuning import tuning_handlers
+
+        return tuning_handlers()
+
+    def of_interrupts() -> Handlers:
+        from nicpass.engine.interrupts import interrupt_handlers
+
+        return interrupt_handlers(files)
+
     ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         PlugDevice: of_running,
@@ -111,6 +123,8 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
         DisarmTimer: of_timer,
         InstallGuard: of_guard,
         RemoveGuard: of_guard,
+        PlaceDomain: of_place,
+        SteerInterrupts: of_interrupts,
     }
     return LateHandlers(ready, late)
 

@@ -204,6 +204,16 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_live_command(actions, "restore", _("make the VFs again that were asked for, as every boot does"))
 
 
+def _add_tune(commands: argparse._SubParsersAction[Parser]) -> None:
+    tune = _add_command(commands, "tune", _("put a VM on the CPUs and the memory that its NIC is near to"))
+    tune.add_argument("vm", metavar="VM", help=_("the VM that has the NIC: name or UUID"))
+    tune.add_argument(
+        "--cpus", metavar="LIST", help=_("pin it to these and no others, such as 4-7; also isolated ones")
+    )
+    tune.add_argument("--hugepages", action="store_true", help=_("with huge pages, or not at all"))
+    _add_dry_run(tune)
+
+
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
     undo = _add_live_command(commands, "undo", _("take back a change that was done"))
     undo.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
@@ -260,6 +270,7 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "attach": _add_attach,
     "detach": _add_detach,
     "vf": _add_vf,
+    "tune": _add_tune,
     "undo": _add_undo,
     "confirm": _add_confirm,
     "recover": _add_recover,

@@ -23,12 +23,14 @@ from nicpass.model.plan import (
     GiveBackNic,
     InstallGuard,
     NicState,
+    PlaceDomain,
     PlugDevice,
     RemoveGuard,
     SetNumvfs,
     SetTerms,
     StartDomain,
     StartWindow,
+    SteerInterrupts,
     Step,
     StopDomain,
     TakeNic,
@@ -99,6 +101,12 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
         case RemoveGuard():
             lines = [line for change in step.files for line in _shell_change(change)]
             return [*lines, "systemctl daemon-reload"]
+        case PlaceDomain():
+            from nicpass.cli.placement_words import placement_lines  # late: most changes place no VM
+
+            return placement_lines(step)
+        case SteerInterrupts():
+            return [f"echo {each.cpus} > /proc/irq/{each.number}/smp_affinity_list" for each in step.after]
         case ChangeBoot():
             lines = [line for change in step.change.files for line in _shell_change(change)]
             return [*lines, *(shell_line(generator.argv) for generator in step.change.generators)]

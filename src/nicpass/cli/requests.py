@@ -9,7 +9,15 @@ from nicpass.engine.journal import last_to_undo, read_changes, select_change
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.request import AttachRequest, DetachRequest, PrepareRequest, Request, UndoRequest, VfRequest
+from nicpass.model.request import (
+    AttachRequest,
+    DetachRequest,
+    PrepareRequest,
+    Request,
+    TuneRequest,
+    UndoRequest,
+    VfRequest,
+)
 from nicpass.model.text import quote
 from nicpass.model.vf import NOTHING, OPTIONS, SWITCHES, VfSetRequest, VfWish
 
@@ -45,6 +53,8 @@ def request_of(arguments: argparse.Namespace) -> Request:
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
             return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
+        case "tune":
+            return TuneRequest(vm=arguments.vm, cpus=arguments.cpus, hugepages=arguments.hugepages)
     if arguments.action == "set":
         return VfSetRequest(
             pf=arguments.pf,
@@ -132,6 +142,8 @@ def words_of(request: Request) -> list[str]:
             return ["vf", "set", request.pf, *vfs, *_wish_words(request.settings), *more]
         case UndoRequest():
             return ["undo", request.change, *_options({"--stop": request.stop}, {}, request.allow)]
+        case TuneRequest():
+            return ["tune", request.vm, *_options({"--hugepages": request.hugepages}, {"--cpus": request.cpus})]
         case PrepareRequest():
             flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
             values = {"--group": request.group, "--confirm-within": request.confirm_within}

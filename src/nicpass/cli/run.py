@@ -107,7 +107,7 @@ def _name_of(arguments: argparse.Namespace) -> str:
     return f"{name} {arguments.action}" if name == "vf" and arguments.action in ("list", "restore") else name
 
 
-_WITH_DRY_RUN = ("attach", "detach", "vf", "undo", "prepare")
+_WITH_DRY_RUN = ("attach", "detach", "vf", "tune", "undo", "prepare")
 _READING = ("list", "check", "explain", "schema", "snapshot", "history", "show", "vf list")
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),

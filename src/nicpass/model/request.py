@@ -100,4 +100,16 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, tag="prepare"):
     """Seconds after the reboot in which to confirm; else as in AttachRequest."""
 
 
-Request: TypeAlias = AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest
+class TuneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="tune"):
+    """Put the VM where its NICs are: CPUs, memory, huge pages, interrupts."""
+
+    vm: str
+    cpus: str | None = None
+    """The CPUs to pin to, as a list such as `4-7`; None leaves the choice."""
+    hugepages: bool = False
+    """Whether the VM shall have huge pages, and nothing be done where there are not enough."""
+
+
+Request: TypeAlias = (
+    AttachRequest | DetachRequest | VfRequest | VfSetRequest | UndoRequest | PrepareRequest | TuneRequest
+)

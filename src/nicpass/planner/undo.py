@@ -65,7 +65,7 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
         BadInputError: the change was not done, or its NIC or VM is not there any more.
         ImpossibleError, RefusedError: the world has moved on; the sentence says how.
     """
-    steps = _steps_of(change)
+    steps = steps_of(change)
     plan = _plan_inverse(host, steps, request, kept)
     armed = [step for step in steps if isinstance(step, ArmTimer)]
     disarm: tuple[Step, ...] = ()
@@ -82,7 +82,7 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
 def nics_of(change: Change) -> tuple[Address, ...]:
     """The addresses of the NICs that the change was about. Raises BadInputError as `plan_undo` does."""
     found: dict[Address, None] = {}
-    for step in _steps_of(change):
+    for step in steps_of(change):
         if isinstance(step, NicStep):
             found[step.address] = None
     if not found:
@@ -90,7 +90,7 @@ def nics_of(change: Change) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _steps_of(change: Change) -> tuple[Step, ...]:
+def steps_of(change: Change) -> tuple[Step, ...]:
     """The steps of a change that was done."""
     if change.opened is not None and change.opened.plan.steps:
         if change.outcome in (Outcome.DONE, Outcome.UNCONFIRMED):

@@ -23,6 +23,7 @@ from nicpass.engine.boot_steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.declared_vfs import make_declared
 from nicpass.engine.host_steps import HostSteps, host_handlers
+from nicpass.engine.interrupts import interrupt_handlers
 from nicpass.engine.journal import last_to_undo, read_changes
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import Settled, recover
@@ -35,6 +36,7 @@ from nicpass.hypervisor.libvirt.domains import _domains_of, connect
 from nicpass.hypervisor.libvirt.guard import Hands, ask_version, guard_handlers
 from nicpass.hypervisor.libvirt.live import live_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
+from nicpass.hypervisor.libvirt.tuning import tuning_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.request import UndoRequest
@@ -116,6 +118,8 @@ class Machine:
             **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
             **boot_handlers(self.files, self.processes),
+            **tuning_handlers(),
+            **interrupt_handlers(self.files),
         }
 
     def make_declared_vfs(self) -> None:
@@ -126,7 +130,7 @@ class Machine:
 
     def read(self) -> Host:
         domains = _domains_of(connect(writing=False))
-        return read_host(self.files, domains, lambda: self.processes, {})
+        return read_host(self.files, domains, lambda: self.processes, {}, with_cpus=True)
 
     def plan(self, request: Request) -> Plan:
         return plan_request(request, Source(self.files, self.read(), is_live=True))

@@ -55,6 +55,7 @@ WALK = {
     "detach": ["detach", "guest", "0000:01:00.0", "--dry-run"],
     "vf create": ["vf", "create", "0000:01:00.0", "--count", "2", "--dry-run"],
     "vf remove": ["vf", "remove", "0000:01:00.0", "--dry-run"],
+    "tune": ["tune", "guest", "--dry-run"],
     "prepare": ["prepare", "--dry-run"],
     "prepare of a NIC": ["prepare", "0000:01:00.0", "--dry-run"],
     "explain": ["explain"],

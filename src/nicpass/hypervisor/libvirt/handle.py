@@ -63,6 +63,10 @@ class DomainHandle:
         work = getattr(self.domain, call)
         return lambda *arguments: self._ask(call, lambda: work(*arguments))
 
+    def define(self, xml: str) -> None:
+        """Write the VM's lasting definition anew; libvirt knows by the UUID in there which VM it is."""
+        self._ask("defineXML", lambda: self.connection.defineXML(xml))
+
     def _ask(self, call: str, work: Callable[[], T]) -> T:
         seconds = _MORE if DomainHandle.hangs else _SECONDS_OF.get(call, _SECONDS)
         try:
