@@ -108,12 +108,13 @@ def _name_of(arguments: argparse.Namespace) -> str:
 
 
 _WITH_DRY_RUN = ("attach", "detach", "vf", "tune", "undo", "prepare")
-_READING = ("list", "check", "explain", "schema", "snapshot", "history", "show", "vf list")
+_READING = ("list", "check", "explain", "schema", "snapshot", "history", "show", "vf list", "completion")
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),
     "check": ("checking", "check_command"),
     "explain": ("explaining", "explain_command"),
     "schema": ("schemas", "schema_command"),
+    "completion": ("completion", "completion_command"),
     "vf list": ("vf_listing", "list_vfs_command"),
     "snapshot": ("listing", "snapshot_command"),
     "history": ("history", "history_command"),
