@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import os.path
 import random
+import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import msgspec
@@ -55,7 +59,7 @@ OTHERS = "<cputune>\n    <shares>2048</shares>\n    <iothreadpin iothread='1' cp
 DEFINITIONS = {
     "plain": tidy(),
     "rich": RICH,
-    "others in cputune": tidy(tune=OTHERS),
+    "others in cputune": tidy(vcpu="<vcpu>4</vcpu>\n  <iothreads>1</iothreads>", tune=OTHERS),
     "locked memory": tidy(backing="<memoryBacking>\n    <locked/>\n  </memoryBacking>"),
     "placed by a daemon": tidy(
         vcpu="<vcpu placement='auto' current='2'>4</vcpu>",
@@ -129,6 +133,41 @@ def test_other_parts_of_cputune_stay() -> None:
 
 def test_a_daemon_places_it_no_more() -> None:
     assert "<vcpu placement='static' current='2'>4</vcpu>" in put_placement(DEFINITIONS["placed by a daemon"], PLACE)
+
+
+_BY_LIBVIRT = """
+import json, sys, libvirt
+connection = libvirt.open("test:///default")
+domain = connection.defineXML(sys.stdin.read())
+sys.stdout.write(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+"""
+
+
+def shown_by_libvirt(xml: str) -> str:
+    """The definition as libvirt itself shows it, by its driver for tests, which needs neither daemon nor rights."""
+    for python in filter(os.path.exists, ("/usr/bin/python3", sys.executable)):
+        if subprocess.run([python, "-c", "import libvirt"], capture_output=True, check=False).returncode == 0:
+            done = subprocess.run([python, "-c", _BY_LIBVIRT], input=xml, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+    pytest.skip("the Python binding of libvirt is not installed")
+
+
+@pytest.mark.spawns
+@pytest.mark.parametrize("name", [name for name in DEFINITIONS if name != "rich"])
+def test_libvirt_shows_it_to_the_byte_as_it_was(name: str) -> None:
+    xml = DEFINITIONS[name].replace("type='kvm'", "type='test'").replace("<boot dev='hd'/>", "")
+    xml = re.sub(
+        "<devices>.*</devices>", "<devices><graphics type='vnc' passwd='secret'/></devices>", xml, flags=re.DOTALL
+    )
+    if "nodes of" in name or "sizes" in name:
+        cells = "".join(f"<cell id='{n}' cpus='{2 * n}-{2 * n + 1}' memory='2' unit='GiB'/>" for n in range(2))
+        xml = re.sub("<cpu .*/>", f"<cpu><numa>{cells}</numa></cpu>", xml)
+    before = shown_by_libvirt(re.sub("<cpu mode.*/>|machine='[^']*'", "", xml))
+    placed = shown_by_libvirt(put_placement(before, PLACE))
+    assert same_place(before_of(placed), PLACE)
+    assert shown_by_libvirt(put_placement(placed, before_of(before))) == before
+    assert "passwd='secret'" in before
 
 
 def test_damaged_ones_are_an_error_or_a_definition() -> None:
