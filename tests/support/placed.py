@@ -28,7 +28,12 @@ def cpus(*, per_node: int, nodes: int = 2, threads: int = 1, **more: object) -> 
     """Nodes of `per_node` CPUs each, of which `threads` in a row are a core."""
     count = per_node * nodes
     cores = [frozenset(range(first, min(first + threads, count))) for first in range(0, count, threads)]
-    plain = Cpus(online=format_cpulist(frozenset(range(count))), cores=tuple(map(format_cpulist, cores)), claims=())
+    plain = Cpus(
+        online=format_cpulist(frozenset(range(count))),
+        cores=tuple(map(format_cpulist, cores)),
+        claims=(),
+        hugepage_mounts=(2 * MIB, GIB),
+    )
     return msgspec.structs.replace(plain, **more)
 
 

@@ -49,5 +49,10 @@ class Cpus(msgspec.Struct, frozen=True, kw_only=True):
     """The CPUs whose timer is stopped while one task runs there: `nohz_full=`."""
     claims: Fact[tuple[CpuClaim, ...]] = None
     interrupts: tuple[NicInterrupts, ...] = ()
+    hugepage_mounts: tuple[int, ...] = ()
+    """The sizes of huge pages, in bytes, that a hugetlbfs is mounted for: libvirt gives VMs no others.
+
+    0 is the default size.
+    """
     balancer: Fact[str] = None
     """The service that moves interrupts by itself, where it runs: `irqbalance`."""

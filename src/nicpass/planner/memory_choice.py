@@ -32,6 +32,8 @@ class Pages(NamedTuple):
     """Without those that other VMs, which are off, need at their next start."""
     total: int
     need: int
+    mounted: bool
+    """Whether libvirt can get at them, by a hugetlbfs of this size."""
 
     @property
     def suffice(self) -> bool:
@@ -55,7 +57,7 @@ def choose_memory(
     pages = _pages_for(domain, definition, node, host)
     if hugepages:
         _refuse_too_few(domain, pages, node)
-    chosen = next((each for each in pages if each.suffice), None)
+    chosen = next((each for each in pages if each.suffice and each.mounted), None)
     placement, notes = before, []
     if chosen is not None and not before.hugepages:
         placement = msgspec.structs.replace(before, hugepages=True, page_size=chosen.size, hugepages_xml=None)
@@ -111,7 +113,10 @@ def _pages(size: int, domain: Domain, node: NumaNode, host: Host, memory: int) -
     promised = sum(
         _promised(other, size, node, host) for other in value_or(host.domains, ()) or () if other.uuid != domain.uuid
     )
-    return Pages(size, max(0, pool.free - promised), pool.total, -(-memory // size))
+    mounts = host.cpus.hugepage_mounts
+    is_default = known(host.memory.hugepage_size) and host.memory.hugepage_size == size
+    mounted = size in mounts or (0 in mounts and is_default)
+    return Pages(size, max(0, pool.free - promised), pool.total, -(-memory // size), mounted)
 
 
 def _promised(other: Domain, size: int, node: NumaNode, host: Host) -> int:
@@ -125,7 +130,7 @@ def _promised(other: Domain, size: int, node: NumaNode, host: Host) -> int:
 
 
 def _refuse_too_few(domain: Domain, pages: list[Pages], node: NumaNode) -> None:
-    if any(each.suffice for each in pages):
+    if any(each.suffice and each.mounted for each in pages):
         return
     if not pages:
         raise ImpossibleError(
@@ -134,6 +139,15 @@ def _refuse_too_few(domain: Domain, pages: list[Pages], node: NumaNode) -> None:
             ),
             f"ls /sys/devices/system/node/node{node.node}/hugepages",
         )
+    if (enough := next((each for each in pages if each.suffice), None)) is not None:
+        raise ImpossibleError(
+            _(
+                "There are enough huge pages of {size} for {name}, and no hugetlbfs by which libvirt could get them."
+            ).format(size=format_size(enough.size), name=domain.name),
+            _("Mount one, as /etc/fstab does it too, and restart libvirt's daemon: {command}").format(
+                command=_mount_command(enough.size >> 10)
+            ),
+        )
     smallest = pages[-1]
     raise ImpossibleError(
         _("{name} needs {need} huge pages of {size} of node {node}, and {free} are free.").format(
@@ -141,6 +155,11 @@ def _refuse_too_few(domain: Domain, pages: list[Pages], node: NumaNode) -> None:
         ),
         _("Set more aside, and read it back: {command}").format(command=_command(smallest, node)),
     )
+
+
+def _mount_command(kib: int) -> str:
+    place = f"/dev/hugepages-{kib}K"
+    return f"mkdir -p {place} && mount -t hugetlbfs -o pagesize={kib}K none {place}"
 
 
 def _command(pages: Pages, node: NumaNode) -> str:

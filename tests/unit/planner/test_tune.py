@@ -240,6 +240,15 @@ class TestMemory:
             plan_tune(there, TuneRequest(vm="web", hugepages=True))
         assert "echo 8 > /sys/devices/system/node/node1/hugepages/hugepages-1048576kB" in raised.value.hint
 
+    @pytest.mark.parametrize(("mounts", "size"), [((2 * MIB,), 2 * MIB), ((0,), 2 * MIB), ((), None)])
+    def test_only_those_that_libvirt_can_get_at(self, mounts: tuple[int, ...], size: int | None) -> None:
+        there = host(pages={2 * MIB: 4096, GIB: 4}, hugepage_mounts=mounts)
+        assert place_of(plan_tune(there, TUNE)).after.page_size == size
+        if size is None:
+            with pytest.raises(ImpossibleError, match="no hugetlbfs") as raised:
+                plan_tune(there, TuneRequest(vm="web", hugepages=True))
+            assert "mount -t hugetlbfs -o pagesize=1048576K" in raised.value.hint
+
     def test_sizes_that_do_not_divide_it_are_none(self) -> None:
         odd = domain(memory=3 * GIB + MIB)
         with pytest.raises(ImpossibleError, match="divides"):

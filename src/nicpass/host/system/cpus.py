@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the host's CPUs: cores, what the scheduler leaves alone, what services are bound to, interrupts of NICs.
+"""Reads what places a VM: cores, isolated CPUs, what services are bound to, interrupts of NICs, mounts of huge pages.
 
 Sources: Documentation/ABI/testing/sysfs-devices-system-cpu, admin-guide/cputopology.rst, admin-guide/cgroup-v2.rst
 (cpuset), core-api/irq/irq-affinity.rst, ABI/testing/sysfs-bus-pci (`msi_irqs`), systemd.exec(5) (CPUAffinity=),
@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nicpass.host.intent.unit_file import parse_unit
+from nicpass.host.system.mounts import list_mounts
 from nicpass.model.cpus import CpuClaim, Cpus, Interrupt, NicInterrupts
 from nicpass.model.fact import Fact, Unknown
 from nicpass.model.memory import format_cpulist, parse_cpulist
@@ -32,6 +33,7 @@ _VMS = "machine.slice"
 """Where libvirt's VMs are: where these run, their definitions say."""
 _KEYS = ("CPUAffinity", "AllowedCPUs")
 _LIMIT = 1 << 16
+_SHIFTS = {"K": 10, "M": 20, "G": 30}
 _BALANCER = "irqbalance"
 
 
@@ -49,6 +51,7 @@ def read_cpus(files: Files, pci: Iterable[PciFunction]) -> Cpus:
             for function in pci
             if isinstance(function.driver, str) and "vfio" in function.driver
         ),
+        hugepage_mounts=_read_hugepage_mounts(files),
         balancer=_BALANCER if files.exists(f"/run/systemd/units/invocation:{_BALANCER}.service") else None,
     )
 
@@ -156,6 +159,16 @@ def _cpusets(files: Files) -> Iterator[tuple[str, str, str | Unknown]]:
             cpus = _read_list(files, path)
             if cpus is not None:
                 yield path, f"cpuset.cpus={cpus}", cpus
+
+
+def _read_hugepage_mounts(files: Files) -> tuple[int, ...]:
+    """As hugetlbfs_show_options() in fs/hugetlbfs/inode.c tells each: `pagesize=1024M`."""
+    sizes: dict[int, None] = {}
+    for mount in list_mounts(files):
+        if mount.kind == "hugetlbfs":
+            found = re.search(r"\bpagesize=([0-9]{1,9})([KMG])", mount.options)
+            sizes[int(found[1]) << _SHIFTS[found[2]] if found is not None else 0] = None
+    return tuple(sorted(sizes))
 
 
 def _names(files: Files, folder: str) -> list[str]:

@@ -141,6 +141,15 @@ class TestInterrupts:
     def test_a_vm_that_has_not_asked_for_any(self, tmp_path: Path) -> None:
         assert read_interrupts(write(tmp_path, {}), NIC) is None
 
+    @pytest.mark.parametrize(
+        ("options", "sizes"),
+        [("rw", (0,)), ("rw,pagesize=2M", (2 << 20,)), ("rw,pagesize=1024M,mode=1770", (1 << 30,))],
+    )
+    def test_mounts_of_huge_pages(self, options: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
+        line = "31 22 0:28 / /dev/hugepages rw,relatime shared:14 - hugetlbfs hugetlbfs"
+        mounts = f"{line} {options}\n22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        assert read(tmp_path, {"/proc/self/mountinfo": mounts}).hugepage_mounts == sizes
+
     def test_irqbalance_is_seen_by_its_unit(self, tmp_path: Path) -> None:
         folder = tmp_path / "run/systemd/units"
         folder.mkdir(parents=True)
