@@ -55,7 +55,7 @@ def choose_memory(
         return before, (_("How much memory {name} has cannot be read, so it is left alone.").format(name=domain.name),)
     several = known(host.memory.nodes) and len(host.memory.nodes) > 1
     pages = _pages_for(domain, definition, node, host)
-    if hugepages:
+    if hugepages and not (before.hugepages and domain.running):  # then it has them, and they are not free for that
         _refuse_too_few(domain, pages, node)
     chosen = next((each for each in pages if each.suffice and each.mounted), None)
     placement, notes = before, []

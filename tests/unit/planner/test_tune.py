@@ -262,6 +262,11 @@ class TestMemory:
         assert place_of(plan).after.mode == "preferred"
         assert "not enough free huge pages" in plan.notes[0]
 
+    def test_one_that_runs_on_them_has_them(self) -> None:
+        has = running(domain(hugepages=True, hugepage_sizes=(GIB,)))
+        plan = plan_tune(host(has, pages={GIB: 0}), TuneRequest(vm="web", hugepages=True))
+        assert place_of(plan).after.hugepages
+
     def test_free_memory_that_cannot_be_read_is_not_counted_on(self) -> None:
         there = host()
         assert isinstance(there.memory.nodes, tuple)

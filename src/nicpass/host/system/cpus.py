@@ -33,6 +33,7 @@ _VMS = "machine.slice"
 """Where libvirt's VMs are: where these run, their definitions say."""
 _KEYS = ("CPUAffinity", "AllowedCPUs")
 _LIMIT = 1 << 16
+_DEEPEST, _MOST_GROUPS = 5, 5000
 _SHIFTS = {"K": 10, "M": 20, "G": 30}
 _BALANCER = "irqbalance"
 
@@ -150,15 +151,24 @@ def _lines_of(files: Files, path: str) -> Iterator[tuple[str, str, str | Unknown
 
 
 def _cpusets(files: Files) -> Iterator[tuple[str, str, str | Unknown]]:
-    for top in _names(files, _CGROUPS):
-        if not top.endswith((".slice", ".scope", ".service")) or top == _VMS:
-            continue
-        inner = [name for name in _names(files, f"{_CGROUPS}/{top}") if name.endswith((".slice", ".scope", ".service"))]
-        for folder in (top, *(f"{top}/{name}" for name in inner)):
-            path = f"{_CGROUPS}/{folder}/cpuset.cpus"
+    """(File, what it says, CPUs) of slices and what is in them; a container's may lie five deep (kubepods.slice)."""
+    folders, seen = [""], 0
+    for _depth in range(_DEEPEST):
+        folders = [f"{folder}/{name}" for folder in folders for name in _groups_in(files, f"{_CGROUPS}{folder}")]
+        seen += len(folders)
+        if seen > _MOST_GROUPS:
+            yield _CGROUPS, "", Unknown(f"too many: {_CGROUPS}")
+            return
+        for folder in folders:
+            path = f"{_CGROUPS}{folder}/cpuset.cpus"
             cpus = _read_list(files, path)
             if cpus is not None:
                 yield path, f"cpuset.cpus={cpus}", cpus
+
+
+def _groups_in(files: Files, folder: str) -> list[str]:
+    kinds = (".slice", ".scope", ".service")
+    return [name for name in _names(files, folder) if name.endswith(kinds) and name != _VMS]
 
 
 def _read_hugepage_mounts(files: Files) -> tuple[int, ...]:

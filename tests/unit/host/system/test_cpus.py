@@ -109,10 +109,12 @@ class TestClaims:
             f"{CGROUP}/system.slice/cpuset.cpus": "0-1\n",
             f"{CGROUP}/system.slice/ovs.service/cpuset.cpus": "2\n",
             f"{CGROUP}/system.slice/idle.service/cpuset.cpus": "\n",
+            f"{CGROUP}/kubepods.slice/pod1.slice/cri-1.scope/cpuset.cpus": "3\n",
             f"{CGROUP}/machine.slice/cpuset.cpus": "4-7\n",
             "/etc/systemd/system/machine.slice": "[Slice]\nAllowedCPUs=4-7\n",
         }
         wanted = [("system.slice", "0-1"), ("system.slice/ovs.service", "2")]
+        wanted.append(("kubepods.slice/pod1.slice/cri-1.scope", "3"))
         assert claims_of(tmp_path, files) == [(f"{CGROUP}/{unit}/cpuset.cpus", cpus) for unit, cpus in wanted]
 
     def test_one_that_cannot_be_read_makes_all_unknown(self, tmp_path: Path) -> None:
