@@ -113,7 +113,7 @@ def try_host(root: Path, case: int, *, with_json: bool = True) -> None:
     files = LyingFiles(str(root), random.Random(case))  # noqa: S311  the same faults again are what it is for
     try:
         machines = read_machines(files)
-        host = read_host(files, machines.domains, with_boot=True, networks=machines.networks)
+        host = read_host(files, machines.domains, with_boot=True, with_cpus=True, networks=machines.networks)
         for finding in judge_all(host):
             assert finding.sentence.isprintable(), finding.sentence
             assert "\x1b" not in finding.command, finding.command

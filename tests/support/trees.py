@@ -163,7 +163,14 @@ class Tree:
         """Write the tree, and read it as nicpass does."""
         files = Files(str(self.write(root)))
         machines = read_machines(files)
-        return read_host(files, machines.domains, with_boot=True, networks=machines.networks, guard=read_guard(files))
+        return read_host(
+            files,
+            machines.domains,
+            with_boot=True,
+            with_cpus=True,
+            networks=machines.networks,
+            guard=read_guard(files),
+        )
 
     def paths(self) -> dict[str, str]:
         """Address of each function to its folder in sysfs."""

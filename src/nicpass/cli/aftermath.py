@@ -13,11 +13,13 @@ from nicpass.model.plan import (
     GiveBackNic,
     JoinPool,
     LeavePool,
+    PlaceDomain,
     PlugDevice,
     SetNumvfs,
     SetPool,
     SetTerms,
     StartDomain,
+    SteerInterrupts,
     StopDomain,
     UndefineDevice,
     UnplugDevice,
@@ -56,7 +58,7 @@ def what_is_so_now(plan: Plan) -> str | None:
         return _tell_vfs(numbers, kept)
     if stops := _all(plan, StopDomain):
         return _("{name} is off.").format(name=stops[0].domain)
-    return _tell_terms(_all(plan, SetTerms))
+    return _tell_terms(_all(plan, SetTerms)) or _tell_place(plan)
 
 
 def _tell_terms(terms: list[SetTerms]) -> str | None:
@@ -169,6 +171,15 @@ def _tell_vfs(numbers: list[SetNumvfs], kept: list[ChangeBoot]) -> str:
         return _tell_numvfs(numbers[-1], kept)
     lasts = not all(step.removes for step in kept)
     return _("Every boot makes these VFs again, and sets them so.") if lasts else _("No boot makes these VFs again.")
+
+
+def _tell_place(plan: Plan) -> str | None:
+    if places := _all(plan, PlaceDomain):
+        return _("{name} is placed so from its next start on.").format(name=places[0].domain)
+    if steered := _all(plan, SteerInterrupts):
+        addresses = ", ".join(step.address for step in steered)
+        return _("The interrupts of {address} are handled there until its VM is off.").format(address=addresses)
+    return None
 
 
 def _tell_numvfs(step: SetNumvfs, kept: list[ChangeBoot]) -> str:

@@ -25,12 +25,14 @@ from nicpass.model.plan import (
     InstallGuard,
     JoinPool,
     LeavePool,
+    PlaceDomain,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
     SetNumvfs,
     SetPool,
     StartWindow,
+    SteerInterrupts,
     UnplugDevice,
 )
 
@@ -127,6 +129,16 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
 
         return pool_handlers(files)
 
+    def of_place() -> Handlers:
+        from nicpass.hypervisor.libvirt.tuning import tuning_handlers
+
+        return tuning_handlers()
+
+    def of_interrupts() -> Handlers:
+        from nicpass.engine.interrupts import interrupt_handlers
+
+        return interrupt_handlers(files)
+
     ready = {**take_handlers(files), **libvirt_handlers(files, tell)}
     late: dict[type[StepBase], Callable[[], Handlers]] = {
         AddPorts: of_ports,
@@ -144,6 +156,8 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
         DisarmTimer: of_timer,
         InstallGuard: of_guard,
         RemoveGuard: of_guard,
+        PlaceDomain: of_place,
+        SteerInterrupts: of_interrupts,
     }
     return LateHandlers(ready, late)
 

@@ -97,7 +97,7 @@ def _view(name: str | None, index: HostIndex, speed_of: Callable[[str], int | No
 
 
 def snapshot_command(arguments: argparse.Namespace) -> int:
-    host = read_source(arguments, with_boot=True).host
+    host = read_source(arguments, with_boot=True, with_cpus=True).host
     if arguments.redact:
         import secrets
 

@@ -23,12 +23,20 @@ def main(argv: list[str] | None = None) -> int:
         # A run is short, and what it makes is freed without the collector, which would go through all that is loaded
         # dozens of times: a sixth of the time of an attach.
         gc.disable()
-    from nicpass.cli.run import run
-
-    exit_code = run(arguments)
+    exit_code = _run(arguments)
     if argv is None:
         _leave(exit_code)
     return exit_code
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["--complete"]:
+        from nicpass.cli.completing import complete_command
+
+        return complete_command(arguments[1:])
+    from nicpass.cli.run import run
+
+    return run(arguments)
 
 
 def _say_version() -> int:

@@ -7,6 +7,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from nicpass import __version__
+from nicpass.cli.epilog import epilog
 from nicpass.cli.parsing import AsWritten, Parser, as_sentence
 from nicpass.cli.translation import LANGUAGES
 from nicpass.model.language import _
@@ -22,7 +23,7 @@ def build_parser(command: str | None = None) -> Parser:
     parser = Parser(
         prog="nicpass",
         description=_("Hand a physical NIC to a virtual machine, exclusively, and get it back."),
-        epilog=_epilog(),
+        epilog=epilog(),
         formatter_class=AsWritten,
     )
     parser.add_argument(
@@ -37,23 +38,6 @@ def build_parser(command: str | None = None) -> Parser:
         if command not in _COMMANDS or name == command:
             add(commands)
     return parser
-
-
-def _epilog() -> str:
-    return _("""exit codes:
-  0 done, or ready       1 failed and rolled back    2 bad usage or input
-  3 not possible here    4 refused for safety        5 reboot needed first
-  6 rolled back incompletely, needs a person   7 busy: another run is at work
-
-A VM is a virtual machine that libvirt has; it is named by name or UUID.
-A NIC is a network card's port as the host sees it, named by its address
-(0000:01:00.0, or 01:00.0), its netdev (enp1s0), or its MAC. A PF is such a NIC
-that can make VFs: NICs of their own that share its port, each for another VM.
-
-for example:
-  nicpass list                          which NICs there are, and which may go
-  nicpass attach web01 enp1s0 --start   give enp1s0 to the VM web01; start it
-  nicpass detach web01 enp1s0 --stop    shut it down, take the NIC back""")
 
 
 def _add_list(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -90,6 +74,13 @@ def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     schema = commands.add_parser("schema", help=text, description=as_sentence(text))
     schema.add_argument("what", choices=_DOCUMENTS, metavar="WHAT", help=", ".join(_DOCUMENTS))
     _add_language(schema)
+
+
+def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
+    text = _('print what completes these words in a shell: eval "$(nicpass completion bash)"')
+    completion = commands.add_parser("completion", help=text, description=as_sentence(text))
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh, fish")
+    _add_language(completion)
 
 
 def _add_prepare(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -266,6 +257,16 @@ def _add_pool(commands: argparse._SubParsersAction[Parser]) -> None:
             _add_dry_run(command)
 
 
+def _add_tune(commands: argparse._SubParsersAction[Parser]) -> None:
+    tune = _add_command(commands, "tune", _("put a VM on the CPUs and the memory that its NIC is near to"))
+    tune.add_argument("vm", metavar="VM", help=_("the VM that has the NIC: name or UUID"))
+    tune.add_argument(
+        "--cpus", metavar="LIST", help=_("pin it to these and no others, such as 4-7; also isolated ones")
+    )
+    tune.add_argument("--hugepages", action="store_true", help=_("with huge pages, or not at all"))
+    _add_dry_run(tune)
+
+
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
     undo = _add_live_command(commands, "undo", _("take back a change that was done"))
     undo.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
@@ -326,11 +327,13 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "plan": _add_plan,
     "apply": _add_apply,
     "pool": _add_pool,
+    "tune": _add_tune,
     "undo": _add_undo,
     "confirm": _add_confirm,
     "recover": _add_recover,
     "history": _add_history,
     "show": _add_show,
+    "completion": _add_completion,
 }
 
 

@@ -78,7 +78,11 @@ class Parser(argparse.ArgumentParser):
         return self
 
     def option_words(self) -> list[str]:
-        return [word for action in self._actions for word in action.option_strings]
+        return [word for action in self.arguments() for word in action.option_strings]
+
+    def arguments(self) -> tuple[argparse.Action, ...]:
+        """Its options and its arguments, in their order."""
+        return tuple(self._actions)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """As argparse; but a command that is misspelt is told by the one that was most likely meant."""

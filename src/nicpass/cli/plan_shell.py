@@ -27,6 +27,7 @@ from nicpass.model.plan import (
     JoinPool,
     LeavePool,
     NicState,
+    PlaceDomain,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
@@ -35,6 +36,7 @@ from nicpass.model.plan import (
     SetTerms,
     StartDomain,
     StartWindow,
+    SteerInterrupts,
     Step,
     StopDomain,
     TakeNic,
@@ -113,6 +115,12 @@ def render_shell(step: Step) -> list[str]:  # noqa: C901 - a case for each kind,
         case RemoveGuard():
             lines = [line for change in step.files for line in _shell_change(change)]
             return [*lines, "systemctl daemon-reload"]
+        case PlaceDomain():
+            from nicpass.cli.placement_words import placement_lines  # late: most changes place no VM
+
+            return placement_lines(step)
+        case SteerInterrupts():
+            return [f"echo {each.cpus} > /proc/irq/{each.number}/smp_affinity_list" for each in step.after]
         case ChangeBoot():
             lines = [line for change in step.change.files for line in _shell_change(change)]
             return [*lines, *(shell_line(generator.argv) for generator in step.change.generators)]

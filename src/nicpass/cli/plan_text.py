@@ -19,6 +19,7 @@ from nicpass.model.plan import (
     JoinPool,
     LeavePool,
     NicState,
+    PlaceDomain,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
@@ -27,6 +28,7 @@ from nicpass.model.plan import (
     SetTerms,
     StartDomain,
     StartWindow,
+    SteerInterrupts,
     Step,
     StopDomain,
     TakeNic,
@@ -112,6 +114,16 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
             return _("install the guard: a hook of libvirt's that looks at the host again before each start of the VM")
         case RemoveGuard():
             return _("remove the guard: no VM has a NIC any more that it would watch over")
+        case PlaceDomain():
+            from nicpass.cli.placement_words import describe_placement  # late: most changes place no VM
+
+            return _("write into the definition of {domain} where it runs: {place}").format(
+                domain=step.domain, place=describe_placement(step.after)
+            )
+        case SteerInterrupts():
+            return _("have the interrupts of {address} handled by CPUs {cpus}").format(
+                address=step.address, cpus=", ".join(dict.fromkeys(each.cpus for each in step.after))
+            )
         case ChangeBoot():
             return _describe_boot(step)
 

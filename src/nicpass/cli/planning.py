@@ -14,7 +14,7 @@ from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import SetNumvfs, TakeNic
+from nicpass.model.plan import PlaceDomain, SetNumvfs, SteerInterrupts, TakeNic
 from nicpass.model.request import (
     ApplyRequest,
     AttachRequest,
@@ -24,6 +24,7 @@ from nicpass.model.request import (
     PoolRequest,
     PrepareRequest,
     Request,
+    TuneRequest,
     UndoRequest,
     VfRequest,
 )
@@ -60,7 +61,11 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
             if source.host.pci_unread is None:
                 raise
     # What lasts is written where the boot reads it.
-    source = read_source(arguments, with_boot=isinstance(request, VfRequest | VfSetRequest | UndoRequest))
+    source = read_source(
+        arguments,
+        with_boot=isinstance(request, VfRequest | VfSetRequest | UndoRequest),
+        with_cpus=isinstance(request, TuneRequest | UndoRequest),
+    )
     return source, plan_request(request, source)
 
 
@@ -88,6 +93,10 @@ def _plan_request(request: Request, source: Source) -> Plan:
             from nicpass.cli.pool_planning import plan_pool_request  # late: most requests are about one NIC
 
             return plan_pool_request(request, source)
+        case TuneRequest():
+            from nicpass.planner.tune import plan_tune  # late, as the VFs
+
+            return plan_tune(source.host, request)
         case UndoRequest():
             return _plan_undo(request, source)
         case PrepareRequest() | ApplyRequest():
@@ -159,6 +168,11 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         from nicpass.cli.pool_planning import plan_undo_of_pools  # late: few changes are of a pool
 
         return plan_undo_of_pools(change, request, source)
+    steps = change.opened.plan.steps if change.opened is not None else ()
+    if any(isinstance(step, PlaceDomain | SteerInterrupts) for step in steps):
+        from nicpass.planner.tune import plan_untune
+
+        return plan_untune(source.host, change, request)
     index = HostIndex(source.host)
     states, host = _kept_states(source), source.host
     addresses = [select_kept(index, address, states) for address in nics_of(change)]

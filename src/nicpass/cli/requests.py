@@ -18,6 +18,7 @@ from nicpass.model.request import (
     PoolRequest,
     PrepareRequest,
     Request,
+    TuneRequest,
     UndoRequest,
     VfRequest,
 )
@@ -66,6 +67,8 @@ def request_of(arguments: argparse.Namespace) -> Request:
             changes = read_changes(Files())
             change = select_change(changes, arguments.change) if arguments.change else last_to_undo(changes)
             return UndoRequest(change=change.identity, stop=arguments.stop, allow=frozenset(arguments.allow))
+        case "tune":
+            return TuneRequest(vm=arguments.vm, cpus=arguments.cpus, hugepages=arguments.hugepages)
     if arguments.action == "set":
         return VfSetRequest(
             pf=arguments.pf,
@@ -167,6 +170,8 @@ def words_of(request: Request) -> list[str]:  # noqa: C901 - a case for each kin
         case ApplyRequest():
             values = {"--confirm-within": request.confirm_within}
             return ["apply", request.file, *_options({"--prune": request.prune}, values)]
+        case TuneRequest():
+            return ["tune", request.vm, *_options({"--hugepages": request.hugepages}, {"--cpus": request.cpus})]
         case PrepareRequest():
             flags = {"--remove": request.remove, "--finish": request.finish, "--iommu-pt": request.iommu_pt}
             values = {"--group": request.group, "--confirm-within": request.confirm_within}

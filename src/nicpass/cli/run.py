@@ -107,16 +107,17 @@ def _name_of(arguments: argparse.Namespace) -> str:
     return f"{name} {arguments.action}" if name in ("vf", "pool") and arguments.action in ("list", "restore") else name
 
 
-_WITH_DRY_RUN = ("attach", "detach", "vf", "pool", "undo", "prepare", "apply")
+_WITH_DRY_RUN = ("attach", "detach", "vf", "pool", "tune", "undo", "prepare", "apply")
 _READING = (
     *("export", "plan", "list", "check", "explain", "schema", "snapshot", "history", "show"),
-    *("vf list", "pool list"),
+    *("vf list", "pool list", "completion"),
 )
 _HANDLERS = {
     "list": ("listing", "list_nics_command"),
     "check": ("checking", "check_command"),
     "explain": ("explaining", "explain_command"),
     "schema": ("schemas", "schema_command"),
+    "completion": ("completion", "completion_command"),
     "vf list": ("vf_listing", "list_vfs_command"),
     "pool list": ("pool_listing", "list_pools_command"),
     "snapshot": ("listing", "snapshot_command"),

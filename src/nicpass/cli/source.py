@@ -32,10 +32,12 @@ class Source(msgspec.Struct, frozen=True):
     """Whether the files are not the host's: it was read elsewhere, or at another time."""
 
 
-def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_boot: bool = False) -> Source:
+def read_source(
+    arguments: argparse.Namespace, nic: str | None = None, *, with_boot: bool = False, with_cpus: bool = False
+) -> Source:
     """The host that the command line names; with `nic`, where it can be told, only what that NIC depends on.
 
-    How the host boots is read only `with_boot`.
+    How the host boots is read only `with_boot`, its CPUs only `with_cpus`.
 
     Raises:
         BadInputError: the snapshot or the tree cannot be read.
@@ -54,6 +56,7 @@ def read_source(arguments: argparse.Namespace, nic: str | None = None, *, with_b
         environment,
         nic,
         with_boot=with_boot,
+        with_cpus=with_cpus,
         networks=machines.networks,
         guard=read_guard(files),
     )

@@ -23,6 +23,7 @@ from nicpass.host.system.memory import read_memory
 from nicpass.host.system.platform import read_platform
 from nicpass.host.use.activity import read_activity
 from nicpass.model.boot import Boot
+from nicpass.model.cpus import Cpus
 from nicpass.model.errors import BadInputError
 from nicpass.model.fact import known, value_or
 from nicpass.model.guard import Guard
@@ -30,13 +31,14 @@ from nicpass.model.host import SCHEMA, Host
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nicpass.host.doors.files import Files
     from nicpass.host.doors.processes import Processes
     from nicpass.model.domain import Domain
     from nicpass.model.fact import Fact, Unknown
     from nicpass.model.libvirt_network import LibvirtNetwork
+    from nicpass.model.pci import PciFunction
 
 
 def read_host(
@@ -47,6 +49,7 @@ def read_host(
     nic: str | None = None,
     *,
     with_boot: bool = False,
+    with_cpus: bool = False,
     networks: Fact[tuple[LibvirtNetwork, ...]] = None,
     guard: Guard | None = None,
 ) -> Host:
@@ -55,7 +58,7 @@ def read_host(
     `environment` is the caller's, and `processes` are for interfaces in other network namespaces; both may be left
     out, and what they would have told is then not known. With `nic`, only the functions and groups near that NIC are
     read, where these can be told; `pci_unread` says so. How the host boots is read only `with_boot`: it takes as long
-    as all the rest of a small host.
+    as all the rest of a small host. Its CPUs are read only `with_cpus`: few commands place a VM.
 
     Raises:
         BadInputError: a file of a capture is damaged.
@@ -87,6 +90,7 @@ def read_host(
         given=read_given(files),
         vetoes=read_vetoes(files),
         boot=_read_boot(files) if with_boot else Boot(unread="not asked for"),
+        cpus=_read_cpus(files, pci) if with_cpus else Cpus(unread="not asked for"),
     )
 
 
@@ -94,6 +98,12 @@ def _read_boot(files: Files) -> Boot:
     from nicpass.host.boot.configuration import read_boot  # late: it loads much, and few commands ask for it
 
     return read_boot(files)
+
+
+def _read_cpus(files: Files, pci: Iterable[PciFunction]) -> Cpus:
+    from nicpass.host.system.cpus import read_cpus  # late, as the boot
+
+    return read_cpus(files, pci)
 
 
 def load_snapshot(path: str, content: bytes | Unknown | None) -> Host:

@@ -59,9 +59,10 @@ _BY_RULE = {
     "DomainInterface.model DomainInterface.teaming Session.program Holder.program BoundSocket.program "
     "ForeignNetdev.program Boot.programs Dmi.sys_vendor Dmi.board_vendor Dmi.bios_vendor Dmar.oem_id Ivrs.oem_id "
     "Dmar.oem_table_id Ivrs.oem_table_id ForeignUpper.kind ForeignUpper.program LibvirtNetwork.forward Intent.manager "
-    "GivenNic.allow Veto.codes Veto.when Boot.mkconfig_shell",
+    "GivenNic.allow Veto.codes Veto.when Cpus.balancer Boot.mkconfig_shell",
     Rule.TEXT: "Host.pci_unread Unknown.unknown ConfigSpace.problems Platform.kvm_error Dmar.problems Ivrs.problems "
-    "Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try Boot.evidence "
+    "Cpus.unread CpuClaim.text Leftovers.unread DamagedFile.reason BindingReport.detail Boot.unread Boot.why_not_try "
+    "Boot.evidence "
     "Directive.text Directive.value UdevRule.text IvhdEntry.special Activity.foreign_unseen Definition.unread_devices "
     "LibvirtNetwork.unread Intent.text Intents.unread Unguarded.when Unguarded.reason Unguarded.loss "
     "Veto.sentence Veto.hint Veto.mend Veto.command "
@@ -69,7 +70,8 @@ _BY_RULE = {
     Rule.KEPT: "Platform.kernel Dmi.product_name Dmi.board_name Dmi.bios_version NumaNode.cpus Link.driver_version "
     "Link.firmware_version Leftovers.loaded_ids ModuleAlias.pattern Definition.machine Definition.memory_nodes "
     "Definition.cpuset Definition.emulator_pin CpuPin.cpus DeviceIdentity.slots KernelImage.release BootEntry.kernel "
-    "Claim.device Definition.os_id Platform.interrupt_chips Guard.python_version Guard.package_version",
+    "Claim.device CpuClaim.cpus Interrupt.cpus Cpus.online Cpus.cores Cpus.isolated Cpus.nohz_full Definition.os_id "
+    "Platform.interrupt_chips Guard.python_version Guard.package_version",
     Rule.DRIVER: "PciFunction.driver PciFunction.driver_override Module.name Directive.module DriverctlOverride.driver "
     "ModuleAlias.module BootBinding.driver BindingReport.driver BuiltinDriver.module",
     Rule.NETDEV: "PciFunction.netdevs Link.name Link.master Link.lower Link.altnames IpAddress.netdev IpAddress.label "
@@ -85,7 +87,7 @@ _BY_RULE = {
     "ForeignNetdev.namespace DomainDevice.rom_file Boot.initramfs Boot.folders BootFile.path BootFile.target "
     "KernelImage.path GeneratedFile.path BootEntry.source ForeignUpper.namespace Intent.source "
     "DomainInterface.dev Platform.bmc Guard.python Guard.package Unguarded.path "
-    "VfCount.source KernelWord.source BootLine.path Authorship.source Authorship.place",
+    "CpuClaim.source VfCount.source KernelWord.source BootLine.path Authorship.source Authorship.place",
     Rule.MAC: "Link.mac Link.permanent_mac VfSettings.mac DeviceIdentity.permanent_mac DomainDevice.mac "
     "DomainInterface.mac GivenLink.mac GivenLink.permanent_mac VfSettings.node_guid VfSettings.port_guid",
     Rule.IP: "Link.tunnel_local Link.tunnel_remotes IpAddress.address IpAddress.peer IpAddress.broadcast "
@@ -98,6 +100,7 @@ _BY_RULE = {
     Rule.IDENTITY: "Boot.default_entry Boot.one_shot BootEntry.identity BootEntry.title",
     Rule.EMPTY: "BootEntry.text",
     Rule.ABSENT: "DomainDevice.xml DomainInterface.xml LibvirtNetwork.xml "
+    "Definition.numatune_xml Definition.hugepages_xml "
     "GeneratedFile.before GeneratedFile.after BootFile.content",
 }
 RULES = {field: rule for rule, fields in _BY_RULE.items() for field in fields.split()}
@@ -130,7 +133,7 @@ WORDS = frozenset(
     # Who configures interfaces
     "NetworkManager systemd-networkd ifupdown netplan initscripts wicked connman "
     # Programs
-    "dash busybox "
+    "dash busybox irqbalance "
     "sshd sshd-session cockpit-session qemu-system-x86 qemu-kvm qemu-system-x86_64 libvirtd virtqemud systemd dockerd "
     "containerd-shim tcpdump dhclient dhcpcd chronyd ptp4l phc2sys nsenter ip bash sleep update-grub grub-mkconfig "
     "grub2-mkconfig grubby grub-install kernel-install bootctl ukify update-initramfs mkinitramfs dracut mkinitcpio "

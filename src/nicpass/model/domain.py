@@ -66,6 +66,26 @@ class CpuPin(msgspec.Struct, frozen=True):
     cpus: str
 
 
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where on the host a definition puts the VM: its CPUs, and the memory that it gets."""
+
+    vcpus: int
+    """How many virtual CPUs it is for; with another number of them it says something else."""
+    pins: tuple[CpuPin, ...] = ()
+    emulator: str | None = None
+    """The CPUs of QEMU's own threads: `<emulatorpin>`."""
+    by_hand: bool = True
+    """Whether the definition says where it runs, not a daemon at each start (`<vcpu placement='auto'>`)."""
+    mode: str | None = None
+    nodes: str | None = None
+    hugepages: bool = False
+    page_size: int | None = None
+    """The size of the huge pages, in bytes; None for the host's own, or for several."""
+    numatune_xml: str | None = None
+    """As in Definition; None in a placement that is still to be written."""
+    hugepages_xml: str | None = None
+
+
 class VirtualIommu(msgspec.Struct, frozen=True, kw_only=True):
     """`<iommu model=>`: an IOMMU that the guest sees. A switch that is not there is None."""
 
@@ -107,6 +127,9 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     memory_nodes: Fact[str] = None
     """The host's NUMA nodes that the guest's memory comes from: `<numatune>`, a list such as `0-1`."""
     memory_mode: Fact[str] = None
+    numatune_xml: str | None = None
+    """All of `<numatune>`, in the hypervisor's own words, so that it can be put back; and so of `<hugepages>`."""
+    hugepages_xml: str | None = None
     hugepages: bool = False
     hugepage_sizes: Fact[tuple[int, ...]] = None
     """The page sizes that the definition names; with `hugepages` and none named it is the host's default size."""

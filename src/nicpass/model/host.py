@@ -12,6 +12,7 @@ from nicpass.model.activity import Activity
 from nicpass.model.binding import BootBindings
 from nicpass.model.boot import Boot
 from nicpass.model.class_devices import ClassDevice
+from nicpass.model.cpus import Cpus
 from nicpass.model.declared_vfs import VfDeclarations
 from nicpass.model.domain import Domain
 from nicpass.model.fact import Fact
@@ -59,3 +60,5 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """The VMs of which the guard has vetoed a start."""
     boot: Boot = Boot(unread="not asked for")
     """The boot configuration that the next boots go by."""
+    cpus: Cpus = Cpus(unread="not asked for")
+    """The CPUs beyond which node each is on, for who places a VM."""

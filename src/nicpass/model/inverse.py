@@ -17,6 +17,7 @@ from nicpass.model.plan import (
     InstallGuard,
     JoinPool,
     LeavePool,
+    PlaceDomain,
     PlugDevice,
     RemoveGuard,
     RemovePorts,
@@ -25,6 +26,7 @@ from nicpass.model.plan import (
     SetTerms,
     StartDomain,
     StartWindow,
+    SteerInterrupts,
     Step,
     StopDomain,
     TakeNic,
@@ -103,6 +105,12 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
             return RemoveGuard(address=step.address, files=invert_changes(step.files))
         case RemoveGuard():
             return InstallGuard(address=step.address, files=invert_changes(step.files))
+        case PlaceDomain():
+            return PlaceDomain(
+                domain=step.domain, uuid=step.uuid, before=step.after, after=step.before, back=not step.back
+            )
+        case SteerInterrupts():
+            return SteerInterrupts(address=step.address, before=step.after, after=step.before)
         case ChangeBoot():
             change = invert_boot_change(step.change)
             return ChangeBoot(purpose=step.purpose, change=change, removes=not step.removes)

@@ -14,7 +14,8 @@ import msgspec
 
 from nicpass.model.address import Address
 from nicpass.model.boot import BootChange, DeviceIdentity
-from nicpass.model.domain import GuestPlace
+from nicpass.model.cpus import Interrupt
+from nicpass.model.domain import GuestPlace, Placement
 from nicpass.model.file_image import FileChange
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 from nicpass.model.request import Request
@@ -356,6 +357,24 @@ class BootPurpose(StrEnum):
     """The unit that finishes after the reboot, and the record that it has to know."""
 
 
+class PlaceDomain(StepBase, frozen=True, kw_only=True, tag="place_domain"):
+    """Write into a VM's lasting definition on which CPUs of the host it runs, and which memory it gets."""
+
+    domain: str
+    uuid: str
+    before: Placement
+    after: Placement
+    back: bool = False
+    """Whether the step takes another back: then what somebody else has written there since is left alone."""
+
+
+class SteerInterrupts(NicStep, frozen=True, kw_only=True, tag="steer_interrupts"):
+    """Say which CPUs handle the interrupts that a NIC has while its VM runs; they go with the VM's end."""
+
+    before: tuple[Interrupt, ...]
+    after: tuple[Interrupt, ...]
+
+
 class ChangeBoot(StepBase, frozen=True, kw_only=True, tag="change_boot"):
     """Write the files that the next boots go by, and have the distribution's programs make the rest of them."""
 
@@ -386,6 +405,8 @@ Step: TypeAlias = (
     | DisarmTimer
     | InstallGuard
     | RemoveGuard
+    | PlaceDomain
+    | SteerInterrupts
     | ChangeBoot
 )
 

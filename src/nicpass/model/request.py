@@ -166,6 +166,16 @@ class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True, tag="apply"):
     """Seconds in which to confirm, as in AttachRequest."""
 
 
+class TuneRequest(msgspec.Struct, frozen=True, kw_only=True, tag="tune"):
+    """Put the VM where its NICs are: CPUs, memory, huge pages, interrupts."""
+
+    vm: str
+    cpus: str | None = None
+    """The CPUs to pin to, as a list such as `4-7`; None leaves the choice."""
+    hugepages: bool = False
+    """Whether the VM shall have huge pages, and nothing be done where there are not enough."""
+
+
 Request: TypeAlias = (
     AttachRequest
     | DetachRequest
@@ -177,4 +187,5 @@ Request: TypeAlias = (
     | UndoRequest
     | PrepareRequest
     | ApplyRequest
+    | TuneRequest
 )

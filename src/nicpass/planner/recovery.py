@@ -20,6 +20,7 @@ from nicpass.model.plan import (
     SetNumvfs,
     StartDomain,
     StartWindow,
+    SteerInterrupts,
     Step,
     StopDomain,
     UnplugDevice,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _GONE_WITH_THE_BOOT = (
     *(StartDomain, StopDomain, PlugDevice, UnplugDevice),
-    *(SetNumvfs, ArmTimer, StartWindow, DisarmTimer),
+    *(SetNumvfs, ArmTimer, StartWindow, DisarmTimer, SteerInterrupts),
 )
 """Steps whose effect ends with the boot; after another there is nothing of them to take back or to finish."""
 

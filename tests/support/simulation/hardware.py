@@ -10,6 +10,7 @@ import msgspec
 
 from nicpass.host.network.link_settings import sysctl_path
 from nicpass.model.network import IpAddress, Link, LinkSettings, Network, Route, Setting, VfSettings
+from tests.support.cpus import cpu_files
 from tests.support.hosts import bridge, nic, pf_with_vfs
 from tests.support.trees import UUID, Function, Tree, Vm
 
@@ -23,6 +24,8 @@ PORTS = "".join(
 GUESTS = tuple(Vm(name=name, uuid=UUID.format(number), devices=PORTS) for number, name in enumerate(("web", "db"), 1))
 SYSCTLS = {"ipv4/conf/rp_filter": "0", "ipv4/conf/forwarding": "0", "ipv6/conf/accept_ra": "1"}
 """The sysctls that an interface has when it is new."""
+INTERRUPT = 61
+"""The one that `lan0` has on a host with nodes."""
 UNUSED_MAC = "00:00:00:00:00:00"
 
 _DRIVERS = ("vfio-pci", "ixgbe", "ixgbevf", "igb")
@@ -66,8 +69,11 @@ def fresh_vf(index: int) -> VfSettings:
     return msgspec.structs.replace(plain, link_state="auto", min_tx_rate=0, max_tx_rate=0)
 
 
-def simulated_tree(numvfs: int = 0) -> Tree:
-    """A host on which nothing stands in the way: a PF, and a NIC `lan0` with addresses and a route of its own."""
+def simulated_tree(numvfs: int = 0, *, numa: bool = False) -> Tree:
+    """A host on which nothing stands in the way: a PF, and a NIC `lan0` with addresses and a route of its own.
+
+    With `numa` it has two nodes, and the NIC is on the second, with an interrupt that any CPU may handle.
+    """
     vfs = VFS[:numvfs]
     present = [card for card in CARDS.values() if card.pf is None or card.address in vfs]
     functions = tuple(dataclasses.replace(card, vfs=vfs) if card.address == PF else card for card in present)
@@ -81,6 +87,12 @@ def simulated_tree(numvfs: int = 0) -> Tree:
         own = {"ipv4/conf/rp_filter": "2"} if name in used else {}
         files |= {sysctl_path(name, key): f"{value}\n" for key, value in (SYSCTLS | own).items()}
     files |= {f"/sys/bus/pci/drivers/{driver}/{name}": "" for driver in _DRIVERS for name in ("bind", "unbind")}
+    if numa:
+        irqs = ((f"msi_irqs/{INTERRUPT}", "msix\n"),)
+        near = dataclasses.replace(CARDS[NIC], numa_node=1, files=irqs)
+        functions = tuple(near if f.address == NIC else f for f in functions)
+        files |= cpu_files(nodes={0: "0-3", 1: "4-7"}, threads=2, free=4 << 30)
+        files |= {f"/proc/irq/{INTERRUPT}/smp_affinity_list": "0-7\n"}
     return Tree(functions=functions, network=_network(links), vms=GUESTS, files=files)
 
 

@@ -24,6 +24,7 @@ from nicpass.engine.boot_steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.declared_vfs import make_declared
 from nicpass.engine.host_steps import HostSteps, host_handlers
+from nicpass.engine.interrupts import interrupt_handlers
 from nicpass.engine.journal import last_to_undo, read_changes
 from nicpass.engine.lock import hold_lock
 from nicpass.engine.recovery import Settled, recover
@@ -38,6 +39,7 @@ from nicpass.hypervisor.libvirt.live import live_handlers
 from nicpass.hypervisor.libvirt.pools import pool_handlers
 from nicpass.hypervisor.libvirt.ports import port_handlers
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
+from nicpass.hypervisor.libvirt.tuning import tuning_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.request import ApplyRequest, UndoRequest
@@ -122,6 +124,8 @@ class Machine:
             **guard_handlers(self.files, self.processes, Hands(ask_version, lambda _files: None)),
             **deadman_handlers(self.files, self.processes),
             **boot_handlers(self.files, self.processes),
+            **tuning_handlers(),
+            **interrupt_handlers(self.files),
         }
 
     def make_declared_vfs(self) -> None:
@@ -132,7 +136,9 @@ class Machine:
 
     def read(self) -> Host:
         machines = _machines_of(connect(writing=False), self.files)
-        return read_host(self.files, machines.domains, lambda: self.processes, {}, networks=machines.networks)
+        return read_host(
+            self.files, machines.domains, lambda: self.processes, {}, networks=machines.networks, with_cpus=True
+        )
 
     def source(self) -> Source:
         return Source(self.files, self.read(), is_live=True)

@@ -36,6 +36,7 @@ T = TypeVar("T")
 AFFECT_LIVE, AFFECT_CONFIG, XML_INACTIVE, ERR_NO_DOMAIN = 1, 2, 2, 42
 RUNNING, PAUSED, CRASHED, SUSPENDED = 1, 3, 6, 7
 _SYSFS = "/sys/bus/pci"
+_OF_DEFINITIONS = ("attach", "detach", "define")
 
 
 class SimulatedLibvirtError(Exception):
@@ -84,6 +85,7 @@ class Daemon:
             VIR_DOMAIN_CRASHED=CRASHED,
             VIR_DOMAIN_PMSUSPENDED=SUSPENDED,
             VIR_DOMAIN_XML_INACTIVE=XML_INACTIVE,
+            VIR_DOMAIN_XML_SECURE=1,
             VIR_ERR_NO_DOMAIN=ERR_NO_DOMAIN,
             VIR_ERR_NO_NETWORK=ERR_NO_NETWORK,
             VIR_NETWORK_XML_INACTIVE=NETWORK_INACTIVE,
@@ -212,7 +214,7 @@ class Daemon:
     def call(self, what: str, act: Callable[[], T]) -> T:
         """One call that changes something; a client that dies leaves the daemon at work."""
         try:
-            return self.effects.perform(Effect("libvirt", what, probes=not what.startswith(("attach", "detach"))), act)
+            return self.effects.perform(Effect("libvirt", what, probes=not what.startswith(_OF_DEFINITIONS)), act)
         except Failed as failed:
             if what.startswith("create"):
                 uuid = what.rsplit(maxsplit=1)[-1]
@@ -234,6 +236,13 @@ class Connection:
         if uuid not in self.daemon.definitions():
             raise SimulatedLibvirtError(f"Domain not found: no domain with matching uuid '{uuid}'")
         return DomainHandle(self.daemon, uuid)
+
+    def defineXML(self, xml: str) -> DomainHandle:  # noqa: N802
+        """Write a VM's definition anew; its name and UUID are in there."""
+        uuid = ET.fromstring(xml).findtext("uuid") or ""  # noqa: S314
+        handle = self.lookupByUUIDString(uuid)
+        self.daemon.call(f"define {uuid}", lambda: handle._write(xml))
+        return handle
 
     def getLibVersion(self) -> int:  # noqa: N802
         return 10_000_000

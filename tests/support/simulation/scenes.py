@@ -14,6 +14,7 @@ from nicpass.model.request import (
     PoolAttachRequest,
     PoolDetachRequest,
     PoolRequest,
+    TuneRequest,
     UndoRequest,
     VfRequest,
 )
@@ -46,6 +47,7 @@ class Scene:
     earlier: tuple[Request, ...] = ()
     meanwhile: Callable[[Machine], None] | None = None
     """The act of others between the earlier changes and this one."""
+    numa: bool = False
 
 
 def stop_web(machine: Machine) -> None:
@@ -163,6 +165,11 @@ SCENES: dict[str, Scene] = {
     "undo a start": Scene(
         UndoRequest(change=LAST, stop=True), earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW), _GIVE)
     ),
+    "tune": Scene(TuneRequest(vm="web"), earlier=(AttachRequest(vm="web", nic=NIC, allow=ALLOW),), numa=True),
+    "tune a running VM": Scene(TuneRequest(vm="web"), earlier=(_GIVE,), numa=True),
+    "undo the tuning of a running VM": Scene(
+        UndoRequest(change=LAST), earlier=(_GIVE, TuneRequest(vm="web")), numa=True
+    ),
     "make VFs": Scene(VfRequest(pf="eth1", count=4)),
     "make more VFs": Scene(VfRequest(pf="eth1", count=4), earlier=(VfRequest(pf="eth1", count=2),)),
     "make more VFs in steps": Scene(
@@ -233,13 +240,15 @@ MAIN_SCENES = (
     "detach from a pool while it runs",
     "set VFs",
     "undo the setting of VFs",
+    "tune a running VM",
+    "undo the tuning of a running VM",
 )
 """The scenes of the default run: every kind of step and effect is in one of them."""
 
 
 def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
     """The host on which the scene's change is about to begin, settled."""
-    host = SimulatedHost(folder, simulated_tree(scene.numvfs))
+    host = SimulatedHost(folder, simulated_tree(scene.numvfs, numa=scene.numa))
     for request in scene.earlier:
         done = host.run(functools.partial(change, request=request))
         assert done.exit_code == 0, done

@@ -18,6 +18,7 @@ from nicpass.hypervisor.libvirt.xml_values import (
     parse_size,
     parse_source_address,
     text_of,
+    whole_of,
 )
 from nicpass.model.address import Address, parse_address
 from nicpass.model.domain import CpuPin, Definition, DomainInterface, PciPlaces, VirtualIommu, guest_place
@@ -53,6 +54,8 @@ def parse_definition(domain: ET.Element) -> Definition:
         memory_limit=parse_size(domain.find("./memtune/hard_limit"), "memtune/hard_limit"),
         memory_nodes=parse_list(attribute_of(memory_nodes, "nodeset"), "numatune/memory nodeset"),
         memory_mode=attribute_of(memory_nodes, "mode"),
+        numatune_xml=whole_of(domain.find("./numatune")),
+        hugepages_xml=whole_of(pages),
         hugepages=pages is not None,
         hugepage_sizes=_hugepage_sizes(pages),
         locked=backing is not None and backing.find("locked") is not None,

@@ -92,6 +92,10 @@ class DomainHandle(Handle):
             ) from error
         return self
 
+    def define(self, xml: str) -> None:
+        """Write the VM's lasting definition anew; libvirt knows by the UUID in there which VM it is."""
+        self.ask("defineXML", lambda: self.connection.defineXML(xml))
+
 
 class NetworkHandle(Handle):
     """One network, which need not be there: then `found` is None."""

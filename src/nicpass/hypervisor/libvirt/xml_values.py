@@ -49,6 +49,11 @@ def attribute_of(element: ET.Element | None, name: str) -> str | None:
     return element.get(name) if element is not None else None
 
 
+def whole_of(element: ET.Element | None) -> str | None:
+    """The element itself as text; None where there is none."""
+    return ET.tostring(element, encoding="unicode").strip() if element is not None else None
+
+
 def is_on(text: str | None) -> bool | None:
     """libvirt's `yes` and `no`, `on` and `off`; None for everything else."""
     return {"yes": True, "on": True, "no": False, "off": False}.get(text or "")

@@ -49,6 +49,8 @@ def test_everything_that_is_said_is_read() -> None:
         memory_limit=10 * GIB,
         memory_nodes="0",
         memory_mode="strict",
+        numatune_xml='<numatune><memory mode="strict" nodeset="0" /></numatune>',
+        hugepages_xml='<hugepages><page size="1048576" unit="KiB" /></hugepages>',
         hugepages=True,
         hugepage_sizes=(GIB,),
         locked=True,

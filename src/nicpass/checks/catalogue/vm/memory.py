@@ -118,7 +118,8 @@ ENTRIES: dict[str, Entry] = {
         sentence="{vm} may run on every NUMA node of this host, and {nic} is on node {node} (CPUs {near}).",
         meaning="Where it runs then changes how fast the NIC is, from one start to the next.",
         background=_NUMA + "Without pinning the scheduler places the VM by load, not by its NIC.",
-        mend="If speed matters, pin its virtual CPUs and its memory to the NIC's node.",
+        mend="If speed matters, pin its virtual CPUs and its memory to the NIC's node. Once it has the NIC, nicpass "
+        "tune does that, one to one.",
         command="for vcpu in $(seq 0 {last}); do virsh vcpupin {handle} $vcpu {near} --config; done\n"
         "virsh numatune {handle} --nodeset {node} --config",
     ),
