@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from nicpass.model.boot import BootPurpose
 from nicpass.model.language import _
 from nicpass.model.plan import (
-    BootPurpose,
     ChangeBoot,
     DefineDevice,
     GiveBackNic,

@@ -4,12 +4,25 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import TYPE_CHECKING
 
 from nicpass import __version__
+from nicpass.cli.common_options import (
+    add_command,
+    add_confirm_within,
+    add_dry_run,
+    add_example,
+    add_full,
+    add_json,
+    add_language,
+    add_live_command,
+    add_root,
+    add_stop,
+    add_where,
+)
 from nicpass.cli.epilog import epilog
 from nicpass.cli.parsing import AsWritten, Parser, as_sentence
-from nicpass.cli.translation import LANGUAGES
 from nicpass.model.language import _
 
 if TYPE_CHECKING:
@@ -32,7 +45,7 @@ def build_parser(command: str | None = None) -> Parser:
         version=f"nicpass {__version__}",
         help=_("show program's version number and exit"),
     )
-    _add_language(parser)
+    add_language(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, add in _COMMANDS.items():
         if command not in _COMMANDS or name == command:
@@ -41,12 +54,12 @@ def build_parser(command: str | None = None) -> Parser:
 
 
 def _add_list(commands: argparse._SubParsersAction[Parser]) -> None:
-    listing = _add_command(commands, "list", _("show every NIC: what it is, who uses it, whether it may go"))
+    listing = add_command(commands, "list", _("show every NIC: what it is, who uses it, whether it may go"))
     listing.add_argument("nic", metavar="NIC", nargs="?", help=_("only this one, with all that is known of it"))
 
 
 def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
-    check = _add_command(commands, "check", _("say what stands in the way, and what mends it"))
+    check = add_command(commands, "check", _("say what stands in the way, and what mends it"))
     check.add_argument("nic", metavar="NIC", nargs="?", help=_("only this one"))
     check.add_argument("--vm", metavar="VM", help=_("look at this VM too: ports, memory, processors"))
     check.add_argument("-v", "--verbose", action="store_true", help=_("show the evidence, and notes too"))
@@ -58,12 +71,12 @@ def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("say more about a finding's code")
     explain = commands.add_parser("explain", help=text, description=as_sentence(text))
     explain.add_argument("code", metavar="CODE", nargs="?", help=_("such as GROUP_SHARED; without it, all codes"))
-    _add_json(explain)
-    _add_language(explain)
+    add_json(explain)
+    add_language(explain)
 
 
 def _add_snapshot(commands: argparse._SubParsersAction[Parser]) -> None:
-    snapshot = _add_command(commands, "snapshot", _("print all that was observed of the host, as JSON"))
+    snapshot = add_command(commands, "snapshot", _("print all that was observed of the host, as JSON"))
     snapshot.add_argument(
         "--redact", action="store_true", help=_("leave out addresses, serial numbers and names of hosts")
     )
@@ -73,19 +86,19 @@ def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("print the JSON Schema of what a command prints with --json")
     schema = commands.add_parser("schema", help=text, description=as_sentence(text))
     schema.add_argument("what", choices=_DOCUMENTS, metavar="WHAT", help=", ".join(_DOCUMENTS))
-    _add_language(schema)
+    add_language(schema)
 
 
 def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _('print what completes these words in a shell: eval "$(nicpass completion bash)"')
     completion = commands.add_parser("completion", help=text, description=as_sentence(text))
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="SHELL", help="bash, zsh, fish")
-    _add_language(completion)
+    add_language(completion)
 
 
 def _add_prepare(commands: argparse._SubParsersAction[Parser]) -> None:
     text = _("make the host ready for passthrough at every boot: IOMMU, kernel arguments, NICs on vfio-pci")
-    prepare = _add_command(commands, "prepare", text)
+    prepare = add_command(commands, "prepare", text)
     prepare.add_argument("nic", metavar="NIC", nargs="*", help=_("vfio-pci's at every boot, before its own driver"))
     prepare.add_argument("--remove", action="store_true", help=_("take out what was written; with NIC, only for that"))
     prepare.add_argument("--reboot", action="store_true", help=_("reboot at once where a reboot is needed"))
@@ -101,12 +114,12 @@ def _add_prepare(commands: argparse._SubParsersAction[Parser]) -> None:
         help=_("bind it although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
     prepare.add_argument("--finish", action="store_true", help=argparse.SUPPRESS)  # as the unit of systemd runs it
-    _add_confirm_within(prepare)
-    _add_dry_run(prepare)
+    add_confirm_within(prepare)
+    add_dry_run(prepare)
 
 
 def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
-    attach = _add_command(commands, "attach", _("give NICs to a VM, all of them or none"))
+    attach = add_command(commands, "attach", _("give NICs to a VM, all of them or none"))
     attach.add_argument("vm", metavar="VM", help=_("the VM that shall have it: name or UUID"))
     attach.add_argument("nic", metavar="NIC", nargs="*", help=_("a NIC: address, netdev or MAC; or several"))
     attach.add_argument(
@@ -126,7 +139,7 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="CODE",
         help=_("give it away although the host would lose this, such as HAS_ADDRESS; once for each reason"),
     )
-    _add_where(attach)
+    add_where(attach)
     attach.add_argument(
         "--add-ports",
         type=int,
@@ -134,10 +147,10 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help=_("N more places to plug NICs in, from the VM's next start on; where none is free, it waits for that too"),
     )
-    _add_confirm_within(attach)
-    _add_full(attach)
-    _add_dry_run(attach)
-    _add_example(
+    add_confirm_within(attach)
+    add_full(attach)
+    add_dry_run(attach)
+    add_example(
         attach,
         _("""for example:
   nicpass attach web01 enp3s0f0 enp3s0f1    both ports, or neither
@@ -147,34 +160,23 @@ def _add_attach(commands: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
-def _add_where(command: Parser) -> None:
-    where = command.add_mutually_exclusive_group()
-    where.add_argument("--live", action="store_true", help=_("of a running VM, only the running machine"))
-    where.add_argument("--config", action="store_true", help=_("only the definition, for the VM's next start"))
-
-
 def _add_detach(commands: argparse._SubParsersAction[Parser]) -> None:
-    detach = _add_command(commands, "detach", _("take NICs back from a VM, and prove that they are what they were"))
+    detach = add_command(commands, "detach", _("take NICs back from a VM, and prove that they are what they were"))
     detach.add_argument("vm", metavar="VM", help=_("the VM that has it: name or UUID"))
     detach.add_argument(
         "nic", metavar="NIC", nargs="*", help=_("a NIC: address, MAC or netdev, also the one that it had; or several")
     )
     detach.add_argument("--from-pool", metavar="POOL", help=_("in place of NIC: its interface of this pool"))
     detach.add_argument("--mac", help=_("with --from-pool: which interface, where there are several"))
-    _add_stop(detach)
-    _add_where(detach)
-    _add_full(detach)
-    _add_dry_run(detach)
-    _add_example(
+    add_stop(detach)
+    add_where(detach)
+    add_full(detach)
+    add_dry_run(detach)
+    add_example(
         detach,
         _("""for example:
   nicpass detach web01 enp3s0f0 enp3s0f1 --stop"""),
     )
-
-
-def _add_example(parser: Parser, text: str) -> None:
-    """Put an example behind the options, line by line as it is."""
-    parser.epilog, parser.formatter_class = text, AsWritten
 
 
 def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -183,7 +185,7 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
 
     vf = commands.add_parser("vf", help=text, description=as_sentence(text))
     actions = vf.add_subparsers(dest="action", metavar="ACTION", required=True)
-    create = _add_command(actions, "create", _("make VFs"))
+    create = add_command(actions, "create", _("make VFs"))
     create.add_argument("pf", metavar="PF", help=_("the NIC that makes them: address, netdev or MAC"))
     create.add_argument("--count", type=int, required=True, metavar="N", help=_("how many there shall be"))
     add_vf_settings(create)
@@ -192,56 +194,43 @@ def _add_vf(commands: argparse._SubParsersAction[Parser]) -> None:
     create.add_argument(
         "--in-steps", action="store_true", help=_("have VMs that run let go of VFs of it meanwhile, and get them again")
     )
-    _add_confirm_within(create)
-    _add_dry_run(create)
-    setting = _add_command(actions, "set", _("set what a PF enforces on VFs of its"))
+    add_confirm_within(create)
+    add_dry_run(create)
+    setting = add_command(actions, "set", _("set what a PF enforces on VFs of its"))
     setting.add_argument("pf", metavar="PF", help=_("the NIC that has made them; or one VF itself, without VFS"))
     setting.add_argument("vfs", metavar="VFS", nargs="?", help=_("which VFs: 3, 0-3, 0,2,5-6 or all"))
     add_vf_settings(setting)
     setting.add_argument("--until-reboot", action="store_true", help=_("do not set them so at the next boot"))
-    _add_confirm_within(setting)
-    _add_dry_run(setting)
-    listing = _add_command(actions, "list", _("show VFs: what each is set to, and who has it"))
+    add_confirm_within(setting)
+    add_dry_run(setting)
+    listing = add_command(actions, "list", _("show VFs: what each is set to, and who has it"))
     listing.add_argument("pf", metavar="PF", nargs="?", help=_("only those of this NIC; or one VF itself"))
-    remove = _add_command(actions, "remove", _("remove all VFs"))
+    remove = add_command(actions, "remove", _("remove all VFs"))
     remove.add_argument("pf", metavar="PF", help=_("the NIC that has made them: address, netdev or MAC"))
     remove.add_argument("--until-reboot", action="store_true", help=_("have the next boot make them again"))
-    _add_confirm_within(remove)
-    _add_dry_run(remove)
-    _add_live_command(actions, "restore", _("make the VFs again that were asked for, as every boot does"))
+    add_confirm_within(remove)
+    add_dry_run(remove)
+    add_live_command(actions, "restore", _("make the VFs again that were asked for, as every boot does"))
 
 
-def _add_export(commands: argparse._SubParsersAction[Parser]) -> None:
-    _add_command(commands, "export", _("write the host down as a file for plan and apply: VFs, and the NICs of VMs"))
+def _add_state(commands: argparse._SubParsersAction[Parser], name: str) -> None:
+    from nicpass.cli.state_options import add_state_options, text_of_state  # late: for these commands alone
 
-
-def _add_plan(commands: argparse._SubParsersAction[Parser]) -> None:
-    plan = _add_command(
-        commands, "plan", _("show in what the host is not as a file says; exit 0 if in nothing, 10 else")
-    )
-    _add_file(plan)
-
-
-def _add_apply(commands: argparse._SubParsersAction[Parser]) -> None:
-    apply = _add_command(commands, "apply", _("make the host as a file says, all of it or nothing"))
-    _add_file(apply)
-    _add_confirm_within(apply)
-    _add_full(apply)
-    _add_dry_run(apply)
-    _add_example(
-        apply,
-        _("""for example:
+    command = add_command(commands, name, text_of_state(name))
+    if name == "export":
+        return
+    add_state_options(command)
+    if name == "apply":
+        add_confirm_within(command)
+        add_full(command)
+        add_dry_run(command)
+        add_example(
+            command,
+            _("""for example:
   nicpass export > host.yaml
   nicpass plan host.yaml
   nicpass apply host.yaml"""),
-    )
-
-
-def _add_file(command: Parser) -> None:
-    command.add_argument("file", metavar="FILE", help=_("YAML, as nicpass export writes it; - is standard input"))
-    command.add_argument(
-        "--prune", action="store_true", help=_("take back what nicpass has made and the file does not name")
-    )
+        )
 
 
 def _add_pool(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -251,26 +240,26 @@ def _add_pool(commands: argparse._SubParsersAction[Parser]) -> None:
     pool = commands.add_parser("pool", help=text, description=as_sentence(text))
     actions = pool.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action, tell in TEXTS.items():
-        command = _add_command(actions, action, tell())
+        command = add_command(actions, action, tell())
         if action != "list":
             add_pool_options(command, action)
-            _add_dry_run(command)
+            add_dry_run(command)
 
 
 def _add_tune(commands: argparse._SubParsersAction[Parser]) -> None:
-    tune = _add_command(commands, "tune", _("put a VM on the CPUs and the memory that its NIC is near to"))
+    tune = add_command(commands, "tune", _("put a VM on the CPUs and the memory that its NIC is near to"))
     tune.add_argument("vm", metavar="VM", help=_("the VM that has the NIC: name or UUID"))
     tune.add_argument(
         "--cpus", metavar="LIST", help=_("pin it to these and no others, such as 4-7; also isolated ones")
     )
     tune.add_argument("--hugepages", action="store_true", help=_("with huge pages, or not at all"))
-    _add_dry_run(tune)
+    add_dry_run(tune)
 
 
 def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
-    undo = _add_live_command(commands, "undo", _("take back a change that was done"))
+    undo = add_live_command(commands, "undo", _("take back a change that was done"))
     undo.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
-    _add_stop(undo)
+    add_stop(undo)
     undo.add_argument(
         "--allow",
         action="append",
@@ -278,19 +267,19 @@ def _add_undo(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="CODE",
         help=_("give a NIC away again although the host would lose this; once for each reason"),
     )
-    _add_full(undo)
-    _add_dry_run(undo)
+    add_full(undo)
+    add_dry_run(undo)
 
 
 def _add_confirm(commands: argparse._SubParsersAction[Parser]) -> None:
-    confirm = _add_live_command(commands, "confirm", _("keep a change that would be taken back by itself"))
+    confirm = add_live_command(commands, "confirm", _("keep a change that would be taken back by itself"))
     confirm.add_argument(
         "change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)")
     )
 
 
 def _add_recover(commands: argparse._SubParsersAction[Parser]) -> None:
-    recover = _add_live_command(commands, "recover", _("finish or take back what was cut off"))
+    recover = add_live_command(commands, "recover", _("finish or take back what was cut off"))
     recover.add_argument(
         "--abandon", metavar="CHANGE", help=_("leave the host as it is, and forget this change, or what this NIC was")
     )
@@ -301,15 +290,15 @@ def _add_recover(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
-    history = _add_live_command(commands, "history", _("show who changed what, when, and what became of it"))
-    _add_root(history)
+    history = add_live_command(commands, "history", _("show who changed what, when, and what became of it"))
+    add_root(history)
     history.add_argument("--last", type=_positive, default=20, metavar="N", help=_("only the last N (default: 20)"))
 
 
 def _add_show(commands: argparse._SubParsersAction[Parser]) -> None:
-    show = _add_live_command(commands, "show", _("show one change, step by step"))
-    _add_root(show)
-    _add_full(show)
+    show = add_live_command(commands, "show", _("show one change, step by step"))
+    add_root(show)
+    add_full(show)
     show.add_argument("change", metavar="CHANGE", nargs="?", help=_("its name in nicpass history (default: the last)"))
 
 
@@ -323,9 +312,7 @@ _COMMANDS: dict[str, Callable[[argparse._SubParsersAction[Parser]], None]] = {
     "attach": _add_attach,
     "detach": _add_detach,
     "vf": _add_vf,
-    "export": _add_export,
-    "plan": _add_plan,
-    "apply": _add_apply,
+    **{name: functools.partial(_add_state, name=name) for name in ("export", "plan", "apply")},
     "pool": _add_pool,
     "tune": _add_tune,
     "undo": _add_undo,
@@ -364,73 +351,3 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(_("{text} is not a number above 0").format(text=text))
     return number
-
-
-def _add_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
-    """Add a command with the options that all such commands take."""
-    parser: Parser = commands.add_parser(name, help=text, description=as_sentence(text))
-    _add_json(parser)
-    _add_language(parser)
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--snapshot", metavar="FILE", help=_("read the host from what `nicpass snapshot` wrote; - is standard input")
-    )
-    _add_root(source)
-    return parser
-
-
-def _add_root(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--root", metavar="DIR", help=_("read DIR/sys, DIR/proc, DIR/etc in place of /"))
-
-
-def _add_live_command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
-    """Add a command about this machine's own history: no snapshot and no tree has such a history."""
-    parser: Parser = commands.add_parser(name, help=text, description=as_sentence(text))
-    _add_json(parser)
-    _add_language(parser)
-    parser.set_defaults(snapshot=None, root=None)
-    return parser
-
-
-def _add_stop(parser: Parser) -> None:
-    parser.add_argument(
-        "--stop", action="store_true", help=_("shut a running VM down first, and switch it off after 30 s")
-    )
-
-
-def _add_confirm_within(parser: Parser) -> None:
-    parser.add_argument(
-        "--confirm-within",
-        type=int,
-        metavar="SECONDS",
-        help=_(
-            "take all back unless you say nicpass confirm in time; on by default (120) where your session may break"
-        ),
-    )
-
-
-def _add_full(parser: Parser) -> None:
-    parser.add_argument(
-        "--full", action="store_true", help=_("with --json: also the interfaces' sysctls, hundreds of lines")
-    )
-
-
-def _add_json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help=_("machine-readable output"))
-
-
-def _add_language(parser: Parser) -> None:
-    """Add --lang, which is heeded before the line is parsed, so that the help speaks it too, and here only checked."""
-    parser.add_argument(
-        "--lang", choices=LANGUAGES, default=argparse.SUPPRESS, help=_("the language of the output (default: LANG's)")
-    )
-
-
-def _add_dry_run(parser: Parser) -> None:
-    parser.add_argument(
-        "--dry-run",
-        nargs="?",
-        const="plan",
-        choices=("plan", "shell"),
-        help=_("change nothing: print the plan, or the shell lines that an expert would type"),
-    )

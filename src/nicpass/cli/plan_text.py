@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nicpass.model.boot import BootPurpose
 from nicpass.model.file_image import Folder
 from nicpass.model.language import _
 from nicpass.model.plan import (
     AddPorts,
     ArmTimer,
-    BootPurpose,
     ChangeBoot,
     DefineDevice,
     DisarmTimer,

@@ -14,8 +14,13 @@ from nicpass.engine.installation import PACKAGE, PYTHON
 from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.boot.declared_vfs import read_vf_places
 from nicpass.host.network.link_settings import add_speed
+from nicpass.model.boot import BootPurpose
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import BootPurpose, ChangeBoot, NicStep, SetNumvfs
+from nicpass.model.plan import (
+    ChangeBoot,
+    NicStep,
+    SetNumvfs,
+)
 from nicpass.model.request import VfRequest
 from nicpass.planner.select import select_nic
 from nicpass.planner.vf import plan_vf

@@ -19,11 +19,12 @@ from nicpass.engine.journal import read_changes_unless_settled
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.pci.functions import read_function, read_pci
 from nicpass.model.address import Address
+from nicpass.model.boot import BootPurpose
 from nicpass.model.change import Outcome
 from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.fact import Unknown, known, value_or
 from nicpass.model.language import _
-from nicpass.model.plan import BootPurpose, ChangeBoot, SetNumvfs
+from nicpass.model.plan import ChangeBoot, SetNumvfs
 from nicpass.planner.whole import is_stub
 
 if TYPE_CHECKING:

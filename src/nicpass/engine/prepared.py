@@ -13,12 +13,12 @@ from nicpass.engine.file_changes import image_at
 from nicpass.engine.installation import PYTHON
 from nicpass.engine.prepare_unit import finish_unit
 from nicpass.engine.store import STATE
-from nicpass.model.boot import BootChange, Generator
+from nicpass.model.boot import BootChange, BootPurpose, Generator
 from nicpass.model.errors import StepError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import FileChange, FileImage, Folder, RegularFile, SymbolicLink
 from nicpass.model.language import _
-from nicpass.model.plan import BootPurpose, ChangeBoot
+from nicpass.model.plan import ChangeBoot
 from nicpass.model.prepared import Prepared
 
 if TYPE_CHECKING:

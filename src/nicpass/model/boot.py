@@ -166,6 +166,23 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """The command that takes the run back; None where that is to run `argv` again on the files as they were."""
 
 
+class BootPurpose(StrEnum):
+    """The purpose of a change of the boot."""
+
+    ARGUMENTS = "arguments"
+    """The kernel's arguments, at every boot."""
+    TRIAL = "trial"
+    """The kernel's arguments, at the next boot only."""
+    BINDING = "binding"
+    """Which NICs vfio-pci gets before their own driver sees them."""
+    RIGHTS = "rights"
+    """Who may use VFIO, and who is to leave the NIC alone."""
+    VFS = "vfs"
+    """Which VFs a PF has at every boot."""
+    FINISH = "finish"
+    """The unit that finishes after the reboot, and the record that it has to know."""
+
+
 class BootChange(msgspec.Struct, frozen=True, kw_only=True):
     """Files that are nicpass's or get its tokens, and the programs to run so that the next boot sees them."""
 

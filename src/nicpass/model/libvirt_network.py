@@ -44,3 +44,17 @@ class LibvirtNetwork(msgspec.Struct, frozen=True, kw_only=True):
     def is_pool(self) -> bool:
         """Whether it lends PCI functions to VMs: `<forward mode='hostdev'>`."""
         return self.forward == POOL_MODE
+
+
+class PoolState(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of libvirt's that lends VFs to VMs, as it is or shall be."""
+
+    name: str
+    uuid: str
+    addresses: tuple[Address, ...]
+    """The functions in its lasting definition, in the order in which libvirt lends them."""
+    vlan: int | None = None
+    active: bool = False
+    autostart: bool = False
+    xml: str | None = None
+    """The definition as libvirt had it, so that a change of its functions loses nothing else of it."""

@@ -7,16 +7,16 @@ What a step *does* is not here: `engine` and `hypervisor` hold a handler for eac
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange, DeviceIdentity
+from nicpass.model.boot import BootChange, BootPurpose, DeviceIdentity
 from nicpass.model.cpus import Interrupt
 from nicpass.model.domain import GuestPlace, Placement
 from nicpass.model.file_image import FileChange
+from nicpass.model.libvirt_network import PoolState
 from nicpass.model.network import IpAddress, Link, LinkManager, Route, VfSettings
 from nicpass.model.request import Request
 
@@ -247,20 +247,6 @@ class SetNumvfs(NicStep, frozen=True, kw_only=True, tag="set_numvfs"):
     """
 
 
-class PoolState(msgspec.Struct, frozen=True, kw_only=True):
-    """A network of libvirt's that lends VFs to VMs, as it is or shall be."""
-
-    name: str
-    uuid: str
-    addresses: tuple[Address, ...]
-    """The functions in its lasting definition, in the order in which libvirt lends them."""
-    vlan: int | None = None
-    active: bool = False
-    autostart: bool = False
-    xml: str | None = None
-    """The definition as libvirt had it, so that a change of its functions loses nothing else of it."""
-
-
 class SetPool(StepBase, frozen=True, kw_only=True, tag="set_pool"):
     """Make a pool of VFs, change it, or take it away."""
 
@@ -338,23 +324,6 @@ class RemoveGuard(NicStep, frozen=True, kw_only=True, tag="remove_guard"):
     """Take the guard away: what stood at its places before stands there again."""
 
     files: tuple[FileChange, ...]
-
-
-class BootPurpose(StrEnum):
-    """The purpose of a change of the boot."""
-
-    ARGUMENTS = "arguments"
-    """The kernel's arguments, at every boot."""
-    TRIAL = "trial"
-    """The kernel's arguments, at the next boot only."""
-    BINDING = "binding"
-    """Which NICs vfio-pci gets before their own driver sees them."""
-    RIGHTS = "rights"
-    """Who may use VFIO, and who is to leave the NIC alone."""
-    VFS = "vfs"
-    """Which VFs a PF has at every boot."""
-    FINISH = "finish"
-    """The unit that finishes after the reboot, and the record that it has to know."""
 
 
 class PlaceDomain(StepBase, frozen=True, kw_only=True, tag="place_domain"):

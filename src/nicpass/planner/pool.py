@@ -22,9 +22,10 @@ from nicpass.checks.lookup.pools import find_pool, pools_of_host
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.language import _
+from nicpass.model.libvirt_network import PoolState
 from nicpass.model.nearest import did_you_mean
 from nicpass.model.network import VLAN_IDS
-from nicpass.model.plan import Plan, PoolState, SetPool
+from nicpass.model.plan import Plan, SetPool
 from nicpass.model.text import printable, quote, vm_word
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_nic

@@ -24,12 +24,18 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import kind_of, label, on_vfio, permanent_mac_of
 from nicpass.checks.preflight import check_host, check_nic
 from nicpass.model.address import parse_address, parse_mac
-from nicpass.model.boot import BootBinding, BootChange
+from nicpass.model.boot import BootBinding, BootChange, BootPurpose
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown, known
 from nicpass.model.finding import Severity
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic, Plan, Step
+from nicpass.model.plan import (
+    ArmTimer,
+    ChangeBoot,
+    GiveBackNic,
+    Plan,
+    Step,
+)
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
 from nicpass.model.request import PrepareRequest
 from nicpass.model.text import vm_word

@@ -12,11 +12,16 @@ from nicpass.boot.vfs.plan import plan_declarations
 from nicpass.checks.lookup.boot_lines import find_counts
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import label, permanent_mac_of
+from nicpass.model.boot import BootPurpose
 from nicpass.model.declared_vfs import DeclaredVfs
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import Unknown, value_or
 from nicpass.model.language import _
-from nicpass.model.plan import BootPurpose, ChangeBoot, SetNumvfs, Step
+from nicpass.model.plan import (
+    ChangeBoot,
+    SetNumvfs,
+    Step,
+)
 from nicpass.model.text import printable
 from nicpass.planner.place import refuse_lost_files
 

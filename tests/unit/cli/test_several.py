@@ -18,9 +18,16 @@ from nicpass.cli.parser import build_parser
 from nicpass.cli.plan_text import describe_step
 from nicpass.cli.requests import request_of, words_of
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange
+from nicpass.model.boot import BootChange, BootPurpose
 from nicpass.model.change import Record
-from nicpass.model.plan import BootPurpose, ChangeBoot, GiveBackNic, NicOwner, NicState, Plan, StartDomain
+from nicpass.model.plan import (
+    ChangeBoot,
+    GiveBackNic,
+    NicOwner,
+    NicState,
+    Plan,
+    StartDomain,
+)
 from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
 from tests.support.hosts import address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Vm, hostdev_xml

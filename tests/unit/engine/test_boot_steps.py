@@ -12,12 +12,12 @@ from nicpass.engine.journal import Journal
 from nicpass.engine.recovery import recover
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
-from nicpass.model.boot import BootChange, GeneratedFile, Generator
+from nicpass.model.boot import BootChange, BootPurpose, GeneratedFile, Generator
 from nicpass.model.change import Phase
 from nicpass.model.errors import ExitCode, StepError
 from nicpass.model.file_image import FileChange, RegularFile
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import BootPurpose, ChangeBoot, Plan
+from nicpass.model.plan import ChangeBoot, Plan
 from nicpass.model.request import PrepareRequest
 
 pytestmark = pytest.mark.spawns

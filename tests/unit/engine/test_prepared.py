@@ -13,10 +13,14 @@ from nicpass.engine.prepare_unit import finish_unit
 from nicpass.engine.prepared import RECORD, UNIT, complete_plan, read_prepared
 from nicpass.host.doors.files import Files
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange, GeneratedFile, Generator
+from nicpass.model.boot import BootChange, BootPurpose, GeneratedFile, Generator
 from nicpass.model.errors import StepError
 from nicpass.model.file_image import FileChange, Folder, RegularFile, SymbolicLink, invert_changes
-from nicpass.model.plan import BootPurpose, ChangeBoot, Plan, SetNumvfs
+from nicpass.model.plan import (
+    ChangeBoot,
+    Plan,
+    SetNumvfs,
+)
 from nicpass.model.prepared import Prepared, Stage
 from nicpass.model.request import PrepareRequest
 

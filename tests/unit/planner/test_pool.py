@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from nicpass.model.errors import BadInputError, ImpossibleError, NicpassError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import DefineDevice, PoolState, SetPool
+from nicpass.model.libvirt_network import PoolState
+from nicpass.model.plan import DefineDevice, SetPool
 from nicpass.model.request import AttachRequest, PoolRequest, UndoRequest, VfRequest
 from nicpass.planner.attach import plan_attach
 from nicpass.planner.pool import plan_pool, plan_pool_back, steps_between

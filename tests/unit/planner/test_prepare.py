@@ -12,11 +12,16 @@ from nicpass.boot.loader.grub import OUR_FILE, TRIAL_ENTRY
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
 from nicpass.model.binding import BootBindings, BuiltinDriver
+from nicpass.model.boot import BootPurpose
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
 from nicpass.model.fact import Unknown
 from nicpass.model.file_image import RegularFile
 from nicpass.model.host import Host
-from nicpass.model.plan import ArmTimer, BootPurpose, ChangeBoot, GiveBackNic
+from nicpass.model.plan import (
+    ArmTimer,
+    ChangeBoot,
+    GiveBackNic,
+)
 from nicpass.model.prepared import Prepared, PreparedNic, Stage
 from nicpass.model.request import PrepareRequest
 from nicpass.planner.prepare import (

@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from nicpass.boot.loader.edits import CMDLINE
+from nicpass.model.boot import BootPurpose
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import known
-from nicpass.model.plan import BootPurpose, ChangeBoot
+from nicpass.model.plan import ChangeBoot
 from nicpass.model.request import PrepareRequest
 from nicpass.planner.prepare import Preparation, is_reboot_due, plan_prepare
 from tests.support.boot import BootTree, grub_cfg

@@ -10,7 +10,7 @@ import pytest
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.address import Address
-from nicpass.model.boot import BootChange
+from nicpass.model.boot import BootChange, BootPurpose
 from nicpass.model.change import Change, Closed, Opened
 from nicpass.model.domain import Domain, DomainDevice
 from nicpass.model.errors import BadInputError, ImpossibleError, RefusedError
@@ -20,7 +20,6 @@ from nicpass.model.host import Host
 from nicpass.model.network import VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.model.plan import (
-    BootPurpose,
     ChangeBoot,
     DefineDevice,
     DeviceSpec,

@@ -23,8 +23,12 @@ from nicpass.hypervisor.libvirt.networks import parse_network
 from nicpass.hypervisor.libvirt.xml_values import parse_xml
 from nicpass.model.errors import StepError
 from nicpass.model.language import _
-from nicpass.model.libvirt_network import POOL_MODE
-from nicpass.model.plan import JoinPool, LeavePool, PoolState, SetPool
+from nicpass.model.libvirt_network import POOL_MODE, PoolState
+from nicpass.model.plan import (
+    JoinPool,
+    LeavePool,
+    SetPool,
+)
 from nicpass.model.text import clause
 
 if TYPE_CHECKING:

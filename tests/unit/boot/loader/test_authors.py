@@ -14,10 +14,10 @@ from nicpass.boot.loader.authors import advise_author, describe_author
 from nicpass.host.boot.authors import parse_load_option
 from nicpass.host.boot.efi_variables import VARIABLES
 from nicpass.host.doors.files import Files
-from nicpass.model.boot import Author, BootChange
+from nicpass.model.boot import Author, BootChange, BootPurpose
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.file_image import FileChange, RegularFile
-from nicpass.model.plan import BootPurpose, ChangeBoot
+from nicpass.model.plan import ChangeBoot
 from nicpass.model.request import PrepareRequest
 from nicpass.planner.place import refuse_lost_files
 from nicpass.planner.prepare import plan_prepare
