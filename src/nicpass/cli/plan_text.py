@@ -44,6 +44,13 @@ if TYPE_CHECKING:
     from nicpass.model.plan import DeviceSpec
 
 
+def _describe_ports(step: AddPorts | RemovePorts) -> str:
+    text = _("write root ports {indices} into the definition of {domain}, for its next start")
+    if isinstance(step, RemovePorts):
+        text = _("take root ports {indices} out of the definition of {domain}")
+    return text.format(indices=", ".join(map(str, step.indices)), domain=step.domain)
+
+
 def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so that mypy sees that none is missing
     """A line that says what the step does."""
     match step:
@@ -70,10 +77,7 @@ def describe_step(step: Step) -> str:  # noqa: C901 - a case for each kind, so t
                 address=step.address, domain=step.domain
             )
         case AddPorts() | RemovePorts():
-            added = isinstance(step, AddPorts)
-            text = _("write root ports {indices} into the definition of {domain}, for its next start")
-            text = text if added else _("take root ports {indices} out of the definition of {domain}")
-            return text.format(indices=", ".join(map(str, step.indices)), domain=step.domain)
+            return _describe_ports(step)
         case PlugDevice():
             return _("plug {address} into {domain}, which runs; libvirt binds it to vfio-pci").format(
                 address=step.address, domain=step.domain
