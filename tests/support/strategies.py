@@ -70,8 +70,9 @@ def _values_of(kind: Any) -> SearchStrategy[Any]:
         return st.sampled_from(arguments)
     if origin in (typing.Union, types.UnionType):
         return st.one_of([_values_of(argument) for argument in arguments])
-    if origin is frozenset:
-        return st.frozensets(_values_of(arguments[0]), max_size=2)
+    if origin in (frozenset, dict):
+        several = st.frozensets if origin is frozenset else st.dictionaries
+        return several(*map(_values_of, arguments), max_size=2)
     if origin is tuple and arguments[-1] is Ellipsis:
         return st.lists(_values_of(arguments[0]), max_size=2).map(tuple)
     if origin is tuple:
@@ -84,4 +85,6 @@ def _values_of_annotated(_kind: Any, mark: Any) -> SearchStrategy[Any]:
     if isinstance(mark, StructFact):
         kind: Any = mark.kind  # old versions of msgspec tell mypy that a class of theirs has no hash
         return st.one_of(st.none(), _values_of(Unknown), _values_of(kind))
+    if mark.pattern is None:
+        return st.integers(mark.ge or 0, mark.le)
     return st.from_regex(mark.pattern, fullmatch=True)

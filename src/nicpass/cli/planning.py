@@ -14,7 +14,7 @@ from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
-from nicpass.model.plan import PlaceDomain, SetNumvfs, SteerInterrupts, TakeNic
+from nicpass.model.plan import PlaceDomain, SetNumvfs, SteerInterrupts, TakeNic, UnplugDevice
 from nicpass.model.request import (
     ApplyRequest,
     AttachRequest,
@@ -180,6 +180,10 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         host = look_closer(source, host, index.functions[address]) if address in index.functions else host
     records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
     removal = _plan_removal(source, *addresses)
+    if {UnplugDevice, SetNumvfs} <= {type(step) for step in steps}:
+        from nicpass.cli.vf_planning import with_own_settings
+
+        host = with_own_settings(host, source)
     plan = plan_undo(host, change, request, Kept(records, removal, plan_guard(source.files)))
     if any(isinstance(step, SetNumvfs) for step in plan.steps):
         from nicpass.cli.vf_planning import with_undone_declaration

@@ -11,16 +11,15 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import pf_of
 from nicpass.engine.file_changes import image_at
 from nicpass.engine.installation import PACKAGE, PYTHON
+from nicpass.engine.store import read_kept_nic
 from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.boot.declared_vfs import read_vf_places
 from nicpass.host.network.link_settings import add_speed
+from nicpass.model.address import Address
 from nicpass.model.boot import BootPurpose
+from nicpass.model.fact import value_or
 from nicpass.model.inverse import invert_step
-from nicpass.model.plan import (
-    ChangeBoot,
-    NicStep,
-    SetNumvfs,
-)
+from nicpass.model.plan import ChangeBoot, NicStep, SetNumvfs
 from nicpass.model.request import VfRequest
 from nicpass.planner.select import select_nic
 from nicpass.planner.vf import plan_vf
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from nicpass.cli.source import Source
     from nicpass.model.change import Change
     from nicpass.model.host import Host
+    from nicpass.model.network import VfSettings
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import Plan
     from nicpass.model.vf import Unsupported, VfSetRequest
@@ -42,11 +42,35 @@ _SYSTEMD = "/run/systemd/system"
 def plan_lasting_vfs(request: VfRequest | VfSetRequest, source: Source) -> Plan:
     """The plan for the VFs, and that every boot makes them again; of a snapshot it is not known what is written."""
     host, unsupported = with_speed(source, request.pf), unsupported_of(source)
+    if isinstance(request, VfRequest) and request.in_steps:
+        host = with_own_settings(host, source)
     if isinstance(request, VfRequest):
         plan = plan_vf(host, request, unsupported)
     else:
         plan = plan_vf_set(host, request, unsupported)
     return plan if request.until_reboot else _lasting(plan, request.pf, source)
+
+
+def with_own_settings(host: Host, source: Source) -> Host:
+    """The host with the VFs that running VMs have as they are when these let go: libvirt sets them back then.
+
+    What they were is in their records.
+    """
+    domains = value_or(host.domains, ())
+    live = {device.address for domain in domains if domain.running for device in domain.live_devices}
+    kept = [read_kept_nic(source.files, address) for address in sorted(live)] if source.is_live else []
+    own: dict[Address, dict[int, VfSettings]] = {}
+    for nic in kept:
+        if nic is not None and nic.state.vf is not None and nic.state.pf is not None:
+            own.setdefault(nic.state.pf, {})[nic.state.vf.vf_index] = nic.state.vf
+    if not own:
+        return host
+    links = []
+    for link in host.network.links:
+        settings = own.get(Address(link.parent_device or ""), {})
+        vfs = tuple(settings.get(vf.vf_index, vf) for vf in link.vfs)
+        links.append(msgspec.structs.replace(link, vfs=vfs) if vfs != link.vfs else link)
+    return msgspec.structs.replace(host, network=msgspec.structs.replace(host.network, links=tuple(links)))
 
 
 def with_undone_declaration(plan: Plan, change: Change, source: Source) -> Plan:

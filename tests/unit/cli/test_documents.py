@@ -39,6 +39,7 @@ COMMANDS = {
     "list": ["list"],
     "vfs": ["vf", "list"],
     "pools": ["pool", "list"],
+    "state": ["export"],
     "snapshot": ["snapshot"],
     "plan": ["attach", "guest", "0000:01:00.0", "--dry-run"],
 }
@@ -61,6 +62,9 @@ WALK = {
     "pool remove": ["pool", "remove", "blue", "--dry-run"],
     "attach from a pool": ["attach", "guest", "--from-pool", "blue", "--dry-run"],
     "tune": ["tune", "guest", "--dry-run"],
+    "export": ["export"],
+    "plan of a file": ["plan", "nosuch.yaml"],
+    "apply of a file": ["apply", "nosuch.yaml", "--dry-run"],
     "prepare": ["prepare", "--dry-run"],
     "prepare of a NIC": ["prepare", "0000:01:00.0", "--dry-run"],
     "explain": ["explain"],

@@ -93,7 +93,7 @@ class TestPool:
         pooled = {address for address, nic in nics.items() if nic["machine_uses"]}
         assert pooled == {"0000:03:00.0", *(f"0000:04:10.{number}" for number in range(4))}
         assert nics["0000:04:10.0"]["machine_uses"][0]["takers"] == ["pooled"]
-        assert run(root, "list")[1].count("network sr-iov-net-1") == 5
+        assert run(root, "list")[1].count("pool sr-iov-net-1") == 5
 
 
 class TestPlainHostdev:

@@ -202,7 +202,7 @@ class TestRetry:
             "--timer-property=AccuracySec=1s",
             "--property=Restart=on-failure",
             "--property=RestartSec=20",
-            "--property=RestartPreventExitStatus=0 1 2 3 4 5 6",
+            "--property=RestartPreventExitStatus=0 1 2 3 4 5 6 10",
             "--collect",
             "--quiet",
         ]

@@ -223,7 +223,7 @@ class TestRetry:
         assert argv[0] == "systemd-run"
         assert f"--unit={unit}" in argv
         assert argv[-6:] == [installation.PYTHON, "-I", "-m", "nicpass", "recover", "--boot"]
-        assert "--property=RestartPreventExitStatus=0 1 2 3 4 5 6" in argv
+        assert "--property=RestartPreventExitStatus=0 1 2 3 4 5 6 10" in argv
 
     def test_where_it_cannot_be_that_is_said(self, tmp_path: Path) -> None:
         host = Host(tmp_path / "a", host_with())

@@ -104,7 +104,7 @@ class TestPutIn:
         full = msgspec.structs.replace(vm(), live=places())
         with pytest.raises(ImpossibleError, match="no free place") as caught:
             put_in(full, [SPEC], "both")
-        assert "--config" in caught.value.hint
+        assert "--add-ports 2" in caught.value.hint
         assert kinds(put_in(full, [SPEC], "config")) == ["DefineDevice"]
 
     def test_a_stopped_vm_has_no_running_machine(self) -> None:
