@@ -11,7 +11,7 @@ import pytest
 from lab.machine import Machine
 from lab.shape import TANGLED
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 VM, NIC, ADDRESS = "web01", "enp2s0", "0000:02:00.0"
 LONG = 400  # seconds; the host is emulated, and a busy machine emulates it slowly

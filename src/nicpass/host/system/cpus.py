@@ -143,7 +143,8 @@ def _unit_files(files: Files, folder: str) -> Iterator[str]:
 def _lines_of(files: Files, path: str) -> Iterator[tuple[str, str, str | Unknown]]:
     content = files.read_bytes(path, _LIMIT)
     if isinstance(content, Unknown):
-        yield path, "", content
+        if files.read_link(path) != "/dev/null":  # so a unit is masked (systemctl(1), mask): it never runs
+            yield path, "", content
     elif content is not None and (b"CPUAffinity" in content or b"AllowedCPUs" in content):
         for line in parse_unit(content.decode("utf-8", "backslashreplace")):
             if line.key in _KEYS:

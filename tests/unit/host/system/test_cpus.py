@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,6 +117,14 @@ class TestClaims:
         wanted = [("system.slice", "0-1"), ("system.slice/ovs.service", "2")]
         wanted.append(("kubepods.slice/pod1.slice/cri-1.scope", "3"))
         assert claims_of(tmp_path, files) == [(f"{CGROUP}/{unit}/cpuset.cpus", cpus) for unit, cpus in wanted]
+
+    def test_a_masked_unit_claims_nothing(self, tmp_path: Path) -> None:
+        masked = tmp_path / "etc/systemd/system/masked.service"
+        masked.parent.mkdir(parents=True)
+        masked.symlink_to("/dev/null")
+        (tmp_path / "dev").mkdir()
+        os.mkfifo(tmp_path / "dev/null")  # no regular file, as the real one
+        assert claims_of(tmp_path, {UNIT: "[Service]\nCPUAffinity=4\n"}) == [(UNIT, "4")]
 
     def test_one_that_cannot_be_read_makes_all_unknown(self, tmp_path: Path) -> None:
         found = read(tmp_path, {f"{CGROUP}/system.slice/cpuset.cpus": "some\n"}).claims
