@@ -10,6 +10,7 @@ import pytest
 
 from lab.machine import Machine
 from lab.state import render_difference, state_difference, without_files
+from tests.lab.waiting import wait_for_own_address
 
 pytestmark = pytest.mark.lab
 
@@ -62,8 +63,7 @@ def start_with_address(host: Machine, vm: str, mac: str, address: str) -> None:
 def test_a_host_in_one_file(fresh_host: Machine) -> None:
     host = fresh_host
     host.succeed(f"ip link set {PF} up")
-    host.wait_for_link(PF)
-    host.wait_until_succeeds(f"ip -6 address show dev {PF} -tentative | grep fe80", LONG)
+    wait_for_own_address(host, PF)
     before = without_files(host.read_state(), "/var/lib/nicpass")
 
     write(host, FILE.replace("vf: 1,", "vf: 9,"))

@@ -10,6 +10,7 @@ import pytest
 
 from lab.machine import Machine
 from lab.state import render_difference, state_difference, without_files
+from tests.lab.waiting import wait_for_own_address
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
@@ -35,16 +36,10 @@ def state_of(host: Machine) -> Any:
     return without_files(kept, "/etc/libvirt/qemu/networks/autostart")
 
 
-def settle(host: Machine) -> None:
-    """Wait until IPv6 has made its address, and nobody else has it (RFC 4862, 5.4)."""
-    host.wait_for_link(PF)
-    host.wait_until_succeeds(f"ip -6 address show dev {PF} -tentative | grep fe80", LONG)
-
-
 def test_two_vms_draw_from_a_pool_and_a_third_finds_none(fresh_host: Machine) -> None:
     host = fresh_host
     host.succeed(f"ip link set {PF} up")
-    settle(host)
+    wait_for_own_address(host, PF)
     before = state_of(host)
     host.succeed(["nicpass", "vf", "create", PF, "--count", "4", "--confirm-within", "0"], LONG)
 
@@ -90,7 +85,9 @@ def test_two_vms_draw_from_a_pool_and_a_third_finds_none(fresh_host: Machine) ->
     host.succeed("nicpass attach web01 --from-pool blue", LONG)
     host.succeed(f"modprobe igbvf; echo igbvf >/sys/bus/pci/devices/{POOL[0]}/driver_override", LONG)
     host.succeed(f"echo {POOL[0]} >/sys/bus/pci/drivers_probe", LONG)
-    netdev = host.wait_until_succeeds(f"ls /sys/bus/pci/devices/{POOL[0]}/net", LONG).strip()
+    host.wait_until_succeeds(f"ls /sys/bus/pci/devices/{POOL[0]}/net", LONG)
+    # Before udev has renamed it, it is an eth0 that is gone at the next command.
+    netdev = host.succeed(f"udevadm settle && ls /sys/bus/pci/devices/{POOL[0]}/net", LONG).strip()
     host.succeed(f"ip link set {netdev} up && ip address add 192.0.2.77/24 dev {netdev}")
     assert "may pick" in host.fail("virsh start web01", None, LONG).stderr
     host.succeed(f"echo {POOL[0]} >/sys/bus/pci/devices/{POOL[0]}/driver/unbind", LONG)
@@ -106,5 +103,5 @@ def test_two_vms_draw_from_a_pool_and_a_third_finds_none(fresh_host: Machine) ->
     host.succeed("nicpass pool remove blue", LONG)
     assert "blue" not in host.succeed("virsh net-list --all --name")
     host.succeed(["nicpass", "vf", "remove", PF, "--confirm-within", "0"], LONG)
-    settle(host)
+    wait_for_own_address(host, PF)
     assert render_difference(state_difference(before, state_of(host))) == ""

@@ -10,6 +10,7 @@ import pytest
 
 from lab.machine import Machine
 from lab.state import render_difference, state_difference, without_files
+from tests.lab.waiting import wait_for_own_address
 
 pytestmark = pytest.mark.lab
 
@@ -58,16 +59,10 @@ def wait_for(host: Machine, made: list[dict[str, Any]]) -> None:
     assert vfs(host) == made, host.succeed("journalctl --boot --quiet --unit nicpass-vfs.service")
 
 
-def settle(host: Machine) -> None:
-    """Wait until IPv6 has made its address, and nobody else has it (RFC 4862, 5.4)."""
-    host.wait_for_link(PF)
-    host.wait_until_succeeds(f"ip -6 address show dev {PF} -tentative | grep fe80", LONG)
-
-
 def test_vfs_outlive_a_reboot_and_their_pfs_driver(fresh_host: Machine) -> None:
     host = fresh_host
     host.succeed(f"ip link set {PF} up")
-    settle(host)
+    wait_for_own_address(host, PF)
     before = without_files(host.read_state(), "/var/lib/nicpass")
     made = make_and_set(host)
     host.succeed(["nicpass", "attach", "web01", VF, "--vlan", "20", "--confirm-within", "0"], LONG)
@@ -100,7 +95,7 @@ def test_vfs_outlive_a_reboot_and_their_pfs_driver(fresh_host: Machine) -> None:
     assert vfs(host) == made
 
     host.succeed(["nicpass", "vf", "remove", PF, "--confirm-within", "0"], LONG)
-    settle(host)
+    wait_for_own_address(host, PF)
     after = without_files(host.read_state(), "/var/lib/nicpass")
     assert render_difference(state_difference(before, after)) == ""
     for path in (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.cli.planning import look_closer, plan_detach_request, plan_guard
+from nicpass.cli.planning import better_records, look_closer, plan_detach_request, plan_guard
 from nicpass.cli.vf_planning import place_of, unsupported_of, with_speed
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
@@ -159,8 +159,10 @@ def _plan_nics(request: ApplyRequest, file: StateFile, aims: Aims, source: Sourc
     for function in host.pci:
         host = look_closer(source, host, function) if function.address in wanted else host
     index, guard = HostIndex(host), plan_guard(source.files) if source.is_live else ()
+    addresses = [function.address for function in host.pci if function.address in wanted]
+    better = better_records(source, host, addresses) if source.is_live else None
     plans = []
     for aim, attach in asked:
         with told_where(file, aim.key):
-            plans.append(plan_attach(host, attach, guard, index=index))
+            plans.append(plan_attach(host, attach, guard, better, index))
     return [plan for plan in plans if plan.steps]

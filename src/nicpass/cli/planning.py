@@ -123,10 +123,10 @@ def _plan_attach(request: AttachRequest, source: Source) -> Plan:
         host = look_closer(source, host, function) if function.address in addresses else host
     if not source.is_live:
         return plan_attach(host, request)
-    return plan_attach(host, request, plan_guard(source.files), _better_records(source, host, addresses))
+    return plan_attach(host, request, plan_guard(source.files), better_records(source, host, addresses))
 
 
-def _better_records(source: Source, host: Host, addresses: list[Address]) -> dict[Address, NicState]:
+def better_records(source: Source, host: Host, addresses: list[Address]) -> dict[Address, NicState]:
     """The records of those NICs that are not all that they were: not yet restored, or seen in the middle of a boot."""
     index = HostIndex(host)
     found: dict[Address, NicState] = {}

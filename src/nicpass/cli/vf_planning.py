@@ -15,7 +15,6 @@ from nicpass.engine.store import read_kept_nic
 from nicpass.engine.unsupported import read_unsupported
 from nicpass.host.boot.declared_vfs import read_vf_places
 from nicpass.host.network.link_settings import add_speed
-from nicpass.model.address import Address
 from nicpass.model.boot import BootPurpose
 from nicpass.model.fact import value_or
 from nicpass.model.inverse import invert_step
@@ -28,6 +27,7 @@ from nicpass.planner.vf_set import plan_vf_set
 
 if TYPE_CHECKING:
     from nicpass.cli.source import Source
+    from nicpass.model.address import Address
     from nicpass.model.change import Change
     from nicpass.model.host import Host
     from nicpass.model.network import VfSettings
@@ -65,11 +65,14 @@ def with_own_settings(host: Host, source: Source) -> Host:
             own.setdefault(nic.state.pf, {})[nic.state.vf.vf_index] = nic.state.vf
     if not own:
         return host
+    index = HostIndex(host)
+    pfs = [index.functions[address] for address in own if address in index.functions]
+    of_link = {link.name: own[pf.address] for pf in pfs for link in index.netdevs(pf)}
     links = []
     for link in host.network.links:
-        settings = own.get(Address(link.parent_device or ""), {})
+        settings = of_link.get(link.name, {})
         vfs = tuple(settings.get(vf.vf_index, vf) for vf in link.vfs)
-        links.append(msgspec.structs.replace(link, vfs=vfs) if vfs != link.vfs else link)
+        links.append(msgspec.structs.replace(link, vfs=vfs) if settings else link)
     return msgspec.structs.replace(host, network=msgspec.structs.replace(host.network, links=tuple(links)))
 
 

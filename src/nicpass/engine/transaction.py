@@ -85,7 +85,7 @@ class Run:
         self.defined: Address | None = None
         """A NIC of which a VM could not be rid: it has it still, or may be started with it."""
         self.unplanned: NicpassError | None = None
-        """Why the rest of the change could not be planned."""
+        """Why the rest of the change could not be planned, or not be put down."""
         self.gives_back = False
         """Whether a NIC is on its way back to the host, or is there."""
 
@@ -128,12 +128,12 @@ class Run:
         while True:
             try:
                 plan = next(further, None)
+                if plan is None:
+                    return False
+                self.journal.extend(plan)
             except (Exception, KeyboardInterrupt) as error:
                 self.unplanned = describe_error(error)
                 raise
-            if plan is None:
-                return False
-            self.journal.extend(plan)
             left += enumerate(plan.steps, len(begun))
             if left:
                 return True

@@ -254,34 +254,29 @@ class SetPool(StepBase, frozen=True, kw_only=True, tag="set_pool"):
     after: PoolState | None
 
 
-class JoinPool(StepBase, frozen=True, kw_only=True, tag="join_pool"):
-    """Give the VM an interface of a pool's: which VF it is, libvirt picks at each start."""
+class PoolInterface(StepBase, frozen=True, kw_only=True):
+    """An interface of a VM for which libvirt picks a VF of a pool at each start."""
 
     domain: str
     uuid: str
     pool: str
     mac: str
     place: GuestPlace | None = None
-    """Where in the guest it shall stand; None leaves that to the hypervisor."""
+    """Where in the guest it stands; None leaves that to the hypervisor."""
     live: bool = False
-    """Whether it goes into the running machine, and not into the lasting definition."""
+    """Whether it is about the running machine, and not about the lasting definition."""
     running: bool = False
     """Whether the VM runs, so that its lasting definition is for its next start."""
     xml: str | None = None
     """The element as libvirt had it."""
 
 
-class LeavePool(StepBase, frozen=True, kw_only=True, tag="leave_pool"):
-    """Take an interface of a pool's out of the VM."""
+class JoinPool(PoolInterface, frozen=True, kw_only=True, tag="join_pool"):
+    """Give the VM the interface."""
 
-    domain: str
-    uuid: str
-    pool: str
-    mac: str
-    place: GuestPlace | None = None
-    live: bool = False
-    running: bool = False
-    xml: str | None = None
+
+class LeavePool(PoolInterface, frozen=True, kw_only=True, tag="leave_pool"):
+    """Take the interface out of the VM."""
 
 
 class ArmTimer(NicStep, frozen=True, kw_only=True, tag="arm_timer"):

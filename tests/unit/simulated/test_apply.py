@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -13,10 +14,11 @@ import pytest
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.apply_planning import differ
-from nicpass.engine.journal import read_changes
+from nicpass.engine.journal import Journal, read_changes
 from nicpass.engine.transaction import run_plan
 from nicpass.model.address import derive_vf_mac
 from nicpass.model.fact import value_or
+from nicpass.model.plan import Plan
 from nicpass.model.request import ApplyRequest, UndoRequest
 from nicpass.planner.state.export import export_state, render_state
 from nicpass.planner.state.text import StateFile, parse_state
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nicpass.model.plan import Plan
 
 pytestmark = pytest.mark.spawns
 
@@ -191,3 +192,23 @@ def test_prune_takes_back_what_nicpass_made_and_the_file_does_not_name(host: Sim
     assert {n for n in {*after, *before} if after.get(n) != before.get(n)} <= {
         n for n in after if "/var/lib/nicpass" in n
     }
+
+
+def test_what_cannot_be_put_down_once_nics_are_back_is_no_success(host: SimulatedHost) -> None:
+    """There is no turning back then; but a change whose rest was never planned is not done either."""
+    do(host, request())
+    less = msgspec.structs.replace(request(b"schema: nicpass.state/1"), prune=True)
+
+    def run_out_of_room(machine: Machine) -> None:
+        plan = msgspec.structs.replace(machine.plan_all(less).first, more=True)
+        further = iter([Plan(summary="", request=less, steps=())])
+
+        def refuse(_journal: Journal, _plan: Plan) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        setattr(Journal, "extend", refuse)  # noqa: B010
+        run_plan(plan, machine.handlers(), machine.files, further=further)
+
+    done = host.run(run_out_of_room)
+    assert (done.exit_code, done.error) == (6, "NeedsPersonError"), done
+    assert "No space left" in done.sentence

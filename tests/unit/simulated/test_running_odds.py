@@ -21,7 +21,8 @@ from nicpass.model.errors import NoAnswerError, StepError
 from nicpass.model.guard import HOOK
 from nicpass.model.network import IpAddress
 from nicpass.model.plan import PlugDevice, UnplugDevice
-from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
+from nicpass.model.request import ApplyRequest, AttachRequest, DetachRequest, UndoRequest
+from nicpass.model.state import DeclaredState, DeclaredVm
 from tests.support.simulation.boot import reboot
 from tests.support.simulation.commands import run_command
 from tests.support.simulation.effects import Death
@@ -212,11 +213,19 @@ def test_one_that_came_back_by_itself_leaves_by_its_better_record(host: Simulate
     act(host, look)
 
 
-def test_what_was_not_restored_after_one_vm_is_owed_after_the_next(host: SimulatedHost) -> None:
+_BY_FILE = ApplyRequest(
+    file="host.yaml", state=DeclaredState(vms={"db": DeclaredVm(nics=(NIC,), allow=tuple(sorted(ALLOW)))})
+)
+
+
+@pytest.mark.parametrize(
+    "give", [AttachRequest(vm="db", nic=NIC, allow=ALLOW), _BY_FILE], ids=["by a command", "by a file"]
+)
+def test_what_was_not_restored_after_one_vm_is_owed_after_the_next(host: SimulatedHost, give: Request) -> None:
     act(host, start_web)
     do(host, AttachRequest(vm="web", nic=NIC, allow=ALLOW, where="live"))
     act(host, stop_unguarded)
-    do(host, AttachRequest(vm="db", nic=NIC, allow=ALLOW))
+    do(host, give)
     do(host, DetachRequest(vm="db", nic=NIC))
 
     def look(machine: Machine) -> None:
