@@ -188,18 +188,20 @@ def _values(place: Place, typed: str, root: str) -> Iterable[Candidate]:
 def _names(kind: str, typed: str, root: str) -> Iterable[Candidate]:
     """The names of what a host has of this kind."""
     from nicpass.cli import names_at_hand as names
+    from nicpass.host.doors.files import Files
 
+    files = Files(root or "/")
     match kind:
         case "NIC":
-            return names.nic_names(root, typed)
+            return names.nic_names(files, typed)
         case "PF":
-            return names.pf_names(root, typed)
+            return names.pf_names(files, typed)
         case "VM":
-            return names.vm_names(root)
+            return names.vm_names(files)
         case "CHANGE":
-            return names.change_names(root)
+            return names.change_names(files)
         case "GROUP":
-            return names.group_names(root)
+            return names.group_names(files)
     return [("all", "")] if kind == "VFS" else ()
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from nicpass.model.fact import Unknown, value_or
 from nicpass.model.text import quote, vm_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from nicpass.host.doors.files import Files
 
 _PCI = "/sys/bus/pci/devices"
 _DEFINITIONS = "/etc/libvirt/qemu"
@@ -28,43 +30,42 @@ _LIBVIRT_SECONDS = 0.25
 _NETWORK = "0x02"
 """The base class of network controllers, as `class` in sysfs begins."""
 _MOST_CHANGES = 50
-_LARGEST = 1 << 20
 
 
-def nic_names(root: str = "", typed: str = "") -> Iterator[tuple[str, str]]:
+def nic_names(files: Files, typed: str = "") -> Iterator[tuple[str, str]]:
     """(Name, what it is) of each NIC: its interface, or its address where it has none or one is being typed."""
-    for address in sorted(_names(root + _PCI)):
-        folder = f"{root}{_PCI}/{address}"
-        if not _text(f"{folder}/class").startswith(_NETWORK):
+    for address in sorted(_names(files, _PCI)):
+        folder = f"{_PCI}/{address}"
+        if not _text(files, f"{folder}/class").startswith(_NETWORK):
             continue
-        netdevs = sorted(_names(f"{folder}/net"))
+        netdevs = sorted(_names(files, f"{folder}/net"))
         yield from ((name, address) for name in netdevs)
         if not netdevs or (typed and address.startswith(typed)):
-            yield address, ", ".join(netdevs) or _driver(folder)
-    yield from _given_names(root)
+            yield address, ", ".join(netdevs) or _driver(files, folder)
+    yield from _given_names(files)
 
 
-def pf_names(root: str = "", typed: str = "") -> Iterator[tuple[str, str]]:
+def pf_names(files: Files, typed: str = "") -> Iterator[tuple[str, str]]:
     """Those of the NICs that can make VFs."""
-    for name, about in nic_names(root, typed):
+    for name, about in nic_names(files, typed):
         address = about if re.fullmatch(r"[0-9a-f]{4,}:.*", about) else name
-        if _text(f"{root}{_PCI}/{address}/sriov_totalvfs") not in ("", "0"):
+        if _text(files, f"{_PCI}/{address}/sriov_totalvfs") not in ("", "0"):
             yield name, about
 
 
-def vm_names(root: str = "") -> Iterator[tuple[str, str]]:
+def vm_names(files: Files) -> Iterator[tuple[str, str]]:
     """(Name, or UUID where the name might be misread, name) of each VM."""
-    definitions = _list(root + _DEFINITIONS)
+    definitions = _list(files, _DEFINITIONS)
     if definitions is None:
-        found = {} if root else _ask_libvirt()
+        found = _ask_libvirt() if files.is_live else {}
     else:
-        files = [f"{root}{_DEFINITIONS}/{name}" for name in definitions]
-        files += [f"{root}{_RUNNING}/{name}" for name in _names(root + _RUNNING)]
-        found = {posixpath.basename(path)[:-4]: path for path in files if path.endswith(".xml")}
+        paths = [f"{_DEFINITIONS}/{name}" for name in definitions]
+        paths += [f"{_RUNNING}/{name}" for name in _names(files, _RUNNING)]
+        found = {posixpath.basename(path)[:-4]: path for path in paths if path.endswith(".xml")}
     for name, where in sorted(found.items()):
         word = name
         if vm_word(name, None) != vm_word(name, _ANY_UUID):  # it might be misread
-            word = where if definitions is None else _uuid(where)
+            word = where if definitions is None else _uuid(files, where)
         if word:
             yield word, "" if word == name else quote(name)
 
@@ -72,23 +73,23 @@ def vm_names(root: str = "") -> Iterator[tuple[str, str]]:
 _ANY_UUID = "00000000-0000-0000-0000-000000000000"
 
 
-def change_names(root: str = "") -> Iterator[tuple[str, str]]:
+def change_names(files: Files) -> Iterator[tuple[str, str]]:
     """The last changes, the newest first."""
-    names = sorted((name for name in _names(root + _CHANGES) if name.endswith(".jsonl")), reverse=True)
+    names = sorted((name for name in _names(files, _CHANGES) if name.endswith(".jsonl")), reverse=True)
     yield from ((name.removesuffix(".jsonl"), "") for name in names[:_MOST_CHANGES])
 
 
-def group_names(root: str = "") -> Iterator[tuple[str, str]]:
+def group_names(files: Files) -> Iterator[tuple[str, str]]:
     """The groups of /etc/group; those of a directory service are not asked for, it may hang."""
-    for line in _text(f"{root}/etc/group").splitlines():
+    for line in _text(files, "/etc/group").splitlines():
         yield line.partition(":")[0], ""
 
 
-def _given_names(root: str) -> Iterator[tuple[str, str]]:
+def _given_names(files: Files) -> Iterator[tuple[str, str]]:
     """The names that NICs had on the host which VMs have now; only root may read them."""
-    for name in sorted(_names(root + _NICS)):
+    for name in sorted(_names(files, _NICS)):
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            state = json.loads(_text(f"{root}{_NICS}/{name}"))["state"]
+            state = json.loads(_text(files, f"{_NICS}/{name}"))["state"]
             yield from ((str(link["name"]), str(state["address"])) for link in state.get("links", ()))
 
 
@@ -110,41 +111,25 @@ def _libvirt_names() -> dict[str, str]:
     return {domain.name(): domain.UUIDString() for domain in connection.listAllDomains()}
 
 
-def _uuid(path: str) -> str:
-    found = re.search(r"<uuid>([0-9a-f-]{36})</uuid>", _text(path))
+def _uuid(files: Files, path: str) -> str:
+    found = re.search(r"<uuid>([0-9a-f-]{36})</uuid>", _text(files, path))
     return found[1] if found is not None else ""
 
 
-def _driver(folder: str) -> str:
-    try:
-        return posixpath.basename(os.readlink(f"{folder}/driver"))
-    except OSError:
-        return ""
+def _driver(files: Files, folder: str) -> str:
+    return posixpath.basename(value_or(files.read_link(f"{folder}/driver"), None) or "")
 
 
-def _names(folder: str) -> list[str]:
-    return _list(folder) or []
+def _names(files: Files, folder: str) -> tuple[str, ...]:
+    return _list(files, folder) or ()
 
 
-def _list(folder: str) -> list[str] | None:
+def _list(files: Files, folder: str) -> tuple[str, ...] | None:
     """The names in a folder; None where they may not be read. A folder that is not there has none."""
-    try:
-        return os.listdir(folder)
-    except PermissionError:
-        return None
-    except OSError:
-        return []
+    names = files.list_directory(folder)
+    return None if isinstance(names, Unknown) else names or ()
 
 
-def _text(path: str) -> str:
-    """A file's text; empty where it cannot be read. Opened so that a FIFO in its place does not hold us."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(descriptor, _LARGEST).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)
+def _text(files: Files, path: str) -> str:
+    """A file's text; empty where it cannot be read."""
+    return value_or(files.read_text(path), None) or ""

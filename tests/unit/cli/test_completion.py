@@ -22,6 +22,7 @@ from nicpass.cli.completion import FOLDER, SCRIPTS
 from nicpass.cli.main import main
 from nicpass.cli.parser import _COMMANDS, _DOCUMENTS
 from nicpass.cli.shell_line import Line, bash_word, split_line
+from nicpass.host.doors.files import Files
 from nicpass.planner.refuse import OVERRIDABLE
 from tests.support.hosts import bridge, nic, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Vm
@@ -307,15 +308,15 @@ class TestATab:
 
 class TestLibvirt:
     def test_it_is_asked_where_the_folder_may_not_be_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(names_at_hand, "_list", lambda _: None)
+        monkeypatch.setattr(names_at_hand, "_list", lambda *_: None)
         monkeypatch.setattr(names_at_hand, "_libvirt_names", lambda: {"web": UUID.format(1), "7": UUID.format(2)})
-        assert list(names_at_hand.vm_names()) == [(UUID.format(2), "7"), ("web", "")]
+        assert list(names_at_hand.vm_names(Files())) == [(UUID.format(2), "7"), ("web", "")]
 
     def test_one_that_hangs_has_no_vms(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(names_at_hand, "_list", lambda _: None)
+        monkeypatch.setattr(names_at_hand, "_list", lambda *_: None)
         monkeypatch.setattr(names_at_hand, "_libvirt_names", lambda: time.sleep(1))
         monkeypatch.setattr(names_at_hand, "_LIBVIRT_SECONDS", 0.01)
-        assert list(names_at_hand.vm_names()) == []
+        assert list(names_at_hand.vm_names(Files())) == []
 
 
 class TestInstalled:
