@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from nicpass.model import language
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -54,6 +56,13 @@ def _stay_inside(request: pytest.FixtureRequest) -> Iterator[None]:
     _Guard.may_read_sys = False
     yield
     _Guard.may_spawn = _Guard.may_read_sys = True
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> Iterator[None]:
+    """A run chooses its process' language for good; here the next test has the same process."""
+    yield
+    language.use_translation(str)
 
 
 @pytest.fixture

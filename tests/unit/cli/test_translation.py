@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from nicpass.cli.folding import fold
 from nicpass.cli.output import say_error
 from nicpass.cli.translation import CATALOGUES, choose_language, speak
 from nicpass.model.errors import BadInputError
-from nicpass.model.language import _, use_translation
+from nicpass.model.language import _
 from tests.support.messages import LANGUAGES, collect_messages, read_translation
 
 MESSAGES = [message.id for message in collect_messages() if isinstance(message.id, str) and message.id]
@@ -34,11 +33,9 @@ def fields_of(text: str) -> set[str]:
 
 
 @pytest.fixture
-def chinese() -> Iterator[None]:
+def chinese() -> None:
     compile_messages(Path(CATALOGUES))
     speak("zh")
-    yield
-    use_translation(lambda message: message)
 
 
 @pytest.mark.parametrize("message", MESSAGES)

@@ -15,13 +15,12 @@ from rich.cells import cell_len
 from nicpass.cli.main import main
 from nicpass.engine.unsupported import RELEASE, UNSUPPORTED
 from nicpass.model.address import derive_vf_mac
-from nicpass.model.language import use_translation
 from nicpass.model.network import VfSettings
 from tests.support.hosts import bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.trees import Tree, Vm, hostdev_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Run = Callable[..., tuple[int, str, str]]
@@ -58,7 +57,7 @@ def tree(**more: object) -> Tree:
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.delenv("COLUMNS", raising=False)
     numbers = itertools.count()
 
@@ -68,8 +67,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
-    yield call
-    use_translation(str)
+    return call
 
 
 class TestList:

@@ -34,7 +34,6 @@ from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_
 from tests.support.terminal import cells, terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from nicpass.model.plan import Step
@@ -46,10 +45,8 @@ USED = ready_host(net=network(link("eth1"), address("eth1", "10.0.0.5/24"), rout
 
 
 @pytest.fixture
-def chinese() -> Iterator[None]:
+def chinese() -> None:
     speak("zh")
-    yield
-    use_translation(str)
 
 
 def told(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
