@@ -17,9 +17,12 @@ from nicpass.model.inverse import invert_step
 from nicpass.model.plan import NicStep, Plan, StartWindow, Step, StepBase
 from tests.support.strategies import values_of
 
-STEPS = [
-    kind for base in (StepBase, NicStep) for kind in base.__subclasses__() if kind.__struct_config__.tag is not None
-]
+
+def _descendants(kind: type[StepBase]) -> list[type[StepBase]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_descendants(child))]
+
+
+STEPS = [kind for kind in _descendants(StepBase) if kind.__struct_config__.tag is not None]
 
 
 @given(values_of(Host))
