@@ -87,7 +87,7 @@ from nicpass.engine.host_steps import HostSteps, Interface, read_state
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
 from nicpass.model.plan import (NicState)
-from nicpass.planner.compare import compare_states
+from nicpass.planner.nic_state.compare import compare_states
 files = Files()
 if sys.argv[1] == "keep":
     open("/run/kept.json", "wb").write(msgspec.json.encode(read_state(files, "{PF_ADDRESS}")))

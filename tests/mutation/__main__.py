@@ -31,11 +31,11 @@ LEFT_OUT = (
     "lab",
     "test_architecture.py",
     "test_locks.py",
-    "cli/test_documents.py",
+    "cli/render/test_documents.py",
     "cli/test_hostile_text.py",
     "cli/test_own_time.py",
     "cli/test_startup.py",
-    "cli/test_translation.py",
+    "cli/render/test_translation.py",
     "engine/test_two_at_once.py",
     "simulated/test_sequences.py",
 )

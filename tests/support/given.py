@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nicpass.engine.store import NICS, KeptNic
+from nicpass.engine.nic.store import NICS, KeptNic
 from nicpass.host.system.given import VETOES
 from nicpass.model.address import Address
 from nicpass.model.given import Veto, VetoedVm

@@ -12,7 +12,7 @@ import msgspec
 
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.lock import PATH
-from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.engine.nic.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt.hook import Hook

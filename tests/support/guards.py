@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nicpass.engine.store import KeptNic
+from nicpass.engine.nic.store import KeptNic
 from nicpass.host.system.given import EVENTS
 from nicpass.hypervisor.libvirt.guard_files import hook_script
 from nicpass.model.address import Address

@@ -23,7 +23,7 @@ from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.pci import PciFunction
 from nicpass.model.request import AttachRequest
-from nicpass.planner.attach import plan_attach
+from nicpass.planner.nic.attach import plan_attach
 from tests.unit.conftest import CAPTURES
 
 Capture = Callable[[str], Path]

@@ -56,7 +56,7 @@ def test_what_is_made_of_a_statement(text: str, made: set[str]) -> None:
 
 
 def test_each_has_a_name_of_its_own_and_changes_what_runs() -> None:
-    mutants = mutants_of(ROOT / "src/nicpass/engine/give_back.py")
+    mutants = mutants_of(ROOT / "src/nicpass/engine/nic/give_back.py")
     assert len({mutant.key for mutant in mutants}) == len(mutants) > 200
     texts = [f"{mutant.before} {mutant.after}" for mutant in mutants]
     assert not any("import" in text or "TYPE_CHECKING" in text for text in texts)
@@ -74,7 +74,7 @@ def test_what_is_called_equal_is_there() -> None:
 
 
 def test_the_report_counts_what_was_judged() -> None:
-    mutants = mutants_of(ROOT / "src/nicpass/engine/take_nic.py")[:3]
+    mutants = mutants_of(ROOT / "src/nicpass/engine/nic/take.py")[:3]
     outcomes = ("killed", "hung", "lived")
     verdicts = {m.key: Verdict(m.key, outcome) for m, outcome in zip(mutants, outcomes, strict=True)}  # type: ignore[arg-type]
     lines = list(report([*mutants, _other(mutants[0])], verdicts))

@@ -6,14 +6,14 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import say
-from nicpass.cli.progress import watched
-from nicpass.cli.report import headline, say_outcome, view_outcome
+from nicpass.cli.render.output import say
+from nicpass.cli.render.progress import watched
+from nicpass.cli.render.report import headline, say_outcome, view_outcome
+from nicpass.cli.render.system_log import log_begin, log_done, log_failure
 from nicpass.cli.source import open_processes
-from nicpass.cli.system_log import log_begin, log_done, log_failure
 from nicpass.engine.handler import LateHandlers
 from nicpass.engine.journal import read_change
-from nicpass.engine.take_nic import take_handlers
+from nicpass.engine.nic.take import take_handlers
 from nicpass.engine.transaction import run_plan
 from nicpass.hypervisor.libvirt.steps import libvirt_handlers
 from nicpass.model.plan import (
@@ -39,7 +39,7 @@ from nicpass.model.plan import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nicpass.cli.documents import OutcomeDocument
+    from nicpass.cli.render.documents import OutcomeDocument
     from nicpass.cli.source import Source
     from nicpass.engine.handler import Handlers
     from nicpass.host.doors.files import Files
@@ -100,7 +100,7 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
         return host_handlers(files, open_processes())
 
     def of_boot() -> Handlers:
-        from nicpass.engine.boot_steps import boot_handlers
+        from nicpass.engine.boot.steps import boot_handlers
 
         return boot_handlers(files, open_processes())
 
@@ -135,7 +135,7 @@ def handlers_of(files: Files, tell: Callable[[str], object] = str) -> Handlers:
         return tuning_handlers()
 
     def of_interrupts() -> Handlers:
-        from nicpass.engine.interrupts import interrupt_handlers
+        from nicpass.engine.nic.interrupts import interrupt_handlers
 
         return interrupt_handlers(files)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from nicpass.checks.catalogue.entry import Entry
 from nicpass.checks.catalogue.whole import CATALOGUE
-from nicpass.cli.output import say, say_json, say_table, say_wrapped
+from nicpass.cli.render.output import say, say_json, say_table, say_wrapped
 from nicpass.model.errors import BadInputError, ExitCode
 from nicpass.model.finding import Severity
 from nicpass.model.language import _

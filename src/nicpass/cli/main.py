@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["--complete"]:
-        from nicpass.cli.completing import complete_command
+        from nicpass.cli.completion.candidates import complete_command
 
         return complete_command(arguments[1:])
     from nicpass.cli.run import run

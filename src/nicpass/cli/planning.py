@@ -10,7 +10,7 @@ from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.source import Source, read_source
 from nicpass.engine.admission import read_start
 from nicpass.engine.journal import read_boot_id, read_changes, select_change, undone_by
-from nicpass.engine.store import list_kept_nics, read_kept_nic, read_nic_state
+from nicpass.engine.nic.store import list_kept_nics, read_kept_nic, read_nic_state
 from nicpass.model.errors import BadInputError, NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
@@ -30,7 +30,7 @@ from nicpass.model.request import (
 )
 from nicpass.model.text import quote
 from nicpass.model.vf import VfSetRequest
-from nicpass.planner.attach import plan_attach
+from nicpass.planner.nic.attach import plan_attach
 from nicpass.planner.select import explain_swapped, select_kept, select_nic
 
 if TYPE_CHECKING:
@@ -86,15 +86,15 @@ def _plan_request(request: Request, source: Source) -> Plan:
         case DetachRequest():
             return plan_detach_request(request, source, with_guard=True)
         case VfRequest() | VfSetRequest():
-            from nicpass.cli.vf_planning import plan_lasting_vfs  # late: most requests are about one NIC
+            from nicpass.cli.vf.planning import plan_lasting_vfs  # late: most requests are about one NIC
 
             return plan_lasting_vfs(request, source)
         case PoolRequest() | PoolAttachRequest() | PoolDetachRequest():
-            from nicpass.cli.pool_planning import plan_pool_request  # late: most requests are about one NIC
+            from nicpass.cli.pool.planning import plan_pool_request  # late: most requests are about one NIC
 
             return plan_pool_request(request, source)
         case TuneRequest():
-            from nicpass.planner.tune import plan_tune  # late, as the VFs
+            from nicpass.planner.placement.tune import plan_tune  # late, as the VFs
 
             return plan_tune(source.host, request)
         case UndoRequest():
@@ -105,7 +105,7 @@ def _plan_request(request: Request, source: Source) -> Plan:
 
 def plan_detach_request(request: DetachRequest, source: Source, *, with_guard: bool) -> Plan:
     """The plan that takes NICs back; the guard goes with the last of them, if it is to go `with_guard`."""
-    from nicpass.planner.detach import OnRecord, plan_taking_all_back  # late: most requests are to give
+    from nicpass.planner.nic.detach import OnRecord, plan_taking_all_back  # late: most requests are to give
 
     states = _kept_states(source)
     addresses = [select_kept(HostIndex(source.host), nic, states) for nic in request.nics]
@@ -133,9 +133,11 @@ def better_records(source: Source, host: Host, addresses: list[Address]) -> dict
     for address in addresses:
         if address not in index.given or address not in index.functions:
             continue
-        from nicpass.planner.compare import gained_since  # late: mostly there is no record of a NIC to be given
-        from nicpass.planner.observe import observe_state
-        from nicpass.planner.whole import why_not_whole
+        from nicpass.planner.nic_state.compare import (
+            gained_since,  # late: mostly there is no record of a NIC to be given
+        )
+        from nicpass.planner.nic_state.observe import observe_state
+        from nicpass.planner.nic_state.whole import why_not_whole
 
         kept = read_kept_nic(source.files, address)
         if kept is None or kept.owner is None:
@@ -150,7 +152,7 @@ def better_records(source: Source, host: Host, addresses: list[Address]) -> dict
 
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
-    from nicpass.planner.detach import OnRecord
+    from nicpass.planner.nic.detach import OnRecord
     from nicpass.planner.undo import Kept, is_of_pools, nics_of, plan_undo
 
     changes = read_changes(source.files)
@@ -161,16 +163,16 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
             f"nicpass show {quote(other)}",
         )
     if change.opened is not None and isinstance(change.opened.plan.request, PrepareRequest):
-        from nicpass.cli.prepare_planning import plan_undo_of_prepare  # late: few undo a preparation
+        from nicpass.cli.boot.planning import plan_undo_of_prepare  # late: few undo a preparation
 
         return plan_undo_of_prepare(change, request, source)
     if is_of_pools(change):
-        from nicpass.cli.pool_planning import plan_undo_of_pools  # late: few changes are of a pool
+        from nicpass.cli.pool.planning import plan_undo_of_pools  # late: few changes are of a pool
 
         return plan_undo_of_pools(change, request, source)
     steps = change.opened.plan.steps if change.opened is not None else ()
     if any(isinstance(step, PlaceDomain | SteerInterrupts) for step in steps):
-        from nicpass.planner.tune import plan_untune
+        from nicpass.planner.placement.tune import plan_untune
 
         return plan_untune(source.host, change, request)
     index = HostIndex(source.host)
@@ -181,12 +183,12 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
     removal = _plan_removal(source, *addresses)
     if {UnplugDevice, SetNumvfs} <= {type(step) for step in steps}:
-        from nicpass.cli.vf_planning import with_own_settings
+        from nicpass.cli.vf.planning import with_own_settings
 
         host = with_own_settings(host, source)
     plan = plan_undo(host, change, request, Kept(records, removal, plan_guard(source.files)))
     if any(isinstance(step, SetNumvfs) for step in plan.steps):
-        from nicpass.cli.vf_planning import with_undone_declaration
+        from nicpass.cli.vf.planning import with_undone_declaration
 
         return with_undone_declaration(plan, change, source)
     return plan

@@ -9,9 +9,9 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nicpass.cli.output import complain, lost_output, say_error
-from nicpass.cli.parser import build_parser
-from nicpass.cli.translation import choose_language, speak
+from nicpass.cli.arguments.parser import build_parser
+from nicpass.cli.render.output import complain, lost_output, say_error
+from nicpass.cli.render.translation import choose_language, speak
 from nicpass.model.errors import ExitCode, NicpassError
 from nicpass.model.language import _
 from nicpass.model.text import well_formed
@@ -83,7 +83,7 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
     """Print which changes were cut off: whoever looks at a half-changed host is to know it, and what settles it."""
     if arguments.snapshot is not None or arguments.root is not None or os.geteuid() != 0:
         return
-    from nicpass.cli.unsettled import owed_nics, tell_unfinished
+    from nicpass.cli.journal.unsettled import owed_nics, tell_unfinished
     from nicpass.host.doors.files import Files
 
     tell_unfinished(Files())
@@ -96,7 +96,7 @@ def _tell_unsettled(arguments: argparse.Namespace) -> None:
 
 def dispatch(arguments: argparse.Namespace) -> int:
     """Call the command's module; each is loaded only when it is asked for."""
-    module, name = _HANDLERS.get(_name_of(arguments), ("changing", "change_command"))
+    module, name = _HANDLERS.get(_name_of(arguments), ("nic.changing", "change_command"))
     handler: Callable[[argparse.Namespace], int] = getattr(import_module(f"nicpass.cli.{module}"), name)
     return handler(arguments)
 
@@ -113,22 +113,22 @@ _READING = (
     *("vf list", "pool list", "completion"),
 )
 _HANDLERS = {
-    "list": ("listing", "list_nics_command"),
-    "check": ("checking", "check_command"),
+    "list": ("nic.listing", "list_nics_command"),
+    "check": ("nic.checking", "check_command"),
     "explain": ("explaining", "explain_command"),
     "schema": ("schemas", "schema_command"),
-    "completion": ("completion", "completion_command"),
-    "vf list": ("vf_listing", "list_vfs_command"),
-    "pool list": ("pool_listing", "list_pools_command"),
-    "snapshot": ("listing", "snapshot_command"),
-    "history": ("history", "history_command"),
-    "show": ("history", "show_command"),
-    "recover": ("settling", "recover_command"),
-    "confirm": ("settling", "confirm_command"),
-    "prepare": ("preparing", "prepare_command"),
-    "export": ("applying", "export_command"),
-    "plan": ("applying", "plan_command"),
-    "apply": ("applying", "apply_command"),
-    "vf restore": ("vf_restoring", "restore_vfs_command"),
+    "completion": ("completion.script", "completion_command"),
+    "vf list": ("vf.listing", "list_vfs_command"),
+    "pool list": ("pool.listing", "list_pools_command"),
+    "snapshot": ("nic.listing", "snapshot_command"),
+    "history": ("journal.history", "history_command"),
+    "show": ("journal.history", "show_command"),
+    "recover": ("journal.settling", "recover_command"),
+    "confirm": ("journal.settling", "confirm_command"),
+    "prepare": ("boot.preparing", "prepare_command"),
+    "export": ("state.applying", "export_command"),
+    "plan": ("state.applying", "plan_command"),
+    "apply": ("state.applying", "apply_command"),
+    "vf restore": ("vf.restoring", "restore_vfs_command"),
 }
 """Module and function of each command; all others change a NIC."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nicpass.checks.verdict import Report, SecurityReport
-from nicpass.cli.applying import DifferenceDocument
-from nicpass.cli.documents import ErrorDocument, OutcomeDocument, PlanDocument
 from nicpass.cli.explaining import Explanations
-from nicpass.cli.history import ChangeDocument, History
-from nicpass.cli.output import say_json
-from nicpass.cli.pool_listing import PoolList
-from nicpass.cli.settling import ConfirmDocument, RecoverDocument
-from nicpass.cli.vf_restoring import RestoredVfs
-from nicpass.cli.vf_views import VfList
-from nicpass.cli.views import NicList
+from nicpass.cli.journal.history import ChangeDocument, History
+from nicpass.cli.journal.settling import ConfirmDocument, RecoverDocument
+from nicpass.cli.nic.views import NicList
+from nicpass.cli.pool.listing import PoolList
+from nicpass.cli.render.documents import ErrorDocument, OutcomeDocument, PlanDocument
+from nicpass.cli.render.output import say_json
+from nicpass.cli.state.applying import DifferenceDocument
+from nicpass.cli.vf.restoring import RestoredVfs
+from nicpass.cli.vf.views import VfList
 from nicpass.model.errors import ExitCode
 from nicpass.model.host import Host
 from nicpass.model.state import DeclaredState

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.engine.admission import forget_nic_of_start
 from nicpass.engine.attempts import Attempts
-from nicpass.engine.give_back import (
+from nicpass.engine.handler import Handler, Handlers, wait_until
+from nicpass.engine.nic.give_back import (
     restore_addresses,
     restore_driver,
     restore_link,
@@ -18,14 +19,13 @@ from nicpass.engine.give_back import (
     restore_uppers,
     restore_vfs,
 )
-from nicpass.engine.handler import Handler, Handlers, wait_until
-from nicpass.engine.interface import Interface
-from nicpass.engine.managers import ask_managers, shell_lines, without_managed
-from nicpass.engine.numvfs_errors import explain_refusal
-from nicpass.engine.rebinding import rebind_vfs
-from nicpass.engine.store import KeptNic, forget_nic_state, is_kept, keep_nic, read_nic_state
-from nicpass.engine.unsupported import keep_unsupported
-from nicpass.engine.vf_terms import lacks_only_derived, learns_at_binding, set_vfs, stale_vfs, verify_vfs
+from nicpass.engine.nic.interface import Interface
+from nicpass.engine.nic.managers import ask_managers, shell_lines, without_managed
+from nicpass.engine.nic.store import KeptNic, forget_nic_state, is_kept, keep_nic, read_nic_state
+from nicpass.engine.vf.errors import explain_refusal
+from nicpass.engine.vf.rebinding import rebind_vfs
+from nicpass.engine.vf.terms import lacks_only_derived, learns_at_binding, set_vfs, stale_vfs, verify_vfs
+from nicpass.engine.vf.unsupported import keep_unsupported
 from nicpass.host.network.interfaces import read_network
 from nicpass.host.network.link_settings import with_settings
 from nicpass.host.pci.functions import DEVICES, read_function
@@ -35,10 +35,10 @@ from nicpass.model.fact import Unknown, known
 from nicpass.model.host import Host
 from nicpass.model.language import _
 from nicpass.model.plan import GiveBackNic, SetNumvfs
-from nicpass.planner.compare import differences
-from nicpass.planner.elsewhere import find_reachable
-from nicpass.planner.observe import observe_state
-from nicpass.planner.whole import why_hollow
+from nicpass.planner.nic_state.compare import differences
+from nicpass.planner.nic_state.elsewhere import find_reachable
+from nicpass.planner.nic_state.observe import observe_state
+from nicpass.planner.nic_state.whole import why_hollow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from nicpass.model.network import Link
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicState
-    from nicpass.planner.elsewhere import Reachable
+    from nicpass.planner.nic_state.elsewhere import Reachable
 
     OpenInterface: TypeAlias = Callable[[str], Interface]
 

@@ -14,7 +14,7 @@ from nicpass.model.errors import ImpossibleError
 from nicpass.model.fact import known
 from nicpass.model.language import _
 from nicpass.model.memory import format_cpulist
-from nicpass.planner.vf_use import counts_of
+from nicpass.planner.vf.use import counts_of
 
 if TYPE_CHECKING:
     from nicpass.checks.lookup.index import HostIndex

@@ -37,10 +37,10 @@ from nicpass.model.plan import (
 )
 from nicpass.model.request import ApplyRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.model.text import quote
-from nicpass.planner.attach import plan_reattach
-from nicpass.planner.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
-from nicpass.planner.vf import plan_vf
-from nicpass.planner.vf_set import plan_vf_set_back
+from nicpass.planner.nic.attach import plan_reattach
+from nicpass.planner.nic.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
+from nicpass.planner.vf.count import plan_vf
+from nicpass.planner.vf.set import plan_vf_set_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -52,13 +52,13 @@ def _be_the_machine(machine: Machine) -> None:
 
     setattr(os, "geteuid", lambda: 0)  # noqa: B010
     changes: dict[str, dict[str, object]] = {
-        "cli.changing": {"Files": lambda *_: machine.files},
-        "cli.requests": {"Files": lambda *_: machine.files},
+        "cli.nic.changing": {"Files": lambda *_: machine.files},
+        "cli.arguments.requests": {"Files": lambda *_: machine.files},
         "cli.source": {"Files": lambda *_: machine.files, "read_source": read, "read_live_source": read},
         "cli.planning": {"read_source": read},
-        "cli.orphans": {"read_live_source": read},
+        "cli.journal.orphans": {"read_live_source": read},
         "cli.carry_out": {"handlers_of": lambda *_: machine.handlers()},
-        "cli.settling": {
+        "cli.journal.settling": {
             "Files": lambda *_: machine.files,
             "handlers_of": lambda *_: machine.handlers(),
             # Tests of its own put the guard in order.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyroute2 import NetlinkError
 
 from nicpass import __version__
-from nicpass.engine.interface import Interface
+from nicpass.engine.nic.interface import Interface
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.model.errors import StepError

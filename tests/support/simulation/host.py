@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from nicpass.cli.apply_planning import Plans, plan_apply
+from nicpass.cli.arguments.requests import words_of
+from nicpass.cli.journal.unsettled import refuse_unless_settled
 from nicpass.cli.planning import plan_request
-from nicpass.cli.requests import words_of
 from nicpass.cli.source import Source
-from nicpass.cli.unsettled import refuse_unless_settled
-from nicpass.engine.boot_steps import boot_handlers
+from nicpass.cli.state.planning import Plans, plan_apply
+from nicpass.engine.boot.steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
-from nicpass.engine.declared_vfs import make_declared
 from nicpass.engine.host_steps import HostSteps, host_handlers
-from nicpass.engine.interrupts import interrupt_handlers
 from nicpass.engine.journal import last_to_undo, read_changes
 from nicpass.engine.lock import hold_lock
+from nicpass.engine.nic.interrupts import interrupt_handlers
+from nicpass.engine.nic.take import take_handlers
 from nicpass.engine.recovery import Settled, recover
-from nicpass.engine.take_nic import take_handlers
 from nicpass.engine.transaction import run_plan
+from nicpass.engine.vf.declared import make_declared
 from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.host.read import read_host
 from nicpass.host.system.actor import read_actor

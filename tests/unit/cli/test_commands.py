@@ -15,9 +15,9 @@ import pytest
 
 from nicpass.checks.catalogue.whole import CATALOGUE
 from nicpass.checks.verdict import Report
-from nicpass.cli.documents import PlanDocument
 from nicpass.cli.main import main
-from nicpass.cli.views import NicList
+from nicpass.cli.nic.views import NicList
+from nicpass.cli.render.documents import PlanDocument
 from nicpass.model.host import Host
 from nicpass.model.plan import DefineDevice, StartDomain, TakeNic
 from tests.support.hosts import address, link, network, nic, pf_with_vfs, ready_host, route

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from nicpass.cli import hook as hook_command
-from nicpass.engine import arrival
 from nicpass.engine.host_steps import HostSteps
+from nicpass.engine.nic import arrival
 from nicpass.engine.retry import AFTER_SECONDS
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.system.given import read_vetoes

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from nicpass.cli import preparing
-from nicpass.cli.documents import without_sysctls
+from nicpass.cli.boot import preparing
+from nicpass.cli.boot.planning import Work
 from nicpass.cli.main import main
-from nicpass.cli.prepare_planning import Work
+from nicpass.cli.render.documents import without_sysctls
 from nicpass.cli.source import Source
 from nicpass.engine.journal import Journal
 from nicpass.host.doors.files import Files
@@ -129,8 +129,8 @@ class TestPrepare:
         plan = Plan(summary="This host is prepared already", request=PrepareRequest(), steps=())
         work = Work(Source(files, Host(pci=()), is_live=False), plan, is_reboot_due=True)
         monkeypatch.setattr(preparing, "Files", lambda *_: files)
-        monkeypatch.setattr("nicpass.cli.settling.Files", lambda *_: files)
-        monkeypatch.setattr("nicpass.cli.settling.owed_nics", lambda *_: ())
+        monkeypatch.setattr("nicpass.cli.journal.settling.Files", lambda *_: files)
+        monkeypatch.setattr("nicpass.cli.journal.settling.owed_nics", lambda *_: ())
         monkeypatch.setattr(preparing, "plan_work", lambda *_: work)
         monkeypatch.setattr("os.geteuid", lambda: 0)
         monkeypatch.setattr(preparing, "outlive_session", lambda: None)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nicpass.cli.aftermath import way_back, what_is_so_now
-from nicpass.cli.documents import PlanDocument
+from nicpass.cli.arguments.parser import build_parser
+from nicpass.cli.arguments.requests import request_of, words_of
 from nicpass.cli.main import main
-from nicpass.cli.parser import build_parser
-from nicpass.cli.plan_text import describe_step
-from nicpass.cli.requests import request_of, words_of
+from nicpass.cli.render.aftermath import way_back, what_is_so_now
+from nicpass.cli.render.documents import PlanDocument
+from nicpass.cli.render.plan_text import describe_step
 from nicpass.model.address import Address
 from nicpass.model.boot import BootChange, BootPurpose
 from nicpass.model.change import Record

@@ -78,7 +78,12 @@ def test_list_loads_only_what_it_needs_and_starts_nothing(tmp_path: Path) -> Non
 
 _OF_CHANGES = {
     *("nicpass.engine.admission", "nicpass.engine.handler", "nicpass.engine.journal", "nicpass.engine.lock"),
-    *("nicpass.engine.store", "nicpass.host.doors.running", "nicpass.hypervisor.libvirt.steps", "nicpass.model.change"),
+    *(
+        "nicpass.engine.nic.store",
+        "nicpass.host.doors.running",
+        "nicpass.hypervisor.libvirt.steps",
+        "nicpass.model.change",
+    ),
 }
 """What a command that only looks at a host has no use for."""
 _OF_MANAGERS = {
@@ -90,25 +95,25 @@ _OF_MANAGERS = {
 @pytest.mark.parametrize(
     ("command", "unneeded"),
     [
-        (["list", "--json"], {"nicpass.planner.attach", *_OF_CHANGES, *_OF_MANAGERS}),
-        (["check", "--json"], {"nicpass.planner.attach", *_OF_CHANGES, *_OF_MANAGERS}),
+        (["list", "--json"], {"nicpass.planner.nic.attach", *_OF_CHANGES, *_OF_MANAGERS}),
+        (["check", "--json"], {"nicpass.planner.nic.attach", *_OF_CHANGES, *_OF_MANAGERS}),
         (
             ["attach", "guest", "eth1", "--dry-run"],
             {
                 "nicpass.boot.loader.edits",
                 "nicpass.checks.catalogue.whole",
-                "nicpass.engine.give_back",
-                "nicpass.cli.plan_shell",
-                "nicpass.engine.boot_steps",
+                "nicpass.engine.nic.give_back",
+                "nicpass.cli.render.plan_shell",
+                "nicpass.engine.boot.steps",
                 "nicpass.engine.deadman",
                 "nicpass.hypervisor.libvirt.shutdown",
                 "nicpass.planner.undo",
                 # What is asked for when a NIC is taken back.
                 "ipaddress",
-                "nicpass.planner.detach",
-                "nicpass.planner.elsewhere",
+                "nicpass.planner.nic.detach",
+                "nicpass.planner.nic_state.elsewhere",
                 "nicpass.planner.orphans",
-                "nicpass.planner.whole",
+                "nicpass.planner.nic_state.whole",
                 *_OF_MANAGERS,
             },
         ),

@@ -12,12 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.engine import host_steps, managers, vf_terms
+from nicpass.engine import host_steps
 from nicpass.engine.handler import Handler
 from nicpass.engine.host_steps import host_handlers, read_state
-from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
-from nicpass.engine.take_nic import take_handlers
-from nicpass.engine.unsupported import read_unsupported
+from nicpass.engine.nic import managers
+from nicpass.engine.nic.store import KeptNic, keep_nic, keep_nic_state, read_kept_nic, read_nic_state
+from nicpass.engine.nic.take import take_handlers
+from nicpass.engine.vf import terms as vf_terms
+from nicpass.engine.vf.unsupported import read_unsupported
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.network.link_settings import sysctl_path

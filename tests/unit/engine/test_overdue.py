@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from nicpass.engine import arrival, overdue
-from nicpass.engine.arrival import await_arrival
+from nicpass.engine import overdue
 from nicpass.engine.journal import Journal
-from nicpass.engine.managers import commands_for, shell_lines, without_managed
+from nicpass.engine.nic import arrival
+from nicpass.engine.nic.arrival import await_arrival
+from nicpass.engine.nic.managers import commands_for, shell_lines, without_managed
 from nicpass.engine.overdue import OverdueRun
 from nicpass.engine.retry import arrange_retry
 from nicpass.host.doors.files import Files

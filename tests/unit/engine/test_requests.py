@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from pyroute2 import NetlinkError
 
-from nicpass.engine import interface as interface_module
-from nicpass.engine.interface import Interface
+from nicpass.engine.nic import interface as interface_module
+from nicpass.engine.nic.interface import Interface
 from nicpass.host.network import ethtool
 from nicpass.model.errors import NotSupportedError, StepError
 from nicpass.model.fact import Unknown

@@ -20,7 +20,7 @@ from nicpass.engine import lock
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.journal import Journal
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import forget_nic_state, keep_nic_state, read_nic_state
+from nicpass.engine.nic.store import forget_nic_state, keep_nic_state, read_nic_state
 from nicpass.engine.transaction import run_plan
 from nicpass.host.doors.files import Files
 from nicpass.model.address import Address

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.cli.requests import words_of
+from nicpass.cli.arguments.requests import words_of
 from nicpass.model.errors import ExitCode
 from nicpass.model.request import AttachRequest, VfRequest
 from tests.support.simulation.contents import list_differences

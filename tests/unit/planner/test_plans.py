@@ -39,13 +39,13 @@ from nicpass.model.plan import (
     UnplugDevice,
 )
 from nicpass.model.request import AttachRequest, DetachRequest, VfRequest
-from nicpass.planner.attach import plan_attach
-from nicpass.planner.compare import compare_states, differences
-from nicpass.planner.detach import plan_detach
-from nicpass.planner.observe import observe_state
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.nic.detach import plan_detach
+from nicpass.planner.nic_state.compare import compare_states, differences
+from nicpass.planner.nic_state.observe import observe_state
 from nicpass.planner.refuse import OVERRIDABLE, refuse_unless_clear
 from nicpass.planner.select import select_domain, select_nic
-from nicpass.planner.vf import plan_vf
+from nicpass.planner.vf.count import plan_vf
 from tests.support.hosts import VM, address, bridge, link, network, nic, nvme, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, Vm, hostdev_xml, vf_interface_xml
 

@@ -37,8 +37,8 @@ from nicpass.model.plan import (
     UndefineDevice,
 )
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
-from nicpass.planner.attach import plan_attach
-from nicpass.planner.detach import OnRecord, plan_taking_all_back
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.nic.detach import OnRecord, plan_taking_all_back
 from nicpass.planner.undo import Kept, nics_of, plan_undo
 from tests.support.hosts import VM, address, bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.provoking import AHCI, controller

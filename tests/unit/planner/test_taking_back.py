@@ -36,8 +36,8 @@ from nicpass.model.plan import (
     UndefineDevice,
 )
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
-from nicpass.planner.attach import _refuse_other_settings
-from nicpass.planner.detach import OnRecord, plan_detach, plan_taking_back, stop_first, undefine_step
+from nicpass.planner.nic.attach import _refuse_other_settings
+from nicpass.planner.nic.detach import OnRecord, plan_detach, plan_taking_back, stop_first, undefine_step
 from nicpass.planner.select import select_domain, select_kept
 from nicpass.planner.undo import Kept, nics_of, plan_undo
 from tests.support.hosts import link, network

@@ -31,12 +31,12 @@ from nicpass.model.plan import (
     UndefineDevice,
 )
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest, VfRequest
-from nicpass.planner.attach import plan_attach
 from nicpass.planner.confirm import DEFAULT_SECONDS, SESSION_CODES
-from nicpass.planner.detach import OnRecord, plan_detach
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.nic.detach import OnRecord, plan_detach
 from nicpass.planner.refuse import OVERRIDABLE
 from nicpass.planner.undo import Kept, nics_of, plan_undo
-from nicpass.planner.vf import plan_vf
+from nicpass.planner.vf.count import plan_vf
 from tests.support.hosts import VM, address, link, network, nic, pf_with_vfs, ready_host, route
 from tests.support.trees import Tree, hostdev_xml
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from nicpass.checks.lookup.index import HostIndex
-from nicpass.cli.apply_planning import differ
+from nicpass.cli.state.planning import differ
 from nicpass.engine.journal import Journal, read_changes
 from nicpass.engine.transaction import run_plan
 from nicpass.model.address import derive_vf_mac

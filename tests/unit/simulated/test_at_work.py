@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nicpass.cli.journal.unsettled import tell_unfinished
 from nicpass.cli.run import run
-from nicpass.cli.unsettled import tell_unfinished
 from nicpass.engine.journal import Journal, list_changes
 from nicpass.engine.lock import RUNS, hold_lock, who_is_at_work
 from nicpass.host.doors.files import Files

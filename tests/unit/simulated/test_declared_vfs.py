@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from nicpass.boot.vfs.declaration import parse_declaration, render_declaration
-from nicpass.engine.declared_vfs import MadeVfs, make_declared
+from nicpass.engine.vf.declared import MadeVfs, make_declared
 from nicpass.host.boot.declared_vfs import read_declared_vfs
 from nicpass.model.declared_vfs import FOLDER, DeclaredVfs
 from nicpass.model.fact import value_or

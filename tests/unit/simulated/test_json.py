@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command with --json prints one document, which names its schema and is of it: the commands that change a host.
 
-Those that only look, and refusals, are in `tests/unit/cli/test_documents.py`.
+Those that only look, and refusals, are in `tests/unit/cli/render/test_documents.py`.
 """
 
 from __future__ import annotations

@@ -11,18 +11,18 @@ import pytest
 
 from nicpass.checks.host.orphans import find_orphans
 from nicpass.checks.lookup.index import HostIndex
+from nicpass.cli.journal.orphans import plan_orphans
 from nicpass.cli.main import main
-from nicpass.cli.orphans import plan_orphans
 from nicpass.cli.source import Source
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import read_kept_nic
+from nicpass.engine.nic.store import read_kept_nic
 from nicpass.engine.transaction import run_plan
 from nicpass.host.system.actor import read_actor
 from nicpass.model.address import Address
 from nicpass.model.guard import HOOK
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest
-from nicpass.planner.compare import differences
+from nicpass.planner.nic_state.compare import differences
 from tests.support.simulation.commands import run_command
 from tests.support.simulation.hardware import NIC, PF, VFS
 from tests.support.simulation.host import LAST, SimulatedHost, do
@@ -280,8 +280,9 @@ def test_while_libvirt_does_not_answer_nothing_is_gone(host: SimulatedHost) -> N
 
 def abandon(machine: Machine) -> None:
     """As `nicpass recover --abandon 0000:03:00.0` does, on the doors of this host."""
-    from nicpass.cli import carry_out, orphans
-    from nicpass.cli.telling import Teller
+    from nicpass.cli import carry_out
+    from nicpass.cli.journal import orphans
+    from nicpass.cli.render.telling import Teller
 
     setattr(carry_out, "handlers_of", lambda _files, _tell: machine.handlers())  # noqa: B010
     live = Source(machine.files, machine.read(), is_live=True)

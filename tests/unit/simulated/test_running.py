@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nicpass.engine.store import read_kept_nic
+from nicpass.engine.nic.store import read_kept_nic
 from nicpass.hypervisor.libvirt.hostdevs import find_device
 from nicpass.model.address import Address
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest

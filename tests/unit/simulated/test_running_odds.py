@@ -12,7 +12,7 @@ from nicpass.engine.admission import read_start
 from nicpass.engine.handler import Handler
 from nicpass.engine.journal import last_to_undo, read_changes
 from nicpass.engine.lock import hold_lock
-from nicpass.engine.store import read_kept_nic
+from nicpass.engine.nic.store import read_kept_nic
 from nicpass.engine.transaction import run_plan
 from nicpass.host.system.actor import read_actor
 from nicpass.hypervisor.libvirt.hostdevs import find_device

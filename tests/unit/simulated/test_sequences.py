@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from nicpass.engine.journal import read_changes, unsettled
-from nicpass.engine.store import NICS
+from nicpass.engine.nic.store import NICS
 from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.guard import RECORD
 from nicpass.hypervisor.libvirt.hostdevs import parse_devices

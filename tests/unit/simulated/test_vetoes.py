@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nicpass.cli.parser import build_parser
-from nicpass.cli.requests import request_of
-from nicpass.engine.store import read_kept_nic
+from nicpass.cli.arguments.parser import build_parser
+from nicpass.cli.arguments.requests import request_of
+from nicpass.engine.nic.store import read_kept_nic
 from nicpass.model.address import Address
 from nicpass.model.network import IpAddress
 from nicpass.model.request import AttachRequest, DetachRequest, UndoRequest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.engine.unsupported import UNSUPPORTED
+from nicpass.engine.vf.unsupported import UNSUPPORTED
 from nicpass.model.request import AttachRequest, VfRequest
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.effects import Fault

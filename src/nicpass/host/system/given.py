@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads what nicpass has put down below /var/lib/nicpass: of a NIC's record only by what it can be recognised.
 
-All of a record is read by who gives the NIC back (`engine/store.py`).
+All of a record is read by who gives the NIC back (`engine/nic/store.py`).
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass import __version__
+from nicpass.engine.boot.file_changes import apply_changes, image_at, verify_changes
 from nicpass.engine.bounded import ask
-from nicpass.engine.file_changes import apply_changes, image_at, verify_changes
 from nicpass.engine.handler import Handler, Handlers
 from nicpass.engine.installation import PACKAGE, PYTHON
-from nicpass.engine.store import NICS, STATE, list_kept_nics
+from nicpass.engine.nic.store import NICS, STATE, list_kept_nics
 from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt.domains import connect
 from nicpass.hypervisor.libvirt.guard_files import hook_script, recover_unit

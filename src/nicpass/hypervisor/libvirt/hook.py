@@ -18,11 +18,11 @@ from nicpass.checks.host.orphans import advise_gone, why_card_gone
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.admission import admit, forget_start, note_start, read_start
-from nicpass.engine.arrival import await_arrival
 from nicpass.engine.attempts import sentence_of
-from nicpass.engine.owed import UnrecordedError, bring_back
-from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
-from nicpass.engine.vetoes import note_passed, note_veto
+from nicpass.engine.nic.arrival import await_arrival
+from nicpass.engine.nic.owed import UnrecordedError, bring_back
+from nicpass.engine.nic.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.engine.nic.vetoes import note_passed, note_veto
 from nicpass.host.network.link_settings import add_settings
 from nicpass.host.network.naming import why_unsettled
 from nicpass.host.read import read_host
@@ -33,9 +33,9 @@ from nicpass.model.errors import NicpassError, RefusedError, StepError
 from nicpass.model.fact import why_unknown
 from nicpass.model.language import _
 from nicpass.model.text import quote, vm_word
-from nicpass.planner.observe import observe_state
+from nicpass.planner.nic_state.observe import observe_state
+from nicpass.planner.nic_state.whole import why_not_whole
 from nicpass.planner.refuse import OVERRIDABLE, attach_command
-from nicpass.planner.whole import why_not_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ class Hook:
     def release(self, definition: str) -> list[NicpassError]:
         """Restore the NICs once libvirt has given them back to their drivers; the errors of those that could not be.
 
-        A NIC that was not restored is owed to the host (`nicpass.engine.owed`).
+        A NIC that was not restored is owed to the host (`nicpass.engine.nic.owed`).
 
         Raises:
             BusyError: another run is at work, and no NIC was restored.

@@ -19,7 +19,7 @@ from nicpass.checks.lookup.nics import on_vfio
 from nicpass.engine.admission import announce, note_start, read_start
 from nicpass.engine.handler import Handler, Handlers, wait_until
 from nicpass.engine.journal import read_boot_id
-from nicpass.engine.store import keep_nic, read_kept_nic
+from nicpass.engine.nic.store import keep_nic, read_kept_nic
 from nicpass.host.pci.functions import read_function
 from nicpass.hypervisor.libvirt.domains import load_binding
 from nicpass.hypervisor.libvirt.handle import DomainHandle

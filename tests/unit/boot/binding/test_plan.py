@@ -16,7 +16,7 @@ from nicpass.boot.binding.identity import identity_of, match_identity
 from nicpass.boot.binding.plan import plan_bindings
 from nicpass.boot.initramfs import dracut, initramfs_tools, mkinitcpio
 from nicpass.boot.initramfs.bind_script import SCRIPT, UNIT
-from nicpass.engine.file_changes import apply_changes, verify_changes
+from nicpass.engine.boot.file_changes import apply_changes, verify_changes
 from nicpass.host.boot.bindings import read_boot_bindings
 from nicpass.host.boot.places import read_places
 from nicpass.host.doors.files import Files

@@ -18,7 +18,7 @@ from nicpass.boot.binding.rights import (
     plan_rights,
     plan_rights_removal,
 )
-from nicpass.engine.file_changes import apply_changes, verify_changes
+from nicpass.engine.boot.file_changes import apply_changes, verify_changes
 from nicpass.host.boot.places import read_places
 from nicpass.host.doors.files import Files
 from nicpass.model.boot import Boot, BootChange, invert_boot_change

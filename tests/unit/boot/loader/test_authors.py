@@ -19,8 +19,8 @@ from nicpass.model.errors import ImpossibleError
 from nicpass.model.file_image import FileChange, RegularFile
 from nicpass.model.plan import ChangeBoot
 from nicpass.model.request import PrepareRequest
-from nicpass.planner.place import refuse_lost_files
-from nicpass.planner.prepare import plan_prepare
+from nicpass.planner.boot.place import refuse_lost_files
+from nicpass.planner.boot.prepare import plan_prepare
 from tests.support.boot import MOUNTS, BootTree
 from tests.support.hosts import nic, ready_host
 from tests.support.reports import lay_out, run_on

@@ -13,7 +13,7 @@ from nicpass.checks.dependence.intent import advise_intent, command_for
 from nicpass.checks.dependence.quick import check_dependence
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.engine.host_steps import read_state
-from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
+from nicpass.engine.nic.store import BOOT_ID, KeptNic, keep_nic, read_kept_nic
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt.hook import Hook
@@ -23,7 +23,7 @@ from nicpass.model.host import Host
 from nicpass.model.network import Intent
 from nicpass.model.plan import NicOwner
 from nicpass.model.request import AttachRequest
-from nicpass.planner.attach import plan_attach
+from nicpass.planner.nic.attach import plan_attach
 from tests.support.activity import having, packet, process
 from tests.support.hosts import address, link, network, ready_host
 from tests.support.trees import Vm, domain_xml, hostdev_xml

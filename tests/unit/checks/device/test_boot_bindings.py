@@ -21,8 +21,8 @@ from nicpass.model.finding import Finding
 from nicpass.model.host import Host
 from nicpass.model.plan import DefineDevice, GiveBackNic, InstallGuard, TakeNic
 from nicpass.model.request import AttachRequest, DetachRequest
-from nicpass.planner.attach import plan_attach
-from nicpass.planner.detach import plan_detach
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.nic.detach import plan_detach
 from tests.support.boot_bindings import (
     ETH1,
     HAVING,

@@ -13,7 +13,7 @@ from nicpass.checks.preflight import check_nic
 from nicpass.host.system.boot_scripts import parse_lines
 from nicpass.model.address import Address
 from nicpass.model.request import VfRequest
-from nicpass.planner.vf import plan_vf
+from nicpass.planner.vf.count import plan_vf
 from tests.support.hosts import nic, ready_host
 from tests.support.reports import lay_out, run_on
 

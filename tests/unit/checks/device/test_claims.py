@@ -19,8 +19,8 @@ from nicpass.model.address import Address
 from nicpass.model.errors import RefusedError
 from nicpass.model.finding import Severity
 from nicpass.model.request import AttachRequest, VfRequest
-from nicpass.planner.attach import plan_attach
-from nicpass.planner.vf import plan_vf
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.vf.count import plan_vf
 from tests.support.hosts import VM, nic, ready_host
 from tests.support.provoking import LEFTOVERS
 from tests.support.trees import Function, Tree

@@ -15,7 +15,7 @@ from nicpass.model.errors import RefusedError
 from nicpass.model.finding import Severity
 from nicpass.model.network import NO_MAC, VfSettings
 from nicpass.model.request import AttachRequest
-from nicpass.planner.attach import plan_attach
+from nicpass.planner.nic.attach import plan_attach
 from tests.support.hosts import link, network, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Tree, Vm, vf_interface_xml
 

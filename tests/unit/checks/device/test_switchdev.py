@@ -13,7 +13,7 @@ from nicpass.checks.preflight import check_nic
 from nicpass.model.address import Address
 from nicpass.model.errors import BadInputError, ImpossibleError
 from nicpass.model.request import AttachRequest
-from nicpass.planner.attach import plan_attach
+from nicpass.planner.nic.attach import plan_attach
 from tests.support.hosts import link, network, nic, ready_host
 from tests.support.reports import read_report
 

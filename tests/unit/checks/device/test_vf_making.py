@@ -13,7 +13,7 @@ from nicpass.checks.preflight import check_nic
 from nicpass.model.address import Address
 from nicpass.model.errors import ImpossibleError
 from nicpass.model.request import VfRequest
-from nicpass.planner.vf import plan_vf
+from nicpass.planner.vf.count import plan_vf
 from tests.support.config_space import PORT, Sriov
 from tests.support.hosts import bridge, link, network, nic, pf_with_vfs, ready_host
 from tests.support.reports import read_report

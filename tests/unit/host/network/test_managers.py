@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.preflight import check_nic
-from nicpass.engine import managers
-from nicpass.engine.managers import ask_managers, commands_for
+from nicpass.engine.nic import managers
+from nicpass.engine.nic.managers import ask_managers, commands_for
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.host.network.interfaces import read_network
@@ -25,8 +25,8 @@ from nicpass.model.fact import Unknown
 from nicpass.model.host import Host
 from nicpass.model.network import Link, LinkManager, ManagerName
 from nicpass.model.plan import NicState
-from nicpass.planner.compare import differences
-from nicpass.planner.observe import observe_state
+from nicpass.planner.nic_state.compare import differences
+from nicpass.planner.nic_state.observe import observe_state
 from tests.support.hosts import address, link, network, nic, ready_host
 
 NIC = Address("0000:01:00.0")

@@ -17,7 +17,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from nicpass.engine.interface import _vf_guid
+from nicpass.engine.nic.interface import _vf_guid
 from nicpass.host.network.links import read_vfs
 from nicpass.host.network.netlink import read_addresses, read_links
 from nicpass.host.network.routes import Outlet, read_nexthops, read_routes, read_rules
@@ -110,7 +110,7 @@ def test_all_that_a_pf_enforces() -> None:
 
 
 def test_the_guids_of_an_infiniband_vf_are_read_as_they_are_written() -> None:
-    """By the kernel's layout, and as the request of the library has it that `engine/interface.py` makes."""
+    """By the kernel's layout, and as the request of the library has it that `engine/nic/interface.py` makes."""
     node, port = "00:11:22:33:44:55:66:77", "88:99:aa:bb:cc:dd:ee:ff"
     attributes: list[object] = [
         ("IFLA_VF_MAC", {"vf": 3, "mac": "00:00:00:00:00:00"}),

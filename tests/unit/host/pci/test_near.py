@@ -21,7 +21,7 @@ from nicpass.model.errors import NicpassError
 from nicpass.model.host import Host
 from nicpass.model.plan import Plan
 from nicpass.model.request import AttachRequest
-from nicpass.planner.attach import plan_attach
+from nicpass.planner.nic.attach import plan_attach
 from nicpass.planner.refuse import OVERRIDABLE
 from tests.support.dependence import DEPENDENT
 from tests.support.hosts import bridge, generated_host, link, network, nic, nvme, pf_with_vfs, ready_host

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
+from nicpass.engine.nic.store import KeptNic, keep_nic, keep_nic_state, read_nic_state
 from nicpass.host.doors.files import Files
 from nicpass.host.use.holders import find_vfio_user, scan_descriptors
 from nicpass.model.address import Address

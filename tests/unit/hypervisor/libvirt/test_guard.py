@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nicpass import __version__
-from nicpass.cli.plan_shell import render_shell
-from nicpass.cli.plan_text import describe_step
+from nicpass.cli.render.plan_shell import render_shell
+from nicpass.cli.render.plan_text import describe_step
 from nicpass.engine.admission import admit, note_start
-from nicpass.engine.file_changes import apply_changes, verify_changes
+from nicpass.engine.boot.file_changes import apply_changes, verify_changes
 from nicpass.engine.lock import PATH
-from nicpass.engine.store import KeptNic, keep_nic, keep_nic_state, list_kept_nics, read_kept_nic, read_nic_state
-from nicpass.engine.take_nic import take_handlers
+from nicpass.engine.nic.store import KeptNic, keep_nic, keep_nic_state, list_kept_nics, read_kept_nic, read_nic_state
+from nicpass.engine.nic.take import take_handlers
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.hypervisor.libvirt import guard
@@ -57,8 +57,8 @@ from nicpass.model.plan import (
     UndefineDevice,
 )
 from nicpass.model.request import AttachRequest, DetachRequest
-from nicpass.planner.attach import plan_attach
-from nicpass.planner.detach import plan_detach
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.nic.detach import plan_detach
 from tests.support.hosts import VM, nic, ready_host
 from tests.support.trees import hostdev_xml
 

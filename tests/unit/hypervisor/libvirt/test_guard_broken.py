@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from nicpass.engine.admission import forget_nic_of_start, note_start, read_start
-from nicpass.engine.owed import find_owed, settle_owed
-from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic
-from nicpass.engine.take_nic import take_handlers
+from nicpass.engine.nic.owed import find_owed, settle_owed
+from nicpass.engine.nic.store import BOOT_ID, KeptNic, keep_nic
+from nicpass.engine.nic.take import take_handlers
 from nicpass.host.doors.files import Files
 from nicpass.host.doors.processes import Processes
 from nicpass.hypervisor.libvirt.hook import Hook

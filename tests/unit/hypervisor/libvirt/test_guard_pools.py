@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nicpass.engine import arrival
-from nicpass.engine.store import BOOT_ID
+from nicpass.engine.nic import arrival
+from nicpass.engine.nic.store import BOOT_ID
 from nicpass.host.system.given import read_vetoes
 from nicpass.hypervisor.libvirt.guard_files import hook_script
 from nicpass.hypervisor.libvirt.guard_pools import interfaces_of_pools

@@ -17,11 +17,12 @@ import pytest
 
 from nicpass import __version__
 from nicpass.cli import hook as hook_command
-from nicpass.engine import admission, arrival
+from nicpass.engine import admission
 from nicpass.engine.admission import announce, forget_start, note_start, read_start
 from nicpass.engine.host_steps import read_state
 from nicpass.engine.lock import PATH
-from nicpass.engine.store import BOOT_ID, NICS, KeptNic, keep_nic
+from nicpass.engine.nic import arrival
+from nicpass.engine.nic.store import BOOT_ID, NICS, KeptNic, keep_nic
 from nicpass.host.doors.files import Files
 from nicpass.hypervisor.libvirt import hook as hook_module
 from nicpass.hypervisor.libvirt.guard_files import hook_script
@@ -405,7 +406,7 @@ class TestCommand:
     ) -> None:
         host.give()
         assert self.call("prepare") == ExitCode.DONE
-        monkeypatch.setattr("nicpass.engine.owed.keep_nic", full_disk)
+        monkeypatch.setattr("nicpass.engine.nic.owed.keep_nic", full_disk)
         assert self.call("release") == ExitCode.NEEDS_PERSON
         assert len(host.restored) == 1
         told = capsys.readouterr().err

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nicpass.engine import arrival
-from nicpass.engine.store import BOOT_ID, KeptNic, keep_nic
+from nicpass.engine.nic import arrival
+from nicpass.engine.nic.store import BOOT_ID, KeptNic, keep_nic
 from nicpass.hypervisor.libvirt import hook as hook_module
 from nicpass.model.errors import StepError
 from nicpass.model.network import LinkManager

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nicpass.cli import hook as hook_command
-from nicpass.engine import arrival
 from nicpass.engine.attempts import Attempts
 from nicpass.engine.handler import wait_until
-from nicpass.engine.owed import find_owed
+from nicpass.engine.nic import arrival
+from nicpass.engine.nic.owed import find_owed
 from nicpass.host.doors.apart import run_apart
 from nicpass.host.doors.processes import Completed, Processes
 from nicpass.hypervisor.libvirt import hook as hook_module

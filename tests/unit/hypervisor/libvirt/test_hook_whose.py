@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 import pytest
 
-from nicpass.engine import admission, arrival
+from nicpass.engine import admission
 from nicpass.engine.admission import note_start, read_start
 from nicpass.engine.handler import wait_until
-from nicpass.engine.owed import settle_nic
-from nicpass.engine.store import BOOT_ID, NICS, KeptNic, keep_nic
+from nicpass.engine.nic import arrival
+from nicpass.engine.nic.owed import settle_nic
+from nicpass.engine.nic.store import BOOT_ID, NICS, KeptNic, keep_nic
 from nicpass.host.system.given import read_vetoes
 from nicpass.hypervisor.libvirt import hook as hook_module
 from nicpass.model.address import Address

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a file that says how a host shall be to the plans that make it so.
+
+Whatever can be planned for the host as it is now is planned before anything is done, so that what will be refused is
+refused then. A NIC that is to be a VF which is not there yet is looked at, with its IOMMU group and all that stands
+in the way, once the VF is there: by a plan that goes on with the same change.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from nicpass.checks.lookup.index import HostIndex
+from nicpass.cli.planning import better_records, look_closer, plan_detach_request, plan_guard
+from nicpass.cli.vf.planning import place_of, unsupported_of, with_speed
+from nicpass.host.doors.files import Files
+from nicpass.model.errors import BadInputError
+from nicpass.model.language import _
+from nicpass.model.plan import ArmTimer, ChangeBoot
+from nicpass.model.text import printable
+from nicpass.planner.nic.attach import plan_attach
+from nicpass.planner.state.aims import Aims, find_aims, told_where
+from nicpass.planner.state.difference import find_differences
+from nicpass.planner.state.prune import ask_to_clear, ask_to_take_back, find_extra
+from nicpass.planner.state.requests import ask_for_nics, ask_for_vfs, join, with_window
+from nicpass.planner.state.text import StateFile, parse_state
+from nicpass.planner.undo import without_devices
+from nicpass.planner.vf.count import plan_vf
+from nicpass.planner.vf.lasting import keep_declarations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nicpass.cli.source import Source
+    from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import Plan
+    from nicpass.model.request import ApplyRequest
+    from nicpass.planner.state.difference import Difference
+
+
+class Plans(NamedTuple):
+    """The plan for the host as it is, and those that go on with it, each made when it is asked for."""
+
+    first: Plan
+    further: Iterator[Plan]
+
+
+def read_state_file(name: str) -> StateFile:
+    """The file that the user names; `-` is standard input.
+
+    Raises:
+        BadInputError: it cannot be read, or is no such file.
+    """
+    path = "/dev/stdin" if name == "-" else str(Path.cwd() / name)
+    content = Files().read_stream(path)
+    if not isinstance(content, bytes):
+        raise BadInputError(
+            _("The file cannot be read: {reason}.").format(
+                reason=content.unknown if content else _("absent: {path}").format(path=name)
+            ),
+            _("One to begin with: nicpass export > host.yaml"),
+        )
+    return parse_state(name, content)
+
+
+def differ(file: StateFile, source: Source, *, prune: bool = False) -> tuple[Difference, ...]:
+    """In what the host is not as the file says. Raises BadInputError, ImpossibleError as `find_aims` does."""
+    index = HostIndex(source.host)
+    aims = find_aims(file, index)
+    found = find_differences(aims, index, lambda key: file.place_of(key).line)
+    return (*found, *find_extra(aims, index)) if prune else found
+
+
+def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Callable[[], Source]) -> Plans:
+    """The plans from this host to one as the file says; `read` reads that host anew.
+
+    Raises:
+        NicpassError: what the planning of one of its parts raises; the sentence begins with the place in the file.
+    """
+    aims = find_aims(file, HostIndex(source.host))
+    backs = _plan_taking_back(aims, source) if request.prune else []
+    taken = tuple(step for plan in backs for step in plan.steps)
+    without = msgspec.structs.replace(source, host=without_devices(source.host, taken))
+    aims = find_aims(file, HostIndex(without.host))
+    of_vfs, keeps = _plan_vfs(request, file, aims, without)
+    of_nics = _plan_nics(request, file, aims, without)
+    summary = _("Make the host as {file} says").format(file=request.file)
+    every = (*backs, *of_vfs, *of_nics)
+    armed = next((step for plan in every for step in plan.steps if isinstance(step, ArmTimer)), None)
+    now = (*backs, *of_vfs)
+    if not any(nic.address is None for vm in aims.vms for nic in vm.nics):
+        return Plans(with_window(join(request, summary, every, keeps, place=len(now), arm=armed), armed), iter(()))
+    first = join(request, summary, now, keeps, place=len(now), arm=armed, more=True)
+
+    def go_on() -> Iterator[Plan]:
+        later = read()
+        plans = _plan_nics(request, file, find_aims(file, HostIndex(later.host)), later)
+        new = None if armed else next((s for plan in plans for s in plan.steps if isinstance(s, ArmTimer)), None)
+        yield with_window(join(request, summary, plans, arm=new), armed or new)
+
+    return Plans(_with_notes(first, tuple(_tell_later(aims))), go_on())
+
+
+def _plan_taking_back(aims: Aims, source: Source) -> list[Plan]:
+    """The plan of each VM that has a NIC too many. The guard stays where the file gives a VM another."""
+    asked = list(ask_to_take_back(aims, HostIndex(source.host)))
+    stays = len(asked) != 1 or any(vm.nics for vm in aims.vms)
+    return [plan_detach_request(request, source, with_guard=not stays) for request in asked]
+
+
+def _tell_later(aims: Aims) -> Iterator[str]:
+    """What is planned when the VFs are there."""
+    for vm in aims.vms:
+        if any(nic.address is None for nic in vm.nics):
+            yield _("What {vm} gets is looked at and planned once these VFs are there: {nics}.").format(
+                vm=printable(vm.domain.name), nics=", ".join(nic.name for nic in vm.nics)
+            )
+
+
+def _plan_vfs(
+    request: ApplyRequest, file: StateFile, aims: Aims, source: Source
+) -> tuple[list[Plan], tuple[ChangeBoot, ...]]:
+    """(the plan of each PF whose VFs are not as the file says, the step that makes them last)."""
+    index = HostIndex(source.host)
+    plans: list[Plan] = []
+    lasting: list[tuple[Plan, PciFunction]] = []
+    for aim, vfs in ask_for_vfs(aims, index, request.confirm_within):
+        with told_where(file, aim.key):
+            plan = plan_vf(with_speed(source, aim.pf.address), vfs, unsupported_of(source))
+        if plan.steps:
+            plans.append(plan)
+            if not vfs.until_reboot:
+                lasting.append((plan, aim.pf))
+    if request.prune:
+        for pf, vfs in ask_to_clear(aims, index, request.confirm_within):
+            plan = plan_vf(source.host, vfs, unsupported_of(source))
+            plans.append(plan)
+            lasting.append((plan, pf))
+    if not lasting:
+        return plans, ()
+    keep, notes = keep_declarations(lasting, source.host, place_of(source))
+    if notes and plans:
+        plans[0] = _with_notes(plans[0], notes)
+    return plans, (keep,) if keep is not None else ()
+
+
+def _with_notes(plan: Plan, notes: tuple[str, ...]) -> Plan:
+    return msgspec.structs.replace(plan, notes=(*plan.notes, *notes))
+
+
+def _plan_nics(request: ApplyRequest, file: StateFile, aims: Aims, source: Source) -> list[Plan]:
+    """The plan of each VM that lacks a NIC that is there."""
+    asked = list(ask_for_nics(aims, request.confirm_within))
+    wanted = {nic for _aim, attach in asked for nic in attach.nics}
+    host = source.host
+    for function in host.pci:
+        host = look_closer(source, host, function) if function.address in wanted else host
+    index, guard = HostIndex(host), plan_guard(source.files) if source.is_live else ()
+    addresses = [function.address for function in host.pci if function.address in wanted]
+    better = better_records(source, host, addresses) if source.is_live else None
+    plans = []
+    for aim, attach in asked:
+        with told_where(file, aim.key):
+            plans.append(plan_attach(host, attach, guard, better, index))
+    return [plan for plan in plans if plan.steps]

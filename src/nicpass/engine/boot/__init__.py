@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the host boots is changed, and seen after the reboot."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pools of VFs, and the VMs that draw from them."""

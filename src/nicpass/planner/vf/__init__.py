@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The VFs of a PF: how many, and what they are set to."""
