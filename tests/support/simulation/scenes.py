@@ -89,8 +89,29 @@ _APPLY = ApplyRequest(
     ),
 )
 
+def start_db(machine: Machine) -> None:
+    """Somebody starts the other VM, which has no NIC of the host's either."""
+    machine.daemon.start(GUESTS[1].uuid)
+
+
+_MOVE = ApplyRequest(
+    file="host.yaml",
+    prune=True,
+    state=DeclaredState(
+        pfs={"eth1": DeclaredPf(vfs=4)},
+        vms={"db": DeclaredVm(nics=(DeclaredNic(pf="eth1", vf=0), NIC), allow=tuple(sorted(ALLOW)))},
+    ),
+)
+"""A file that has the NICs of `web` with `db`."""
+_BOTH_OF_WEB = (
+    VfRequest(pf="eth1", count=4),
+    AttachRequest(vm="web", nic=VFS[0]),
+    AttachRequest(vm="web", nic=NIC, allow=ALLOW),
+)
+
 SCENES: dict[str, Scene] = {
     "apply a file": Scene(_APPLY),
+    "apply a file by which NICs go to a VM that runs": Scene(_MOVE, earlier=_BOTH_OF_WEB, meanwhile=start_db),
     "apply a file of which a part is so": Scene(
         _APPLY,
         earlier=(VfRequest(pf="eth1", count=4), AttachRequest(vm="db", nic=VFS[1], mac="52:54:00:00:00:07", vlan=7)),

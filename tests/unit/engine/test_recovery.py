@@ -238,6 +238,19 @@ class TestFinishing:
         world.recover()
         assert world.did == [VFS, BACK]
 
+    def test_a_nic_that_goes_on_to_another_vm_is_not_brought_back_from_there(self, world: World) -> None:
+        """`apply --prune` takes it from one VM and gives it to another: to bring it back again would lose its record."""
+        world.cut_off(BACK, TAKE, VFS, phases={0: DONE, 1: DONE, 2: DOING})
+        world.holds.add(TAKE)
+        assert world.recover().exit_code == ExitCode.DONE
+        assert world.did == [VFS]
+
+    def test_one_that_was_given_before_it_came_back_is(self, world: World) -> None:
+        world.cut_off(TAKE, BACK, VFS, phases={0: DONE, 1: DONE, 2: DOING})
+        world.holds.add(TAKE)
+        world.recover()
+        assert world.did == [BACK, VFS]
+
     def test_what_fails_before_the_nic_is_on_its_way_is_taken_back(self, world: World) -> None:
         world.cut_off(STOP, VFS, BACK, phases={0: DONE, 1: DOING})
         world.holds.add(STOP)
