@@ -29,6 +29,9 @@ Key: TypeAlias = "tuple[str | int, ...]"
 """Where something stands in the file: `("vms", "web01", "nics", 0)`."""
 
 _MOST_BYTES = 1 << 20
+_LONGEST_NAME = 255
+"""Of whatever has a name here there is a file of that name (NAME_MAX, limits.h)."""
+_LONGEST_TOLD = 400
 _ON_OFF = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 """What a plain scalar without a value looks like (YAML 1.2, 10.3.2)."""
@@ -177,12 +180,14 @@ class _Reader:
             inner = self._read_scalar(word, _bare(kind.key_type), (*key, name))
             if inner in found:  # 3 and 03
                 raise self._fault(word, _("{word!r} is there twice").format(word=name), _advice())
-            found[inner] = {} if _is_nothing(value) else self.read(value, kind.value_type, (*key, inner))
+            found[inner] = self.read(value, kind.value_type, (*key, inner))
             self.places[(*key, inner)] = _place(word.start_mark)
         return found
 
     def _pairs(self, node: Node) -> Iterable[tuple[str, Node, Node]]:
-        """(the key's text, the key, the value) of a map, each once."""
+        """(the key's text, the key, the value) of a map, each once; where nothing stands, an empty map does."""
+        if _is_nothing(node):
+            return
         if not isinstance(node, MappingNode):
             raise self._fault(node, _("a map is wanted here: name: value"), _advice())
         seen: dict[str, int] = {}
@@ -220,6 +225,8 @@ class _Reader:
             case inspect.StrType():
                 if _is_nothing(node) or not text:
                     raise self._fault(node, _("there is nothing here"), _advice())
+                if len(text) > _LONGEST_NAME:
+                    raise self._fault(node, _("this is longer than any name: {text}").format(text=text), _advice())
                 if kind.pattern is not None and re.fullmatch(kind.pattern, text) is None:
                     raise self._fault(node, _no(name, text), _advice())
                 return text
@@ -234,7 +241,13 @@ class _Reader:
 
     def _fault(self, node: Node, what: str, hint: str = "") -> BadInputError:
         where = _where(self.name, _place(node.start_mark))
-        return BadInputError(_("{where}: {what}.").format(where=where, what=printable(what)), hint)
+        return BadInputError(_("{where}: {what}.").format(where=where, what=_short(printable(what))), hint or _advice())
+
+
+def _short(text: str) -> str:
+    """The text without its middle, where it repeats what nobody would read to its end."""
+    half = _LONGEST_TOLD // 2
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:half]} … {text[-half:]}"
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

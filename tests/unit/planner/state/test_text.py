@@ -69,6 +69,9 @@ def test_all_of_a_file_is_read_with_its_places() -> None:
         (f"{HEAD}pfs: {{a: {{vfs: 0x10}}}}", (2, 16), "not '0x10'", ""),
         (f"{HEAD}pfs: {{a: {{vfs: {'9' * 5000}}}}}", (2, 16), "from 0 to 65535", ""),
         (f"{HEAD}pfs: {{a: {{}}}}", (2, 10), "'vfs' is missing", ""),
+        (f"{HEAD}pfs: {{a: }}", (2, 10), "'vfs' is missing", "nicpass schema state"),
+        (f"{HEAD}pfs:\n  a:\n  b: {{vfs: 1}}", (3, 5), "'vfs' is missing", "nicpass schema state"),
+        (f"{HEAD}vms: {{a: {{nics: [{'b' * 256}]}}}}", (2, 18), "longer than any name: bbb", "nicpass schema state"),
         (f"{HEAD}pfs: {{a: {{vfs: 1, all: {{vlan: 4095}}}}}}", (2, 31), "0 to 4094, not '4095'", ""),
         (f"{HEAD}pfs: {{a: {{vfs: 1, all: {{trust: maybe}}}}}}", (2, 32), "on or off, not 'maybe'", ""),
         (f"{HEAD}pfs: {{a: {{vfs: 1, all: {{proto: 802.1q}}}}}}", (2, 32), "'802.1q'", "Did you mean 802.1Q?"),
@@ -96,6 +99,8 @@ def test_a_mistake_is_told_with_its_place(text: str, place: tuple[int, int], wor
     assert caught.value.sentence.startswith(f"host.yaml, line {line}, column {column}: ") or "nesting" in words
     assert words in caught.value.sentence
     assert hint in caught.value.hint
+    assert caught.value.hint
+    assert len(caught.value.sentence) < 500, "what it repeats of the file nobody would read to its end"
     assert "\n" not in caught.value.sentence
 
 
@@ -122,6 +127,36 @@ def test_any_bytes_are_a_state_or_one_sentence(content: bytes) -> None:
     except BadInputError as error:
         sentence = error.sentence
     assert sentence.isprintable()
+
+
+_WORDS = st.sampled_from(["~", "null", "", "''", "1", "on", "eth1", "web", "-1", "52:54:00:12:34:56", "'\\0'", '"\\0"'])
+_KEYS = st.sampled_from(
+    ["pfs", "vms", "vfs", "all", "each", "nics", "allow", "nic", "pf", "vf", "mac", "vlan", "trust", "eth1", "0", "~"]
+)
+
+
+def _map(pairs: list[tuple[str, str]]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in pairs) + "}"
+
+
+_NODES = st.recursive(
+    _WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(st.tuples(_KEYS, inner), max_size=3).map(_map)
+    ),
+    max_leaves=8,
+)
+
+
+@given(_NODES, _NODES, st.lists(st.tuples(_KEYS, _NODES), max_size=3).map(_map))
+def test_any_words_of_such_a_file_in_any_order_too(pf: str, vm: str, whole: str) -> None:
+    for text in (f"pfs: {{eth1: {pf}}}", f"vms: {{web: {vm}}}", f"pfs: {whole}", f"vms: {whole}"):
+        try:
+            parse_state("host.yaml", f"{HEAD}{text}".encode())
+        except BadInputError as error:
+            assert error.sentence.isprintable()
+            assert error.hint
 
 
 _VFS = st.builds(
