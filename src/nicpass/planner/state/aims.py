@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.checks.lookup.nics import label
-from nicpass.model.errors import BadInputError, NicpassError
+from nicpass.model.errors import BadInputError, NicpassError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.state import DeclaredNic, DeclaredVf
@@ -76,6 +76,7 @@ def find_aims(file: StateFile, index: HostIndex) -> Aims:
     Raises:
         BadInputError: it names what is not there, or one thing twice; the sentence begins with the place.
         ImpossibleError: the hypervisor cannot be asked.
+        RefusedError: a VF that counts as made is not to be seen.
     """
     pfs = tuple(_find_pfs(file, index))
     counts = {aim.pf.address: aim.declared.vfs for aim in pfs}
@@ -160,6 +161,11 @@ def _find_nic(key: Key, nic: str | DeclaredNic, index: HostIndex, pfs: dict[Addr
     }
     is_there = value_or(pf.numvfs, 0) == count  # those of another number go before these come
     address = vfs.get(declared.vf) if is_there else None
+    if is_there and address is None:  # nothing would be done, and nothing be said of it
+        raise RefusedError(
+            _("Which address VF {number} of {nic} has is not to be seen.").format(number=declared.vf, nic=label(pf)),
+            f"nicpass vf list {pf.address}",
+        )
     own = _settings(aim, declared.vf)
     vlan = declared.vlan if declared.vlan is not None else own.vlan or None
     return NicAim(key, declared, address, (pf.address, declared.vf), declared.mac or own.mac, vlan)
