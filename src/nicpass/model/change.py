@@ -11,7 +11,7 @@ import msgspec
 from nicpass.model.errors import ExitCode
 from nicpass.model.fact import Fact
 from nicpass.model.plan import ArmTimer, GiveBackNic, Plan, Step
-from nicpass.model.request import AttachRequest, UndoRequest
+from nicpass.model.request import ApplyRequest, AttachRequest, UndoRequest
 
 
 class Phase(enum.StrEnum):
@@ -167,6 +167,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     def overrides(self) -> frozenset[str]:
         """Codes of the findings that were overridden, each by its name."""
         request = self.opened.plan.request if self.opened is not None else None
+        if isinstance(request, ApplyRequest):
+            return frozenset(code for vm in request.state.vms.values() for code in vm.allow)
         return request.allow if isinstance(request, AttachRequest | UndoRequest) else frozenset()
 
     @property

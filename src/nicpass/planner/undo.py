@@ -19,6 +19,7 @@ from nicpass.model.plan import (
     DefineDevice,
     DisarmTimer,
     GiveBackNic,
+    InstallGuard,
     JoinPool,
     LeavePool,
     NicStep,
@@ -36,14 +37,14 @@ from nicpass.model.plan import (
     UnplugDevice,
 )
 from nicpass.model.request import ApplyRequest, DetachRequest, UndoRequest, VfRequest
-from nicpass.model.text import quote
+from nicpass.model.text import printable, quote
 from nicpass.planner.nic.attach import plan_reattach
 from nicpass.planner.nic.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
 from nicpass.planner.vf.count import plan_vf
 from nicpass.planner.vf.set import plan_vf_set_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
@@ -129,17 +130,24 @@ def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: 
     if given:
         return _plan_taking_back(host, steps, given, request, kept)
     if unplugged := [s for s in steps if isinstance(s, UnplugDevice | UndefineDevice) and not in_steps]:
-        lasting = {step.address: step for step in unplugged if isinstance(step, UndefineDevice)}
-        taken = {step.address: lasting.get(step.address, step) for step in reversed(unplugged)}
-        return plan_reattach(host, tuple(taken.values()), request, kept.guard)
+        return plan_reattach(host, _each_once(unplugged), request, kept.guard)
     for step in steps:
         if isinstance(step, SetNumvfs):
             return _undo_vf(host, step, request, in_steps=any(isinstance(other, UnplugDevice) for other in steps))
     return _undo_terms(host, steps, request, kept)
 
 
+def _each_once(steps: Iterable[UndefineDevice | UnplugDevice]) -> tuple[UndefineDevice | UnplugDevice, ...]:
+    """A step for each NIC, the last first: the one that knows how it stood in the lasting definition, if any does."""
+    lasting = {step.address: step for step in steps if isinstance(step, UndefineDevice)}
+    return tuple({step.address: lasting.get(step.address, step) for step in reversed([*steps])}.values())
+
+
 def _undo_apply(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept, summary: str) -> Plan:
-    """The plan that takes each VM's NICs back, then undoes what was done of VFs: of which no VM has one by then."""
+    """The plan that takes each VM's NICs back, then undoes what was done of VFs: of which no VM has one by then.
+
+    What was taken from VMs (`--prune`) these get again at the end.
+    """
     given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]
     plans: list[Plan] = []
     guard: tuple[Step, ...] = ()
@@ -155,8 +163,46 @@ def _undo_apply(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept:
     # All definitions before the first NIC comes back: from then on there is no turning back.
     ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
     of_vfs = tuple(step for plan in vfs for step in plan.steps)
-    notes = dict.fromkeys(note for plan in (*plans, *vfs) for note in plan.notes)
-    return Plan(summary=summary, request=request, steps=(*ordered, *guard, *of_vfs), notes=tuple(notes))
+    again = _give_again(after, steps, request, kept)
+    installed = [step for plan in again for step in plan.steps if isinstance(step, InstallGuard)][:1]
+    of_nics = [step for plan in again for step in plan.steps if not isinstance(step, InstallGuard)]
+    notes = dict.fromkeys(note for plan in (*plans, *vfs, *again) for note in plan.notes)
+    guard = () if again else guard
+    whole = (*ordered, *guard, *of_vfs, *installed, *of_nics)
+    return Plan(summary=summary, request=request, steps=whole, notes=tuple(notes))
+
+
+def _give_again(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> list[Plan]:
+    """The plan for each VM that the change took NICs from. One that another VM has had since is what it was before."""
+    taken = [step for step in steps if isinstance(step, UndefineDevice | UnplugDevice)]
+    given = {step.address for step in steps if isinstance(step, TakeNic)}
+    records = {address: kept.of(address).state for address in given}
+    better = {address: state for address, state in records.items() if state is not None}
+    vms = dict.fromkeys(step.uuid for step in taken)
+    return [
+        plan_reattach(host, _each_once([step for step in taken if step.uuid == uuid]), request, kept.guard, better)
+        for uuid in vms
+    ]
+
+
+def refuse_unless_there(change: Change, host: Host) -> None:
+    """Pass if each NIC that a file's change took from VMs could be given to them again; RefusedError if not.
+
+    A VF that comes only with the undoing is not there to be looked at before.
+    """
+    if change.opened is None or not isinstance(change.opened.plan.request, ApplyRequest):
+        return
+    steps = change.opened.plan.steps
+    pfs = {step.address for step in steps if isinstance(step, SetNumvfs) and step.before != step.after}
+    there = {function.address for function in host.pci if function.physfn not in pfs}
+    for step in steps:
+        if isinstance(step, UndefineDevice | UnplugDevice) and step.address not in there:
+            raise RefusedError(
+                _("{change} took {nic} from {vm}, and changed the VFs too: it is not taken back as one.").format(
+                    change=change.identity, nic=step.address, vm=printable(step.domain)
+                ),
+                _("Write down how it shall be, in a file, and make it so: nicpass apply FILE"),
+            )
 
 
 def without_devices(host: Host, steps: Sequence[Step]) -> Host:

@@ -89,6 +89,7 @@ _APPLY = ApplyRequest(
     ),
 )
 
+
 def start_db(machine: Machine) -> None:
     """Somebody starts the other VM, which has no NIC of the host's either."""
     machine.daemon.start(GUESTS[1].uuid)

@@ -239,7 +239,7 @@ class TestFinishing:
         assert world.did == [VFS, BACK]
 
     def test_a_nic_that_goes_on_to_another_vm_is_not_brought_back_from_there(self, world: World) -> None:
-        """`apply --prune` takes it from one VM and gives it to another: to bring it back again would lose its record."""
+        """`apply --prune` takes it from one VM and gives it to another: brought back again it would lose its record."""
         world.cut_off(BACK, TAKE, VFS, phases={0: DONE, 1: DONE, 2: DOING})
         world.holds.add(TAKE)
         assert world.recover().exit_code == ExitCode.DONE

@@ -15,15 +15,17 @@ import pytest
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.state.planning import differ
 from nicpass.engine.journal import Journal, read_changes
+from nicpass.engine.nic.store import read_kept_nic
 from nicpass.engine.transaction import run_plan
-from nicpass.model.address import derive_vf_mac
+from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.fact import value_or
 from nicpass.model.plan import Plan
-from nicpass.model.request import ApplyRequest, UndoRequest
+from nicpass.model.request import ApplyRequest, AttachRequest, UndoRequest, VfRequest
 from nicpass.planner.state.export import export_state, render_state
 from nicpass.planner.state.text import StateFile, parse_state
 from tests.support.simulation.hardware import NIC, PF, VFS, _mac, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all
+from tests.support.simulation.scenes import ALLOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,6 +194,71 @@ def test_prune_takes_back_what_nicpass_made_and_the_file_does_not_name(host: Sim
     assert {n for n in {*after, *before} if after.get(n) != before.get(n)} <= {
         n for n in after if "/var/lib/nicpass" in n
     }
+
+
+GIVEN = (
+    VfRequest(pf="eth1", count=4),
+    AttachRequest(vm="web", nic=VFS[0]),
+    AttachRequest(vm="web", nic=NIC, allow=ALLOW),
+)
+NICS = f"{{nics: [{{pf: eth1, vf: 0}}, '{NIC}'], allow: [HAS_ADDRESS, CARRIES_ROUTE]}}"
+
+
+@pytest.mark.parametrize("vms", ["{}", f"{{db: {NICS}}}"])
+def test_undo_gives_a_vm_again_what_prune_took_from_it(vms: str, host: SimulatedHost) -> None:
+    """Also what another VM has had since: it is to the host what it was before."""
+    for earlier in GIVEN:
+        do(host, earlier)
+    before = host.state()
+    file = f"schema: nicpass.state/1\npfs: {{eth1: {{vfs: 4}}}}\nvms: {vms}\n".encode()
+    do(host, msgspec.structs.replace(request(file), prune=True))
+    assert other_than_journal(before, host.state()) != set()
+    done = do(host, UndoRequest(change=LAST), exit_code=4)
+    assert "10.3.0.5" in done.sentence, "all is looked at anew"
+    do(host, UndoRequest(change=LAST, allow=ALLOW))
+    assert other_than_journal(before, host.state()) == set()
+
+    def check(machine: Machine) -> None:
+        kept = {
+            nic.state.address: nic
+            for nic in map(functools.partial(read_kept_nic, machine.files), (Address(NIC), Address(VFS[0])))
+            if nic is not None
+        }
+        assert [nic.owner.domain for nic in kept.values() if nic.owner is not None] == ["web", "web"]
+        assert "10.3.0.5" in {address.address for address in kept[Address(NIC)].state.addresses}
+
+    see(host, check)
+
+
+def test_undo_is_refused_where_the_nic_is_no_more_without_its_vfs(host: SimulatedHost) -> None:
+    for earlier in GIVEN:
+        do(host, earlier)
+    do(host, msgspec.structs.replace(request(b"schema: nicpass.state/1"), prune=True))
+    done = do(host, UndoRequest(change=LAST, allow=ALLOW), exit_code=4)
+    assert f"took {VFS[0]} from web" in done.sentence
+    assert "nicpass apply FILE" in done.hint
+
+
+def test_a_vf_that_vanished_is_no_success(host: SimulatedHost) -> None:
+    """Its PF counts it still, as after `echo 1 > remove`: no VF of its number is to come, and nothing would be done."""
+    do(host, VfRequest(pf="eth1", count=4))
+
+    def vanish(machine: Machine) -> None:
+        bus = host.base / "root/sys/bus/pci/devices"
+        (bus / PF / "virtfn3").unlink()
+
+    see(host, vanish)
+    done = do(host, request(b"schema: nicpass.state/1\nvms: {db: {nics: [{pf: eth1, vf: 3}]}}"), exit_code=4)
+    assert "VF 3 of eth1" in done.sentence
+
+
+def test_history_tells_what_a_file_has_overridden(host: SimulatedHost) -> None:
+    do(host, request(f"schema: nicpass.state/1\nvms: {{web: {{nics: ['{NIC}'], allow: {sorted(ALLOW)}}}}}".encode()))
+
+    def check(machine: Machine) -> None:
+        assert read_changes(machine.files)[-1].overrides == ALLOW
+
+    see(host, check)
 
 
 def test_what_cannot_be_put_down_once_nics_are_back_is_no_success(host: SimulatedHost) -> None:

@@ -274,11 +274,15 @@ def _terms_of(function: PciFunction, domain: Domain, index: HostIndex) -> NicOwn
 
 
 def plan_reattach(
-    host: Host, steps: Sequence[UndefineDevice | UnplugDevice], request: UndoRequest, guard: tuple[FileChange, ...] = ()
+    host: Host,
+    steps: Sequence[UndefineDevice | UnplugDevice],
+    request: UndoRequest,
+    guard: tuple[FileChange, ...] = (),
+    better: Mapping[Address, NicState] | None = None,
 ) -> Plan:
     """The steps that undo a detach: the VM gets the NICs again, as it had them; at once, where it runs.
 
-    `guard` as in `plan_attach`; `steps` are of one VM.
+    `guard` and `better` as in `plan_attach`; `steps` are of one VM.
 
     Raises:
         BadInputError, ImpossibleError, RefusedError, RebootNeededError: as `plan_attach`.
@@ -301,7 +305,8 @@ def plan_reattach(
     refuse_unless_clear(_each_once(found), allow=request.allow)
     # The record of one that the VM has at this moment is better than what is to be seen of it (law 10).
     running_with = {device.address for device in domain.live_devices}
-    leaving = [(observe_state(f, index), spec) for f, spec in zip(functions, specs, strict=True)]
+    seen = [(better or {}).get(function.address) or observe_state(function, index) for function in functions]
+    leaving = list(zip(seen, specs, strict=True))
     leaving = [(state, spec) for state, spec in leaving if state.address not in running_with]
     taken = _take([state for state, _ in leaving], domain, [spec for _, spec in leaving], request.allow, guard)
     lasting = {device.address for device in domain.config_devices}

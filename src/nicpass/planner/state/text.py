@@ -223,14 +223,18 @@ class _Reader:
                 known = _("Known here: {words}.").format(words=", ".join(words))
                 raise self._fault(node, _no(name, text), did_you_mean(text, words, known))
             case inspect.StrType():
-                if _is_nothing(node) or not text:
-                    raise self._fault(node, _("there is nothing here"), _advice())
-                if len(text) > _LONGEST_NAME:
-                    raise self._fault(node, _("this is longer than any name: {text}").format(text=text), _advice())
-                if kind.pattern is not None and re.fullmatch(kind.pattern, text) is None:
-                    raise self._fault(node, _no(name, text), _advice())
-                return text
+                return self._read_text(node, kind, name)
         raise TypeError(kind)  # pragma: no cover - the model has no other kinds, as a test sees to
+
+    def _read_text(self, node: ScalarNode, kind: inspect.StrType, name: str) -> str:
+        text = str(node.value)
+        if _is_nothing(node) or not text:
+            raise self._fault(node, _("there is nothing here"))
+        if len(text) > _LONGEST_NAME:
+            raise self._fault(node, _("this is longer than any name: {text}").format(text=text))
+        if kind.pattern is not None and re.fullmatch(kind.pattern, text) is None:
+            raise self._fault(node, _no(name, text))
+        return text
 
     def _read_number(self, node: ScalarNode, kind: inspect.IntType, name: str) -> int:
         least, most = kind.ge or 0, kind.le if kind.le is not None else 2**63 - 1

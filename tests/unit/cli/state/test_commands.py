@@ -11,6 +11,7 @@ import pytest
 
 from nicpass.cli.main import main
 from nicpass.cli.schemas import build_schema
+from tests.support.given import given
 from tests.support.hosts import bridge, nic, pf_with_vfs, ready_host
 from tests.support.trees import UUID, Tree, Vm, vf_interface_xml
 
@@ -72,6 +73,19 @@ def test_plan_ends_with_10_and_names_the_line(root: str, tmp_path: Path, capsys:
         {"kind": "vm", "name": "db", "what": "eth1 vf 1", "now": None, "wanted": "vlan 9", "line": 5}
     ]
     assert document["refused"] is None
+
+
+def test_plan_shows_what_prune_would_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = ready_host(bridge("0000:00:01.0"), *pf_with_vfs("0000:01:00.0", "eth1", 2, under="0000:00:01.0")).but(
+        vms=(Vm(name="web", devices=vf_interface_xml(VF, "52:54:00:00:00:07")),)
+    )
+    root = str(given(tree, VF).write(tmp_path / "tree"))
+    (tmp_path / "host.yaml").write_text(HEAD)
+    file = str(tmp_path / "host.yaml")
+    assert told(capsys, "plan", file, "--root", root)[0] == 0
+    code, output, _ = told(capsys, "plan", file, "--prune", "--root", root)
+    assert code == 10
+    assert ["-", "vm", "web", "eth1v0", f"({VF})", "present", "-"] in [line.split() for line in output.splitlines()]
 
 
 def test_plan_says_why_apply_would_be_refused(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
