@@ -145,30 +145,39 @@ def _find_nic(key: Key, nic: str | DeclaredNic, index: HostIndex, pfs: dict[Addr
     if declared.nic is not None:
         if declared.pf is not None or declared.vf is not None:
             raise BadInputError(_("A NIC is named by nic, or by pf and vf, not by both."), "{pf: enp3s0f0, vf: 3}")
-        nic_address = select_nic(index, declared.nic).address
-        return NicAim(key, declared, nic_address, None, declared.mac, declared.vlan)
+        address = select_nic(index, declared.nic).address
+        if address not in index.vf_indices:
+            return NicAim(key, declared, address, None, declared.mac, declared.vlan)
+        owner, number = index.vf_indices[address]
+        return _find_vf(key, declared, index.functions[owner], number, index, pfs)
     if declared.pf is None or declared.vf is None:
         raise BadInputError(_("This names no NIC: nic is missing, or pf and vf."), "{pf: enp3s0f0, vf: 3}")
-    pf = select_nic(index, declared.pf)
+    return _find_vf(key, declared, select_nic(index, declared.pf), declared.vf, index, pfs)
+
+
+def _find_vf(
+    key: Key, declared: DeclaredNic, pf: PciFunction, number: int, index: HostIndex, pfs: dict[Address, PfAim]
+) -> NicAim:
+    """A VF, by whatever name: with the number of VFs that its PF is to have, it may be gone or be made anew."""
     aim = pfs.get(pf.address)
     count = aim.declared.vfs if aim is not None else value_or(pf.numvfs, 0)
-    if declared.vf >= count:
-        raise _no_such_vf(declared.vf, count, label(pf))
+    if number >= count:
+        raise _no_such_vf(number, count, label(pf))
     vfs = {
         index.vf_indices[vf.address][1]: vf.address
         for vf in index.vfs.get(pf.address, ())
         if vf.address in index.vf_indices
     }
     is_there = value_or(pf.numvfs, 0) == count  # those of another number go before these come
-    address = vfs.get(declared.vf) if is_there else None
+    address = vfs.get(number) if is_there else None
     if is_there and address is None:  # nothing would be done, and nothing be said of it
         raise RefusedError(
-            _("Which address VF {number} of {nic} has is not to be seen.").format(number=declared.vf, nic=label(pf)),
+            _("Which address VF {number} of {nic} has is not to be seen.").format(number=number, nic=label(pf)),
             f"nicpass vf list {pf.address}",
         )
-    own = _settings(aim, declared.vf)
+    own = _settings(aim, number)
     vlan = declared.vlan if declared.vlan is not None else own.vlan or None
-    return NicAim(key, declared, address, (pf.address, declared.vf), declared.mac or own.mac, vlan)
+    return NicAim(key, declared, address, (pf.address, number), declared.mac or own.mac, vlan)
 
 
 def _no_such_vf(number: int, count: int, pf: str) -> BadInputError:

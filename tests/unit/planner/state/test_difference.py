@@ -122,6 +122,18 @@ def test_of_vfs_of_another_number_all_that_is_asked_for_is_still_to_come() -> No
             (2, 63),
             "that of another VF",
         ),
+        ("pfs: {eth1: {vfs: 0}}\nvms: {web: {nics: ['0000:01:10.0']}}", (3, 20), "no VF 0 of eth1"),
+        (
+            "pfs: {eth1: {vfs: 6}}\nvms: {web: {nics: ['0000:01:10.0', {pf: eth1, vf: 0}]}}",
+            (3, 36),
+            "is web's already",
+        ),
+        (
+            "vms: {web: {nics: [{nic: '0000:01:10.0', mac: 52:54:00:00:00:01},"
+            " {nic: '0000:01:10.1', mac: 52:54:00:00:00:01}]}}",
+            (2, 67),
+            "that of another VF",
+        ),
         (
             "pfs: {eth1: {vfs: 4, all: {vlan: 3}, each: {0: {mac: 52:54:00:00:00:01}}}}\n"
             "vms: {web: {nics: [{pf: eth1, vf: 1, vlan: 3, mac: 52:54:00:00:00:01}]}}",
@@ -136,6 +148,13 @@ def test_what_cannot_be_meant_is_told_with_its_place(text: str, place: tuple[int
         find_aims(file, HostIndex(host(domains=(vm("web"), vm("db")))))
     assert caught.value.sentence.startswith("host.yaml, line {}, column {}: ".format(*place)), caught.value.sentence
     assert words in caught.value.sentence
+
+
+def test_a_vf_by_its_address_is_what_is_said_of_it_where_its_pf_is() -> None:
+    text = f"{HEAD}pfs: {{eth1: {{vfs: 4, each: {{0: {{vlan: 7}}}}}}}}\nvms: {{web: {{nics: ['0000:01:10.0']}}}}"
+    settings = tuple(VfSettings(vf_index=number, mac=NO_MAC, vlan=7) for number in range(4))
+    on = host(settings, (vm("web", interface(VFS[0])),))
+    assert differences(text, on) == [("web", "0000:01:10.0", "vlan none", "vlan 7", 3)]
 
 
 def test_one_mac_in_two_vlans_is_no_twin() -> None:
