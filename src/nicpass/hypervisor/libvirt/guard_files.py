@@ -39,7 +39,7 @@ esac
 
 # Whether the VM has an interface of a pool's: of a network that lends VFs, of which libvirt has yet to pick one.
 draws() {
-    for network in "$root"/etc/libvirt/qemu/networks/*.xml; do
+    for network in "$root"/etc/libvirt/qemu/networks/*.xml "$root"/run/libvirt/network/*.xml; do
         grep -qs "<forward [^>]*mode='hostdev'" "$network" || continue
         pool=$(sed -n '/<name>/{s:.*<name>\(.*\)</name>.*:\1:p;q;}' "$network")
         case $definition in *"network='$pool'"*) return 0 ;; esac

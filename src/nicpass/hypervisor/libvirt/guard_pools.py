@@ -15,7 +15,7 @@ import msgspec
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.checks.lookup.pools import Pool, pools_of_host
 from nicpass.hypervisor.libvirt.domains import read_definitions
-from nicpass.hypervisor.libvirt.networks import read_networks
+from nicpass.hypervisor.libvirt.networks import read_lending
 from nicpass.model.fact import value_or
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def read_pools(files: Files) -> tuple[LibvirtNetwork, ...]:
     """The networks that lend functions; what cannot be read libvirt has not read either, and lends nothing of it."""
-    return tuple(network for network in value_or(read_networks(files), ()) or () if network.is_pool)
+    return tuple(network for network in read_lending(files) if network.is_pool)
 
 
 def pools_of_vm(domain: Domain, pools: tuple[LibvirtNetwork, ...]) -> tuple[LibvirtNetwork, ...]:

@@ -6,6 +6,7 @@ Source: https://libvirt.org/formatnetwork.html, "Connectivity"; where each lies:
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,12 +32,14 @@ _SHOWN = 40  # characters of a wrong value that a reason repeats
 
 
 def parse_network(xml: str) -> LibvirtNetwork:
-    """A network from its definition; whether it is active is not in there.
+    """A network from its definition, also as the daemon keeps it of one that runs; whether it does is not in there.
 
     Raises:
         NicpassError: it is no XML, or no network.
     """
     root = parse_xml(xml)
+    if root.tag == "networkstatus":  # virNetworkObjFormat of libvirt's src/conf/virnetworkobj.c
+        root = next(iter(root.findall("network")), root)
     name = root.findtext("name")
     if root.tag != "network" or not name:
         raise NicpassError(_("A network's XML lacks its name."))
@@ -108,6 +111,23 @@ def read_networks(files: Files) -> Fact[tuple[LibvirtNetwork, ...]]:
         marks = {"autostart": _is_among(name, autostart, absent=False), "active": _is_among(name, running, absent=None)}
         networks.append(msgspec.structs.replace(network, **marks))
     return tuple(networks)
+
+
+def read_lending(files: Files) -> tuple[LibvirtNetwork, ...]:
+    """Each network as the daemon goes by it at this moment, by its files: one that runs, as it was started.
+
+    What cannot be read or understood stands for itself alone: the daemon passes over it too, and lends of the others.
+    """
+    found: dict[str, LibvirtNetwork] = {}
+    for folder in (NETWORKS, _RUNNING):
+        names = files.list_directory(folder)
+        for name in sorted(names) if isinstance(names, tuple) else ():
+            text = files.read_text(f"{folder}/{name}") if name.endswith(".xml") else None
+            with contextlib.suppress(NicpassError):
+                if isinstance(text, str):
+                    network = parse_network(text)
+                    found[network.name] = network
+    return tuple(found.values())
 
 
 def _network_of(network: Any, library: Any) -> LibvirtNetwork:

@@ -60,6 +60,29 @@ def test_one_that_is_in_no_pool_of_the_vms_is_not_its_affair(tmp_path: Path) -> 
     assert host_with(tmp_path / "two", *VFS[:2], tree=tree).hook.prepare(other) == ()
 
 
+def test_what_a_network_lends_is_as_it_was_started(tmp_path: Path) -> None:
+    """`virsh net-edit` has taken a VF out since, or it was never defined: libvirt lends that VF all the same."""
+    running = "/run/libvirt/network/blue.xml"
+    text = pool_file(*VFS[:2])["/etc/libvirt/qemu/networks/blue.xml"]
+    status = f"<!--\nWARNING\n-->\n\n<networkstatus>\n<class_id bitmap='0-2'/>{text}</networkstatus>\n"
+    for number, files in enumerate((pool_file(VFS[0]) | {running: status}, {running: status})):
+        host = host_with(tmp_path / str(number), VFS[0], tree=PLAIN.but(network=IN_USE))
+        (tmp_path / f"{number}/etc/libvirt/qemu/networks/blue.xml").unlink()
+        for path, content in files.items():
+            (tmp_path / f"{number}{path}").parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"{number}{path}").write_text(content)
+        with pytest.raises(RefusedError, match=r"may pick 0000:01:02\.1"):
+            host.hook.prepare(DRAWING)
+
+
+def test_a_network_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    host = host_with(tmp_path, *VFS[:2], tree=PLAIN.but(network=IN_USE))
+    (tmp_path / "etc/libvirt/qemu/networks/a.xml").write_text("<network>")
+    with pytest.raises(RefusedError, match="may pick"):
+        host.hook.prepare(DRAWING)
+    assert interfaces_of_pools(host.files) == [(WEB.uuid, MAC)]
+
+
 def test_one_that_is_gone_or_that_a_vm_has_is_libvirts_affair(tmp_path: Path) -> None:
     tree = PLAIN.but(network=IN_USE)
     assert host_with(tmp_path / "gone", VFS[0], "0000:01:03.7", tree=tree).hook.prepare(DRAWING) == ()
@@ -100,6 +123,11 @@ class TestScript:
         text = "<!--\nWARNING\n-->\n\n<network>\n  <name>blue</name>\n  <uuid>u</uuid>\n"
         text += "  <forward mode='hostdev' managed='yes'>\n    <address type='pci'/>\n  </forward>\n</network>\n"
         assert "called" in self.run(tmp_path, DRAWING, {"/etc/libvirt/qemu/networks/blue.xml": text})
+
+    def test_who_draws_from_one_that_only_runs(self, tmp_path: Path) -> None:
+        text = "<networkstatus>\n  <class_id bitmap='0-2'/>\n  <network>\n    <name>blue</name>\n"
+        text += "    <forward mode='hostdev' managed='yes'>\n    </forward>\n  </network>\n</networkstatus>\n"
+        assert "called" in self.run(tmp_path, DRAWING, {"/run/libvirt/network/blue.xml": text})
 
     @pytest.mark.parametrize("forward", [None, "<forward mode='nat'/>"])
     def test_who_does_not_is_not_kept_waiting(self, forward: str | None, tmp_path: Path) -> None:
