@@ -29,7 +29,12 @@ def interrupt_handlers(files: Files) -> Handlers:
 
     def apply(step: SteerInterrupts) -> None:
         for interrupt in _left(files, step):
-            files.write_kernel(affinity_path(interrupt.number), interrupt.cpus)
+            try:
+                files.write_kernel(affinity_path(interrupt.number), interrupt.cpus)
+            except FileNotFoundError:  # the guest has let go of it since
+                continue
+            except OSError as error:
+                raise _refusal(step, interrupt, error) from error
 
     def verify(step: SteerInterrupts) -> None:
         for interrupt in _left(files, step):
@@ -41,6 +46,16 @@ def interrupt_handlers(files: Files) -> Handlers:
             )
 
     return {SteerInterrupts: Handler(apply, verify)}
+
+
+def _refusal(step: SteerInterrupts, interrupt: Interrupt, error: OSError) -> StepError:
+    """EIO: the kernel manages it by itself. ENOSPC: these CPUs have no vector left. (kernel/irq/proc.c)"""
+    return StepError(
+        _("Interrupt {number} of {address} cannot be given to CPUs {cpus}: {reason}.").format(
+            number=interrupt.number, address=step.address, cpus=interrupt.cpus, reason=error.strerror or error
+        ),
+        _("While the VM is off only its definition is changed: shut it down, and tune it then."),
+    )
 
 
 def _left(files: Files, step: SteerInterrupts) -> Iterator[Interrupt]:

@@ -320,6 +320,9 @@ class Files:
         descriptor = os.open(self.root + path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, value.encode())
+        except OSError as error:
+            error.filename = path  # write(2) knows none, and an error without it tells nobody what was refused
+            raise
         finally:
             os.close(descriptor)
 

@@ -8,6 +8,7 @@ systemd.resource-control(5) (AllowedCPUs=), systemd-system.conf(5).
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ _MANAGER = ("/etc/systemd/system.conf", "/etc/systemd/system.conf.d")
 _VMS = "machine.slice"
 """Where libvirt's VMs are: where these run, their definitions say."""
 _KEYS = ("CPUAffinity", "AllowedCPUs")
+_OF_A_USER = re.compile(r"user@[0-9]+\.service")
+"""A user's own: groups below are his to make, thousands of them, and claim nothing of the host's (law 11)."""
 _LIMIT = 1 << 16
 _DEEPEST, _MOST_GROUPS = 5, 5000
 _SHIFTS = {"K": 10, "M": 20, "G": 30}
@@ -155,7 +158,8 @@ def _cpusets(files: Files) -> Iterator[tuple[str, str, str | Unknown]]:
     """(File, what it says, CPUs) of slices and what is in them; a container's may lie five deep (kubepods.slice)."""
     folders, seen = [""], 0
     for _depth in range(_DEEPEST):
-        folders = [f"{folder}/{name}" for folder in folders for name in _groups_in(files, f"{_CGROUPS}{folder}")]
+        roots = [folder for folder in folders if not _OF_A_USER.fullmatch(posixpath.basename(folder))]
+        folders = [f"{folder}/{name}" for folder in roots for name in _groups_in(files, f"{_CGROUPS}{folder}")]
         seen += len(folders)
         if seen > _MOST_GROUPS:
             yield _CGROUPS, "", Unknown(f"too many: {_CGROUPS}")

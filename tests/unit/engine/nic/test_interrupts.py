@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,29 @@ def test_of_a_vm_that_is_off_there_are_none(tmp_path: Path) -> None:
     handler = interrupt_handlers(Kernel(tmp_path))[SteerInterrupts]
     handler.apply(step(61))
     handler.verify(step(61))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_one_that_the_kernel_manages_is_told_with_a_way_out(number: int, tmp_path: Path) -> None:
+    files = kernel(tmp_path, (61,))
+    setattr(files, "write_kernel", _fails(OSError(number, os.strerror(number))))  # noqa: B010
+    with pytest.raises(StepError, match=f"Interrupt 61 of {NIC} cannot be given to CPUs 4-5: ") as raised:
+        interrupt_handlers(files)[SteerInterrupts].apply(step(61))
+    assert "While the VM is off" in raised.value.hint
+
+
+def test_one_that_the_guest_lets_go_of_in_that_moment_is_no_error(tmp_path: Path) -> None:
+    """Else a guest that has its interrupts come and go would keep its VM from being placed."""
+    files = kernel(tmp_path, (61,))
+    setattr(files, "write_kernel", _fails(FileNotFoundError(errno.ENOENT, "gone")))  # noqa: B010
+    interrupt_handlers(files)[SteerInterrupts].apply(step(61))
+
+
+def _fails(error: OSError) -> Callable[[str, str], None]:
+    def write(_path: str, _value: str) -> None:
+        raise error
+
+    return write
 
 
 def test_something_that_moves_them_again_is_told(tmp_path: Path) -> None:

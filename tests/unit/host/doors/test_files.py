@@ -152,3 +152,9 @@ def test_a_file_that_is_replaced_keeps_its_owner_and_its_label(tmp_path: Path) -
     status = target.stat()
     assert (target.read_text(), status.st_uid, status.st_gid, status.st_mode & 0o777) == ("after", 4711, 4712, 0o640)
     assert os.getxattr(target, "security.selinux") == b"system_u:object_r:etc_t:s0"
+
+
+def test_a_write_that_the_kernel_refuses_names_its_file() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        Files().write_kernel("/dev/full", "1")
+    assert caught.value.filename == "/dev/full"

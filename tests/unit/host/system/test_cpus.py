@@ -118,6 +118,14 @@ class TestClaims:
         wanted.append(("kubepods.slice/pod1.slice/cri-1.scope", "3"))
         assert claims_of(tmp_path, files) == [(f"{CGROUP}/{unit}/cpuset.cpus", cpus) for unit, cpus in wanted]
 
+    def test_what_a_user_has_made_claims_nothing_and_hides_nothing(self, tmp_path: Path) -> None:
+        """Any user may make thousands of groups below his own service, with whatever CPUs."""
+        own = f"{CGROUP}/user.slice/user-1000.slice/user@1000.service"
+        files = {f"{own}/app{number}.scope/cpuset.cpus": "0-6\n" for number in range(5001)}
+        files |= {f"{CGROUP}/user.slice/cpuset.cpus": "0-3\n", f"{own}/cpuset.cpus": "2-3\n"}
+        wanted = [(f"{CGROUP}/user.slice/cpuset.cpus", "0-3"), (f"{own}/cpuset.cpus", "2-3")]
+        assert claims_of(tmp_path, files) == wanted
+
     def test_a_masked_unit_claims_nothing(self, tmp_path: Path) -> None:
         masked = tmp_path / "etc/systemd/system/masked.service"
         masked.parent.mkdir(parents=True)
