@@ -26,6 +26,7 @@ from nicpass.model.plan import (
     Plan,
     PlugDevice,
     RemoveGuard,
+    RemovePorts,
     SetNumvfs,
     SetPool,
     SetTerms,
@@ -232,16 +233,24 @@ def _without(domain: Domain, gone: set[tuple[str, Address]], *, running: bool) -
 
 
 def _undo_terms(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
-    """The plan that undoes a start of a VM, and what it allowed: no definition was changed."""
+    """The plan that undoes a start of a VM, what it allowed, and its ports: no NIC came into a definition."""
     terms, back = _invert_terms(steps, kept)
+    ports = tuple(
+        RemovePorts(address=step.address, domain=step.domain, uuid=step.uuid, indices=step.indices)
+        for step in steps
+        if isinstance(step, AddPorts)
+    )
     for step in steps:
         if isinstance(step, StartDomain):
             plan = plan_stop(host, step, request)
-            return msgspec.structs.replace(plan, steps=(*plan.steps, *back))
+            return msgspec.structs.replace(plan, steps=(*plan.steps, *back, *ports))
     if back:
         addresses = ", ".join(step.address for step in terms)
         summary = _("Allow less for {address} in {name}").format(address=addresses, name=terms[0].after.domain)
-        return Plan(summary=summary, request=request, steps=back)
+        return Plan(summary=summary, request=request, steps=(*back, *ports))
+    if ports:
+        summary = _("Take the root ports out of {name}").format(name=ports[0].domain)
+        return Plan(summary=summary, request=request, steps=ports)
     raise BadInputError(_("This change has nothing that could be undone."))
 
 

@@ -96,6 +96,26 @@ def test_a_port_that_something_stands_on_stays(express: SimulatedHost) -> None:
     see(express, look)
 
 
+def test_more_of_them_for_a_vm_that_has_the_nic_are_taken_back_too(express: SimulatedHost) -> None:
+    do(express, AttachRequest(vm="web", nic=NIC, allow=ALLOW))
+    before = express.state()
+    do(express, GIVE)
+    do(express, UndoRequest(change=LAST))
+    after = express.state()
+    assert {n for n in {*before, *after} if before.get(n) != after.get(n) and "/var/lib/nicpass" not in n} == set()
+
+
+def test_where_there_are_no_more_buses_it_is_refused_before_anything_is_done(express: SimulatedHost) -> None:
+    def give_the_last(machine: Machine) -> None:
+        path = machine.daemon.definitions()[WEB]
+        port = "    <controller type='pci' index='254' model='pcie-root-port'/>\n"
+        path.write_text(path.read_text().replace("  <devices>\n", f"  <devices>\n{port}"))
+
+    see(express, give_the_last)
+    assert "the last can be 255" in do(express, GIVE, exit_code=3).sentence
+    do(express, AttachRequest(vm="web", nic=NIC, allow=ALLOW, add_ports=1))
+
+
 @pytest.mark.parametrize("count", [-1, 17])
 def test_a_number_that_is_none_is_bad_input(count: int, express: SimulatedHost) -> None:
     done = do(express, AttachRequest(vm="web", nic=NIC, allow=ALLOW, add_ports=count), exit_code=2)

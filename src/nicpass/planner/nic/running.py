@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MOST_PORTS = 16
 """How many root ports one change may add: each takes a part of the guest's address space, and a bus of 256."""
+_LAST_BUS = 255
+"""A port's index is the number of the bus behind it, which has 8 bits."""
 
 
 def add_ports(domain: Domain, address: Address, count: int) -> tuple[AddPorts, ...]:
@@ -30,7 +32,7 @@ def add_ports(domain: Domain, address: Address, count: int) -> tuple[AddPorts, .
 
     Raises:
         BadInputError: there is no such number of ports.
-        ImpossibleError: the VM has no PCI Express, or its definition is not known.
+        ImpossibleError: the VM has no PCI Express or no room, or its definition is not known.
     """
     if not 0 <= count <= _MOST_PORTS:
         raise BadInputError(
@@ -46,6 +48,13 @@ def add_ports(domain: Domain, address: Address, count: int) -> tuple[AddPorts, .
                 name=domain.name
             ),
             _("On its machine type each free slot takes a NIC; q35 and virt have root ports."),
+        )
+    if first + count - 1 > _LAST_BUS:
+        raise ImpossibleError(
+            _("{name} has no room for {count} root ports: its next one is {first}, and the last can be {last}.").format(
+                name=domain.name, count=count, first=first, last=_LAST_BUS
+            ),
+            f"virsh edit {vm_word(domain.name, domain.uuid)}",
         )
     return (
         AddPorts(address=address, domain=domain.name, uuid=domain.uuid, indices=tuple(range(first, first + count))),
