@@ -55,7 +55,7 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
         case PlugDevice():
             return UnplugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
         case UnplugDevice():
-            return PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
+            return PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device, again=True)
         case AddPorts():
             return RemovePorts(address=step.address, domain=step.domain, uuid=step.uuid, indices=step.indices)
         case RemovePorts():
@@ -92,9 +92,9 @@ def invert_step(step: Step) -> Step:  # noqa: C901 - a case for each kind, so th
         case SetPool():
             return SetPool(before=step.after, after=step.before)
         case JoinPool():
-            return LeavePool(**_fields(step))
+            return LeavePool(**(_fields(step) | {"again": False}))
         case LeavePool():
-            return JoinPool(**_fields(step))
+            return JoinPool(**(_fields(step) | {"again": True}))
         case ArmTimer():
             return DisarmTimer(address=step.address, seconds=step.seconds, allowance=step.allowance)
         case StartWindow():

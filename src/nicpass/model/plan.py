@@ -164,6 +164,8 @@ class PlugDevice(NicStep, frozen=True, kw_only=True, tag="plug_device"):
     domain: str
     uuid: str
     device: DeviceSpec
+    again: bool = False
+    """Whether it had it before: a VM that has ended since needs it no more, and nobody waits for it."""
 
 
 class UnplugDevice(NicStep, frozen=True, kw_only=True, tag="unplug_device"):
@@ -269,6 +271,8 @@ class PoolInterface(StepBase, frozen=True, kw_only=True):
     """Whether the VM runs, so that its lasting definition is for its next start."""
     xml: str | None = None
     """The element as libvirt had it."""
+    again: bool = False
+    """As in PlugDevice."""
 
 
 class JoinPool(PoolInterface, frozen=True, kw_only=True, tag="join_pool"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,9 @@ from nicpass.hypervisor.libvirt.hostdevs import find_device
 from nicpass.model.address import Address
 from nicpass.model.plan import ChangeBoot, PlugDevice, SetNumvfs, UnplugDevice
 from nicpass.model.request import AttachRequest, UndoRequest, VfRequest
+from tests.support.simulation.effects import Death
 from tests.support.simulation.hardware import PF, VFS, simulated_tree
-from tests.support.simulation.host import LAST, Machine, SimulatedHost, do
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all
 from tests.support.simulation.scenes import WEB, start_web
 
 if TYPE_CHECKING:
@@ -111,3 +113,42 @@ def test_with_vms_that_are_off_nothing_has_to_go_out(host: SimulatedHost) -> Non
         assert has(machine, VFS[0])
 
     see(host, look)
+
+
+def shut_down(machine: Machine) -> None:
+    machine.daemon.stop(WEB)
+
+
+def test_a_guest_that_shuts_down_in_the_midst_keeps_nobody_waiting(host: SimulatedHost) -> None:
+    """It has let go for good, and has its VF in its definition: there is nothing to be plugged in again."""
+
+    def lets_go_and_ends(machine: Machine) -> None:
+        unplug = machine.daemon.unplug
+
+        def and_end(uuid: str, xml: str) -> None:
+            unplug(uuid, xml)
+            machine.daemon.stop(uuid)
+
+        setattr(machine.daemon, "unplug", and_end)  # noqa: B010
+        change(machine, MORE)
+
+    see(host, lets_go_and_ends)
+
+    def look(machine: Machine) -> None:
+        assert machine.kernel.vfs_of(PF) == VFS[:4]
+        start_web(machine)
+        assert has(machine, VFS[0])
+
+    see(host, look)
+
+
+def test_cut_off_and_shut_down_it_is_settled_all_the_same(host: SimulatedHost) -> None:
+    start = host.raw()
+    effects = host.run(functools.partial(change, request=MORE)).effects
+    number = next(n for n, effect in enumerate(effects) if "unplug" in effect.text)
+    host.put_back(start)
+    assert host.run(functools.partial(change, request=MORE), death=Death(number, "after")).exit_code is None
+    see(host, shut_down)
+    done = host.run(recover_all)
+    assert [settled.exit_code for settled in done.settled] == [0], done.settled
+    assert host.run(recover_all).settled == ()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from nicpass.model.plan import JoinPool, PlugDevice
+
 _SECONDS = 30.0
 _SECONDS_OF = {"create": 300.0, "destroy": 60.0, "attachDeviceFlags": 300.0, "detachDeviceFlags": 60.0}
 """For the answer to one call. A start pins all of the guest's memory for the NIC, and so does the first NIC that is
@@ -24,6 +26,10 @@ _MORE = 3.0
 """For each call once one had no answer: there is other work that does not need libvirt."""
 
 T = TypeVar("T")
+
+
+class NoDomainError(StepError):
+    """There is no such VM any more."""
 
 
 class Handle:
@@ -85,12 +91,24 @@ class DomainHandle(Handle):
             self.found = self.ask("lookup", lambda: self.connection.lookupByUUIDString(self.uuid))
         except load_binding().libvirtError as error:
             self.close()
-            raise StepError(
+            is_gone = error.get_error_code() == load_binding().VIR_ERR_NO_DOMAIN
+            raise (NoDomainError if is_gone else StepError)(
                 _("libvirt has no VM {name} any more: {message}.").format(
                     name=self.name, message=clause(error.get_error_message())
                 )
             ) from error
         return self
+
+    @classmethod
+    def is_off(cls, step: PlugDevice | JoinPool) -> bool:
+        """Whether the VM is there no more, or does not run, and so needs nothing again that it had while it ran."""
+        if not step.again:
+            return False
+        try:
+            with cls(step.uuid, step.domain) as domain:
+                return not domain.isActive()
+        except NoDomainError:
+            return True
 
     def define(self, xml: str) -> None:
         """Write the VM's lasting definition anew; libvirt knows by the UUID in there which VM it is."""

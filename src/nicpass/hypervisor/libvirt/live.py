@@ -63,6 +63,8 @@ class LiveSteps:
 
     def apply_plug(self, step: PlugDevice) -> None:
         """Plug the NIC in, once its record says that it is out: whatever happens to the VM from then on, it is owed."""
+        if DomainHandle.is_off(step):
+            return
         with DomainHandle(step.uuid, step.domain) as domain:
             if self._has(domain, step.address):
                 return
@@ -78,6 +80,8 @@ class LiveSteps:
 
     def verify_plug(self, step: PlugDevice) -> None:
         """The running VM has the NIC, vfio-pci has it on the host, and the host sees no interface of it."""
+        if DomainHandle.is_off(step):
+            return
         with DomainHandle(step.uuid, step.domain) as domain:
             if not self._has(domain, step.address):
                 raise StepError(_("{domain} runs without {address}.").format(domain=step.domain, address=step.address))

@@ -152,6 +152,8 @@ class PoolSteps:
 
     def apply_join(self, step: JoinPool) -> None:
         library = load_binding()
+        if step.live and DomainHandle.is_off(step):
+            return
         with DomainHandle(step.uuid, step.domain) as domain:
             if step.live:
                 if not domain.isActive():
@@ -170,6 +172,8 @@ class PoolSteps:
                 )
 
     def verify_join(self, step: JoinPool) -> None:
+        if step.live and DomainHandle.is_off(step):
+            return
         with DomainHandle(step.uuid, step.domain) as domain:
             xml = str(domain.XMLDesc()) if step.live else inactive_xml(domain)
         if find_interface(xml, step.mac) is None:

@@ -55,7 +55,7 @@ def _unplug(owner: Domain, vf: PciFunction) -> tuple[UnplugDevice, ...]:
 def take_again(steps: tuple[UnplugDevice, ...]) -> Iterator[PlugDevice]:
     """The steps by which the VMs get their VFs again, the last first."""
     for step in reversed(steps):
-        yield PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device)
+        yield PlugDevice(address=step.address, domain=step.domain, uuid=step.uuid, device=step.device, again=True)
 
 
 def notes_of(steps: tuple[UnplugDevice, ...]) -> tuple[str, ...]:
