@@ -153,7 +153,7 @@ def better_records(source: Source, host: Host, addresses: list[Address]) -> dict
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     from nicpass.planner.nic.detach import OnRecord
-    from nicpass.planner.undo import Kept, is_of_pools, nics_of, plan_undo, refuse_unless_there
+    from nicpass.planner.undo import Kept, find_lost, is_of_pools, nics_of, plan_undo
 
     changes = read_changes(source.files)
     change = select_change(changes, request.change)
@@ -177,8 +177,8 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         return plan_untune(source.host, change, request)
     index = HostIndex(source.host)
     states, host = _kept_states(source), source.host
-    refuse_unless_there(change, host)
-    addresses = [select_kept(index, address, states) for address in nics_of(change)]
+    lost = find_lost(change, host, request)
+    addresses = [select_kept(index, address, states) for address in nics_of(change) if address not in lost]
     for address in addresses:
         host = look_closer(source, host, index.functions[address]) if address in index.functions else host
     records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)

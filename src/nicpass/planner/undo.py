@@ -9,7 +9,7 @@ import msgspec
 
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.model.change import Change, Outcome
-from nicpass.model.errors import BadInputError, RefusedError
+from nicpass.model.errors import BadInputError, NicpassError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
@@ -164,46 +164,65 @@ def _undo_apply(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept:
     # All definitions before the first NIC comes back: from then on there is no turning back.
     ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
     of_vfs = tuple(step for plan in vfs for step in plan.steps)
-    again = _give_again(after, steps, request, kept)
+    again, lacking = _give_again(after, steps, request, kept)
     installed = [step for plan in again for step in plan.steps if isinstance(step, InstallGuard)][:1]
     of_nics = [step for plan in again for step in plan.steps if not isinstance(step, InstallGuard)]
     notes = dict.fromkeys(note for plan in (*plans, *vfs, *again) for note in plan.notes)
     guard = () if again else guard
     whole = (*ordered, *guard, *of_vfs, *installed, *of_nics)
-    return Plan(summary=summary, request=request, steps=whole, notes=tuple(notes))
+    return Plan(summary=summary, request=request, steps=whole, notes=(*notes, *lacking))
 
 
-def _give_again(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> list[Plan]:
-    """The plan for each VM that the change took NICs from. One that another VM has had since is what it was before."""
+def _give_again(
+    host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept
+) -> tuple[list[Plan], tuple[str, ...]]:
+    """(the plan for each VM that the change took NICs from, what it is not given again).
+
+    A NIC that another VM has had since is what it was before. The dead man's hand allows what was allowed; and it
+    brings NICs back to the host whether or not their VMs can have them again.
+    """
     taken = [step for step in steps if isinstance(step, UndefineDevice | UnplugDevice)]
-    given = {step.address for step in steps if isinstance(step, TakeNic)}
-    records = {address: kept.of(address).state for address in given}
+    records = {step.address: kept.of(step.address).state for step in steps if isinstance(step, TakeNic)}
     better = {address: state for address, state in records.items() if state is not None}
-    vms = dict.fromkeys(step.uuid for step in taken)
-    return [
-        plan_reattach(host, _each_once([step for step in taken if step.uuid == uuid]), request, kept.guard, better)
-        for uuid in vms
-    ]
+    allowed = (step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None)
+    asked = request
+    if request.unconfirmed:
+        asked = msgspec.structs.replace(request, allow=request.allow.union(*allowed))
+    plans, notes = [], []
+    for uuid in dict.fromkeys(step.uuid for step in taken):
+        of_vm = _each_once([step for step in taken if step.uuid == uuid])
+        try:
+            plans.append(plan_reattach(host, of_vm, asked, kept.guard, better))
+        except NicpassError as error:
+            if not request.unconfirmed:
+                raise
+            text = _("{vm} is not given {nics} again: {why}")
+            nics = ", ".join(step.address for step in of_vm)
+            notes.append(text.format(vm=printable(of_vm[0].domain), nics=nics, why=error.sentence))
+    return plans, tuple(notes)
 
 
-def refuse_unless_there(change: Change, host: Host) -> None:
-    """Pass if each NIC that a file's change took from VMs could be given to them again; RefusedError if not.
+def find_lost(change: Change, host: Host, request: UndoRequest) -> frozenset[Address]:
+    """The NICs that a file's change took from VMs, and that are not there to be looked at before it is taken back.
 
-    A VF that comes only with the undoing is not there to be looked at before.
+    Such is a VF that comes only with the undoing. Raises RefusedError; but the dead man's hand does without them.
     """
     if change.opened is None or not isinstance(change.opened.plan.request, ApplyRequest):
-        return
+        return frozenset()
     steps = change.opened.plan.steps
     pfs = {step.address for step in steps if isinstance(step, SetNumvfs) and step.before != step.after}
     there = {function.address for function in host.pci if function.physfn not in pfs}
-    for step in steps:
-        if isinstance(step, UndefineDevice | UnplugDevice) and step.address not in there:
-            raise RefusedError(
-                _("{change} took {nic} from {vm}, and changed the VFs too: it is not taken back as one.").format(
-                    change=change.identity, nic=step.address, vm=printable(step.domain)
-                ),
-                _("Write down how it shall be, in a file, and make it so: nicpass apply FILE"),
-            )
+    taken = [step for step in steps if isinstance(step, UndefineDevice | UnplugDevice)]
+    lost = [step for step in taken if step.address not in there]
+    if lost and not request.unconfirmed:
+        raise RefusedError(
+            _("{change} took {nic} from {vm}, and changed the VFs too: it is not taken back as one.").format(
+                change=change.identity, nic=lost[0].address, vm=printable(lost[0].domain)
+            ),
+            _("Write down how it shall be, in a file, and make it so: nicpass apply FILE"),
+        )
+    given = {step.address for step in steps if isinstance(step, TakeNic)}
+    return frozenset(step.address for step in lost) - given
 
 
 def without_devices(host: Host, steps: Sequence[Step]) -> Host:

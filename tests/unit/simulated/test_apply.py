@@ -239,6 +239,27 @@ def test_undo_is_refused_where_the_nic_is_no_more_without_its_vfs(host: Simulate
     assert "nicpass apply FILE" in done.hint
 
 
+@pytest.mark.parametrize("pfs", ["{eth1: {vfs: 4}}", "{}"])
+def test_the_dead_mans_hand_takes_a_prune_back_as_far_as_it_can(pfs: str, host: SimulatedHost) -> None:
+    """Nobody is there to allow anything: what was allowed is, and what a VM cannot have again keeps nothing else."""
+    for earlier in GIVEN:
+        do(host, earlier)
+    before = host.state()
+    file = f"schema: nicpass.state/1\npfs: {pfs}\nvms: {{db: {{nics: ['{NIC}'], allow: {sorted(ALLOW)}}}}}\n".encode()
+    do(host, msgspec.structs.replace(request(file), prune=True, confirm_within=60))
+    do(host, UndoRequest(change=LAST, stop=True, unconfirmed=True))
+
+    def check(machine: Machine) -> None:
+        has = {domain.name: domain.config_devices for domain in value_or(machine.read().domains, ())}
+        assert has["db"] == ()
+        assert {device.address for device in has["web"]} <= {NIC, VFS[0]}
+        assert machine.kernel.vfs_of(PF) == VFS[:4]
+
+    see(host, check)
+    if pfs != "{}":
+        assert {n for n in other_than_journal(before, host.state()) if "nicpass-confirm" not in n} == set()
+
+
 def test_a_vf_that_vanished_is_no_success(host: SimulatedHost) -> None:
     """Its PF counts it still, as after `echo 1 > remove`: no VF of its number is to come, and nothing would be done."""
     do(host, VfRequest(pf="eth1", count=4))
