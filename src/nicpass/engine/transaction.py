@@ -15,6 +15,7 @@ from nicpass.model.plan import (
     GiveBackNic,
     NicStep,
     RemoveGuard,
+    SetNumvfs,
     StartDomain,
     Step,
     StopDomain,
@@ -196,9 +197,10 @@ class Run:
         invert = invert or invert_step
         failures: list[str] = []
         held: set[Address] = set()  # by running VMs, out of whose hands nothing is taken: not from the record either
+        unmade = False  # VFs that are still to be made anew: a VM that had one by then would keep the kernel waiting
         for number, step in reversed(list(begun)):
             phase, reason, inverse = Phase.UNDONE, "", None
-            if isinstance(step, NicStep) and step.address in held:
+            if (isinstance(step, NicStep) and step.address in held) or (unmade and isinstance(step, UnplugDevice)):
                 self._try_record(number, Phase.UNDO_FAILED, step)
                 continue
             self._try_record(number, Phase.UNDOING, step)
@@ -214,6 +216,7 @@ class Run:
                 silent = isinstance(error, NoAnswerError | ImpossibleError)
                 self.unanswered = self.unanswered or silent
                 self.unstopped = self.unstopped or (silent and isinstance(inverse, StopDomain))
+                unmade = unmade or isinstance(inverse, SetNumvfs)
                 if isinstance(inverse, UnplugDevice):
                     held.add(inverse.address)
                 if isinstance(inverse, UndefineDevice | UnplugDevice):

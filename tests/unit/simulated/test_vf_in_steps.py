@@ -12,7 +12,8 @@ from nicpass.hypervisor.libvirt.hostdevs import find_device
 from nicpass.model.address import Address
 from nicpass.model.plan import ChangeBoot, PlugDevice, SetNumvfs, UnplugDevice
 from nicpass.model.request import AttachRequest, UndoRequest, VfRequest
-from tests.support.simulation.effects import Death
+from tests.support.simulation.course import observe_course
+from tests.support.simulation.effects import Death, Fault
 from tests.support.simulation.hardware import PF, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all
 from tests.support.simulation.scenes import WEB, start_web
@@ -152,3 +153,17 @@ def test_cut_off_and_shut_down_it_is_settled_all_the_same(host: SimulatedHost) -
     done = host.run(recover_all)
     assert [settled.exit_code for settled in done.settled] == [0], done.settled
     assert host.run(recover_all).settled == ()
+
+
+def test_no_vf_goes_into_a_vm_while_they_are_still_to_be_made_anew(quick_path: Path) -> None:
+    """The kernel would wait for that VM, in a write that cannot be ended."""
+    course = observe_course("make more VFs in steps", quick_path)
+    number = next(n for n, effect in enumerate(course.effects) if "sriov_numvfs" in effect.text)
+    assert course.run(faults=(Fault(number, "ENODEV", acted=True, lasting=True),)).exit_code == 6
+
+    def look(machine: Machine) -> None:
+        assert not has(machine, VFS[0])
+
+    see(course.host, look)
+    course.recover("mended")
+    assert course.end("mended") == "before"
