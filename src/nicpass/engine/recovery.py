@@ -15,7 +15,7 @@ from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
-from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs, StartWindow, StopDomain
+from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs, SetPool, StartWindow, StopDomain
 from nicpass.model.text import quote
 from nicpass.planner.recovery import (
     Direction,
@@ -171,7 +171,7 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool, unat
         return ExitCode.DONE, sentence
     if direction == Direction.FINISH:
         done = [numbered for numbered in steps_begun(change) if change.phases[numbered[0]] == Phase.DONE]
-        lost = [n for n, step in done if not _is_past(step, change) and not run.holds(step)]
+        lost = [n for n, step in done if not _is_past(n, step, change) and not run.holds(step)]
         left = steps_to_finish(change, same_boot=same_boot, lost=frozenset(lost))
         run.do_all(left, begun=[numbered for numbered in done if numbered[0] not in lost], further=_rest_of(change))
         return ExitCode.DONE, _("It was finished.")
@@ -188,14 +188,17 @@ def _go(direction: Direction, change: Change, run: Run, *, same_boot: bool, unat
     return ExitCode.DONE, sentence
 
 
-def _is_past(step: Step, change: Change) -> bool:
+def _is_past(number: int, step: Step, change: Change) -> bool:
     """Whether nobody is to see any more that the step was done.
 
     A VM may have been started since it was stopped, and is not stopped again. A VF that came back is gone, or partly,
-    from when its PF began to be made to have others.
+    from when its PF began to be made to have others. A pool is changed in several steps, of which the last counts.
     """
     if isinstance(step, StopDomain):
         return True
+    if isinstance(step, SetPool):
+        later = (other for at, other in steps_begun(change) if at > number)
+        return any(isinstance(other, SetPool) and other.name == step.name for other in later)
     begun = (other for _number, other in steps_begun(change))
     pfs = {other.address for other in begun if isinstance(other, SetNumvfs)}
     return isinstance(step, GiveBackNic) and step.state.pf in pfs

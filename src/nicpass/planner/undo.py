@@ -24,7 +24,6 @@ from nicpass.model.plan import (
     NicStep,
     Plan,
     PlugDevice,
-    RemoveGuard,
     SetNumvfs,
     SetPool,
     SetTerms,
@@ -35,7 +34,7 @@ from nicpass.model.plan import (
     UndefineDevice,
     UnplugDevice,
 )
-from nicpass.model.request import ApplyRequest, DetachRequest, UndoRequest, VfRequest
+from nicpass.model.request import DetachRequest, UndoRequest, VfRequest
 from nicpass.model.text import quote
 from nicpass.planner.nic.attach import plan_reattach
 from nicpass.planner.nic.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
@@ -75,16 +74,17 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
     """
     steps = steps_of(change)
     plan = _plan_inverse(host, change, steps, request, kept)
-    armed = [step for step in steps if isinstance(step, ArmTimer)]
-    disarm: tuple[Step, ...] = ()
-    if armed and change.outcome == Outcome.UNCONFIRMED:
-        disarm = (DisarmTimer(address=armed[0].address, seconds=armed[0].seconds),)
-    return msgspec.structs.replace(
-        plan,
-        summary=_("Undo {change}: {summary}").format(change=change.identity, summary=plan.summary),
-        request=request,
-        steps=(*plan.steps, *disarm),
-    )
+    summary = _("Undo {change}: {summary}").format(change=change.identity, summary=plan.summary)
+    return with_disarming(msgspec.structs.replace(plan, summary=summary, request=request), change)
+
+
+def with_disarming(plan: Plan, change: Change) -> Plan:
+    """The plan that undoes the change, with the step by which its dead man's hand goes, if that is there still."""
+    armed = [step for step in steps_of(change) if isinstance(step, ArmTimer)]
+    if not armed or change.outcome != Outcome.UNCONFIRMED:
+        return plan
+    disarm = DisarmTimer(address=armed[0].address, seconds=armed[0].seconds)
+    return msgspec.structs.replace(plan, steps=(*plan.steps, disarm))
 
 
 def nics_of(change: Change) -> tuple[Address, ...]:
@@ -122,8 +122,6 @@ def steps_of(change: Change) -> tuple[Step, ...]:
 
 def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
     """The plan that undoes `steps`, by those that tell the kind of change; the other steps only serve these."""
-    if change.opened is not None and isinstance(change.opened.plan.request, ApplyRequest):
-        return _undo_apply(host, steps, request, kept, change.opened.plan.summary)
     in_steps = change.opened is not None and isinstance(change.opened.plan.request, VfRequest)
     given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice) and not in_steps]
     if given:
@@ -138,25 +136,20 @@ def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: 
     return _undo_terms(host, steps, request, kept)
 
 
-def _undo_apply(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept, summary: str) -> Plan:
-    """The plan that takes each VM's NICs back, then undoes what was done of VFs: of which no VM has one by then."""
+def take_given_back(host: Host, steps: Sequence[Step], request: UndoRequest, kept: Kept) -> list[Plan]:
+    """The plan for each VM that takes back what a change of many parts has given to it; the last VM's comes first."""
     given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]
-    plans: list[Plan] = []
-    guard: tuple[Step, ...] = ()
+    plans = []
     for uuid in dict.fromkeys(step.uuid for step in reversed(given)):
         nics = {step.address for step in given if step.uuid == uuid}
         of_vm = tuple(step for step in steps if isinstance(step, NicStep) and step.address in nics)
-        one = _plan_taking_back(host, of_vm, [step for step in given if step.uuid == uuid], request, kept)
-        guard = guard or tuple(step for step in one.steps if isinstance(step, RemoveGuard))
-        plans.append(one)
-    taken = tuple(step for plan in plans for step in plan.steps if not isinstance(step, RemoveGuard))
-    after = without_devices(host, taken)
-    vfs = [_undo_vf(after, step, request) for step in reversed(steps) if isinstance(step, SetNumvfs)]
-    # All definitions before the first NIC comes back: from then on there is no turning back.
-    ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
-    of_vfs = tuple(step for plan in vfs for step in plan.steps)
-    notes = dict.fromkeys(note for plan in (*plans, *vfs) for note in plan.notes)
-    return Plan(summary=summary, request=request, steps=(*ordered, *guard, *of_vfs), notes=tuple(notes))
+        plans.append(_plan_taking_back(host, of_vm, [step for step in given if step.uuid == uuid], request, kept))
+    return plans
+
+
+def undo_vfs(host: Host, steps: Sequence[Step], request: UndoRequest) -> list[Plan]:
+    """The plan for each PF that undoes what a change of many parts has done to its VFs."""
+    return [_undo_vf(host, step, request) for step in reversed(steps) if isinstance(step, SetNumvfs)]
 
 
 def without_devices(host: Host, steps: Sequence[Step]) -> Host:

@@ -17,9 +17,10 @@ import msgspec
 
 from nicpass.cli.arguments.requests import words_of
 from nicpass.cli.journal.unsettled import refuse_unless_settled
-from nicpass.cli.planning import plan_request
+from nicpass.cli.parts import plan_all
+from nicpass.cli.planning import Plans, plan_request
 from nicpass.cli.source import Source
-from nicpass.cli.state.planning import Plans, plan_apply
+from nicpass.cli.state.planning import plan_apply
 from nicpass.engine.boot.steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import HostSteps, host_handlers
@@ -150,7 +151,7 @@ class Machine:
         """The plan, with those that go on with it."""
         if isinstance(request, ApplyRequest):
             return plan_apply(request, StateFile(request.file, request.state, {}), self.source(), self.source)
-        return Plans(self.plan(request), iter(()))
+        return plan_all(request, self.source(), self.source)
 
 
 def change(machine: Machine, request: Request) -> None:

@@ -18,7 +18,7 @@ from nicpass.model.request import (
     UndoRequest,
     VfRequest,
 )
-from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredState, DeclaredVf, DeclaredVm
+from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredPool, DeclaredState, DeclaredVf, DeclaredVm
 from nicpass.model.vf import VfSetRequest, VfWish
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
@@ -89,7 +89,39 @@ _APPLY = ApplyRequest(
     ),
 )
 
+_APPLY_POOLS = ApplyRequest(
+    file="host.yaml",
+    state=DeclaredState(
+        pfs={"eth1": DeclaredPf(vfs=4)},
+        pools={
+            "blue": DeclaredPool(vfs={"eth1": "0-1"}, vlan=20),
+            "red": DeclaredPool(vfs={"eth1": (2,)}),
+        },
+        vms={
+            "web": DeclaredVm(
+                nics=(DeclaredNic(pool="blue"), DeclaredNic(pool="red", mac="52:54:00:00:00:07")),
+            ),
+            "db": DeclaredVm(nics=(DeclaredNic(pool="blue"), DeclaredNic(pf="eth1", vf=3))),
+        },
+    ),
+)
+_PRUNE = ApplyRequest(file="host.yaml", state=DeclaredState(), prune=True)
+_PRUNE_RED = ApplyRequest(
+    file="host.yaml",
+    state=DeclaredState(
+        pools={"blue": DeclaredPool(vfs={"eth1": (0, 2)}, vlan=20)},
+        vms={"db": DeclaredVm(nics=(DeclaredNic(pool="blue"),))},
+    ),
+    prune=True,
+)
+
 SCENES: dict[str, Scene] = {
+    "apply a file with pools": Scene(_APPLY_POOLS),
+    "apply a file with pools to VFs that are there": Scene(_APPLY_POOLS, 4, meanwhile=start_web),
+    "apply a file that gives VFs from pool to pool": Scene(_PRUNE_RED, earlier=(_APPLY_POOLS,)),
+    "prune all that a file with pools brought": Scene(_PRUNE, earlier=(_APPLY_POOLS,)),
+    "undo an apply with pools": Scene(UndoRequest(change=LAST), earlier=(_APPLY_POOLS,)),
+    "undo a prune of all": Scene(UndoRequest(change=LAST), earlier=(_APPLY_POOLS, _PRUNE)),
     "apply a file": Scene(_APPLY),
     "apply a file of which a part is so": Scene(
         _APPLY,
@@ -215,6 +247,9 @@ SCENES: dict[str, Scene] = {
 
 
 MAIN_SCENES = (
+    "apply a file with pools",
+    "apply a file that gives VFs from pool to pool",
+    "undo a prune of all",
     "apply a file",
     "undo an apply",
     "attach and start",

@@ -56,7 +56,7 @@ def export_command(arguments: argparse.Namespace) -> int:
 def plan_command(arguments: argparse.Namespace) -> int:
     file = read_state_file(arguments.file)
     source = read_source(arguments, with_boot=True)
-    differences = differ(file, source)
+    differences = differ(file, source, prune=arguments.prune)
     refused: NicpassError | None = None
     if differences:
         try:

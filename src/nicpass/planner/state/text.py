@@ -151,8 +151,11 @@ class _Reader:
     def _choose(self, node: Node, kind: inspect.UnionType) -> inspect.Type:
         """The type among several that a node of this kind can be; the last, so that its mistake is told, if none."""
         choices = [_bare(each) for each in kind.types if not isinstance(each, inspect.NoneType)]
-        maps = [each for each in choices if isinstance(each, inspect.StructType)]
-        return maps[0] if maps and not isinstance(node, ScalarNode) else choices[0]
+        of_many = inspect.VarTupleType if isinstance(node, SequenceNode) else inspect.StructType
+        wanted: tuple[type[inspect.Type], ...] = (of_many, inspect.StructType)
+        if isinstance(node, ScalarNode):
+            wanted = (inspect.StrType,)  # which also takes what is meant as a number
+        return next((each for want in wanted for each in choices if isinstance(each, want)), choices[0])
 
     def _read_struct(self, node: Node, kind: inspect.StructType, key: Key) -> dict[str, Any]:
         fields = {field.encode_name: field for field in kind.fields}
@@ -177,7 +180,8 @@ class _Reader:
             inner = self._read_scalar(word, _bare(kind.key_type), (*key, name))
             if inner in found:  # 3 and 03
                 raise self._fault(word, _("{word!r} is there twice").format(word=name), _advice())
-            found[inner] = {} if _is_nothing(value) else self.read(value, kind.value_type, (*key, inner))
+            is_empty = _is_nothing(value) and isinstance(_bare(kind.value_type), inspect.StructType)
+            found[inner] = {} if is_empty else self.read(value, kind.value_type, (*key, inner))
             self.places[(*key, inner)] = _place(word.start_mark)
         return found
 
