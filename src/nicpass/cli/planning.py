@@ -51,6 +51,8 @@ class Plans(NamedTuple):
 
     first: Plan
     further: Iterator[Plan] = iter(())
+    is_reboot_due: bool = False
+    """Whether a reboot is to come once it is done."""
 
 
 def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:

@@ -49,6 +49,22 @@ class DeclaredPf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What single VFs are set to, by their numbers."""
 
 
+class DeclaredBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the next boots go by, as `nicpass prepare` writes it: the kernel arguments that passthrough needs here, and
+
+    the NICs that their own drivers never see. It counts from the next boot on.
+    """
+
+    nics: tuple[str, ...] = ()
+    """The NICs that are vfio-pci's from the boot on: address, netdev or MAC."""
+    iommu_pt: bool = False
+    """Whether the host's own devices shall do DMA without translation."""
+    group: str | None = None
+    """The group whose members may open VFIO devices without being root."""
+    allow: tuple[str, ...] = ()
+    """As a VM's, for these NICs."""
+
+
 class DeclaredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A pool of VFs, from which libvirt gives each VM one at its start; it is started now, and at every boot."""
 
@@ -86,6 +102,8 @@ class DeclaredState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How a host shall be."""
 
     schema: Literal["nicpass.state/1"] = SCHEMA
+    boot: DeclaredBoot | None = None
+    """What the next boots go by."""
     pfs: dict[str, DeclaredPf] = {}
     """PFs by address, netdev or MAC."""
     pools: dict[str, DeclaredPool] = {}

@@ -138,7 +138,13 @@ class Machine:
     def read(self) -> Host:
         machines = _machines_of(connect(writing=False), self.files)
         return read_host(
-            self.files, machines.domains, lambda: self.processes, {}, networks=machines.networks, with_cpus=True
+            self.files,
+            machines.domains,
+            lambda: self.processes,
+            {},
+            networks=machines.networks,
+            with_cpus=True,
+            with_boot=self.files.exists("/boot/grub/grub.cfg"),
         )
 
     def source(self) -> Source:

@@ -15,6 +15,7 @@ import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.planning import Plans, better_records, look_closer, plan_detach_request, plan_guard
+from nicpass.cli.state.booting import plan_boot, plan_boot_removal, prepared_of, with_rest_to_come
 from nicpass.cli.vf.planning import place_of, unsupported_of, with_speed
 from nicpass.engine.journal import read_changes
 from nicpass.host.doors.files import Files
@@ -64,10 +65,10 @@ def read_state_file(name: str) -> StateFile:
 
 def differ(file: StateFile, source: Source, *, prune: bool = False) -> tuple[Difference, ...]:
     """In what the host is not as the file says. Raises BadInputError, ImpossibleError as `find_aims` does."""
-    index = HostIndex(source.host)
-    aims = find_aims(file, index)
-    found = find_differences(aims, index, lambda key: file.place_of(key).line)
-    return (*found, *find_extra(aims, index, _interfaces_given(source))) if prune else found
+    index, prepared = HostIndex(source.host), prepared_of(source)
+    aims = find_aims(file, index, prepared)
+    found = find_differences(aims, index, lambda key: file.place_of(key).line, prepared)
+    return (*found, *find_extra(aims, index, _interfaces_given(source), prepared)) if prune else found
 
 
 def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Callable[[], Source]) -> Plans:
@@ -75,27 +76,39 @@ def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Cal
 
     Raises:
         NicpassError: what the planning of one of its parts raises; the sentence begins with the place in the file.
+        RebootNeededError: what is written of the boot has not come yet.
     """
-    aims = find_aims(file, HostIndex(source.host))
+    prepared = prepared_of(source)
+    aims = find_aims(file, HostIndex(source.host), prepared)
+    summary = _("Make the host as {file} says").format(file=request.file)
+    boot = plan_boot(request, file, aims, source)
+    boots = (boot.plan,) if boot is not None and boot.plan.steps else ()
+    if boot is not None and boot.is_reboot_due:
+        return Plans(join(request, summary, (with_rest_to_come(boot.plan),)), is_reboot_due=True)
     backs, without = _plan_freeing(request, file, aims, source)
-    aims = find_aims(file, HostIndex(without.host))
+    aims = find_aims(file, HostIndex(without.host), prepared)
     of_vfs, keeps = _plan_vfs(request, file, aims, without)
     gifts = _plan_gifts(request, file, aims, without)
-    summary = _("Make the host as {file} says").format(file=request.file)
-    every = (*backs, *of_vfs, *gifts)
+    removal = plan_boot_removal(aims, without) if request.prune and not boots else None
+    out, due = ((removal.plan,), removal.is_reboot_due) if removal is not None else ((), False)
+    waits = aims.awaits_vfs or bool(request.prune and boots)  # one record tells of both: what comes, and what goes
+    now = (*boots, *backs, *of_vfs)
+    every = (*now, *gifts, *out)
     armed = next((step for plan in every for step in plan.steps if isinstance(step, ArmTimer)), None)
-    now = (*backs, *of_vfs)
-    if not aims.awaits_vfs:
-        return Plans(with_window(join(request, summary, every, keeps, place=len(now), arm=armed), armed))
+    if not waits:
+        joined = join(request, summary, every, keeps, place=len(now), arm=armed)
+        return Plans(with_window(joined, armed), is_reboot_due=due)
     first = join(request, summary, now, keeps, place=len(now), arm=armed, more=True)
 
     def go_on() -> Iterator[Plan]:
         later = read()
-        plans = _plan_gifts(request, file, find_aims(file, HostIndex(later.host)), later)
+        aims_now = find_aims(file, HostIndex(later.host), prepared)
+        last = plan_boot_removal(aims_now, later) if request.prune and boots else None
+        plans = (*_plan_gifts(request, file, aims_now, later), *(out if last is None else (last.plan,)))
         new = None if armed else next((s for plan in plans for s in plan.steps if isinstance(s, ArmTimer)), None)
         yield with_window(join(request, summary, plans, arm=new), armed or new)
 
-    return Plans(_with_notes(first, tuple(_tell_later(aims))), go_on())
+    return Plans(_with_notes(first, tuple(_tell_later(aims))), go_on(), is_reboot_due=due)
 
 
 def _plan_freeing(request: ApplyRequest, file: StateFile, aims: Aims, source: Source) -> tuple[list[Plan], Source]:

@@ -9,6 +9,7 @@ import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.planning import Plans, kept_of, look_closer, plan_guard
+from nicpass.cli.state.booting import undo_boot
 from nicpass.cli.vf.planning import with_undone_declaration
 from nicpass.hypervisor.libvirt.guard import plan_guard_removal
 from nicpass.model.errors import BadInputError
@@ -46,10 +47,11 @@ def plan_undo_of_apply(change: Change, request: UndoRequest, source: Source, rea
     given = nics_given(change)
     records = tuple(OnRecord(address, *kept_of(address, source)) for address in given)
     removal: tuple[FileChange, ...] = ()
-    if source.is_live and not restores(change):
+    if source.is_live and not restores(change) and (given or interfaces_joined(change)):
         removal = plan_guard_removal(source.files, *given, interfaces=interfaces_joined(change))
     undoing = plan_gifts_back(_closer(source, given), change, request, Kept(records, removal))
     first = with_undone_declaration(undoing.plan, change, source)
+    first = msgspec.structs.replace(first, steps=(*first.steps, *undo_boot(change, source)))
     if not restores(change):
         if not first.steps:
             raise BadInputError(_("This change has nothing that could be undone."))

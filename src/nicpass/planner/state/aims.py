@@ -11,6 +11,7 @@ from nicpass.model.language import _
 from nicpass.model.state import DeclaredNic, DeclaredVf
 from nicpass.model.text import printable
 from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.state.boot_aims import find_boot, select_named
 from nicpass.planner.state.pf_aims import addresses_of_vfs, count_of, find_pfs, no_such_vf
 from nicpass.planner.state.pool_aims import find_draw, find_pools, in_pool_already, refuse_vague
 from nicpass.planner.state.told import refuse_same, told_at, told_where
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
+    from nicpass.model.prepared import Prepared
     from nicpass.model.state import DeclaredVm
+    from nicpass.planner.state.boot_aims import BootAim
     from nicpass.planner.state.pf_aims import PfAim
     from nicpass.planner.state.pool_aims import DrawAim, PoolAim, PoolVf
     from nicpass.planner.state.text import Key, StateFile
@@ -65,6 +68,7 @@ class Aims(NamedTuple):
     pfs: tuple[PfAim, ...]
     vms: tuple[VmAim, ...]
     pools: tuple[PoolAim, ...] = ()
+    boot: BootAim | None = None
 
     @property
     def awaits_vfs(self) -> bool:
@@ -74,8 +78,8 @@ class Aims(NamedTuple):
         )
 
 
-def find_aims(file: StateFile, index: HostIndex) -> Aims:
-    """What the file means on this host.
+def find_aims(file: StateFile, index: HostIndex, prepared: Prepared | None = None) -> Aims:
+    """What the file means on this host, which is `prepared` so.
 
     Raises:
         BadInputError: it names what is not there, or one thing twice; the sentence begins with the place.
@@ -85,7 +89,7 @@ def find_aims(file: StateFile, index: HostIndex) -> Aims:
     counts = {aim.pf.address: aim.declared.vfs for aim in pfs}
     of_address = {aim.pf.address: aim for aim in pfs}
     pools = tuple(find_pools(file, index, of_address))
-    vms = tuple(_find_vms(file, index, of_address, {pool.name: pool for pool in pools}))
+    vms = tuple(_find_vms(file, index, of_address, {pool.name: pool for pool in pools}, prepared))
     _refuse_twice(file, vms, pools)
     for vm in vms:
         for nic in vm.nics:
@@ -99,11 +103,15 @@ def find_aims(file: StateFile, index: HostIndex) -> Aims:
                     ),
                 )
     _refuse_twins(file, pfs, vms)
-    return Aims(pfs, vms, pools)
+    return Aims(pfs, vms, pools, find_boot(file, index, prepared))
 
 
 def _find_vms(
-    file: StateFile, index: HostIndex, pfs: dict[Address, PfAim], pools: dict[str, PoolAim]
+    file: StateFile,
+    index: HostIndex,
+    pfs: dict[Address, PfAim],
+    pools: dict[str, PoolAim],
+    prepared: Prepared | None,
 ) -> Iterator[VmAim]:
     seen: dict[str, Key] = {}
     for name, declared in file.state.vms.items():
@@ -118,17 +126,19 @@ def _find_vms(
                 if isinstance(nic, DeclaredNic) and nic.pool is not None:
                     draws.append(find_draw(place, nic, index, pools))
                 else:
-                    nics.append(_find_nic(place, nic, index, pfs))
+                    nics.append(_find_nic(place, nic, index, pfs, prepared))
         refuse_vague(file, draws)
         yield VmAim(key, domain, declared, tuple(nics), tuple(draws))
 
 
-def _find_nic(key: Key, nic: str | DeclaredNic, index: HostIndex, pfs: dict[Address, PfAim]) -> NicAim:
+def _find_nic(
+    key: Key, nic: str | DeclaredNic, index: HostIndex, pfs: dict[Address, PfAim], prepared: Prepared | None
+) -> NicAim:
     declared = DeclaredNic(nic=nic) if isinstance(nic, str) else nic
     if declared.nic is not None:
         if declared.pf is not None or declared.vf is not None:
             raise BadInputError(_("A NIC is named by nic, or by pf and vf, not by both."), "{pf: enp3s0f0, vf: 3}")
-        nic_address = select_nic(index, declared.nic).address
+        nic_address = select_named(declared.nic, index, prepared).address
         return NicAim(key, declared, nic_address, None, declared.mac, declared.vlan)
     if declared.pf is None or declared.vf is None:
         raise BadInputError(_("This names no NIC: nic is missing, or pf and vf, or pool."), "{pf: enp3s0f0, vf: 3}")

@@ -12,6 +12,7 @@ from nicpass.model.fact import value_or
 from nicpass.model.state import DeclaredVf
 from nicpass.model.text import printable
 from nicpass.model.vf import VfWish
+from nicpass.planner.state.boot_aims import lacking_of_boot
 from nicpass.planner.state.pool_aims import text_of_places
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from nicpass.checks.lookup.pools import Member, Pool
     from nicpass.model.domain import Domain, DomainDevice
     from nicpass.model.network import VfSettings
+    from nicpass.model.prepared import Prepared
     from nicpass.planner.state.aims import Aims, NicAim, VmAim
     from nicpass.planner.state.pf_aims import PfAim
     from nicpass.planner.state.pool_aims import DrawAim, PoolAim
@@ -45,11 +47,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as the file says."""
 
     kind: str
-    """`pf`, `pool` or `vm`."""
+    """`boot`, `pf`, `pool` or `vm`."""
     name: str
-    """The PF, the pool or the VM as the file names it."""
+    """The PF, the pool or the VM as the file names it; of the boot `nics`, `arguments` or `group`."""
     what: str
-    """`vfs`, `vf 3 vlan`, `active`, or the NIC of a VM."""
+    """`vfs`, `vf 3 vlan`, `active`, the NIC of a VM or the boot, or a kernel argument."""
     now: str | None
     """None: it is not there."""
     wanted: str | None
@@ -57,9 +59,14 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Where in the file it stands."""
 
 
-def find_differences(aims: Aims, index: HostIndex, line_of: LineOf) -> tuple[Difference, ...]:
-    """All of them, in the order of the file."""
+def find_differences(
+    aims: Aims, index: HostIndex, line_of: LineOf, prepared: Prepared | None = None
+) -> tuple[Difference, ...]:
+    """All of them, in the order of the file; `prepared` as in `find_aims`."""
     found: list[Difference] = []
+    for name, what, key in lacking_of_boot(aims.boot, index, prepared) if aims.boot is not None else ():
+        line = line_of(key)
+        found.append(Difference(kind="boot", name=name, what=printable(what), now=None, wanted=PRESENT, line=line))
     for pf in aims.pfs:
         found += differences_of_pf(pf, index, line_of)
     for pool in aims.pools:

@@ -17,10 +17,20 @@ from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
-from nicpass.model.state import SCHEMA, DeclaredNic, DeclaredPf, DeclaredPool, DeclaredState, DeclaredVf, DeclaredVm
+from nicpass.model.state import (
+    SCHEMA,
+    DeclaredBoot,
+    DeclaredNic,
+    DeclaredPf,
+    DeclaredPool,
+    DeclaredState,
+    DeclaredVf,
+    DeclaredVm,
+)
 from nicpass.model.text import printable
 from nicpass.planner.pool.network import is_pool_name
 from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.state.boot_aims import BootAim, BootNic, lacking_of_boot
 from nicpass.planner.vf.use import why_machines_unknown
 from nicpass.planner.vf.wish import range_text
 
@@ -33,13 +43,14 @@ if TYPE_CHECKING:
     from nicpass.model.domain import Domain, DomainDevice
     from nicpass.model.network import VfSettings
     from nicpass.model.pci import PciFunction
+    from nicpass.model.prepared import Prepared
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 """Names that need no care: others stand by address or UUID."""
 
 
-def export_state(index: HostIndex) -> DeclaredState:
-    """The VFs of every PF that has some, the pools, and the NICs of every VM that has some."""
+def export_state(index: HostIndex, prepared: Prepared | None = None) -> DeclaredState:
+    """What the boot goes by, the VFs of every PF that has some, the pools, and the NICs of every VM that has some."""
     pfs = {}
     for pf in list_nics(index.host):
         if count := value_or(pf.numvfs, 0):
@@ -52,7 +63,25 @@ def export_state(index: HostIndex) -> DeclaredState:
             name = _name_of_vm(domain, index)
             if name is not None:
                 vms[name] = DeclaredVm(nics=nics, allow=tuple(sorted(allow)))
-    return DeclaredState(pfs=pfs, pools={pool.name: _export_pool(pool, index) for pool in pools}, vms=vms)
+    boot = _export_boot(index, prepared)
+    return DeclaredState(boot=boot, pfs=pfs, pools={pool.name: _export_pool(pool, index) for pool in pools}, vms=vms)
+
+
+def _export_boot(index: HostIndex, prepared: Prepared | None) -> DeclaredBoot | None:
+    """The NICs that every boot binds, and whose arguments were asked for; None where nobody has prepared the host.
+
+    A preparation that would not hold, as by an argument that somebody else has put there since, is no state to go to.
+    """
+    bound = [function for function in list_nics(index.host) if function.address in index.boot_bindings]
+    if not bound and (prepared is None or not (prepared.arguments or prepared.group)):
+        return None
+    boot = DeclaredBoot(
+        nics=tuple(function.address for function in bound),
+        iommu_pt=prepared is not None and "iommu=pt" in prepared.arguments,
+        group=prepared.group if prepared is not None else None,
+    )
+    nics = tuple(BootNic(("boot",), function.address, function) for function in bound)
+    return None if any(lacking_of_boot(BootAim(("boot",), boot, nics), index, prepared)) else boot
 
 
 def why_not_declared(pool: Pool, index: HostIndex) -> str:

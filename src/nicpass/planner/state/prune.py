@@ -12,7 +12,7 @@ from nicpass.checks.lookup.pools import pools_of_host
 from nicpass.model.change import Outcome
 from nicpass.model.fact import value_or
 from nicpass.model.plan import JoinPool
-from nicpass.model.request import DetachRequest, PoolDetachRequest, PoolRequest, VfRequest
+from nicpass.model.request import DetachRequest, PoolDetachRequest, PoolRequest, PrepareRequest, VfRequest
 from nicpass.model.text import printable
 from nicpass.planner.pool.member import is_derived, plan_leave
 from nicpass.planner.pool.network import plan_pool
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nicpass.model.domain import Domain
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
+    from nicpass.model.prepared import Prepared
     from nicpass.planner.state.aims import Aims
 
     Given: TypeAlias = tuple[str, str, str | None]
@@ -108,8 +109,34 @@ def plan_leaving(host: Host, aims: Aims, given: Container[Given]) -> Planned:
     return done
 
 
-def find_extra(aims: Aims, index: HostIndex, given: Container[Given] = frozenset()) -> Iterator[Difference]:
+def prepared_too_much(aims: Aims, index: HostIndex, prepared: Prepared | None) -> PrepareRequest | None:
+    """A request for the part of the host's preparation that the file does not name; None where it names all of it.
+
+    The kernel's arguments go only with all of it, where the file neither says anything of the boot nor gives a NIC to
+    a VM, which could not start without them.
+    """
+    if prepared is None:
+        return None
+    if aims.boot is None and not any(vm.nics or vm.draws for vm in aims.vms):
+        return PrepareRequest(remove=True)
+    named = {nic.function.address for nic in aims.boot.nics} if aims.boot is not None else set()
+    named |= {nic.address for vm in aims.vms for nic in vm.nics if nic.address is not None}
+    bound = {binding.name: address for address, binding in index.boot_bindings.items()}
+    names = (nic.binding.name for nic in prepared.nics)
+    extra = tuple(name for name in names if bound.get(name, name) not in named)
+    return PrepareRequest(nics=extra, remove=True) if extra else None
+
+
+def find_extra(
+    aims: Aims, index: HostIndex, given: Container[Given] = frozenset(), prepared: Prepared | None = None
+) -> Iterator[Difference]:
     """What `--prune` would take back."""
+    if (request := prepared_too_much(aims, index, prepared)) is not None and prepared is not None:
+        nics = request.nics or tuple(nic.binding.name for nic in prepared.nics)
+        parts = [("nics", nic) for nic in nics]
+        parts += [("arguments", argument) for argument in prepared.arguments if not request.nics]
+        for name, what in parts:
+            yield Difference(kind="boot", name=name, what=what, now=PRESENT, wanted=None, line=0)
     for pool, member in draws_to_take_back(aims, index, given):
         now, what = f"mac {member.mac}", f"pool {printable(pool.name)}"
         yield Difference(kind="vm", name=printable(member.vm), what=what, now=now, wanted=None, line=0)

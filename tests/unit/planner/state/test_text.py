@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from nicpass.model.errors import BadInputError
-from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredPool, DeclaredState, DeclaredVf, DeclaredVm
+from nicpass.model.state import (
+    DeclaredBoot,
+    DeclaredNic,
+    DeclaredPf,
+    DeclaredPool,
+    DeclaredState,
+    DeclaredVf,
+    DeclaredVm,
+)
 from nicpass.planner.state.export import render_state
 from nicpass.planner.state.text import Place, parse_state
 
@@ -20,6 +28,7 @@ HEAD = "schema: nicpass.state/1\n"
 WHOLE = """\
 # a comment
 schema: nicpass.state/1
+boot: {nics: [enp5s0f0], iommu_pt: on, group: kvm}
 pfs:
   enp3s0f0:
     vfs: 4
@@ -47,6 +56,7 @@ vms:
 def test_all_of_a_file_is_read_with_its_places() -> None:
     file = parse_state("host.yaml", WHOLE.encode())
     assert file.state == DeclaredState(
+        boot=DeclaredBoot(nics=("enp5s0f0",), iommu_pt=True, group="kvm"),
         pfs={
             "enp3s0f0": DeclaredPf(
                 vfs=4,
@@ -65,10 +75,10 @@ def test_all_of_a_file_is_read_with_its_places() -> None:
             "db": DeclaredVm(),
         },
     )
-    assert file.places["pools", "red", "vfs", "enp3s0f0", 1] == Place(16, 21)
-    assert file.places["pfs", "enp3s0f0", "each", 3] == Place(9, 7)
-    assert file.places["vms", "web01", "nics", 2] == Place(22, 9)
-    assert file.where(("pfs", "enp3s0f0", "each", 3, "vlan")) == "host.yaml, line 9, column 7", (
+    assert file.places["pools", "red", "vfs", "enp3s0f0", 1] == Place(17, 21)
+    assert file.places["pfs", "enp3s0f0", "each", 3] == Place(10, 7)
+    assert file.places["vms", "web01", "nics", 2] == Place(23, 9)
+    assert file.where(("pfs", "enp3s0f0", "each", 3, "vlan")) == "host.yaml, line 10, column 7", (
         "the nearest that stands"
     )
 
@@ -180,8 +190,16 @@ _NICS = (
     | st.builds(DeclaredNic, pf=_NAMES, vf=st.integers(0, 65534))
     | _NAMES
 )
+_BOOTS = st.builds(
+    DeclaredBoot,
+    nics=st.lists(_NAMES, max_size=2).map(tuple),
+    iommu_pt=st.booleans(),
+    group=st.none() | st.just("kvm"),
+    allow=st.just(()),
+)
 _STATES = st.builds(
     DeclaredState,
+    boot=st.none() | _BOOTS,
     pfs=st.dictionaries(_NAMES, _PFS, max_size=3),
     pools=st.dictionaries(_NAMES, _POOLS, max_size=3),
     vms=st.dictionaries(
