@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.cli.source import Source, read_source
@@ -35,13 +35,24 @@ from nicpass.planner.select import explain_swapped, select_kept, select_nic
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from nicpass.host.doors.files import Files
     from nicpass.model.address import Address
+    from nicpass.model.change import Change
     from nicpass.model.file_image import FileChange
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
     from nicpass.model.plan import NicOwner, NicState, Plan
+
+
+class Plans(NamedTuple):
+    """The plan for the host as it is, and those that go on with it, each made when it is asked for."""
+
+    first: Plan
+    further: Iterator[Plan] = iter(())
+    is_reboot_due: bool = False
+    """Whether a reboot is to come once it is done."""
 
 
 def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Source, Plan]:
@@ -60,13 +71,17 @@ def read_and_plan(request: Request, arguments: argparse.Namespace) -> tuple[Sour
         except NicpassError:
             if source.host.pci_unread is None:
                 raise
-    # What lasts is written where the boot reads it.
-    source = read_source(
+    source = read_for(request, arguments)
+    return source, plan_request(request, source)
+
+
+def read_for(request: Request, arguments: argparse.Namespace) -> Source:
+    """The whole host, with what this request is about: what lasts is written where the boot reads it."""
+    return read_source(
         arguments,
         with_boot=isinstance(request, VfRequest | VfSetRequest | UndoRequest),
         with_cpus=isinstance(request, TuneRequest | UndoRequest),
     )
-    return source, plan_request(request, source)
 
 
 def plan_request(request: Request, source: Source) -> Plan:
@@ -109,7 +124,7 @@ def plan_detach_request(request: DetachRequest, source: Source, *, with_guard: b
 
     states = _kept_states(source)
     addresses = [select_kept(HostIndex(source.host), nic, states) for nic in request.nics]
-    records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
+    records = tuple(OnRecord(address, *kept_of(address, source)) for address in addresses)
     removal = _plan_removal(source, *addresses) if with_guard else ()
     return plan_taking_all_back(source.host, request, records, removal)
 
@@ -153,15 +168,9 @@ def better_records(source: Source, host: Host, addresses: list[Address]) -> dict
 
 def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     from nicpass.planner.nic.detach import OnRecord
-    from nicpass.planner.undo import Kept, find_lost, is_of_pools, nics_of, plan_undo
+    from nicpass.planner.undo import Kept, is_of_pools, nics_of, plan_undo
 
-    changes = read_changes(source.files)
-    change = select_change(changes, request.change)
-    if (other := undone_by(change, changes)) is not None:
-        raise BadInputError(
-            _("{change} was undone already, by {other}.").format(change=change.identity, other=other),
-            f"nicpass show {quote(other)}",
-        )
+    change = change_to_undo(request, source)
     if change.opened is not None and isinstance(change.opened.plan.request, PrepareRequest):
         from nicpass.cli.boot.planning import plan_undo_of_prepare  # late: few undo a preparation
 
@@ -177,11 +186,10 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
         return plan_untune(source.host, change, request)
     index = HostIndex(source.host)
     states, host = _kept_states(source), source.host
-    lost = find_lost(change, host, request)
-    addresses = [select_kept(index, address, states) for address in nics_of(change) if address not in lost]
+    addresses = [select_kept(index, address, states) for address in nics_of(change)]
     for address in addresses:
         host = look_closer(source, host, index.functions[address]) if address in index.functions else host
-    records = tuple(OnRecord(address, *_kept_of(address, source)) for address in addresses)
+    records = tuple(OnRecord(address, *kept_of(address, source)) for address in addresses)
     removal = _plan_removal(source, *addresses)
     if {UnplugDevice, SetNumvfs} <= {type(step) for step in steps}:
         from nicpass.cli.vf.planning import with_own_settings
@@ -195,6 +203,18 @@ def _plan_undo(request: UndoRequest, source: Source) -> Plan:
     return plan
 
 
+def change_to_undo(request: UndoRequest, source: Source) -> Change:
+    """The change that is meant. Raises BadInputError where there is none, or it was undone already."""
+    changes = read_changes(source.files)
+    change = select_change(changes, request.change)
+    if (other := undone_by(change, changes)) is not None:
+        raise BadInputError(
+            _("{change} was undone already, by {other}.").format(change=change.identity, other=other),
+            f"nicpass show {quote(other)}",
+        )
+    return change
+
+
 def _kept_states(source: Source) -> tuple[NicState, ...]:
     """What each NIC was that is given away; a record that cannot be read is left to whoever asks for that NIC."""
     found = list_kept_nics(source.files) if source.is_live else ()
@@ -205,7 +225,7 @@ def _kept_states(source: Source) -> tuple[NicState, ...]:
     return tuple(state for state in states if state is not None)
 
 
-def _kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwner | None]:
+def kept_of(address: Address, source: Source) -> tuple[NicState | None, NicOwner | None]:
     """(the NIC's state when it left, its owner), as kept on disk."""
     kept = read_kept_nic(source.files, address) if source.is_live else None
     return (kept.state, kept.owner) if kept is not None else (None, None)

@@ -15,7 +15,7 @@ from nicpass.model.errors import ExitCode, NicpassError, StepError
 from nicpass.model.fact import known
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
-from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs, StartWindow, StopDomain, TakeNic
+from nicpass.model.plan import ChangeBoot, GiveBackNic, SetNumvfs, SetPool, StartWindow, StopDomain, TakeNic
 from nicpass.model.text import quote
 from nicpass.planner.recovery import (
     Direction,
@@ -193,13 +193,17 @@ def _is_past(number: int, step: Step, change: Change) -> bool:
 
     A VM may have been started since it was stopped, and is not stopped again. A VF that came back is gone, or partly,
     from when its PF began to be made to have others. A NIC that came back, and that the same change gives to another
-    VM, is not brought back from there: with it its record would go.
+    VM, is not brought back from there: with it its record would go. A pool is changed in several steps, of which the
+    last counts.
     """
     if isinstance(step, StopDomain):
         return True
     begun = steps_begun(change)
+    later = [other for at, other in begun if at > number]
+    if isinstance(step, SetPool):
+        return any(isinstance(other, SetPool) and other.name == step.name for other in later)
     pfs = {other.address for _, other in begun if isinstance(other, SetNumvfs)}
-    again = {other.address for later, other in begun if later > number and isinstance(other, TakeNic)}
+    again = {other.address for other in later if isinstance(other, TakeNic)}
     return isinstance(step, GiveBackNic) and (step.state.pf in pfs or step.address in again)
 
 

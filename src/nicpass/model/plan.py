@@ -255,6 +255,12 @@ class SetPool(StepBase, frozen=True, kw_only=True, tag="set_pool"):
     before: PoolState | None
     after: PoolState | None
 
+    @property
+    def name(self) -> str:
+        """The pool's name; empty where the step is about none."""
+        state = self.after or self.before
+        return state.name if state is not None else ""
+
 
 class PoolInterface(StepBase, frozen=True, kw_only=True):
     """An interface of a VM for which libvirt picks a VF of a pool at each start."""

@@ -11,6 +11,10 @@ SCHEMA: Final = "nicpass.state/1"
 
 Rate = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1, description="Mbit/s; 0 is no limit.")]
 Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$", examples=["52:54:00:12:34:56"])]
+VfNumber = Annotated[int, msgspec.Meta(ge=0, le=65534)]
+VfNumbers = Annotated[
+    str, msgspec.Meta(pattern=r"^(all|[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*)$", examples=["0-6", "all"])
+]
 Guid = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}$")]
 
 
@@ -45,15 +49,43 @@ class DeclaredPf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """What single VFs are set to, by their numbers."""
 
 
+class DeclaredBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the next boots go by, as `nicpass prepare` writes it: the kernel arguments that passthrough needs here, and
+
+    the NICs that their own drivers never see. It counts from the next boot on.
+    """
+
+    nics: tuple[str, ...] = ()
+    """The NICs that are vfio-pci's from the boot on: address, netdev or MAC."""
+    iommu_pt: bool = False
+    """Whether the host's own devices shall do DMA without translation."""
+    group: str | None = None
+    """The group whose members may open VFIO devices without being root."""
+    allow: tuple[str, ...] = ()
+    """As a VM's, for these NICs."""
+
+
+class DeclaredPool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A pool of VFs, from which libvirt gives each VM one at its start; it is started now, and at every boot."""
+
+    vfs: dict[str, VfNumber | VfNumbers | tuple[VfNumber | VfNumbers, ...]]
+    """Which VFs of which PF: all that are in the pool."""
+    vlan: Annotated[int, msgspec.Meta(ge=0, le=4094, description="0 is no VLAN.")] | None = None
+    """The VLAN of every VF of it; of one that is there it is not changed."""
+
+
 class DeclaredNic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A NIC that a VM shall have: a name by itself, or `nic`, or the VF number `vf` of `pf`."""
+    """A NIC that a VM shall have: a name by itself, or `nic`, or the VF number `vf` of `pf`, or one of `pool`."""
 
     nic: str | None = None
     """Its address, netdev or MAC."""
     pf: str | None = None
     vf: Annotated[int, msgspec.Meta(ge=0, le=65534)] | None = None
+    pool: str | None = None
+    """The pool of whose VFs libvirt picks one at each start of the VM."""
     mac: Mac | None = None
-    """The MAC in the guest; without it the VF's own, or one that is derived from its PF's."""
+    """The MAC in the guest; without it the VF's own, or one that is derived from its PF's; of a pool, from the VM's
+    UUID and the pool's name."""
     vlan: Annotated[int, msgspec.Meta(ge=1, le=4094)] | None = None
     """The VLAN that the PF puts the VF into; without it the VF's own."""
 
@@ -70,7 +102,11 @@ class DeclaredState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How a host shall be."""
 
     schema: Literal["nicpass.state/1"] = SCHEMA
+    boot: DeclaredBoot | None = None
+    """What the next boots go by."""
     pfs: dict[str, DeclaredPf] = {}
     """PFs by address, netdev or MAC."""
+    pools: dict[str, DeclaredPool] = {}
+    """Pools by name."""
     vms: dict[str, DeclaredVm] = {}
     """VMs by name or UUID."""

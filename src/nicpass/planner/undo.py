@@ -9,7 +9,7 @@ import msgspec
 
 from nicpass.checks.lookup.nics import on_vfio
 from nicpass.model.change import Change, Outcome
-from nicpass.model.errors import BadInputError, NicpassError, RefusedError
+from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.inverse import invert_step
 from nicpass.model.language import _
@@ -19,13 +19,11 @@ from nicpass.model.plan import (
     DefineDevice,
     DisarmTimer,
     GiveBackNic,
-    InstallGuard,
     JoinPool,
     LeavePool,
     NicStep,
     Plan,
     PlugDevice,
-    RemoveGuard,
     RemovePorts,
     SetNumvfs,
     SetPool,
@@ -37,8 +35,8 @@ from nicpass.model.plan import (
     UndefineDevice,
     UnplugDevice,
 )
-from nicpass.model.request import ApplyRequest, DetachRequest, UndoRequest, VfRequest
-from nicpass.model.text import printable, quote
+from nicpass.model.request import DetachRequest, UndoRequest, VfRequest
+from nicpass.model.text import quote
 from nicpass.planner.nic.attach import plan_reattach
 from nicpass.planner.nic.detach import OnRecord, plan_stop, plan_taking_all_back, refuse_to_go_on
 from nicpass.planner.vf.count import plan_vf
@@ -77,16 +75,17 @@ def plan_undo(host: Host, change: Change, request: UndoRequest, kept: Kept) -> P
     """
     steps = steps_of(change)
     plan = _plan_inverse(host, change, steps, request, kept)
-    armed = [step for step in steps if isinstance(step, ArmTimer)]
-    disarm: tuple[Step, ...] = ()
-    if armed and change.outcome == Outcome.UNCONFIRMED:
-        disarm = (DisarmTimer(address=armed[0].address, seconds=armed[0].seconds),)
-    return msgspec.structs.replace(
-        plan,
-        summary=_("Undo {change}: {summary}").format(change=change.identity, summary=plan.summary),
-        request=request,
-        steps=(*plan.steps, *disarm),
-    )
+    summary = _("Undo {change}: {summary}").format(change=change.identity, summary=plan.summary)
+    return with_disarming(msgspec.structs.replace(plan, summary=summary, request=request), change)
+
+
+def with_disarming(plan: Plan, change: Change) -> Plan:
+    """The plan that undoes the change, with the step by which its dead man's hand goes, if that is there still."""
+    armed = [step for step in steps_of(change) if isinstance(step, ArmTimer)]
+    if not armed or change.outcome != Outcome.UNCONFIRMED:
+        return plan
+    disarm = DisarmTimer(address=armed[0].address, seconds=armed[0].seconds)
+    return msgspec.structs.replace(plan, steps=(*plan.steps, disarm))
 
 
 def nics_of(change: Change) -> tuple[Address, ...]:
@@ -124,8 +123,6 @@ def steps_of(change: Change) -> tuple[Step, ...]:
 
 def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: UndoRequest, kept: Kept) -> Plan:
     """The plan that undoes `steps`, by those that tell the kind of change; the other steps only serve these."""
-    if change.opened is not None and isinstance(change.opened.plan.request, ApplyRequest):
-        return _undo_apply(host, steps, request, kept, change.opened.plan.summary)
     in_steps = change.opened is not None and isinstance(change.opened.plan.request, VfRequest)
     given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice) and not in_steps]
     if given:
@@ -144,85 +141,20 @@ def _each_once(steps: Iterable[UndefineDevice | UnplugDevice]) -> tuple[Undefine
     return tuple({step.address: lasting.get(step.address, step) for step in reversed([*steps])}.values())
 
 
-def _undo_apply(host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept, summary: str) -> Plan:
-    """The plan that takes each VM's NICs back, then undoes what was done of VFs: of which no VM has one by then.
-
-    What was taken from VMs (`--prune`) these get again at the end.
-    """
+def take_given_back(host: Host, steps: Sequence[Step], request: UndoRequest, kept: Kept) -> list[Plan]:
+    """The plan for each VM that takes back what a change of many parts has given to it; the last VM's comes first."""
     given = [step for step in steps if isinstance(step, DefineDevice | PlugDevice)]
-    plans: list[Plan] = []
-    guard: tuple[Step, ...] = ()
+    plans = []
     for uuid in dict.fromkeys(step.uuid for step in reversed(given)):
         nics = {step.address for step in given if step.uuid == uuid}
         of_vm = tuple(step for step in steps if isinstance(step, NicStep) and step.address in nics)
-        one = _plan_taking_back(host, of_vm, [step for step in given if step.uuid == uuid], request, kept)
-        guard = guard or tuple(step for step in one.steps if isinstance(step, RemoveGuard))
-        plans.append(one)
-    taken = tuple(step for plan in plans for step in plan.steps if not isinstance(step, RemoveGuard))
-    after = without_devices(host, taken)
-    vfs = [_undo_vf(after, step, request) for step in reversed(steps) if isinstance(step, SetNumvfs)]
-    # All definitions before the first NIC comes back: from then on there is no turning back.
-    ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
-    of_vfs = tuple(step for plan in vfs for step in plan.steps)
-    again, lacking = _give_again(after, steps, request, kept)
-    installed = [step for plan in again for step in plan.steps if isinstance(step, InstallGuard)][:1]
-    of_nics = [step for plan in again for step in plan.steps if not isinstance(step, InstallGuard)]
-    notes = dict.fromkeys(note for plan in (*plans, *vfs, *again) for note in plan.notes)
-    guard = () if again else guard
-    whole = (*ordered, *guard, *of_vfs, *installed, *of_nics)
-    return Plan(summary=summary, request=request, steps=whole, notes=(*notes, *lacking))
+        plans.append(_plan_taking_back(host, of_vm, [step for step in given if step.uuid == uuid], request, kept))
+    return plans
 
 
-def _give_again(
-    host: Host, steps: tuple[Step, ...], request: UndoRequest, kept: Kept
-) -> tuple[list[Plan], tuple[str, ...]]:
-    """(the plan for each VM that the change took NICs from, what it is not given again).
-
-    A NIC that another VM has had since is what it was before. The dead man's hand allows what was allowed; and it
-    brings NICs back to the host whether or not their VMs can have them again.
-    """
-    taken = [step for step in steps if isinstance(step, UndefineDevice | UnplugDevice)]
-    records = {step.address: kept.of(step.address).state for step in steps if isinstance(step, TakeNic)}
-    better = {address: state for address, state in records.items() if state is not None}
-    allowed = (step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None)
-    asked = request
-    if request.unconfirmed:
-        asked = msgspec.structs.replace(request, allow=request.allow.union(*allowed))
-    plans, notes = [], []
-    for uuid in dict.fromkeys(step.uuid for step in taken):
-        of_vm = _each_once([step for step in taken if step.uuid == uuid])
-        try:
-            plans.append(plan_reattach(host, of_vm, asked, kept.guard, better))
-        except NicpassError as error:
-            if not request.unconfirmed:
-                raise
-            text = _("{vm} is not given {nics} again: {why}")
-            nics = ", ".join(step.address for step in of_vm)
-            notes.append(text.format(vm=printable(of_vm[0].domain), nics=nics, why=error.sentence))
-    return plans, tuple(notes)
-
-
-def find_lost(change: Change, host: Host, request: UndoRequest) -> frozenset[Address]:
-    """The NICs that a file's change took from VMs, and that are not there to be looked at before it is taken back.
-
-    Such is a VF that comes only with the undoing. Raises RefusedError; but the dead man's hand does without them.
-    """
-    if change.opened is None or not isinstance(change.opened.plan.request, ApplyRequest):
-        return frozenset()
-    steps = change.opened.plan.steps
-    pfs = {step.address for step in steps if isinstance(step, SetNumvfs) and step.before != step.after}
-    there = {function.address for function in host.pci if function.physfn not in pfs}
-    taken = [step for step in steps if isinstance(step, UndefineDevice | UnplugDevice)]
-    lost = [step for step in taken if step.address not in there]
-    if lost and not request.unconfirmed:
-        raise RefusedError(
-            _("{change} took {nic} from {vm}, and changed the VFs too: it is not taken back as one.").format(
-                change=change.identity, nic=lost[0].address, vm=printable(lost[0].domain)
-            ),
-            _("Write down how it shall be, in a file, and make it so: nicpass apply FILE"),
-        )
-    given = {step.address for step in steps if isinstance(step, TakeNic)}
-    return frozenset(step.address for step in lost) - given
+def undo_vfs(host: Host, steps: Sequence[Step], request: UndoRequest) -> list[Plan]:
+    """The plan for each PF that undoes what a change of many parts has done to its VFs."""
+    return [_undo_vf(host, step, request) for step in reversed(steps) if isinstance(step, SetNumvfs)]
 
 
 def without_devices(host: Host, steps: Sequence[Step]) -> Host:

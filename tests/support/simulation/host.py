@@ -17,9 +17,10 @@ import msgspec
 
 from nicpass.cli.arguments.requests import words_of
 from nicpass.cli.journal.unsettled import refuse_unless_settled
-from nicpass.cli.planning import plan_request
+from nicpass.cli.parts import plan_all
+from nicpass.cli.planning import Plans, plan_request
 from nicpass.cli.source import Source
-from nicpass.cli.state.planning import Plans, plan_apply
+from nicpass.cli.state.planning import plan_apply
 from nicpass.engine.boot.steps import boot_handlers
 from nicpass.engine.deadman import deadman_handlers
 from nicpass.engine.host_steps import HostSteps, host_handlers
@@ -137,7 +138,13 @@ class Machine:
     def read(self) -> Host:
         machines = _machines_of(connect(writing=False), self.files)
         return read_host(
-            self.files, machines.domains, lambda: self.processes, {}, networks=machines.networks, with_cpus=True
+            self.files,
+            machines.domains,
+            lambda: self.processes,
+            {},
+            networks=machines.networks,
+            with_cpus=True,
+            with_boot=self.files.exists("/boot/grub/grub.cfg"),
         )
 
     def source(self) -> Source:
@@ -150,7 +157,7 @@ class Machine:
         """The plan, with those that go on with it."""
         if isinstance(request, ApplyRequest):
             return plan_apply(request, StateFile(request.file, request.state, {}), self.source(), self.source)
-        return Plans(self.plan(request), iter(()))
+        return plan_all(request, self.source(), self.source)
 
 
 def change(machine: Machine, request: Request) -> None:

@@ -174,6 +174,8 @@ class Daemon:
         machine.xml = text
         self.save(running)
         self._return(device, machine, whoever_has_it=True)
+        machine.settings.pop(device.address, None)
+        self.save(running)
 
     def change(self, uuid: str, **fields: object) -> None:
         """Make a running VM's guest deaf, or pause it."""

@@ -18,8 +18,17 @@ from nicpass.model.request import (
     UndoRequest,
     VfRequest,
 )
-from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredState, DeclaredVf, DeclaredVm
+from nicpass.model.state import (
+    DeclaredBoot,
+    DeclaredNic,
+    DeclaredPf,
+    DeclaredPool,
+    DeclaredState,
+    DeclaredVf,
+    DeclaredVm,
+)
 from nicpass.model.vf import VfSetRequest, VfWish
+from tests.support.boot import BootTree
 from tests.support.simulation.hardware import GUESTS, NIC, VFS, simulated_tree
 from tests.support.simulation.host import LAST, Machine, SimulatedHost, change
 
@@ -48,6 +57,8 @@ class Scene:
     meanwhile: Callable[[Machine], None] | None = None
     """The act of others between the earlier changes and this one."""
     numa: bool = False
+    grub: bool = False
+    """Whether it boots by GRUB, and that is looked at."""
 
 
 def stop_web(machine: Machine) -> None:
@@ -109,8 +120,50 @@ _BOTH_OF_WEB = (
     AttachRequest(vm="web", nic=VFS[0]),
     AttachRequest(vm="web", nic=NIC, allow=ALLOW),
 )
+_APPLY_POOLS = ApplyRequest(
+    file="host.yaml",
+    state=DeclaredState(
+        pfs={"eth1": DeclaredPf(vfs=4)},
+        pools={
+            "blue": DeclaredPool(vfs={"eth1": "0-1"}, vlan=20),
+            "red": DeclaredPool(vfs={"eth1": (2,)}),
+        },
+        vms={
+            "web": DeclaredVm(
+                nics=(DeclaredNic(pool="blue"), DeclaredNic(pool="red", mac="52:54:00:00:00:07")),
+            ),
+            "db": DeclaredVm(nics=(DeclaredNic(pool="blue"), DeclaredNic(pf="eth1", vf=3))),
+        },
+    ),
+)
+_PRUNE = ApplyRequest(file="host.yaml", state=DeclaredState(), prune=True)
+_PRUNE_RED = ApplyRequest(
+    file="host.yaml",
+    state=DeclaredState(
+        pools={"blue": DeclaredPool(vfs={"eth1": (0, 2)}, vlan=20)},
+        vms={"db": DeclaredVm(nics=(DeclaredNic(pool="blue"),))},
+    ),
+    prune=True,
+)
+
+_APPLY_BOOT = ApplyRequest(
+    file="host.yaml",
+    state=DeclaredState(
+        boot=DeclaredBoot(nics=("lan0",), allow=tuple(sorted(ALLOW))),
+        vms={"web": DeclaredVm(nics=(NIC,), allow=tuple(sorted(ALLOW)))},
+    ),
+)
 
 SCENES: dict[str, Scene] = {
+    "apply a file with pools": Scene(_APPLY_POOLS),
+    "apply a file with pools to VFs that are there": Scene(_APPLY_POOLS, 4, meanwhile=start_web),
+    "apply a file that gives VFs from pool to pool": Scene(_PRUNE_RED, earlier=(_APPLY_POOLS,)),
+    "prune all that a file with pools brought": Scene(_PRUNE, earlier=(_APPLY_POOLS,)),
+    "undo an apply with pools": Scene(UndoRequest(change=LAST), earlier=(_APPLY_POOLS,)),
+    "apply a file with a boot": Scene(_APPLY_BOOT, grub=True),
+    "undo an apply with a boot": Scene(UndoRequest(change=LAST), earlier=(_APPLY_BOOT,), grub=True),
+    "prune a boot": Scene(_PRUNE, earlier=(_APPLY_BOOT,), grub=True),
+    "undo a prune of all": Scene(UndoRequest(change=LAST), earlier=(_APPLY_POOLS, _PRUNE)),
     "apply a file": Scene(_APPLY),
     "apply a file by which NICs go to a VM that runs": Scene(_MOVE, earlier=_BOTH_OF_WEB, meanwhile=start_db),
     "apply a file of which a part is so": Scene(
@@ -237,6 +290,10 @@ SCENES: dict[str, Scene] = {
 
 
 MAIN_SCENES = (
+    "apply a file with pools",
+    "apply a file that gives VFs from pool to pool",
+    "undo a prune of all",
+    "apply a file with a boot",
     "apply a file",
     "undo an apply",
     "attach and start",
@@ -270,7 +327,10 @@ MAIN_SCENES = (
 
 def make_ready(scene: Scene, folder: Path) -> SimulatedHost:
     """The host on which the scene's change is about to begin, settled."""
-    host = SimulatedHost(folder, simulated_tree(scene.numvfs, numa=scene.numa))
+    simulated_tree(scene.numvfs, numa=scene.numa).write(folder / "root")
+    if scene.grub:
+        BootTree().write(folder / "root")
+    host = SimulatedHost(folder)
     for request in scene.earlier:
         done = host.run(functools.partial(change, request=request))
         assert done.exit_code == 0, done

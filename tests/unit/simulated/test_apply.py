@@ -230,13 +230,17 @@ def test_undo_gives_a_vm_again_what_prune_took_from_it(vms: str, host: Simulated
     see(host, check)
 
 
-def test_undo_is_refused_where_the_nic_is_no_more_without_its_vfs(host: SimulatedHost) -> None:
+def test_undo_makes_vfs_again_that_went_and_gives_them_to_their_vms(host: SimulatedHost) -> None:
     for earlier in GIVEN:
         do(host, earlier)
+    before = host.state()
     do(host, msgspec.structs.replace(request(b"schema: nicpass.state/1"), prune=True))
-    done = do(host, UndoRequest(change=LAST, allow=ALLOW), exit_code=4)
-    assert f"took {VFS[0]} from web" in done.sentence
-    assert "nicpass apply FILE" in done.hint
+    pruned = host.state()
+    done = do(host, UndoRequest(change=LAST), exit_code=4)
+    assert "10.3.0.5" in done.sentence
+    assert other_than_journal(pruned, host.state()) == set(), "it is refused before anything is done"
+    do(host, UndoRequest(change=LAST, allow=ALLOW))
+    assert other_than_journal(before, host.state()) == set()
 
 
 @pytest.mark.parametrize("pfs", ["{eth1: {vfs: 4}}", "{}"])

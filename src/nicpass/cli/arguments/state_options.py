@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def text_of_state(command: str) -> str:
     """What `nicpass export`, `plan` or `apply` is for, in a line."""
     return {
-        "export": _("write the host down as a file for plan and apply: VFs, and the NICs of VMs"),
+        "export": _("write the host down as a file for plan and apply: boot, VFs, pools, VMs' NICs"),
         "plan": _("show in what the host is not as a file says; exit 0 if in nothing, 10 else"),
         "apply": _("make the host as a file says, all of it or nothing"),
     }[command]

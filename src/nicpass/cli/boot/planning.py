@@ -41,7 +41,11 @@ class Work(NamedTuple):
 
 def plan_work(request: PrepareRequest, arguments: argparse.Namespace) -> Work:
     """The host as it is now, and the plan for it, with the record of what the host was prepared for."""
-    source = read_source(arguments, with_boot=True)
+    return plan_preparation(request, read_source(arguments, with_boot=True))
+
+
+def plan_preparation(request: PrepareRequest, source: Source) -> Work:
+    """The plan for this host, which was read with its boot configuration."""
     if source.is_live and request.group is not None:
         _refuse_unknown_group(request.group)
     before = read_prepared(source.files) if source.is_live else None
@@ -95,11 +99,25 @@ def plan_undo_of_prepare(change: Change, request: UndoRequest, source: Source) -
     Raises:
         BadInputError: nothing of the preparation is there any more.
     """
-    before = read_prepared(source.files)
     opened = change.opened
-    if before is None or opened is None or not isinstance(opened.plan.request, PrepareRequest):
+    if opened is None or not isinstance(opened.plan.request, PrepareRequest):
         raise BadInputError(_("This host is not prepared any more."), "nicpass history")
-    was = opened.plan.request
+    plan = plan_taking_out(opened.plan.request, source)
+    armed = [step for step in opened.plan.steps if isinstance(step, ArmTimer)]
+    disarm = [DisarmTimer(address=step.address, seconds=step.seconds) for step in armed]
+    waiting = change.outcome == Outcome.UNCONFIRMED
+    return msgspec.structs.replace(plan, request=request, steps=(*plan.steps, *(disarm if waiting else ())))
+
+
+def plan_taking_out(was: PrepareRequest, source: Source) -> Plan:
+    """The steps that take out what such a preparation has brought.
+
+    Raises:
+        BadInputError: nothing of it is there any more.
+    """
+    before = read_prepared(source.files)
+    if before is None:
+        raise BadInputError(_("This host is not prepared any more."), "nicpass history")
     prepared = {nic.binding.address for nic in before.nics}
     named = tuple(address for address in _addresses(was, source) if address in prepared)
     # A preparation that a boot has shown to work is kept but for its NICs, which somebody may miss.
@@ -108,11 +126,7 @@ def plan_undo_of_prepare(change: Change, request: UndoRequest, source: Source) -
     if not everything and not named:
         raise BadInputError(_("This change has nothing that could be undone."))
     preparation = plan_removal_of(source.host, removal, before, read_places(source.files))
-    plan = complete_plan(preparation.plan, preparation.record, before, source.files)
-    armed = [step for step in opened.plan.steps if isinstance(step, ArmTimer)]
-    disarm = [DisarmTimer(address=step.address, seconds=step.seconds) for step in armed]
-    waiting = change.outcome == Outcome.UNCONFIRMED
-    return msgspec.structs.replace(plan, request=request, steps=(*plan.steps, *(disarm if waiting else ())))
+    return complete_plan(preparation.plan, preparation.record, before, source.files)
 
 
 def _addresses(request: PrepareRequest, source: Source) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from nicpass.cli.carry_out import carry_out, handlers_of, outlive_session
 from nicpass.cli.journal.guard_mend import mend_guard
 from nicpass.cli.journal.orphans import abandon_nic, settle_orphans
 from nicpass.cli.journal.unsettled import owed_nics, pending, summary_of
-from nicpass.cli.planning import read_and_plan
+from nicpass.cli.parts import read_and_plan_all
 from nicpass.cli.render.aftermath import way_back
 from nicpass.cli.render.documents import ErrorView, OutcomeDocument, without_sysctls
 from nicpass.cli.render.output import say, say_json, say_wrapped
@@ -218,8 +218,9 @@ def _take_back(change: Change, arguments: argparse.Namespace, actor: Actor, tell
         say(text)
     request = UndoRequest(change=change.identity, stop=True, unconfirmed=True)
     try:
-        source, plan = read_and_plan(request, arguments)
-        teller.tell_outcome(carry_out(plan, source, actor, as_json=teller.as_json))
+        source, plans = read_and_plan_all(request, arguments)
+        done = carry_out(plans.first, source, actor, as_json=teller.as_json, further=plans.further)
+        teller.tell_outcome(done)
     except NicpassError as error:
         teller.tell_error(error)
         # Nobody is there who could mend libvirt; what needs no answer of it is taken back all the same.

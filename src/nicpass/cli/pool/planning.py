@@ -52,4 +52,4 @@ def _removal(source: Source, steps: tuple[Step, ...]) -> tuple[FileChange, ...]:
     from nicpass.model.plan import LeavePool
 
     meant = next(((s.uuid, s.mac) for s in steps if isinstance(s, JoinPool | LeavePool)), None)
-    return plan_guard_removal(source.files, interface=meant) if meant is not None else ()
+    return plan_guard_removal(source.files, interfaces=(meant,)) if meant is not None else ()

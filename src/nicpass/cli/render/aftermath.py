@@ -71,7 +71,7 @@ def _tell_terms(terms: list[SetTerms]) -> str | None:
 
 def _tell_whole(plan: Plan) -> str | None:
     """What a change of many parts comes to; None for all others, which their steps tell of."""
-    if isinstance(plan.request, ApplyRequest):
+    if isinstance(plan.request, ApplyRequest) and not (_of_boot(plan) and _of_boot(plan) == list(plan.steps)):
         return _("The host is as {file} says.").format(file=plan.request.file)
     numbers = _all(plan, SetNumvfs)
     if numbers and isinstance(plan.request, VfRequest):  # of one in steps too
@@ -83,7 +83,7 @@ def way_back(plan: Plan, identity: str) -> str | None:
     """The command that takes the change back; None where nothing does, as where only a record was let go."""
     if isinstance(plan.request, PrepareRequest) and (plan.request.finish or not plan.request.nics):
         return "nicpass prepare" if plan.request.remove else "nicpass prepare --remove"
-    if boots := _of_boot(plan):
+    if (boots := _of_boot(plan)) and not isinstance(plan.request, ApplyRequest):
         if not boots[0].removes:
             return f"nicpass undo {identity}"
         nics = plan.request.nics if isinstance(plan.request, PrepareRequest) else ()

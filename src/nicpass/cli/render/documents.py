@@ -100,7 +100,7 @@ class OutcomeDocument(msgspec.Struct, frozen=True, kw_only=True):
     way_back: str | None = None
     """The command that takes the change back."""
     reboot_needed: bool | None = None
-    """Of `prepare` alone."""
+    """Of `prepare` and `apply` alone."""
     finished: OutcomeDocument | None = None
     """What `prepare` did first about a reboot that had come since the last one."""
     error: ErrorView | None = None

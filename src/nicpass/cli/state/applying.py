@@ -16,12 +16,13 @@ from nicpass.cli.render.documents import ErrorView, say_document, view_error
 from nicpass.cli.render.output import complain_wrapped, say, say_as_it_is, say_json, say_table
 from nicpass.cli.render.report import show_plan
 from nicpass.cli.source import read_source, require_live_root
+from nicpass.cli.state.booting import prepared_of
 from nicpass.cli.state.planning import differ, plan_apply, read_state_file
 from nicpass.engine.journal import read_changes_unless_settled
 from nicpass.engine.lock import hold_lock
 from nicpass.host.doors.files import Files
 from nicpass.host.system.actor import read_actor
-from nicpass.model.errors import ExitCode, NicpassError
+from nicpass.model.errors import ExitCode, NicpassError, RebootNeededError
 from nicpass.model.language import _
 from nicpass.model.request import ApplyRequest
 from nicpass.planner.state.difference import Difference
@@ -44,8 +45,9 @@ class DifferenceDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def export_command(arguments: argparse.Namespace) -> int:
-    index = HostIndex(read_source(arguments, with_boot=True).host)
-    state = export_state(index)
+    source = read_source(arguments, with_boot=True)
+    index = HostIndex(source.host)
+    state = export_state(index, prepared_of(source))
     if arguments.json:
         say_json(state)
     else:
@@ -58,22 +60,28 @@ def plan_command(arguments: argparse.Namespace) -> int:
     source = read_source(arguments, with_boot=True)
     differences = differ(file, source, prune=arguments.prune)
     refused: NicpassError | None = None
-    if differences:
+    if differences or file.state.boot is not None:  # of the boot all may be written, and a reboot be due
         try:
             plan_apply(_request_of(file, arguments), file, source, lambda: source)
         except NicpassError as error:
-            refused = error
+            refused = error if differences or isinstance(error, RebootNeededError) else None
     if arguments.json:
         view = view_error(refused) if refused is not None else None
         say_json(DifferenceDocument(file=file.name, differences=differences, refused=view))
     else:
         _say_differences(file, differences, refused)
-    return ExitCode.DIFFERENT if differences else ExitCode.DONE
+    if differences:
+        return ExitCode.DIFFERENT
+    return ExitCode.REBOOT_NEEDED if refused is not None else ExitCode.DONE
 
 
 def _say_differences(file: StateFile, differences: tuple[Difference, ...], refused: NicpassError | None) -> None:
     if not differences:
-        say(_("The host is as {file} says.").format(file=file.name))
+        if refused is None:
+            say(_("The host is as {file} says.").format(file=file.name))
+        else:
+            complain_wrapped(refused.sentence, "  ", "nicpass: ")
+            complain_wrapped(_("hint: {hint}").format(hint=refused.hint), "  ", "  ")
         return
     words = {"present": _("present"), None: "-"}
     rows = (
@@ -108,9 +116,12 @@ def apply_command(arguments: argparse.Namespace) -> int:
         source = read()
         plans = plan_apply(request, file, source, read)
         document = carry_out(plans.first, source, actor, as_json=arguments.json, further=plans.further)
+    due = plans.is_reboot_due
     if document is not None:
-        say_document(document, arguments)
-    return ExitCode.DONE
+        say_document(msgspec.structs.replace(document, reboot_needed=due), arguments)
+    elif due:
+        say(_("A reboot is needed: systemctl reboot. Then apply the file once more."))
+    return ExitCode.REBOOT_NEEDED if due else ExitCode.DONE
 
 
 def _request_of(file: StateFile, arguments: argparse.Namespace) -> ApplyRequest:

@@ -22,7 +22,7 @@ def apply_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
         OSError: a change failed; it and those after it were not done.
     """
     for change in changes:
-        if not _is_done(files, change):
+        if not is_done(files, change):
             _apply(files, change)
 
 
@@ -33,7 +33,7 @@ def verify_changes(files: Files, changes: tuple[FileChange, ...]) -> None:
         StepError: it names the path that is not.
     """
     for change in changes:
-        if not _is_done(files, change):
+        if not is_done(files, change):
             raise StepError(_("{path} is not what was written there.").format(path=change.path))
 
 
@@ -60,7 +60,7 @@ def _apply(files: Files, change: FileChange) -> None:
             files.remove(change.path)
 
 
-def _is_done(files: Files, change: FileChange) -> bool:
+def is_done(files: Files, change: FileChange) -> bool:
     """Whether a change is done. A folder's permissions are its owner's affair; a folder that others use by now stays.
 
     The leftover of a killed run beside a file is in the way of the folder's removal: so it goes with the file.

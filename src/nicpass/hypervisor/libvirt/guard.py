@@ -10,7 +10,7 @@ it starts or is told to reload (virHookInitialize in src/util/virhook.c): so it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -92,15 +92,15 @@ def plan_guard(files: Files) -> tuple[FileChange, ...]:
 
 
 def plan_guard_removal(
-    files: Files, *leaving: Address, interface: tuple[str, str] | None = None
+    files: Files, *leaving: Address, interfaces: Collection[tuple[str, str]] = ()
 ) -> tuple[FileChange, ...]:
     """The changes to a host without the guard, once those `leaving` are back; none while it guards another NIC.
 
-    `interface` is one of a pool's that leaves: its VM's UUID, and its MAC.
+    `interfaces` are those of pools that leave: each one's VM by its UUID, and its MAC.
     """
     kept = list_kept_nics(files)
     others = set(kept) - set(leaving) if known(kept) else set()
-    draws = set(interfaces_of_pools(files)) - {interface}
+    draws = set(interfaces_of_pools(files)) - set(interfaces)
     record = _read_record(files)
     if others or draws or not record or (kept is not None and not known(kept)):
         return ()

@@ -89,7 +89,7 @@ class PoolSteps:
 
     def apply_set(self, step: SetPool) -> None:
         wanted = step.after
-        with NetworkHandle(_name_of(step)) as network:
+        with NetworkHandle(step.name) as network:
             if wanted is None:
                 self._remove(network, step)
                 return
@@ -104,7 +104,7 @@ class PoolSteps:
                     self._stop(network, wanted.addresses)
 
     def verify_set(self, step: SetPool) -> None:
-        name, wanted = _name_of(step), step.after
+        name, wanted = step.name, step.after
         with NetworkHandle(name) as network:
             if wanted is None:
                 if network.found is not None and _is_ours(network, step):
@@ -255,11 +255,6 @@ def verify_lent(files: Files, xml: str, mac: str, domain: str) -> None:
                 domain=domain, address=address, driver=read_function(files, address).driver or _("no driver")
             )
         )
-
-
-def _name_of(step: SetPool) -> str:
-    state = step.after or step.before
-    return state.name if state is not None else ""
 
 
 def _is_ours(network: NetworkHandle, step: SetPool) -> bool:

@@ -288,6 +288,12 @@ def select_unprepared(names: tuple[str, ...], prepared: Prepared | None, index: 
             yield select_nic(index, name)
 
 
+def find_prepared(name: str, prepared: Prepared | None, index: HostIndex) -> PciFunction | None:
+    """The NIC that was prepared and answers to this name, wherever it stands now; None where there is none such."""
+    nic = _select_prepared(name, prepared.nics, index) if prepared is not None else None
+    return _stands_at(nic, index) if nic is not None else None
+
+
 def _select_prepared(name: str, nics: tuple[PreparedNic, ...], index: HostIndex) -> PreparedNic | None:
     """The prepared NIC that `name` means now (another card may stand at its old address), else that of the old name."""
     try:

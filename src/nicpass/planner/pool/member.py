@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _TOLD = 6
 """Interfaces of a pool that a sentence names."""
 
+_MOST_DERIVED = 16
+"""How many MACs of one VM and pool are tried by `is_derived`: as many as others are likely to have taken."""
+
 
 def plan_join(
     host: Host,
@@ -185,6 +188,11 @@ def _derive_mac(uuid: str, pool: str, count: int) -> str:
     """A MAC below 52:54:00, as QEMU's and libvirt's own are: locally administered (IEEE 802-2014, 8.2)."""
     digest = hashlib.sha256(f"{uuid} {pool} {count}".encode()).hexdigest()
     return f"52:54:00:{digest[:2]}:{digest[2:4]}:{digest[4:6]}"
+
+
+def is_derived(member: Member, pool: Pool) -> bool:
+    """Whether the interface has a MAC such as nicpass makes of the VM's UUID and the pool's name."""
+    return any(member.mac == _derive_mac(member.uuid, pool.name, count) for count in range(_MOST_DERIVED))
 
 
 def _macs_of_vms(index: HostIndex) -> dict[str, str]:

@@ -9,9 +9,7 @@ changed only while no running VM has a VF of it.
 
 from __future__ import annotations
 
-import itertools
 import re
-import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,8 +23,9 @@ from nicpass.model.language import _
 from nicpass.model.libvirt_network import PoolState
 from nicpass.model.nearest import did_you_mean
 from nicpass.model.network import VLAN_IDS
-from nicpass.model.plan import Plan, SetPool
+from nicpass.model.plan import Plan
 from nicpass.model.text import printable, quote, vm_word
+from nicpass.planner.pool.states import essence_of, less_of, state_of, steps_between, uuid_of
 from nicpass.planner.refuse import refuse_unless_clear
 from nicpass.planner.select import select_nic
 from nicpass.planner.vf.use import counts_of, refuse_claimed, refuse_used_vf, why_machines_unknown
@@ -39,12 +38,11 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
     from nicpass.model.host import Host
     from nicpass.model.pci import PciFunction
+    from nicpass.model.plan import SetPool
     from nicpass.model.request import PoolRequest, Request
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 """Names that a file, a shell and a sentence take as they are; libvirt itself refuses hardly more than a slash."""
-_IDENTITY = uuid.UUID("6f1d4c1e-6b0e-4a0b-9a55-7e1f5b3c9d20")
-"""The name space of pools' UUIDs: made of the name, so that a plan is the same whenever it is made."""
 _EXAMPLE = "nicpass pool create blue --pf PF --vfs 2-7"
 
 
@@ -70,8 +68,29 @@ def plan_pool(host: Host, request: PoolRequest) -> Plan:
             return _plan_removal(request, pool)
 
 
-def plan_pool_back(host: Host, steps: Sequence[SetPool], request: Request) -> Plan:
-    """The way back from what `steps` made of a pool.
+def plan_pool_less(host: Host, steps: Sequence[SetPool], request: Request) -> Plan:
+    """The first half of the way back from what `steps` made of a pool: the VFs leave it that it got.
+
+    Raises:
+        RefusedError: as `plan_pool_back`.
+    """
+    index = HostIndex(host)
+    require_pools(index)
+    before, after = steps[0].before, steps[-1].after
+    pool, name = _pool_left(index, steps, after)
+    less = less_of(before, after)
+    if pool is not None and less != after:
+        refuse_held(pool)
+        if less is None:
+            _refuse_members(pool)
+    now = state_of(pool) if pool is not None else None
+    target = msgspec.structs.replace(less, xml=now.xml) if less is not None and now is not None else less
+    summary = _("Make the pool {pool} what it was").format(pool=name)
+    return Plan(summary=summary, request=request, steps=steps_between(now, target) if now != target else ())
+
+
+def plan_pool_back(host: Host, steps: Sequence[SetPool], request: Request, *, is_less: bool = False) -> Plan:
+    """The way back from what `steps` made of a pool; `is_less`: the first half of it is done.
 
     Raises:
         RefusedError: the pool is another by now, VMs draw from it, or its VFs are somebody else's.
@@ -79,24 +98,41 @@ def plan_pool_back(host: Host, steps: Sequence[SetPool], request: Request) -> Pl
     index = HostIndex(host)
     require_pools(index)
     before, after = steps[0].before, steps[-1].after
-    name = next(state.name for step in steps for state in (step.before, step.after) if state is not None)
-    pool = find_pool(index, name)
+    pool, name = _pool_left(index, steps, less_of(before, after) if is_less else after)
     now = state_of(pool) if pool is not None else None
-    if _essence(now) != _essence(after):
-        raise RefusedError(_("The pool {pool} is not as this change left it.").format(pool=name), "nicpass pool list")
     if pool is not None:
-        refuse_held(pool)
+        if essence_of(now) != essence_of(before):
+            refuse_held(pool)
         if before is None:
             _refuse_members(pool)
     if before is not None:
-        _refuse_unfit([a for a in before.addresses if now is None or a not in now.addresses], index)
+        refuse_unfit([a for a in before.addresses if now is None or a not in now.addresses], index)
     summary = _("Make the pool {pool} what it was").format(pool=name)
-    return Plan(summary=summary, request=request, steps=steps_between(now, before))
+    is_so = essence_of(now) == essence_of(before)
+    return Plan(summary=summary, request=request, steps=() if is_so else steps_between(now, before))
 
 
-def _essence(state: PoolState | None) -> PoolState | None:
-    """The part of a pool's state that a change of ours has made, and that libvirt does not word in its own way."""
-    return None if state is None else msgspec.structs.replace(state, xml=None)
+def _pool_left(index: HostIndex, steps: Sequence[SetPool], after: PoolState | None) -> tuple[Pool | None, str]:
+    """(the pool as it is, its name). Raises RefusedError where it is not as it was left."""
+    name = next(state.name for step in steps for state in (step.before, step.after) if state is not None)
+    pool = find_pool(index, name)
+    if essence_of(state_of(pool) if pool is not None else None) != essence_of(after):
+        raise RefusedError(_("The pool {pool} is not as this change left it.").format(pool=name), "nicpass pool list")
+    return pool, name
+
+
+def is_pool_name(name: str) -> bool:
+    """Whether nicpass gives a pool such a name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def refuse_bad_name(name: str) -> None:
+    """Raises BadInputError for a name that nicpass gives no pool."""
+    if not is_pool_name(name):
+        raise BadInputError(
+            _("{name!r} is no name for a pool.").format(name=name),
+            _("Letters, digits, dots, hyphens and underscores, at most 50: {example}").format(example=_EXAMPLE),
+        )
 
 
 def require_pools(index: HostIndex) -> None:
@@ -122,51 +158,6 @@ def select_pool(index: HostIndex, name: str) -> Pool:
     return pool
 
 
-def state_of(pool: Pool) -> PoolState:
-    network = pool.network
-    return PoolState(
-        name=network.name,
-        uuid=network.uuid or _uuid_of(network.name),
-        # What an active one with <pf> lists, libvirt has put there: in a definition the two exclude each other.
-        addresses=() if network.pfs else network.addresses,
-        vlan=network.vlans[0] if len(network.vlans) == 1 else None,
-        active=network.active is True,
-        autostart=network.autostart is True,
-        xml=network.xml,
-    )
-
-
-def steps_between(before: PoolState | None, after: PoolState | None) -> tuple[SetPool, ...]:
-    """The way from one state of a pool to the other, one change of libvirt's after the other."""
-    states = [before]
-    if before is not None and before.active and (after is None or _is_other(before, after)):
-        states.append(msgspec.structs.replace(before, active=False))
-    if after is None:
-        last = states[-1]
-        if last is not None and last.autostart:
-            states.append(msgspec.structs.replace(last, autostart=False))
-        states.append(None)
-    else:
-        states += _towards(states[-1], after)
-    return tuple(SetPool(before=one, after=other) for one, other in itertools.pairwise(states))
-
-
-def _towards(now: PoolState | None, after: PoolState) -> Iterable[PoolState]:
-    """Defined, then started by libvirt itself, then running."""
-    if now is None or _is_other(now, after):
-        now = msgspec.structs.replace(after, active=False, autostart=now is not None and now.autostart)
-        yield now
-    if now.autostart != after.autostart:
-        now = msgspec.structs.replace(now, autostart=after.autostart)
-        yield now
-    if now.active != after.active:
-        yield msgspec.structs.replace(now, active=after.active)
-
-
-def _is_other(one: PoolState, other: PoolState) -> bool:
-    return (one.addresses, one.vlan) != (other.addresses, other.vlan)
-
-
 def refuse_held(pool: Pool) -> None:
     """Refuse while a running VM has a VF of the pool. Raises RefusedError, which names the VMs."""
     if holders := pool.holders:
@@ -180,11 +171,7 @@ def refuse_held(pool: Pool) -> None:
 
 
 def _plan_create(request: PoolRequest, index: HostIndex) -> Plan:
-    if _NAME.fullmatch(request.name) is None:
-        raise BadInputError(
-            _("{name!r} is no name for a pool.").format(name=request.name),
-            _("Letters, digits, dots, hyphens and underscores, at most 50: {example}").format(example=_EXAMPLE),
-        )
+    refuse_bad_name(request.name)
     if request.pf is None or request.vfs is None:
         raise BadInputError(_("A pool is made of VFs of one PF: --pf and --vfs."), _EXAMPLE)
     if request.vlan is not None and request.vlan not in VLAN_IDS:
@@ -193,7 +180,7 @@ def _plan_create(request: PoolRequest, index: HostIndex) -> Plan:
     numbers = _numbers_of(request.vfs, pf, index)
     after = PoolState(
         name=request.name,
-        uuid=_uuid_of(request.name),
+        uuid=uuid_of(request.name),
         addresses=_addresses_of(numbers, pf, index),
         vlan=request.vlan,
         active=True,
@@ -203,7 +190,7 @@ def _plan_create(request: PoolRequest, index: HostIndex) -> Plan:
         return same
     refuse_claimed(pf, index)
     _refuse_vlan_in_switchdev(request.vlan, pf)
-    _refuse_unfit(after.addresses, index)
+    refuse_unfit(after.addresses, index)
     summary = _("Make the pool {pool} of VFs {vfs} of {nic}").format(
         pool=request.name, vfs=range_text(numbers), nic=label(pf)
     )
@@ -241,7 +228,7 @@ def _plan_add(request: PoolRequest, pool: Pool, index: HostIndex) -> Plan:
         return Plan(summary=summary, request=request, steps=())
     refuse_held(pool)
     refuse_claimed(pf, index)
-    _refuse_unfit(new, index)
+    refuse_unfit(new, index)
     before = state_of(pool)
     after = msgspec.structs.replace(before, addresses=(*before.addresses, *new))
     summary = _("Add {vfs} to the pool {pool}").format(vfs=", ".join(new), pool=pool.name)
@@ -363,7 +350,7 @@ def _refuse_vlan_in_switchdev(vlan: int | None, pf: PciFunction) -> None:
         )
 
 
-def _refuse_unfit(addresses: Iterable[Address], index: HostIndex) -> None:
+def refuse_unfit(addresses: Iterable[Address], index: HostIndex) -> None:
     """Refuse VFs that somebody has or uses, and those that no VM could be given. No reason is overridden here:
 
     a pool is there for months, and whoever starts a VM then has allowed nothing.
@@ -381,7 +368,3 @@ def _function_at(address: Address, index: HostIndex) -> PciFunction:
             _("There is no {address} on this host any more.").format(address=address), "nicpass vf list"
         )
     return index.functions[address]
-
-
-def _uuid_of(name: str) -> str:
-    return str(uuid.uuid5(_IDENTITY, name))

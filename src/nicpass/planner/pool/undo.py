@@ -52,26 +52,27 @@ def _plan_inverse(
             refuse_to_go_on(host, start, stop=request.stop)
         join = joins[0]
         detach = PoolDetachRequest(
-            vm=join.uuid, pool=join.pool, mac=join.mac, stop=request.stop, where=_where_joined(joins)
+            vm=join.uuid, pool=join.pool, mac=join.mac, stop=request.stop, where=where_joined(joins)
         )
         return plan_leave(host, detach, removal, request)
     if leaves := [step for step in steps if isinstance(step, LeavePool)]:
         leave = leaves[-1]
-        attach = PoolAttachRequest(vm=leave.uuid, pool=leave.pool, mac=leave.mac, where=_where_left(leaves))
+        attach = PoolAttachRequest(vm=leave.uuid, pool=leave.pool, mac=leave.mac, where=where_left(leaves))
         return plan_join(host, attach, guard, leave.xml, request)
     for start in starts:
         return plan_stop(host, start, request)
     raise BadInputError(_("This change has nothing that could be undone."))
 
 
-def _where_joined(joins: list[JoinPool]) -> Where:
+def where_joined(joins: list[JoinPool]) -> Where:
     """The definitions into which the interface came; one of a VM that was off has to leave both since."""
     if all(join.live for join in joins):
         return "live"
     return "config" if len(joins) == 1 and joins[0].running else "both"
 
 
-def _where_left(leaves: list[LeavePool]) -> Where:
+def where_left(leaves: list[LeavePool]) -> Where:
+    """The definitions that the interface left."""
     if all(leave.live for leave in leaves):
         return "live"
     return "config" if len(leaves) == 1 and leaves[0].running else "both"

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from nicpass.checks.lookup.nics import label
-from nicpass.model.errors import BadInputError, NicpassError, RefusedError
+from nicpass.model.errors import BadInputError, RefusedError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.state import DeclaredNic, DeclaredVf
 from nicpass.model.text import printable
 from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.state.boot_aims import find_boot, select_named
+from nicpass.planner.state.pf_aims import addresses_of_vfs, count_of, find_pfs, no_such_vf
+from nicpass.planner.state.pool_aims import find_draw, find_pools, in_pool_already, refuse_vague
+from nicpass.planner.state.told import refuse_same, told_at, told_where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,16 +24,12 @@ if TYPE_CHECKING:
     from nicpass.model.address import Address
     from nicpass.model.domain import Domain
     from nicpass.model.pci import PciFunction
-    from nicpass.model.state import DeclaredPf, DeclaredVm
+    from nicpass.model.prepared import Prepared
+    from nicpass.model.state import DeclaredVm
+    from nicpass.planner.state.boot_aims import BootAim
+    from nicpass.planner.state.pf_aims import PfAim
+    from nicpass.planner.state.pool_aims import DrawAim, PoolAim, PoolVf
     from nicpass.planner.state.text import Key, StateFile
-
-
-class PfAim(NamedTuple):
-    """A PF, and the VFs that it shall have."""
-
-    key: Key
-    pf: PciFunction
-    declared: DeclaredPf
 
 
 class NicAim(NamedTuple):
@@ -61,6 +60,8 @@ class VmAim(NamedTuple):
     domain: Domain
     declared: DeclaredVm
     nics: tuple[NicAim, ...]
+    draws: tuple[DrawAim, ...] = ()
+    """Those of pools."""
 
 
 class Aims(NamedTuple):
@@ -68,20 +69,31 @@ class Aims(NamedTuple):
 
     pfs: tuple[PfAim, ...]
     vms: tuple[VmAim, ...]
+    pools: tuple[PoolAim, ...] = ()
+    boot: BootAim | None = None
+
+    @property
+    def awaits_vfs(self) -> bool:
+        """Whether something of it is a VF that is not there yet, and can be planned only when it is."""
+        return any(pool.awaits_vfs for pool in self.pools) or any(
+            nic.address is None for vm in self.vms for nic in vm.nics
+        )
 
 
-def find_aims(file: StateFile, index: HostIndex) -> Aims:
-    """What the file means on this host.
+def find_aims(file: StateFile, index: HostIndex, prepared: Prepared | None = None) -> Aims:
+    """What the file means on this host, which is `prepared` so.
 
     Raises:
         BadInputError: it names what is not there, or one thing twice; the sentence begins with the place.
         ImpossibleError: the hypervisor cannot be asked.
         RefusedError: a VF that counts as made is not to be seen.
     """
-    pfs = tuple(_find_pfs(file, index))
+    pfs = tuple(find_pfs(file, index))
     counts = {aim.pf.address: aim.declared.vfs for aim in pfs}
-    vms = tuple(_find_vms(file, index, {aim.pf.address: aim for aim in pfs}))
-    _refuse_twice(file, vms)
+    of_address = {aim.pf.address: aim for aim in pfs}
+    pools = tuple(find_pools(file, index, of_address))
+    vms = tuple(_find_vms(file, index, of_address, {pool.name: pool for pool in pools}, prepared))
+    _refuse_twice(file, vms, pools)
     for vm in vms:
         for nic in vm.nics:
             if nic.address is not None and counts.get(nic.address):
@@ -94,64 +106,48 @@ def find_aims(file: StateFile, index: HostIndex) -> Aims:
                     ),
                 )
     _refuse_twins(file, pfs, vms)
-    return Aims(pfs, vms)
+    return Aims(pfs, vms, pools, find_boot(file, index, prepared))
 
 
-@contextlib.contextmanager
-def told_where(file: StateFile, key: Key) -> Iterator[None]:
-    """Have every error of the block say where in the file its cause stands."""
-    try:
-        yield
-    except NicpassError as error:
-        raise told_at(file, key, error) from error
-
-
-def told_at(file: StateFile, key: Key, error: NicpassError) -> NicpassError:
-    """The same error, whose sentence begins with the place."""
-    sentence = _("{where}: {what}").format(where=file.where(key), what=error.sentence)
-    return type(error)(sentence, error.hint, findings=error.findings)
-
-
-def _find_pfs(file: StateFile, index: HostIndex) -> Iterator[PfAim]:
-    seen: dict[str, Key] = {}
-    for name, declared in file.state.pfs.items():
-        key: Key = ("pfs", name)
-        with told_where(file, key):
-            pf = select_nic(index, name)
-            _refuse_same(file, seen, pf.address, key, label(pf))
-        for number in declared.each:
-            if number >= declared.vfs:
-                raise told_at(file, (*key, "each", number), _no_such_vf(number, declared.vfs, label(pf)))
-        yield PfAim(key, pf, declared)
-
-
-def _find_vms(file: StateFile, index: HostIndex, pfs: dict[Address, PfAim]) -> Iterator[VmAim]:
+def _find_vms(
+    file: StateFile,
+    index: HostIndex,
+    pfs: dict[Address, PfAim],
+    pools: dict[str, PoolAim],
+    prepared: Prepared | None,
+) -> Iterator[VmAim]:
     seen: dict[str, Key] = {}
     for name, declared in file.state.vms.items():
         key: Key = ("vms", name)
         with told_where(file, key):
             domain = select_domain(index, name)
-            _refuse_same(file, seen, domain.uuid, key, printable(domain.name))
-        nics = []
+            refuse_same(file, seen, domain.uuid, key, printable(domain.name))
+        nics, draws = [], []
         for number, nic in enumerate(declared.nics):
             place: Key = (*key, "nics", number)
             with told_where(file, place):
-                nics.append(_find_nic(place, nic, index, pfs))
-        yield VmAim(key, domain, declared, tuple(nics))
+                if isinstance(nic, DeclaredNic) and nic.pool is not None:
+                    draws.append(find_draw(place, nic, index, pools))
+                else:
+                    nics.append(_find_nic(place, nic, index, pfs, prepared))
+        refuse_vague(file, draws)
+        yield VmAim(key, domain, declared, tuple(nics), tuple(draws))
 
 
-def _find_nic(key: Key, nic: str | DeclaredNic, index: HostIndex, pfs: dict[Address, PfAim]) -> NicAim:
+def _find_nic(
+    key: Key, nic: str | DeclaredNic, index: HostIndex, pfs: dict[Address, PfAim], prepared: Prepared | None
+) -> NicAim:
     declared = DeclaredNic(nic=nic) if isinstance(nic, str) else nic
     if declared.nic is not None:
         if declared.pf is not None or declared.vf is not None:
             raise BadInputError(_("A NIC is named by nic, or by pf and vf, not by both."), "{pf: enp3s0f0, vf: 3}")
-        address = select_nic(index, declared.nic).address
+        address = select_named(declared.nic, index, prepared).address
         if address not in index.vf_indices:
             return NicAim(key, declared, address, None, declared.mac, declared.vlan)
         owner, number = index.vf_indices[address]
         return _find_vf(key, declared, index.functions[owner], number, index, pfs)
     if declared.pf is None or declared.vf is None:
-        raise BadInputError(_("This names no NIC: nic is missing, or pf and vf."), "{pf: enp3s0f0, vf: 3}")
+        raise BadInputError(_("This names no NIC: nic is missing, or pf and vf, or pool."), "{pf: enp3s0f0, vf: 3}")
     return _find_vf(key, declared, select_nic(index, declared.pf), declared.vf, index, pfs)
 
 
@@ -159,52 +155,31 @@ def _find_vf(
     key: Key, declared: DeclaredNic, pf: PciFunction, number: int, index: HostIndex, pfs: dict[Address, PfAim]
 ) -> NicAim:
     """A VF, by whatever name: with the number of VFs that its PF is to have, it may be gone or be made anew."""
-    aim = pfs.get(pf.address)
-    count = aim.declared.vfs if aim is not None else value_or(pf.numvfs, 0)
+    count = count_of(pf, pfs)
     if number >= count:
-        raise _no_such_vf(number, count, label(pf))
-    vfs = {
-        index.vf_indices[vf.address][1]: vf.address
-        for vf in index.vfs.get(pf.address, ())
-        if vf.address in index.vf_indices
-    }
-    is_there = value_or(pf.numvfs, 0) == count  # those of another number go before these come
-    address = vfs.get(number) if is_there else None
-    if is_there and address is None:  # nothing would be done, and nothing be said of it
+        raise no_such_vf(number, count, label(pf))
+    address = addresses_of_vfs(pf, count, index).get(number)
+    if address is None and value_or(pf.numvfs, 0) == count:  # nothing would be done, and nothing be said of it
         raise RefusedError(
             _("Which address VF {number} of {nic} has is not to be seen.").format(number=number, nic=label(pf)),
             f"nicpass vf list {pf.address}",
         )
-    own = _settings(aim, number)
+    own = _settings(pfs.get(pf.address), number)
     vlan = declared.vlan if declared.vlan is not None else own.vlan or None
     return NicAim(key, declared, address, (pf.address, number), declared.mac or own.mac, vlan)
 
 
-def _no_such_vf(number: int, count: int, pf: str) -> BadInputError:
-    return BadInputError(
-        _("There is no VF {number} of {pf}: it is to have {count}, and they count from 0.").format(
-            number=number, pf=pf, count=count
-        ),
-        _("Say so where its VFs are: vfs: {count}").format(count=number + 1),
-    )
-
-
-def _refuse_same(file: StateFile, seen: dict[str, Key], which: str, key: Key, name: str) -> None:
-    if which in seen:
-        raise BadInputError(
-            _("{name} is there already, at {where}.").format(name=name, where=file.where(seen[which])),
-            _("Name it once, with all that is to be said of it."),
-        )
-    seen[which] = key
-
-
-def _refuse_twice(file: StateFile, vms: tuple[VmAim, ...]) -> None:
-    """Refuse one NIC for two VMs, or twice for one."""
+def _refuse_twice(file: StateFile, vms: tuple[VmAim, ...], pools: tuple[PoolAim, ...]) -> None:
+    """Refuse one NIC for two VMs, or twice for one, or one of a pool's."""
     seen: dict[str, tuple[Key, str]] = {}
+    of_pool = {name: (vf.key, pool.name) for pool in pools for vf in pool.vfs for name in _names_of(vf)}
     for vm in vms:
         for nic in vm.nics:
             names = [name for name in (nic.address, nic.place and f"{nic.place[0]} {nic.place[1]}") if name]
             for name in names:
+                if name in of_pool:
+                    key, owner = of_pool[name]
+                    raise told_at(file, nic.key, in_pool_already(nic.name, owner, key, file))
                 if name in seen:
                     key, owner = seen[name]
                     raise told_at(
@@ -218,6 +193,11 @@ def _refuse_twice(file: StateFile, vms: tuple[VmAim, ...]) -> None:
                         ),
                     )
             seen |= dict.fromkeys(names, (nic.key, printable(vm.domain.name)))
+
+
+def _names_of(vf: PoolVf) -> list[str]:
+    """What tells a VF from every other: its address, where it is there, and its place."""
+    return [name for name in (vf.address, f"{vf.pf.address} {vf.number}") if name]
 
 
 def _refuse_twins(file: StateFile, pfs: tuple[PfAim, ...], vms: tuple[VmAim, ...]) -> None:

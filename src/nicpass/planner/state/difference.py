@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nicpass.checks.lookup.pools import find_pool
 from nicpass.model.fact import value_or
 from nicpass.model.state import DeclaredVf
 from nicpass.model.text import printable
 from nicpass.model.vf import VfWish
+from nicpass.planner.state.boot_aims import lacking_of_boot
+from nicpass.planner.state.pool_aims import text_of_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from nicpass.checks.lookup.index import HostIndex
-    from nicpass.model.domain import DomainDevice
+    from nicpass.checks.lookup.pools import Member, Pool
+    from nicpass.model.domain import Domain, DomainDevice
     from nicpass.model.network import VfSettings
-    from nicpass.planner.state.aims import Aims, NicAim, PfAim, VmAim
+    from nicpass.model.prepared import Prepared
+    from nicpass.planner.state.aims import Aims, NicAim, VmAim
+    from nicpass.planner.state.pf_aims import PfAim
+    from nicpass.planner.state.pool_aims import DrawAim, PoolAim
     from nicpass.planner.state.text import Key
 
     LineOf: TypeAlias = Callable[[Key], int]
@@ -40,11 +47,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not as the file says."""
 
     kind: str
-    """`pf` or `vm`."""
+    """`boot`, `pf`, `pool` or `vm`."""
     name: str
-    """The PF or the VM as the file names it."""
+    """The PF, the pool or the VM as the file names it; of the boot `nics`, `arguments` or `group`."""
     what: str
-    """`vfs`, `vf 3 vlan`, or the NIC of a VM."""
+    """`vfs`, `vf 3 vlan`, `active`, the NIC of a VM or the boot, or a kernel argument."""
     now: str | None
     """None: it is not there."""
     wanted: str | None
@@ -52,13 +59,21 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Where in the file it stands."""
 
 
-def find_differences(aims: Aims, index: HostIndex, line_of: LineOf) -> tuple[Difference, ...]:
-    """All of them, in the order of the file."""
+def find_differences(
+    aims: Aims, index: HostIndex, line_of: LineOf, prepared: Prepared | None = None
+) -> tuple[Difference, ...]:
+    """All of them, in the order of the file; `prepared` as in `find_aims`."""
     found: list[Difference] = []
+    for name, what, key in lacking_of_boot(aims.boot, index, prepared) if aims.boot is not None else ():
+        line = line_of(key)
+        found.append(Difference(kind="boot", name=name, what=printable(what), now=None, wanted=PRESENT, line=line))
     for pf in aims.pfs:
         found += differences_of_pf(pf, index, line_of)
+    for pool in aims.pools:
+        found += differences_of_pool(pool, index, line_of)
     for vm in aims.vms:
         found += differences_of_vm(vm, line_of)
+        found += differences_of_draws(vm, index, line_of)
     return tuple(found)
 
 
@@ -114,6 +129,60 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value).lower() if isinstance(value, str) and ":" in value else str(value)
+
+
+def differences_of_pool(aim: PoolAim, index: HostIndex, line_of: LineOf) -> Iterator[Difference]:
+    pool = find_pool(index, aim.name)
+    told = [("vfs", _vfs_of_pool(pool, aim, index) if pool is not None else None, aim.text)]
+    if aim.vlan is not None and (aim.vlan or pool is not None):
+        now = None if pool is None else ",".join(map(str, pool.network.vlans)) or "none"
+        told.append(("vlan", now, str(aim.vlan or "none")))
+    if pool is not None:
+        for what, fact in (("active", pool.network.active), ("autostart", pool.network.autostart)):
+            told.append((what, "off" if fact is False else "on", "on"))  # a tree does not say
+    for what, now, wanted in told:
+        if now != wanted:
+            line = line_of((*aim.key, what))
+            yield Difference(kind="pool", name=printable(aim.name), what=what, now=now, wanted=wanted, line=line)
+
+
+def _vfs_of_pool(pool: Pool, aim: PoolAim, index: HostIndex) -> str:
+    """The pool's VFs as a person reads them; in the file's own words where they are the same, in whatever order."""
+    places = [index.vf_indices.get(vf) for vf in pool.vfs]
+    found = [(index.functions[place[0]], place[1]) for place in places if place is not None]
+    others = [vf for vf, place in zip(pool.vfs, places, strict=True) if place is None]
+    if not others and {(pf.address, number) for pf, number in found} == {(vf.pf.address, vf.number) for vf in aim.vfs}:
+        return aim.text
+    return ", ".join((text_of_places(found), *others)).strip(", ") or "none"
+
+
+def differences_of_draws(aim: VmAim, index: HostIndex, line_of: LineOf) -> Iterator[Difference]:
+    for draw in aim.draws:
+        if draw_of(draw, aim.domain, index) is None:
+            others = others_of(draw, aim, index)
+            now = None if draw.mac is None or not others else f"mac {others[0].mac or 'none'}"
+            wanted = PRESENT if draw.mac is None else f"mac {draw.mac}"
+            name = printable(str(aim.key[-1]))
+            yield Difference(kind="vm", name=name, what=draw.name, now=now, wanted=wanted, line=line_of(draw.key))
+
+
+def draw_of(draw: DrawAim, domain: Domain, index: HostIndex) -> Member | None:
+    """The interface in the VM's lasting definition that is meant; None where it has none such."""
+    mine = members_of(domain, draw.pool, index)
+    return next((one for one in mine if draw.mac is None or (one.mac or "").lower() == draw.mac), None)
+
+
+def others_of(draw: DrawAim, aim: VmAim, index: HostIndex) -> list[Member]:
+    """The VM's interfaces of the same pool that the file does not mean."""
+    meant = [draw_of(other, aim.domain, index) for other in aim.draws if other.pool == draw.pool]
+    return [member for member in members_of(aim.domain, draw.pool, index) if member not in meant]
+
+
+def members_of(domain: Domain, pool: str, index: HostIndex) -> list[Member]:
+    """The interfaces of this pool in the VM's lasting definition."""
+    found = find_pool(index, pool)
+    members = found.members if found is not None else ()
+    return [m for m in members if (m.uuid, m.vm) == (domain.uuid, domain.name) and m.lasting]
 
 
 def differences_of_vm(aim: VmAim, line_of: LineOf) -> Iterator[Difference]:

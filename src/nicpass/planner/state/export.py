@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,39 +12,131 @@ import msgspec
 import yaml
 
 from nicpass.checks.lookup.nics import is_nic, list_nics, pf_of
+from nicpass.checks.lookup.pools import pools_of_host
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.language import _
 from nicpass.model.network import NO_MAC
-from nicpass.model.state import SCHEMA, DeclaredNic, DeclaredPf, DeclaredState, DeclaredVf, DeclaredVm
+from nicpass.model.state import (
+    SCHEMA,
+    DeclaredBoot,
+    DeclaredNic,
+    DeclaredPf,
+    DeclaredPool,
+    DeclaredState,
+    DeclaredVf,
+    DeclaredVm,
+)
+from nicpass.model.text import printable
+from nicpass.planner.pool.network import is_pool_name
 from nicpass.planner.select import select_domain, select_nic
+from nicpass.planner.state.boot_aims import BootAim, BootNic, lacking_of_boot
+from nicpass.planner.vf.use import why_machines_unknown
+from nicpass.planner.vf.wish import range_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from nicpass.checks.lookup.index import HostIndex
+    from nicpass.checks.lookup.pools import Pool
+    from nicpass.model.address import Address
     from nicpass.model.domain import Domain, DomainDevice
     from nicpass.model.network import VfSettings
     from nicpass.model.pci import PciFunction
+    from nicpass.model.prepared import Prepared
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 """Names that need no care: others stand by address or UUID."""
 
 
-def export_state(index: HostIndex) -> DeclaredState:
-    """The VFs of every PF that has some, and the NICs of every VM that has some."""
+def export_state(index: HostIndex, prepared: Prepared | None = None) -> DeclaredState:
+    """What the boot goes by, the VFs of every PF that has some, the pools, and the NICs of every VM that has some."""
     pfs = {}
     for pf in list_nics(index.host):
         if count := value_or(pf.numvfs, 0):
             pfs[_name_of(pf, index)] = _export_pf(pf, count, index)
+    pools = [pool for pool in pools_of_host(index) if not why_not_declared(pool, index)]
     vms = {}
     for domain in value_or(index.host.domains, None) or ():
-        if nics := _export_nics(domain, index):
+        if nics := (*_export_nics(domain, index), *_export_draws(domain, index)):
             allow = {code for nic in index.given.values() if nic.uuid == domain.uuid for code in nic.allow}
             name = _name_of_vm(domain, index)
             if name is not None:
                 vms[name] = DeclaredVm(nics=nics, allow=tuple(sorted(allow)))
-    return DeclaredState(pfs=pfs, vms=vms)
+    boot = _export_boot(index, prepared)
+    return DeclaredState(boot=boot, pfs=pfs, pools={pool.name: _export_pool(pool, index) for pool in pools}, vms=vms)
+
+
+def _export_boot(index: HostIndex, prepared: Prepared | None) -> DeclaredBoot | None:
+    """The NICs that every boot binds, and whose arguments were asked for; None where nobody has prepared the host.
+
+    A preparation that would not hold, as by an argument that somebody else has put there since, is no state to go to.
+    """
+    bound = [function for function in list_nics(index.host) if function.address in index.boot_bindings]
+    if not bound and (prepared is None or not (prepared.arguments or prepared.group)):
+        return None
+    boot = DeclaredBoot(
+        nics=tuple(function.address for function in bound),
+        iommu_pt=prepared is not None and "iommu=pt" in prepared.arguments,
+        group=prepared.group if prepared is not None else None,
+    )
+    nics = tuple(BootNic(("boot",), function.address, function) for function in bound)
+    return None if any(lacking_of_boot(BootAim(("boot",), boot, nics), index, prepared)) else boot
+
+
+def why_not_declared(pool: Pool, index: HostIndex) -> str:
+    """Why no file can say that there is this pool, in a sentence; empty where one can."""
+    network = pool.network
+    if why_machines_unknown(index) is not None or not is_pool_name(pool.name):
+        return _("nicpass gives no pool such a name")
+    if network.pfs:
+        return _("it lends every VF of {pf}, and lists none").format(pf=", ".join(network.pfs))
+    if False in (network.active, network.autostart):
+        return _("it is not started, now and at every boot")
+    if not network.persistent or len(network.vlans) > 1:
+        return _("it has no lasting definition, or several VLANs")
+    if not pool.vfs or not all(_is_numbered(vf, index) for vf in pool.vfs):
+        return _("not all that it lends is there as a VF")
+    if any(_is_had(vf, pool, index) for vf in pool.vfs):
+        return _("a VM or another pool has a VF of it")
+    return ""
+
+
+def _is_numbered(vf: Address, index: HostIndex) -> bool:
+    """Whether it is a VF of a NIC that is there, by its number."""
+    pf, number = index.vf_indices.get(vf, (None, 0))
+    function = index.functions.get(pf) if pf is not None else None
+    return function is not None and is_nic(function) and number < (value_or(function.numvfs, 0) or 0)
+
+
+def _is_had(vf: Address, pool: Pool, index: HostIndex) -> bool:
+    """Whether a VM has the VF in its definition, or a pool that comes before this one."""
+    owners = index.owners.get(vf, ())
+    if any(device.address == vf for owner in owners for device in owner.config_devices):
+        return True
+    earlier = itertools.takewhile(lambda other: other.name != pool.name, pools_of_host(index))
+    return any(vf in other.vfs for other in earlier)
+
+
+def _export_pool(pool: Pool, index: HostIndex) -> DeclaredPool:
+    numbers: dict[str, list[int]] = {}
+    for vf in pool.vfs:
+        pf, number = index.vf_indices[vf]
+        numbers.setdefault(_name_of(index.functions[pf], index), []).append(number)
+    vlan = next(iter(pool.network.vlans), None)
+    return DeclaredPool(vfs={pf: range_text(each) for pf, each in numbers.items()}, vlan=vlan)
+
+
+def _export_draws(domain: Domain, index: HostIndex) -> Iterator[DeclaredNic]:
+    """The VM's interfaces of pools; of several of one pool those that a MAC tells apart."""
+    if why_machines_unknown(index) is not None:
+        return
+    for pool in pools_of_host(index):
+        mine = [m for m in pool.members if (m.uuid, m.vm) == (domain.uuid, domain.name) and m.lasting]
+        macs = dict.fromkeys(member.mac for member in mine)
+        for mac in macs if pool.name.isprintable() else ():
+            if len(macs) == 1 or mac is not None:
+                yield DeclaredNic(pool=pool.name, mac=mac)
 
 
 def _name_of(function: PciFunction, index: HostIndex) -> str:
@@ -170,9 +263,15 @@ def _plain(value: Any) -> Any:
 
 def comments_of(index: HostIndex) -> list[str]:
     """What is not in the file though a VM has it, in words."""
-    return [
+    gone = [
         _("{vm} has {nic}, which is not there.").format(vm=ascii(domain.name)[1:-1], nic=device.address)
         for domain in value_or(index.host.domains, None) or ()
         for device in domain.config_devices
         if device.address not in index.functions
+    ]
+    left_out = ((pool, why_not_declared(pool, index)) for pool in pools_of_host(index))
+    return gone + [
+        _("The pool {pool} is left out: {reason}.").format(pool=ascii(pool.name)[1:-1], reason=printable(reason))
+        for pool, reason in left_out
+        if reason
     ]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from nicpass.checks.lookup.index import HostIndex
     from nicpass.model.request import ApplyRequest
     from nicpass.model.vf import VfWish
-    from nicpass.planner.state.aims import Aims, PfAim, VmAim
+    from nicpass.planner.state.aims import Aims, VmAim
+    from nicpass.planner.state.pf_aims import PfAim
     from nicpass.planner.state.text import Key
 
 _HAND = (ArmTimer, StartWindow)

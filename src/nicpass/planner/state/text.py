@@ -154,8 +154,11 @@ class _Reader:
     def _choose(self, node: Node, kind: inspect.UnionType) -> inspect.Type:
         """The type among several that a node of this kind can be; the last, so that its mistake is told, if none."""
         choices = [_bare(each) for each in kind.types if not isinstance(each, inspect.NoneType)]
-        maps = [each for each in choices if isinstance(each, inspect.StructType)]
-        return maps[0] if maps and not isinstance(node, ScalarNode) else choices[0]
+        of_many = inspect.VarTupleType if isinstance(node, SequenceNode) else inspect.StructType
+        wanted: tuple[type[inspect.Type], ...] = (of_many, inspect.StructType)
+        if isinstance(node, ScalarNode):
+            wanted = (inspect.StrType,)  # which also takes what is meant as a number
+        return next((each for want in wanted for each in choices if isinstance(each, want)), choices[0])
 
     def _read_struct(self, node: Node, kind: inspect.StructType, key: Key) -> dict[str, Any]:
         fields = {field.encode_name: field for field in kind.fields}

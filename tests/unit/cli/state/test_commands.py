@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import jsonschema
 import pytest
 
 from nicpass.cli.main import main
 from nicpass.cli.schemas import build_schema
+from nicpass.planner.pool.states import uuid_of
 from tests.support.given import given
 from tests.support.hosts import bridge, nic, pf_with_vfs, ready_host
+from tests.support.pools import pool_file
 from tests.support.trees import UUID, Tree, Vm, vf_interface_xml
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VF = "0000:01:02.0"
 HEAD = "schema: nicpass.state/1\n"
@@ -97,6 +96,27 @@ def test_plan_says_why_apply_would_be_refused(root: str, tmp_path: Path, capsys:
     assert "web" in error
     code, output, _ = told(capsys, "plan", "host.yaml", "--json", "--root", root)
     assert json.loads(output)["refused"]["exit_code"] == 4
+
+
+def test_plan_with_prune_shows_what_would_go(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pool by whose UUID nicpass knows it, and an interface by whose MAC nicpass knows that."""
+    own = pool_file("0000:01:02.1").popitem()
+    path, text = own[0], own[1].replace("</name>", f"</name><uuid>{uuid_of('blue')}</uuid>")
+    Path(root + path).parent.mkdir(parents=True, exist_ok=True)
+    Path(root + path).write_text(text)
+    autostart = Path(root, "etc/libvirt/qemu/networks/autostart")
+    autostart.mkdir()
+    (autostart / "blue.xml").symlink_to("../blue.xml")
+    (tmp_path / "host.yaml").write_text(f"{HEAD}pools: {{}}\n")
+    assert told(capsys, "plan", "host.yaml", "--root", root)[0] == 0
+    code, output, error = told(capsys, "plan", "host.yaml", "--prune", "--root", root)
+    assert (code, error) == (10, "")
+    assert [line.split() for line in output.splitlines()[1:]] == [["-", "pool", "blue", "vfs", "0000:01:02.1", "-"]]
+    assert told(capsys, "apply", "host.yaml", "--prune", "--dry-run", "--root", root)[0] == 0
+    code, written, _ = told(capsys, "export", "--root", root)
+    assert "blue:\n    vfs: {eth1: '1'}" in written
+    (tmp_path / "host.yaml").write_text(written)
+    assert told(capsys, "plan", "host.yaml", "--prune", "--root", root)[:2] == (0, "The host is as host.yaml says.\n")
 
 
 @pytest.mark.parametrize(

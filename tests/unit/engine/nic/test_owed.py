@@ -157,7 +157,7 @@ class TestCommands:
         """This machine is that tree, and we are root there."""
         host = out_host(tmp_path)
         monkeypatch.setattr("nicpass.host.doors.files.Files", lambda *_: host.files)
-        for module in ("source", "listing", "settling"):
+        for module in ("source", "nic.listing", "journal.settling"):
             monkeypatch.setattr(f"nicpass.cli.{module}.Files", lambda *_: host.files)
         monkeypatch.setattr("os.geteuid", lambda: 0)
         # The guard, which this tree lacks, is put in order by tests of its own.

@@ -18,7 +18,8 @@ from nicpass.model.libvirt_network import PoolState
 from nicpass.model.plan import DefineDevice, SetPool
 from nicpass.model.request import AttachRequest, PoolRequest, UndoRequest, VfRequest
 from nicpass.planner.nic.attach import plan_attach
-from nicpass.planner.pool.network import plan_pool, plan_pool_back, steps_between
+from nicpass.planner.pool.network import plan_pool, plan_pool_back
+from nicpass.planner.pool.states import steps_between
 from nicpass.planner.vf.count import plan_vf
 from tests.support.hosts import link, network, nic, ready_host
 from tests.support.pools import PF, PLAIN, VFS, address_xml, drawing_xml, holding, pool_file, started, with_pool

@@ -16,9 +16,10 @@ from nicpass.host.read import read_host
 from nicpass.hypervisor.libvirt.domains import read_machines
 from nicpass.model.activity import Activity
 from nicpass.model.address import Address
-from nicpass.model.domain import Domain, DomainDevice
+from nicpass.model.domain import Definition, Domain, DomainDevice, DomainInterface
 from nicpass.model.errors import BadInputError
 from nicpass.model.host import Host
+from nicpass.model.libvirt_network import LibvirtNetwork
 from nicpass.model.network import NO_MAC, VfSettings
 from nicpass.model.pci import PciFunction
 from nicpass.planner.state.aims import find_aims
@@ -113,6 +114,20 @@ def test_of_vfs_of_another_number_all_that_is_asked_for_is_still_to_come() -> No
         ("vms: {web: {nics: [{pf: eth1, vf: 9}]}}", (2, 20), "no VF 9"),
         ("vms: {web: {nics: [{pf: eth1}]}}", (2, 20), "names no NIC"),
         ("vms: {web: {nics: [{nic: eth2, vf: 1}]}}", (2, 20), "not by both"),
+        ("pools: {blue: {vfs: {eth9: 1}}}", (2, 22), "no NIC 'eth9'"),
+        ("pools: {blue: {vfs: {eth1: 1-4}}}", (2, 22), "no VF 4"),
+        ("pools: {blue: {vfs: {eth2: all}}}", (2, 22), "no VF 0"),
+        ("pools: {blue: {vfs: {eth1: 3-1}}}", (2, 22), "'3-1' does not say which"),
+        ("pools: {blue: {vfs: {}}}", (2, 9), "without a VF"),
+        ("pools: {a b: {vfs: {eth1: 1}}}", (2, 9), "'a b' is no name"),
+        ("pools: {blue: {vfs: {eth1: 1, '0000:01:00.0': 2}}}", (2, 31), "is there already"),
+        ("pools: {blue: {vfs: {eth1: 0-1}}, red: {vfs: {eth1: [1, 2]}}}", (2, 47), "in the pool blue already"),
+        ("pools: {blue: {vfs: {eth1: 0-1}}}\nvms: {web: {nics: [{pf: eth1, vf: 1}]}}", (3, 20), "in the pool blue"),
+        ("pools: {blue: {vfs: {eth1: 0-1}}}\nvms: {web: {nics: ['0000:01:10.1']}}", (3, 20), "in the pool blue"),
+        ("pools: {blue: {vfs: {eth1: 0-1}}}\nvms: {web: {nics: [{pool: bleu}]}}", (3, 20), "no pool 'bleu'"),
+        ("pools: {blue: {vfs: {eth1: 0}}}\nvms: {web: {nics: [{pool: blue, vf: 1}]}}", (3, 20), "not by two"),
+        ("pools: {blue: {vfs: {eth1: 0}}}\nvms: {web: {nics: [{pool: blue, vlan: 1}]}}", (3, 20), "is the pool's"),
+        ("pools: {blue: {vfs: {eth1: 0}}}\nvms: {web: {nics: [{pool: blue}, {pool: blue}]}}", (3, 34), "another NIC"),
         ("vms: {web: {nics: [eth2]}, db: {nics: ['0000:02:00.0']}}", (2, 40), "is web's already, at host.yaml, line 2"),
         ("vms: {web: {nics: ['0000:01:10.0', {pf: eth1, vf: 0}]}}", (2, 36), "is web's already"),
         ("pfs: {eth1: {vfs: 4}}\nvms: {web: {nics: [eth1]}}", (3, 20), "is to have VFs"),
@@ -155,6 +170,51 @@ def test_a_vf_by_its_address_is_what_is_said_of_it_where_its_pf_is() -> None:
     settings = tuple(VfSettings(vf_index=number, mac=NO_MAC, vlan=7) for number in range(4))
     on = host(settings, (vm("web", interface(VFS[0])),))
     assert differences(text, on) == [("web", "0000:01:10.0", "vlan none", "vlan 7", 3)]
+
+
+def test_differences_of_pools_are_told_with_their_lines() -> None:
+    text = f"""{HEAD}pools:
+  blue:
+    vfs: {{eth1: 0-1}}
+    vlan: 20
+  red:
+    vfs: {{eth1: "2,3"}}
+    vlan: 30
+vms:
+  web:
+    nics:
+      - {{pool: blue}}
+      - {{pool: red, mac: 52:54:00:00:00:02}}
+"""
+    blue = LibvirtNetwork(name="blue", forward="hostdev", addresses=(VFS[1], VFS[2]), vlans=(7,), active=False)
+    drawing = DomainInterface(type="network", network="blue", mac="52:54:00:00:00:01")
+    web = msgspec.structs.replace(vm("web"), config=Definition(interfaces=(drawing,)))
+    assert differences(text, host(domains=(web,), libvirt_networks=(blue,))) == [
+        ("blue", "vfs", "eth1 1-2", "eth1 0-1", 4),
+        ("blue", "vlan", "7", "20", 5),
+        ("blue", "active", "off", "on", 3),
+        ("red", "vfs", None, "eth1 2-3", 7),
+        ("red", "vlan", None, "30", 8),
+        ("web", "pool red", None, "mac 52:54:00:00:00:02", 13),
+    ]
+
+
+def test_what_no_file_can_say_of_a_pool_stands_in_a_comment() -> None:
+    all_of_it = LibvirtNetwork(name="all", forward="hostdev", pfs=("eth1",))
+    drained = LibvirtNetwork(name="drained", forward="hostdev")
+    blue = LibvirtNetwork(name="blue", forward="hostdev", addresses=VFS[:2], vlans=(7,))
+    index = HostIndex(host(libvirt_networks=(all_of_it, drained, blue)))
+    assert list(export_state(index).pools) == []
+    comments = comments_of(index)
+    assert [line.partition(" is left out: ")[0] for line in comments] == [
+        "The pool all",
+        "The pool blue",
+        "The pool drained",
+    ]
+    index = HostIndex(host(libvirt_networks=(drained, blue)))
+    assert render_state(export_state(index), comments_of(index)).endswith(
+        "pools:\n  blue:\n    vfs: {eth1: 0-1}\n    vlan: 7\n"
+    )
 
 
 def test_one_mac_in_two_vlans_is_no_twin() -> None:
@@ -230,13 +290,47 @@ _VMS = st.builds(
 )
 
 
+_POOLS = st.builds(
+    LibvirtNetwork,
+    name=st.sampled_from(["blue", "red", "a b", "ünï", "null", "1", "web\x1b"]),
+    uuid=st.just("uuid"),
+    forward=st.just("hostdev"),
+    addresses=st.lists(st.sampled_from([*VFS, PLAIN, Address("0000:09:00.0")]), max_size=3, unique=True).map(tuple),
+    pfs=st.sampled_from([(), (), (), ("eth1",)]),
+    vlans=st.sampled_from([(), (20,), (20, 30)]),
+    active=st.sampled_from([None, True, True, False]),
+    autostart=st.sampled_from([None, True, True, False]),
+    persistent=st.sampled_from([True, True, False]),
+)
+_INTERFACES = st.builds(
+    DomainInterface,
+    type=st.just("network"),
+    network=st.sampled_from(["blue", "red", "a b", "default"]),
+    mac=st.sampled_from([None, "52:54:00:00:00:05", "52:54:00:00:00:06"]),
+)
 _SEVERAL = st.lists(_VMS, max_size=3, unique_by=(lambda vm: vm.name, lambda vm: vm.uuid))
 
 
-@given(st.lists(_SETTINGS, max_size=4), _SEVERAL, st.booleans())
-def test_any_host_is_as_what_was_written_of_it(settings: list[VfSettings], vms: list[Domain], probe: bool) -> None:
+@given(
+    st.lists(_SETTINGS, max_size=4),
+    _SEVERAL,
+    st.booleans(),
+    st.lists(_POOLS, max_size=3, unique_by=lambda pool: pool.name),
+    st.lists(st.lists(_INTERFACES, max_size=3), min_size=3, max_size=3),
+)
+def test_any_host_is_as_what_was_written_of_it(
+    settings: list[VfSettings],
+    vms: list[Domain],
+    probe: bool,
+    pools: list[LibvirtNetwork],
+    interfaces: list[list[DomainInterface]],
+) -> None:
     numbered = tuple(msgspec.structs.replace(each, vf_index=number) for number, each in enumerate(settings))
-    on = host(numbered, tuple(vms))
+    with_interfaces = tuple(
+        msgspec.structs.replace(vm, config=Definition(interfaces=tuple(own)))
+        for vm, own in zip(vms, interfaces, strict=False)
+    )
+    on = host(numbered, with_interfaces, libvirt_networks=tuple(pools))
     pf = msgspec.structs.replace(on.pci[0], vf_autoprobe=probe)
     on = msgspec.structs.replace(on, pci=(pf, *on.pci[1:]))
     text = render_state(export_state(HostIndex(on)), comments_of(HostIndex(on)))

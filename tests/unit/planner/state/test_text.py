@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from nicpass.model.errors import BadInputError
-from nicpass.model.state import DeclaredNic, DeclaredPf, DeclaredState, DeclaredVf, DeclaredVm
+from nicpass.model.state import (
+    DeclaredBoot,
+    DeclaredNic,
+    DeclaredPf,
+    DeclaredPool,
+    DeclaredState,
+    DeclaredVf,
+    DeclaredVm,
+)
 from nicpass.planner.state.export import render_state
 from nicpass.planner.state.text import Place, parse_state
 
@@ -20,6 +28,7 @@ HEAD = "schema: nicpass.state/1\n"
 WHOLE = """\
 # a comment
 schema: nicpass.state/1
+boot: {nics: [enp5s0f0], iommu_pt: on, group: kvm}
 pfs:
   enp3s0f0:
     vfs: 4
@@ -29,9 +38,15 @@ pfs:
       3:
         trust: yes
         state: enable
+pools:
+  blue: {vfs: {enp3s0f0: 0-1, enp3s0f1: 3}, vlan: 20}
+  red:
+    vfs:
+      enp3s0f0: [2, 3]
 vms:
   web01:
     nics:
+      - {pool: blue}
       - enp2s0
       - {pf: enp3s0f0, vf: 3, vlan: 7}
   db:
@@ -41,6 +56,7 @@ vms:
 def test_all_of_a_file_is_read_with_its_places() -> None:
     file = parse_state("host.yaml", WHOLE.encode())
     assert file.state == DeclaredState(
+        boot=DeclaredBoot(nics=("enp5s0f0",), iommu_pt=True, group="kvm"),
         pfs={
             "enp3s0f0": DeclaredPf(
                 vfs=4,
@@ -48,11 +64,21 @@ def test_all_of_a_file_is_read_with_its_places() -> None:
                 each={0: DeclaredVf(mac="52:54:00:12:34:56"), 3: DeclaredVf(trust=True, state="enable")},
             )
         },
-        vms={"web01": DeclaredVm(nics=("enp2s0", DeclaredNic(pf="enp3s0f0", vf=3, vlan=7))), "db": DeclaredVm()},
+        pools={
+            "blue": DeclaredPool(vfs={"enp3s0f0": "0-1", "enp3s0f1": "3"}, vlan=20),
+            "red": DeclaredPool(vfs={"enp3s0f0": ("2", "3")}),
+        },
+        vms={
+            "web01": DeclaredVm(
+                nics=(DeclaredNic(pool="blue"), "enp2s0", DeclaredNic(pf="enp3s0f0", vf=3, vlan=7)),
+            ),
+            "db": DeclaredVm(),
+        },
     )
-    assert file.places["pfs", "enp3s0f0", "each", 3] == Place(9, 7)
-    assert file.places["vms", "web01", "nics", 1] == Place(16, 9)
-    assert file.where(("pfs", "enp3s0f0", "each", 3, "vlan")) == "host.yaml, line 9, column 7", (
+    assert file.places["pools", "red", "vfs", "enp3s0f0", 1] == Place(17, 21)
+    assert file.places["pfs", "enp3s0f0", "each", 3] == Place(10, 7)
+    assert file.places["vms", "web01", "nics", 2] == Place(23, 9)
+    assert file.where(("pfs", "enp3s0f0", "each", 3, "vlan")) == "host.yaml, line 10, column 7", (
         "the nearest that stands"
     )
 
@@ -78,6 +104,12 @@ def test_all_of_a_file_is_read_with_its_places() -> None:
         (f"{HEAD}pfs: {{a: {{vfs: 1, all: {{mac: 1:2}}}}}}", (2, 30), "mac cannot be '1:2'", ""),
         (f"{HEAD}pfs: {{a: {{vfs: 1}}, a: {{vfs: 2}}}}", (2, 20), "'a' stands in line 2 already", ""),
         (f"{HEAD}pfs: {{a: {{vfs: 4, each: {{3: {{}}, 03: {{}}}}}}}}", (2, 33), "'03' is there twice", ""),
+        (f"{HEAD}pools: {{a: {{}}}}", (2, 12), "'vfs' is missing", ""),
+        (f"{HEAD}pools: {{a: {{vfs: {{e: 0..2}}}}}}", (2, 22), "e cannot be '0..2'", ""),
+        (f"{HEAD}pools: {{a: {{vfs: {{e: 0,2}}}}}}", (2, 25), "nothing here", ""),
+        (f"{HEAD}pools: {{a: {{vfs: {{e: {{}}}}}}}}", (2, 22), "one word is wanted", ""),
+        (f"{HEAD}pools: {{a: {{vfs: {{e: [x]}}}}}}", (2, 23), "cannot be 'x'", ""),
+        (f"{HEAD}pools: {{a: {{vfs: {{e: 0}}, vlan: 4095}}}}", (2, 32), "from 0 to 4094", ""),
         (f"{HEAD}vms: [web01]", (2, 6), "a map is wanted", ""),
         (f"{HEAD}vms: {{a: {{nics: eth1}}}}", (2, 17), "a list is wanted", ""),
         (f"{HEAD}vms: {{a: {{nics: [[eth1]]}}}}", (2, 18), "a map is wanted", ""),
@@ -179,10 +211,34 @@ _PFS = st.builds(
     all=_VFS,
     each=st.dictionaries(st.integers(0, 65534), _VFS, max_size=3),
 )
-_NICS = st.builds(DeclaredNic, nic=_NAMES) | st.builds(DeclaredNic, pf=_NAMES, vf=st.integers(0, 65534)) | _NAMES
+_POOLS = st.builds(
+    DeclaredPool,
+    vfs=st.dictionaries(
+        _NAMES,
+        st.sampled_from(["0-3", "all", "0,2", "7"]) | st.sampled_from([("1", "3-4")]),
+        min_size=1,
+        max_size=3,
+    ),
+    vlan=st.none() | st.integers(0, 4094),
+)
+_NICS = (
+    st.builds(DeclaredNic, nic=_NAMES)
+    | st.builds(DeclaredNic, pool=_NAMES)
+    | st.builds(DeclaredNic, pf=_NAMES, vf=st.integers(0, 65534))
+    | _NAMES
+)
+_BOOTS = st.builds(
+    DeclaredBoot,
+    nics=st.lists(_NAMES, max_size=2).map(tuple),
+    iommu_pt=st.booleans(),
+    group=st.none() | st.just("kvm"),
+    allow=st.just(()),
+)
 _STATES = st.builds(
     DeclaredState,
+    boot=st.none() | _BOOTS,
     pfs=st.dictionaries(_NAMES, _PFS, max_size=3),
+    pools=st.dictionaries(_NAMES, _POOLS, max_size=3),
     vms=st.dictionaries(
         _NAMES,
         st.builds(DeclaredVm, nics=st.lists(_NICS, max_size=3).map(tuple), allow=st.just(("HAS_ADDRESS",))),
