@@ -30,7 +30,7 @@ from nicpass.planner.state.difference import find_differences
 from nicpass.planner.state.pool_plans import Planned, plan_drained, plan_drawn, plan_made
 from nicpass.planner.state.prune import ask_to_clear, ask_to_take_back, find_extra, interfaces_given, plan_leaving
 from nicpass.planner.state.requests import ask_for_nics, ask_for_vfs, join, with_window
-from nicpass.planner.state.text import StateFile, parse_state
+from nicpass.planner.state.text import MOST_BYTES, StateFile, parse_state
 from nicpass.planner.state.told import told_where
 from nicpass.planner.undo import without_devices
 from nicpass.planner.vf.count import plan_vf
@@ -52,7 +52,7 @@ def read_state_file(name: str) -> StateFile:
         BadInputError: it cannot be read, or is no such file.
     """
     path = "/dev/stdin" if name == "-" else str(Path.cwd() / name)
-    content = Files().read_stream(path)
+    content = Files().read_stream(path, MOST_BYTES + 1)
     if not isinstance(content, bytes):
         raise BadInputError(
             _("The file cannot be read: {reason}.").format(

@@ -76,11 +76,11 @@ class Files:
         content = self._read(path, functools.partial(_read_to_end, limit=_LARGEST + 1))
         return _if_bearable(content, path)
 
-    def read_stream(self, path: str) -> Fact[bytes]:
-        """The whole content of a file that a user named, which may be a pipe too: `--snapshot /dev/stdin`."""
+    def read_stream(self, path: str, limit: int | None = None) -> Fact[bytes]:
+        """The content, or its first `limit` bytes, of a file that a user named; a pipe too: `--snapshot /dev/stdin`."""
         try:
             with open(self.root + path, "rb", buffering=0) as stream:
-                return _if_bearable(_read_to_end(stream.fileno(), _LARGEST + 1), path)
+                return _if_bearable(_read_to_end(stream.fileno(), limit or _LARGEST + 1), path)
         except _ERRORS as error:
             return fact_of(error, path)
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 Key: TypeAlias = "tuple[str | int, ...]"
 """Where something stands in the file: `("vms", "web01", "nics", 0)`."""
 
-_MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 20
+"""How long such a file may be."""
 _LONGEST_NAME = 255
 """Of whatever has a name here there is a file of that name (NAME_MAX, limits.h)."""
 _LONGEST_TOLD = 400
@@ -68,10 +69,10 @@ def parse_state(name: str, content: bytes) -> StateFile:
     Raises:
         BadInputError: it is no YAML, or says what no such file can; the sentence begins with the place.
     """
-    if len(content) > _MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise BadInputError(
-            _("{file} is too long: {size} bytes.").format(file=printable(name), size=len(content)),
-            _("A host needs some kilobytes; {most} bytes are read.").format(most=_MOST_BYTES),
+            _("{file} is longer than {most} bytes.").format(file=printable(name), most=MOST_BYTES),
+            _("A host needs some kilobytes."),
         )
     node = _compose(name, content)
     reader = _Reader(name)

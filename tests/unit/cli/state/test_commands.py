@@ -160,3 +160,9 @@ def test_in_chinese_too(root: str, tmp_path: Path, capsys: pytest.CaptureFixture
     code, _, error = told(capsys, "--lang", "zh", "plan", "host.yaml", "--root", root)
     assert code == 2
     assert "host.yaml 第 2 行第 20 列：" in error
+
+
+def test_of_what_has_no_end_only_so_much_is_read(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, error = told(capsys, "plan", "/dev/zero", "--root", root)
+    assert code == 2
+    assert "longer than 1048576 bytes" in error
