@@ -168,7 +168,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         """Codes of the findings that were overridden, each by its name."""
         request = self.opened.plan.request if self.opened is not None else None
         if isinstance(request, ApplyRequest):
-            return frozenset(code for vm in request.state.vms.values() for code in vm.allow)
+            boot = request.state.boot.allow if request.state.boot is not None else ()
+            return frozenset((*boot, *(code for vm in request.state.vms.values() for code in vm.allow)))
         return request.allow if isinstance(request, AttachRequest | UndoRequest) else frozenset()
 
     @property

@@ -50,9 +50,9 @@ class DeclaredPf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class DeclaredBoot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the next boots go by, as `nicpass prepare` writes it: the kernel arguments that passthrough needs here, and
+    """What the next boots go by, as `nicpass prepare` writes it; it counts from the next boot on.
 
-    the NICs that their own drivers never see. It counts from the next boot on.
+    That is the kernel arguments that passthrough needs here, and the NICs that their own drivers never see.
     """
 
     nics: tuple[str, ...] = ()
