@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.errors import RefusedError
 from nicpass.model.language import _
@@ -25,6 +27,7 @@ from nicpass.model.plan import (
     SetNumvfs,
     SetPool,
     Step,
+    TakeNic,
     UndefineDevice,
     UnplugDevice,
 )
@@ -35,10 +38,11 @@ from nicpass.planner.pool.member import plan_join, plan_leave
 from nicpass.planner.pool.network import plan_pool_back, plan_pool_less
 from nicpass.planner.pool.states import essence_of, less_of
 from nicpass.planner.pool.undo import where_joined, where_left
+from nicpass.planner.state.lent import with_settings_back
 from nicpass.planner.undo import steps_of, take_given_back, undo_vfs, with_disarming, without_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nicpass.model.address import Address
     from nicpass.model.change import Change
@@ -73,10 +77,15 @@ def interfaces_joined(change: Change) -> tuple[tuple[str, str], ...]:
 def restores(change: Change) -> bool:
     """Whether something has gone by the change, and comes again when it is undone."""
     steps = steps_of(change)
-    return any(isinstance(s, UndefineDevice | UnplugDevice | LeavePool) for s in steps) or any(
+    return gives_again(change) or any(
         first.before is not None and essence_of(first.before) != essence_of(less_of(first.before, last.after))
         for first, last in _pools_of(steps).values()
     )
+
+
+def gives_again(change: Change) -> bool:
+    """Whether VMs get something again when the change is undone, so that the guard has to stay."""
+    return any(isinstance(step, UndefineDevice | UnplugDevice | LeavePool) for step in steps_of(change))
 
 
 def must_wait(change: Change) -> bool:
@@ -94,7 +103,7 @@ def plan_gifts_back(host: Host, change: Change, request: UndoRequest, kept: Kept
         NicpassError: as `plan_leave`, `plan_detach`, `plan_vf`.
         RefusedError: a pool is not as the change left it.
     """
-    steps = steps_of(change)
+    steps, before = steps_of(change), host
     plans: list[Plan] = []
     for plan in _leave(host, steps, request):
         host = after_steps(host, plan.steps)
@@ -108,7 +117,8 @@ def plan_gifts_back(host: Host, change: Change, request: UndoRequest, kept: Kept
     host = without_devices(host, taken)
     # All definitions before the first NIC comes back: from then on there is no turning back.
     ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
-    vfs = undo_vfs(host, steps, request)
+    found = {(s.address, vf.vf_index): vf for s in steps if isinstance(s, SetNumvfs) for vf in s.after_vfs}
+    vfs = undo_vfs(with_settings_back(before, host, found), steps, request)
     guard = _guard_goes(steps, kept, host)
     done = tuple(step for plan in plans for step in plan.steps)
     of_vfs = tuple(step for plan in vfs for step in plan.steps)
@@ -136,8 +146,13 @@ def plan_restoring(host: Host, change: Change, request: UndoRequest, guard: tupl
             plan = plan_pool_back(host, _steps_of_pool(steps, pool), request, is_less=True)
             host = after_steps(host, plan.steps)
             plans.append(plan)
+    terms = {
+        step.address: step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None
+    }
     for one in _taken_of_vms(steps):
-        plan = plan_reattach(host, one, request, guard)
+        allowed = request.allow.union(*(terms.get(step.address, ()) for step in one))
+        asked_again = msgspec.structs.replace(request, allow=allowed)
+        plan = _on_terms(plan_reattach(host, one, asked_again, guard), terms, request)
         host = after_steps(host, plan.steps)
         plans.append(plan)
     for leaves in _leaves_of(steps):
@@ -149,6 +164,18 @@ def plan_restoring(host: Host, change: Change, request: UndoRequest, guard: tupl
     notes = dict.fromkeys(note for plan in plans for note in plan.notes)
     every = tuple(step for plan in plans for step in plan.steps)
     return Plan(summary="", request=request, steps=_with_one_guard(every), notes=tuple(notes))
+
+
+def _on_terms(plan: Plan, terms: Mapping[Address, frozenset[str]], request: UndoRequest) -> Plan:
+    """The plan by which each NIC is given on the terms that it was given on, and on those of the request."""
+    steps: list[Step] = []
+    for step in plan.steps:
+        if isinstance(step, TakeNic) and step.owner is not None:
+            allow = request.allow | terms.get(step.address, frozenset())
+            steps.append(msgspec.structs.replace(step, owner=msgspec.structs.replace(step.owner, allow=allow)))
+        else:
+            steps.append(step)
+    return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
 def _leave(host: Host, steps: Sequence[Step], request: UndoRequest) -> Iterator[Plan]:
