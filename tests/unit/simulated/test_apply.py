@@ -20,7 +20,7 @@ from nicpass.engine.transaction import run_plan
 from nicpass.model.address import Address, derive_vf_mac
 from nicpass.model.fact import value_or
 from nicpass.model.plan import Plan
-from nicpass.model.request import ApplyRequest, AttachRequest, UndoRequest, VfRequest
+from nicpass.model.request import ApplyRequest, AttachRequest, DetachRequest, UndoRequest, VfRequest
 from nicpass.planner.state.export import export_state, render_state
 from nicpass.planner.state.text import StateFile, parse_state
 from tests.support.simulation.hardware import NIC, PF, VFS, _mac, simulated_tree
@@ -106,6 +106,20 @@ def test_one_undo_takes_all_of_it_back(host: SimulatedHost) -> None:
     do(host, request())
     do(host, UndoRequest(change=LAST))
     assert other_than_journal(before, host.state()) == set()
+
+
+def test_a_vf_that_comes_back_is_what_the_file_made_of_it(quick_path: Path) -> None:
+    """The VFs are there: what the record keeps of one is what it is set to, not what it was before the same change."""
+    host = SimulatedHost(quick_path, simulated_tree(4))
+    do(host, request())
+    do(host, DetachRequest(vm="web", nic=VFS[0]))
+
+    def check(machine: Machine) -> None:
+        left = [(d.kind, d.name, d.what) for d in differ(parse_state("host.yaml", FILE), machine.source())]
+        assert left == [("vm", "web", "eth1 vf 0")]
+        assert machine.kernel.vf_settings(VFS[0]).mac == derive_vf_mac(_mac(PF), 0)
+
+    see(host, check)
 
 
 def test_what_is_refused_once_the_vfs_are_there_takes_the_vfs_back(host: SimulatedHost) -> None:

@@ -21,12 +21,23 @@ from nicpass.engine.journal import read_changes
 from nicpass.host.doors.files import Files
 from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
-from nicpass.model.plan import ArmTimer, ChangeBoot, GiveBackNic, LeavePool, Plan, RemoveGuard, UndefineDevice
+from nicpass.model.plan import (
+    ArmTimer,
+    ChangeBoot,
+    GiveBackNic,
+    LeavePool,
+    Plan,
+    RemoveGuard,
+    SetNumvfs,
+    TakeNic,
+    UndefineDevice,
+)
 from nicpass.model.text import printable
 from nicpass.planner.nic.attach import plan_attach
 from nicpass.planner.pool.after import after_steps
 from nicpass.planner.state.aims import Aims, find_aims
 from nicpass.planner.state.difference import find_differences
+from nicpass.planner.state.lent import found_by_libvirt, with_settings_back
 from nicpass.planner.state.pool_plans import Planned, plan_drained, plan_drawn, plan_made
 from nicpass.planner.state.prune import ask_to_clear, ask_to_take_back, find_extra, interfaces_given, plan_leaving
 from nicpass.planner.state.requests import ask_for_nics, ask_for_vfs, join, with_window
@@ -37,7 +48,7 @@ from nicpass.planner.vf.count import plan_vf
 from nicpass.planner.vf.lasting import keep_declarations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from nicpass.cli.source import Source
     from nicpass.model.pci import PciFunction
@@ -91,7 +102,8 @@ def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Cal
     gifts = _plan_gifts(request, file, aims, without)
     removal = plan_boot_removal(aims, without) if request.prune and not boots else None
     out, due = ((removal.plan,), removal.is_reboot_due) if removal is not None else ((), False)
-    waits = aims.awaits_vfs or bool(request.prune and boots)  # one record tells of both: what comes, and what goes
+    # One record tells of the whole boot: of what comes, and of what goes.
+    waits = aims.awaits_vfs or _is_set_first(of_vfs, gifts) or bool(request.prune and boots)
     now = (*boots, *backs, *of_vfs)
     every = (*now, *gifts, *out)
     armed = next((step for plan in every for step in plan.steps if isinstance(step, ArmTimer)), None)
@@ -111,6 +123,12 @@ def plan_apply(request: ApplyRequest, file: StateFile, source: Source, read: Cal
     return Plans(_with_notes(first, tuple(_tell_later(aims))), go_on(), is_reboot_due=due)
 
 
+def _is_set_first(of_vfs: Sequence[Plan], gifts: Sequence[Plan]) -> bool:
+    """Whether a VM gets a VF that is set in the same change: what is kept of it is to be seen when that is done."""
+    pfs = {step.address for plan in of_vfs for step in plan.steps if isinstance(step, SetNumvfs)}
+    return any(isinstance(step, TakeNic) and step.state.pf in pfs for plan in gifts for step in plan.steps)
+
+
 def _plan_freeing(request: ApplyRequest, file: StateFile, aims: Aims, source: Source) -> tuple[list[Plan], Source]:
     """(what has to go before anything comes, the host without it): with --prune what the file does not name.
 
@@ -126,7 +144,8 @@ def _plan_freeing(request: ApplyRequest, file: StateFile, aims: Aims, source: So
         taken = tuple(step for plan in backs for step in plan.steps)
         without = msgspec.structs.replace(source, host=without_devices(without.host, taken))
         plans += _plan_guard_removal(request, aims, source, plans)
-    return plans, without
+    found = found_by_libvirt(source.host, (step for plan in plans for step in plan.steps))
+    return plans, msgspec.structs.replace(without, host=with_settings_back(source.host, without.host, found))
 
 
 def _interfaces_given(source: Source) -> frozenset[tuple[str, str, str | None]]:

@@ -16,6 +16,7 @@ from nicpass.model.errors import BadInputError
 from nicpass.model.language import _
 from nicpass.planner.nic.detach import OnRecord
 from nicpass.planner.state.undo import (
+    gives_again,
     interfaces_joined,
     must_wait,
     nics_given,
@@ -48,7 +49,7 @@ def plan_undo_of_apply(change: Change, request: UndoRequest, source: Source, rea
     given = nics_given(change)
     records = tuple(OnRecord(address, *kept_of(address, source)) for address in given)
     removal: tuple[FileChange, ...] = ()
-    if source.is_live and not restores(change) and (given or interfaces_joined(change)):
+    if source.is_live and not gives_again(change) and (given or interfaces_joined(change)):
         removal = plan_guard_removal(source.files, *given, interfaces=interfaces_joined(change))
     undoing = plan_gifts_back(_closer(source, given), change, request, Kept(records, removal))
     first = with_undone_declaration(undoing.plan, change, source)

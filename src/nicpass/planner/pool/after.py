@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nicpass.checks.lookup.index import HostIndex
+from nicpass.checks.lookup.nics import on_vfio
 from nicpass.checks.lookup.pools import find_pool
 from nicpass.model.domain import DomainDevice, DomainInterface
 from nicpass.model.libvirt_network import POOL_MODE, LibvirtNetwork
@@ -34,8 +35,10 @@ def after_steps(host: Host, steps: Iterable[Step]) -> Host:
             case JoinPool():
                 host = _joined(host, step)
             case LeavePool():
+                host = _released(host, step.uuid, {step.mac} if step.live else set())
                 host = _of_domain(host, step.uuid, lambda domain, step=step: _left(domain, step))  # type: ignore[misc]
             case StopDomain():
+                host = _released(host, step.uuid, set(step.pool_macs))
                 host = _of_domain(host, step.uuid, _stopped)
             case DefineDevice() | PlugDevice():
                 live, place = isinstance(step, PlugDevice), step.device.place
@@ -65,6 +68,22 @@ def _of_domain(host: Host, uuid: str, change: Callable[[Domain], Domain]) -> Hos
     domains = host.domains if isinstance(host.domains, tuple) else ()
     return msgspec.structs.replace(
         host, domains=tuple(change(domain) if domain.uuid == uuid else domain for domain in domains)
+    )
+
+
+def _released(host: Host, uuid: str, macs: set[str]) -> Host:
+    """The host whose VFs, lent to the VM for interfaces of these MACs, have left vfio-pci, as libvirt leaves them."""
+    domains = host.domains if isinstance(host.domains, tuple) else ()
+    devices = (device for domain in domains if domain.uuid == uuid for device in domain.live_devices)
+    lent = {device.address for device in devices if device.mac in macs}
+    return msgspec.structs.replace(
+        host,
+        pci=tuple(
+            msgspec.structs.replace(function, driver=None)
+            if function.address in lent and on_vfio(function)
+            else function
+            for function in host.pci
+        ),
     )
 
 

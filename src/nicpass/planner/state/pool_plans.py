@@ -71,10 +71,13 @@ def plan_made(host: Host, file: StateFile, aims: Aims) -> Planned:
     done = Planned((), host)
     for aim in aims.pools:
         index = HostIndex(done.host)
+        with told_where(file, aim.key):
+            _refuse_other_vlan(aim, find_pool(index, aim.name))
+            if aim.awaits_vfs:
+                _refuse_too_many(aim, aims, index)
         if aim.awaits_vfs or not any(differences_of_pool(aim, index, _no_line)):
             continue
         with told_where(file, aim.key):
-            _refuse_other_vlan(aim, find_pool(index, aim.name))
             done = done.and_then(_as_one(done.host, _ask_to_fill(aim, index), starts=aim.name))
     return done
 
@@ -88,11 +91,14 @@ def plan_drawn(host: Host, file: StateFile, aims: Aims, guard: tuple[FileChange,
     done = Planned((), host)
     for vm in aims.vms:
         for draw in vm.draws:
-            index = HostIndex(done.host) if not draw.awaits_pool else None
-            if index is None or draw_of(draw, vm.domain, index) is not None:
+            index = HostIndex(done.host)
+            if draw_of(draw, vm.domain, index) is not None:
                 continue
             with told_where(file, draw.key):
                 _refuse_other_mac(draw, vm, index)
+            if draw.awaits_pool:
+                continue
+            with told_where(file, draw.key):
                 request = PoolAttachRequest(vm=vm.domain.uuid, pool=draw.pool, mac=draw.mac)
                 done = done.and_then(plan_join(done.host, request, guard))
     return done
@@ -173,6 +179,21 @@ def _refuse_other_vlan(aim: PoolAim, pool: Pool | None) -> None:
             pool=quote(aim.name)
         ),
     )
+
+
+def _refuse_too_many(aim: PoolAim, aims: Aims, index: HostIndex) -> None:
+    """Refuse more interfaces than VFs before the VFs are made; of a pool that is there `plan_join` does so."""
+    pool = find_pool(index, aim.name)
+    draws = [(draw, vm) for vm in aims.vms for draw in vm.draws if draw.pool == aim.name]
+    new = [draw for draw, vm in draws if draw_of(draw, vm.domain, index) is None]
+    count = len(new) + len(pool.members if pool is not None else ())
+    if new and count > len(aim.vfs):
+        raise ImpossibleError(
+            _("The pool {pool} is to have {vfs} VFs, and {count} interfaces of VMs are to draw from it.").format(
+                pool=aim.name, vfs=len(aim.vfs), count=count
+            ),
+            _("A VM that is off counts as one that runs; nicpass pool list shows who draws from it now."),
+        )
 
 
 def _refuse_other_mac(draw: DrawAim, vm: VmAim, index: HostIndex) -> None:

@@ -27,6 +27,7 @@ from nicpass.model.plan import (
     SetNumvfs,
     SetPool,
     Step,
+    TakeNic,
     UndefineDevice,
     UnplugDevice,
 )
@@ -38,6 +39,7 @@ from nicpass.planner.pool.member import plan_join, plan_leave
 from nicpass.planner.pool.network import plan_pool_back, plan_pool_less
 from nicpass.planner.pool.states import essence_of, less_of
 from nicpass.planner.pool.undo import where_joined, where_left
+from nicpass.planner.state.lent import with_settings_back
 from nicpass.planner.undo import steps_of, take_given_back, undo_vfs, with_disarming, without_devices
 
 if TYPE_CHECKING:
@@ -77,10 +79,15 @@ def interfaces_joined(change: Change) -> tuple[tuple[str, str], ...]:
 def restores(change: Change) -> bool:
     """Whether something has gone by the change, and comes again when it is undone."""
     steps = steps_of(change)
-    return any(isinstance(s, UndefineDevice | UnplugDevice | LeavePool) for s in steps) or any(
+    return gives_again(change) or any(
         first.before is not None and essence_of(first.before) != essence_of(less_of(first.before, last.after))
         for first, last in _pools_of(steps).values()
     )
+
+
+def gives_again(change: Change) -> bool:
+    """Whether VMs get something again when the change is undone, so that the guard has to stay."""
+    return any(isinstance(step, UndefineDevice | UnplugDevice | LeavePool) for step in steps_of(change))
 
 
 def must_wait(change: Change) -> bool:
@@ -116,7 +123,7 @@ def plan_gifts_back(host: Host, change: Change, request: UndoRequest, kept: Kept
         NicpassError: as `plan_leave`, `plan_detach`, `plan_vf`.
         RefusedError: a pool is not as the change left it.
     """
-    steps = steps_of(change)
+    steps, before = steps_of(change), host
     plans: list[Plan] = []
     for plan in _leave(host, steps, request):
         host = after_steps(host, plan.steps)
@@ -130,7 +137,8 @@ def plan_gifts_back(host: Host, change: Change, request: UndoRequest, kept: Kept
     host = without_devices(host, taken)
     # All definitions before the first NIC comes back: from then on there is no turning back.
     ordered = sorted(taken, key=lambda step: isinstance(step, GiveBackNic))
-    vfs = undo_vfs(host, steps, request)
+    found = {(s.address, vf.vf_index): vf for s in steps if isinstance(s, SetNumvfs) for vf in s.after_vfs}
+    vfs = undo_vfs(with_settings_back(before, host, found), steps, request)
     guard = _guard_goes(steps, kept, host)
     done = tuple(step for plan in plans for step in plan.steps)
     of_vfs = tuple(step for plan in vfs for step in plan.steps)
@@ -169,9 +177,12 @@ def plan_restoring(
             plan = plan_pool_back(host, _steps_of_pool(steps, pool), request, is_less=True)
             host = after_steps(host, plan.steps)
             plans.append(plan)
+    terms = {
+        step.address: step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None
+    }
     for one in _taken_of_vms(steps):
         try:
-            plan = plan_reattach(host, one, request, guard, better)
+            plan = _on_terms(plan_reattach(host, one, request, guard, better), terms, request)
         except NicpassError as error:
             if not request.unconfirmed:
                 raise
@@ -198,6 +209,19 @@ def _as_allowed(steps: Sequence[Step], request: UndoRequest) -> UndoRequest:
         return request
     allowed = (step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None)
     return msgspec.structs.replace(request, allow=request.allow.union(*allowed))
+
+
+def _on_terms(plan: Plan, terms: Mapping[Address, frozenset[str]], request: UndoRequest) -> Plan:
+    """The plan by which each NIC is given on the terms that it was given on; what was not allowed yet, for all."""
+    new = request.allow.difference(*terms.values())
+    steps: list[Step] = []
+    for step in plan.steps:
+        if isinstance(step, TakeNic) and step.owner is not None:
+            allow = new | terms.get(step.address, frozenset())
+            steps.append(msgspec.structs.replace(step, owner=msgspec.structs.replace(step.owner, allow=allow)))
+        else:
+            steps.append(step)
+    return msgspec.structs.replace(plan, steps=tuple(steps))
 
 
 def _leave(host: Host, steps: Sequence[Step], request: UndoRequest) -> Iterator[Plan]:
