@@ -43,11 +43,11 @@ def refuse(machine: Machine, command: str, exit_code: int, reason: str) -> None:
 @contextmanager
 def done(machine: Machine, do: str, undo: str) -> Iterator[None]:
     """Something done to the host for the length of a block."""
-    machine.succeed(do)
+    machine.succeed(do, 400)
     try:
         yield
     finally:
-        machine.succeed(undo)
+        machine.succeed(undo, 400)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_start_that_fails_is_taken_back(host: Machine) -> None:
     """vfio-pci cannot be loaded: libvirt fails, and the VM's definition is as it was. Exit code 1."""
     rule = "/etc/modprobe.d/broken.conf"
     with done(host, f"echo install vfio-pci /bin/false >{rule}; modprobe -r vfio-pci", f"rm {rule}"):
-        result = host.fail(f"{ATTACH} --start", 1, timeout=120)
+        result = host.fail(f"{ATTACH} --start", 1, timeout=400)
         assert "All was taken back." in result.stderr
         assert "Traceback" not in result.stderr
 

@@ -11,7 +11,7 @@ import pytest
 from lab.machine import Machine
 from tests.lab.waiting import wait_for_own_address
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 PF, ADDRESS, VF = "enp1s0", "0000:01:00.0", "0000:01:10.0"
 MAC = "52:54:00:00:00:07"

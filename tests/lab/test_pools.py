@@ -12,7 +12,7 @@ from lab.machine import Machine
 from lab.state import render_difference, state_difference, without_files
 from tests.lab.waiting import wait_for_own_address
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 PF = "enp1s0"
 POOL = ("0000:01:10.2", "0000:01:10.4")

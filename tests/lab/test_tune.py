@@ -11,7 +11,7 @@ import pytest
 from lab.machine import Machine
 from lab.shape import TANGLED
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 VM, NIC, ADDRESS = "web01", "enp2s0", "0000:02:00.0"
 LONG = 400  # seconds; the host is emulated, and a busy machine emulates it slowly
@@ -72,7 +72,6 @@ def test_a_vm_runs_on_its_own_cpu_and_its_nic_interrupts_another(fresh_host: Mac
     host.succeed(["nicpass", "detach", VM, NIC], LONG)
 
 
-@pytest.mark.full  # on a host of another shape
 @pytest.mark.parametrize("fresh_host", [TANGLED.name], indirect=True)
 def test_memory_comes_from_the_node_of_the_nic(fresh_host: Machine) -> None:
     """Two nodes with a processor each; the NIC is said to be on the second."""
