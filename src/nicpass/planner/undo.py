@@ -128,14 +128,14 @@ def _plan_inverse(host: Host, change: Change, steps: tuple[Step, ...], request: 
     if given:
         return _plan_taking_back(host, steps, given, request, kept)
     if unplugged := [s for s in steps if isinstance(s, UnplugDevice | UndefineDevice) and not in_steps]:
-        return plan_reattach(host, _each_once(unplugged), request, kept.guard)
+        return plan_reattach(host, each_once(unplugged), request, kept.guard)
     for step in steps:
         if isinstance(step, SetNumvfs):
             return _undo_vf(host, step, request, in_steps=any(isinstance(other, UnplugDevice) for other in steps))
     return _undo_terms(host, steps, request, kept)
 
 
-def _each_once(steps: Iterable[UndefineDevice | UnplugDevice]) -> tuple[UndefineDevice | UnplugDevice, ...]:
+def each_once(steps: Iterable[UndefineDevice | UnplugDevice]) -> tuple[UndefineDevice | UnplugDevice, ...]:
     """A step for each NIC, the last first: the one that knows how it stood in the lasting definition, if any does."""
     lasting = {step.address: step for step in steps if isinstance(step, UndefineDevice)}
     return tuple({step.address: lasting.get(step.address, step) for step in reversed([*steps])}.values())

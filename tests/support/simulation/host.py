@@ -44,7 +44,7 @@ from nicpass.hypervisor.libvirt.tuning import tuning_handlers
 from nicpass.model.errors import NicpassError
 from nicpass.model.fact import value_or
 from nicpass.model.request import ApplyRequest, UndoRequest
-from nicpass.planner.state.text import StateFile
+from nicpass.planner.state.text import StateFile, parse_state
 from tests.support.simulation.clock import Clock
 from tests.support.simulation.contents import compare_form, put_back, read_raw
 from tests.support.simulation.doors import SimulatedFiles, SimulatedInterface, SimulatedProcesses, install_names
@@ -178,6 +178,28 @@ def do(host: SimulatedHost, request: Request, exit_code: int = 0) -> Outcome:
     assert done.exit_code == exit_code, done
     host.settle()
     return done
+
+
+def see(host: SimulatedHost, act: Callable[[Machine], object]) -> None:
+    """Look at the machine, or do something there as somebody else; what fails there fails here."""
+
+    def looking(machine: Machine) -> None:
+        act(machine)
+
+    done = host.run(looking)
+    assert done.exit_code == 0, done.traceback or done
+
+
+def other_than_journal(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """What of the host differs, but for what nicpass remembers of its runs."""
+    names = {*before, *after}
+    return {name for name in names if before.get(name) != after.get(name) and "/var/lib/nicpass" not in name}
+
+
+def apply_request(content: bytes, *, prune: bool = False) -> ApplyRequest:
+    """What `nicpass apply` asks for with a file of this content."""
+    file = parse_state("host.yaml", content)
+    return ApplyRequest(file=file.name, state=file.state, prune=prune)
 
 
 def recover_all(machine: Machine) -> tuple[Settled, ...]:

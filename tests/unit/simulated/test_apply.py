@@ -24,11 +24,21 @@ from nicpass.model.request import ApplyRequest, AttachRequest, DetachRequest, Un
 from nicpass.planner.state.export import export_state, render_state
 from nicpass.planner.state.text import StateFile, parse_state
 from tests.support.simulation.hardware import NIC, PF, VFS, _mac, simulated_tree
-from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all
+from tests.support.simulation.host import (
+    LAST,
+    Machine,
+    SimulatedHost,
+    apply_request,
+    change,
+    do,
+    other_than_journal,
+    recover_all,
+    see,
+)
 from tests.support.simulation.scenes import ALLOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -57,20 +67,8 @@ def host(quick_path: Path) -> SimulatedHost:
     return SimulatedHost(quick_path, simulated_tree())
 
 
-def see(host: SimulatedHost, check: Callable[[Machine], None]) -> None:
-    done = host.run(check)
-    assert done.exit_code == 0, done.traceback or done
-
-
-def other_than_journal(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """What of the host differs, but for what nicpass remembers of its runs."""
-    names = {*before, *after}
-    return {name for name in names if before.get(name) != after.get(name) and "/var/lib/nicpass" not in name}
-
-
-def request(content: bytes = FILE) -> ApplyRequest:
-    file = parse_state("host.yaml", content)
-    return ApplyRequest(file=file.name, state=file.state)
+def request(content: bytes = FILE, *, prune: bool = False) -> ApplyRequest:
+    return apply_request(content, prune=prune)
 
 
 def test_the_whole_of_it_is_there_and_a_second_time_nothing_is_done(host: SimulatedHost) -> None:

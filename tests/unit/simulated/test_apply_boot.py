@@ -20,10 +20,9 @@ from nicpass.planner.state.export import export_state, render_state
 from nicpass.planner.state.text import parse_state
 from tests.support.boot import BootTree
 from tests.support.simulation.hardware import NIC, simulated_tree
-from tests.support.simulation.host import LAST, Machine, SimulatedHost, do
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, apply_request, do, other_than_journal, see
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.spawns
@@ -46,20 +45,8 @@ def host(quick_path: Path) -> SimulatedHost:
     return SimulatedHost(quick_path)
 
 
-def see(host: SimulatedHost, check: Callable[[Machine], None]) -> None:
-    done = host.run(check)
-    assert done.exit_code == 0, done.traceback or done
-
-
-def other_than_journal(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """What of the host differs, but for the journal."""
-    names = {*before, *after}
-    return {n for n in names if before.get(n) != after.get(n) and "/var/lib/nicpass/journal" not in n}
-
-
 def request(content: bytes = FILE, *, prune: bool = False) -> ApplyRequest:
-    file = parse_state("host.yaml", content)
-    return ApplyRequest(file=file.name, state=file.state, prune=prune)
+    return apply_request(content, prune=prune)
 
 
 def prepare(machine: Machine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from nicpass.checks.lookup.index import HostIndex
@@ -23,12 +24,11 @@ from nicpass.model.request import (
 )
 from nicpass.planner.state.export import comments_of, export_state, render_state
 from nicpass.planner.state.text import parse_state
-from tests.support.simulation.hardware import VFS, simulated_tree
-from tests.support.simulation.host import LAST, Machine, SimulatedHost, do
+from tests.support.simulation.hardware import GUESTS, VFS, simulated_tree
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, apply_request, do, other_than_journal, see
 from tests.support.simulation.scenes import start_web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.spawns
@@ -55,20 +55,8 @@ def host(quick_path: Path) -> SimulatedHost:
     return SimulatedHost(quick_path, simulated_tree())
 
 
-def see(host: SimulatedHost, check: Callable[[Machine], None]) -> None:
-    done = host.run(check)
-    assert done.exit_code == 0, done.traceback or done
-
-
-def other_than_journal(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """What of the host differs, but for what nicpass remembers of its runs."""
-    names = {*before, *after}
-    return {name for name in names if before.get(name) != after.get(name) and "/var/lib/nicpass" not in name}
-
-
 def request(content: bytes = FILE, *, prune: bool = False) -> ApplyRequest:
-    file = parse_state("host.yaml", content)
-    return ApplyRequest(file=file.name, state=file.state, prune=prune)
+    return apply_request(content, prune=prune)
 
 
 def takers(machine: Machine, pool: str) -> list[tuple[str, str | None]]:
@@ -313,3 +301,19 @@ def test_a_pool_that_somebody_has_stopped_is_started(host: SimulatedHost) -> Non
     see(host, check)
     do(host, UndoRequest(change=LAST))
     assert other_than_journal(before, host.state()) == set()
+
+
+def test_the_dead_mans_hand_brings_back_what_it_can_when_a_vm_is_gone(host: SimulatedHost) -> None:
+    """Somebody undefines a VM meanwhile: the other draws again, and the pool has its VFs again."""
+    do(host, request())
+    less = b"schema: nicpass.state/1\npfs: {eth1: {vfs: 4}}\npools: {blue: {vfs: {eth1: 0-1}, vlan: 20}}\nvms: {}\n"
+    do(host, msgspec.structs.replace(request(less, prune=True), confirm_within=60))
+    see(host, lambda machine: machine.daemon.definitions()[GUESTS[0].uuid].unlink())
+    done = do(host, UndoRequest(change=LAST, stop=True, unconfirmed=True))
+    assert not done.error
+
+    def check(machine: Machine) -> None:
+        assert [vm for vm, _mac in takers(machine, "blue")] == ["db"]
+        assert takers(machine, "red") == []
+
+    see(host, check)

@@ -11,21 +11,16 @@ from nicpass.hypervisor.libvirt.hostdevs import find_device
 from nicpass.model.address import Address
 from nicpass.model.request import AttachRequest, UndoRequest
 from tests.support.simulation.hardware import NIC
-from tests.support.simulation.host import LAST, Machine, SimulatedHost, do
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, do, see
 from tests.support.simulation.scenes import ALLOW, WEB, give_express, start_web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 pytestmark = pytest.mark.spawns
 
 GIVE = AttachRequest(vm="web", nic=NIC, allow=ALLOW, add_ports=2)
 PORTS = [f'<controller type="pci" index="{index}" model="pcie-root-port" />' for index in (8, 9)]
-
-
-def see(host: SimulatedHost, act: Callable[[Machine], None]) -> None:
-    done = host.run(act)
-    assert done.exit_code == 0, done.traceback or done
 
 
 def definition(machine: Machine) -> str:

@@ -15,7 +15,7 @@ from nicpass.model.request import AttachRequest, UndoRequest, VfRequest
 from tests.support.simulation.course import observe_course
 from tests.support.simulation.effects import Death, Fault
 from tests.support.simulation.hardware import PF, VFS, simulated_tree
-from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all
+from tests.support.simulation.host import LAST, Machine, SimulatedHost, change, do, recover_all, see
 from tests.support.simulation.scenes import WEB, start_web
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ def host(quick_path: Path) -> SimulatedHost:
     do(host, AttachRequest(vm="web", nic=VFS[0], vlan=7, mac="52:54:00:00:00:07", start=True))
     do(host, AttachRequest(vm="db", nic=VFS[1]))
     return host
-
-
-def see(host: SimulatedHost, act: object) -> None:
-    done = host.run(act)  # type: ignore[arg-type]
-    assert done.exit_code == 0, done.traceback or done
 
 
 def has(machine: Machine, vf: str) -> bool:

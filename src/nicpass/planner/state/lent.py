@@ -51,9 +51,9 @@ def with_settings_back(before: Host, after: Host, found: Mapping[Place, VfSettin
 
 
 def found_by_libvirt(host: Host, steps: Iterable[Step]) -> dict[Place, VfSettings]:
-    """What VFs were set to before VMs had them: by the records of those that these steps give back, else by what the
+    """What VFs were set to before VMs had them.
 
-    boot makes of the PFs' VFs.
+    That is known by the records of those that these steps give back, else by what the boot makes of the PFs' VFs.
     """
     found: dict[Place, VfSettings] = {}
     for one in value_or(host.vf_declarations.found, ()):

@@ -7,11 +7,11 @@ plan that goes on with the same change.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import functools
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from nicpass.checks.lookup.index import HostIndex
 from nicpass.model.errors import NicpassError, RefusedError
 from nicpass.model.language import _
 from nicpass.model.plan import (
@@ -40,10 +40,10 @@ from nicpass.planner.pool.network import plan_pool_back, plan_pool_less
 from nicpass.planner.pool.states import essence_of, less_of
 from nicpass.planner.pool.undo import where_joined, where_left
 from nicpass.planner.state.lent import with_settings_back
-from nicpass.planner.undo import steps_of, take_given_back, undo_vfs, with_disarming, without_devices
+from nicpass.planner.undo import each_once, steps_of, take_given_back, undo_vfs, with_disarming, without_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from nicpass.model.address import Address
     from nicpass.model.change import Change
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from nicpass.model.plan import NicState
     from nicpass.model.request import UndoRequest
     from nicpass.planner.undo import Kept
+
+
+_Interface = TypeVar("_Interface", JoinPool, LeavePool)
 
 
 class Undoing(NamedTuple):
@@ -162,40 +165,30 @@ def plan_restoring(
 ) -> Plan:
     """The steps by which comes again what the change has taken: VFs of pools, NICs, interfaces of pools.
 
-    The dead man's hand allows what was allowed before; and what a VM cannot have again keeps nothing else from coming.
+    The dead man's hand allows what was allowed before; and what cannot come again keeps nothing else from coming.
     `better` has what is on record of NICs of which less is to be seen now (law 10).
 
     Raises:
-        NicpassError: as `plan_pool`, `plan_reattach` and `plan_join`.
+        NicpassError: as `plan_pool`, `plan_reattach` and `plan_join`; not to the dead man's hand, which notes it.
     """
     steps = steps_of(change)
-    request = _as_allowed(steps, request)
-    plans: list[Plan] = []
-    lacking: list[str] = []
-    for pool, (first, _last) in _pools_of(steps).items():
-        if first.before is not None:
-            plan = plan_pool_back(host, _steps_of_pool(steps, pool), request, is_less=True)
-            host = after_steps(host, plan.steps)
-            plans.append(plan)
     terms = {
         step.address: step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None
     }
-    for one in _taken_of_vms(steps):
+    asked = request
+    if request.unconfirmed:
+        asked = msgspec.structs.replace(request, allow=request.allow.union(*terms.values()))
+    plans: list[Plan] = []
+    lacking: list[str] = []
+    for what, plan_one in _what_comes_again(steps, asked, guard, better):
         try:
-            plan = _on_terms(plan_reattach(host, one, request, guard, better), terms, request)
+            plan = plan_one(host)
         except NicpassError as error:
             if not request.unconfirmed:
                 raise
-            nics = ", ".join(step.address for step in one)
-            text = _("{vm} is not given {nics} again: {why}")
-            lacking.append(text.format(vm=printable(one[0].domain), nics=nics, why=error.sentence))
+            lacking.append(_("{what} does not come again: {why}").format(what=what, why=error.sentence))
             continue
-        host = after_steps(host, plan.steps)
-        plans.append(plan)
-    for leaves in _leaves_of(steps):
-        leave = leaves[-1]
-        asked = PoolAttachRequest(vm=leave.uuid, pool=leave.pool, mac=leave.mac, where=where_left(leaves))
-        plan = plan_join(host, asked, guard, leave.xml, request)
+        plan = _on_terms(plan, terms, asked)
         host = after_steps(host, plan.steps)
         plans.append(plan)
     notes = dict.fromkeys(note for plan in plans for note in plan.notes)
@@ -203,12 +196,25 @@ def plan_restoring(
     return Plan(summary="", request=request, steps=_with_one_guard(every), notes=(*notes, *lacking))
 
 
-def _as_allowed(steps: Sequence[Step], request: UndoRequest) -> UndoRequest:
-    """The request; where nobody is there to allow anything, with what each NIC's record had allowed when it came."""
-    if not request.unconfirmed:
-        return request
-    allowed = (step.owner.allow for step in steps if isinstance(step, GiveBackNic) and step.owner is not None)
-    return msgspec.structs.replace(request, allow=request.allow.union(*allowed))
+def _what_comes_again(
+    steps: Sequence[Step],
+    request: UndoRequest,
+    guard: tuple[FileChange, ...],
+    better: Mapping[Address, NicState] | None,
+) -> Iterator[tuple[str, Callable[[Host], Plan]]]:
+    """(what it is, how it is planned for a host): pools first, for VMs draw from them; each VM's NICs in one."""
+    for pool, (first, _last) in _pools_of(steps).items():
+        if first.before is not None:
+            own = _steps_of_pool(steps, pool)
+            yield printable(pool), functools.partial(plan_pool_back, steps=own, request=request, is_less=True)
+    for one in _taken_of_vms(steps):
+        what = ", ".join((printable(one[0].domain), *(step.address for step in one)))
+        yield what, functools.partial(plan_reattach, steps=one, request=request, guard=guard, better=better)
+    for leaves in _of_each_interface(steps, LeavePool):
+        leave = leaves[-1]
+        asked = PoolAttachRequest(vm=leave.uuid, pool=leave.pool, mac=leave.mac, where=where_left(leaves))
+        what = f"{printable(leave.domain)}, {printable(leave.pool)}"
+        yield what, functools.partial(plan_join, request=asked, guard=guard, xml=leave.xml, asked=request)
 
 
 def _on_terms(plan: Plan, terms: Mapping[Address, frozenset[str]], request: UndoRequest) -> Plan:
@@ -226,7 +232,7 @@ def _on_terms(plan: Plan, terms: Mapping[Address, frozenset[str]], request: Undo
 
 def _leave(host: Host, steps: Sequence[Step], request: UndoRequest) -> Iterator[Plan]:
     """The plans by which VMs draw from pools no more; a VM that ran before is asked gently where nobody is there."""
-    for joins in reversed(_joins_of(steps)):
+    for joins in reversed(_of_each_interface(steps, JoinPool)):
         join = joins[0]
         wanted = (False, True) if request.unconfirmed else (request.stop,)
         for stop in wanted:
@@ -244,7 +250,7 @@ def _leave(host: Host, steps: Sequence[Step], request: UndoRequest) -> Iterator[
 
 def _guard_goes(steps: Sequence[Step], kept: Kept, host: Host) -> tuple[RemoveGuard, ...]:
     nics = [step.address for step in steps if isinstance(step, NicStep)]
-    address = nics[0] if nics else HostIndex(host).host.pci[0].address
+    address = nics[0] if nics else host.pci[0].address
     return (RemoveGuard(address=address, files=kept.guard_removal),) if kept.guard_removal else ()
 
 
@@ -264,27 +270,15 @@ def _steps_of_pool(steps: Sequence[Step], pool: str) -> tuple[SetPool, ...]:
 def _taken_of_vms(steps: Sequence[Step]) -> Iterator[tuple[UndefineDevice | UnplugDevice, ...]]:
     """What was taken from each VM, as its definition had it where it stood there, in the order of the giving."""
     taken = [step for step in steps if isinstance(step, UndefineDevice | UnplugDevice)]
-    lasting = {(step.uuid, step.address): step for step in taken if isinstance(step, UndefineDevice)}
     for uuid in dict.fromkeys(step.uuid for step in reversed(taken)):
-        mine = [step for step in reversed(taken) if step.uuid == uuid]
-        each = {step.address: lasting.get((uuid, step.address), step) for step in mine}
-        yield tuple(each.values())
+        yield each_once([step for step in taken if step.uuid == uuid])
 
 
-def _joins_of(steps: Sequence[Step]) -> list[list[JoinPool]]:
-    """The steps of each interface that a VM got, in both of its definitions."""
-    found: dict[tuple[str, str], list[JoinPool]] = {}
+def _of_each_interface(steps: Sequence[Step], kind: type[_Interface]) -> list[list[_Interface]]:
+    """The steps of each interface of a pool's, in both of its VM's definitions."""
+    found: dict[tuple[str, str], list[_Interface]] = {}
     for step in steps:
-        if isinstance(step, JoinPool):
-            found.setdefault((step.uuid, step.mac), []).append(step)
-    return list(found.values())
-
-
-def _leaves_of(steps: Sequence[Step]) -> list[list[LeavePool]]:
-    """The steps of each interface that a VM lost, in both of its definitions."""
-    found: dict[tuple[str, str], list[LeavePool]] = {}
-    for step in steps:
-        if isinstance(step, LeavePool):
+        if isinstance(step, kind):
             found.setdefault((step.uuid, step.mac), []).append(step)
     return list(found.values())
 
